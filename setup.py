@@ -1,0 +1,90 @@
+"""Build of the C core: our sources, the Lua scripts compiled in, and hiredis (pinned or the system's)."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from glob import glob
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / 'tools'))
+
+import embed_lua  # noqa: E402
+import fetch_hiredis  # noqa: E402
+
+SYSTEM_HIREDIS = os.environ.get('RQREG_SYSTEM_HIREDIS') == '1'
+DEBUG = os.environ.get('RQREG_DEBUG') == '1'
+STRICT = os.environ.get('RQREG_STRICT') == '1'
+
+CFLAGS = ['-std=c11', '-fvisibility=hidden']
+CFLAGS += ['-O0', '-g3', '-UNDEBUG'] if DEBUG else ['-O2']
+WARNINGS = ['-Wall', '-Wextra', '-Werror', '-Wshadow', '-Wconversion', '-Wsign-compare', '-Wno-missing-field-initializers']
+EXTRA_CFLAGS = shlex.split(os.environ.get('RQREG_CFLAGS', ''))
+EXTRA_LDFLAGS = shlex.split(os.environ.get('RQREG_LDFLAGS', ''))
+
+
+def system_hiredis() -> tuple[list[str], list[str]]:
+    """Return the compile and link flags of the system's hiredis 1.x, or end with a clear error."""
+
+    def pkg_config(*args: str) -> str | None:
+        command = [os.environ.get('PKG_CONFIG', 'pkg-config'), *args, 'hiredis']
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return None
+
+    version = pkg_config('--modversion')
+    if version is None:
+        sys.exit(
+            'RQREG_SYSTEM_HIREDIS=1, but pkg-config finds no hiredis. Install its development package '
+            '(libhiredis-dev, hiredis-devel) and pkg-config, or unset RQREG_SYSTEM_HIREDIS to build the pinned one.'
+        )
+    if int(version.split('.')[0]) < 1:
+        sys.exit(
+            f'RQREG_SYSTEM_HIREDIS=1, but the system has hiredis {version}, and 1.0 or newer is needed. '
+            'Install a newer one, or unset RQREG_SYSTEM_HIREDIS to build the pinned one.'
+        )
+    return shlex.split(pkg_config('--cflags') or ''), shlex.split(pkg_config('--libs') or '')
+
+
+class BuildExt(build_ext):
+    """Generate the header with the Lua scripts before the C core is compiled."""
+
+    def build_extensions(self) -> None:
+        generated = Path(self.build_temp).resolve() / 'generated'
+        embed_lua.write_header(sorted(Path('src').glob('*.lua')), generated / 'lua_sources.h')
+        for extension in self.extensions:
+            extension.include_dirs.append(str(generated))
+        super().build_extensions()
+
+
+core = Extension(
+    'rqreg_ext._core',
+    sources=sorted(glob('src/*.c')),
+    depends=[*glob('src/*.h'), *glob('src/*.lua')],
+    include_dirs=['src'],
+    extra_compile_args=[*CFLAGS, *(WARNINGS if STRICT else []), *EXTRA_CFLAGS],
+    extra_link_args=EXTRA_LDFLAGS,
+)
+libraries = []
+if SYSTEM_HIREDIS:
+    compile_flags, link_flags = system_hiredis()
+    core.extra_compile_args += compile_flags
+    core.extra_link_args += link_flags
+else:
+    fetch_hiredis.fetch()
+    core.include_dirs.append('vendor')
+    build_info = {
+        'sources': [f'vendor/hiredis/{name}.c' for name in ('alloc', 'read', 'sds')],
+        'include_dirs': ['vendor/hiredis'],
+        'cflags': [*CFLAGS, '-fPIC', *EXTRA_CFLAGS],
+    }
+    libraries.append(('hiredis', build_info))
+
+setup(ext_modules=[core], libraries=libraries, cmdclass={'build_ext': BuildExt})
