@@ -1,4 +1,4 @@
-"""`rq.executions`, with the `ExecutionRegistry` in C."""
+"""`rq.executions`, with its registry in C. Every other name is RQ's."""
 
 from __future__ import annotations
 
@@ -6,12 +6,25 @@ from typing import Any
 
 from rq import executions as rq_executions
 
-from .registry import BaseRegistry
+from . import _clients, _core
+from .registry import BaseRegistry, prefer_rq_overrides
 
 
-class ExecutionRegistry(BaseRegistry, rq_executions.ExecutionRegistry):
-    pass
+class ExecutionRegistry(_core.ExecutionRegistry, BaseRegistry, rq_executions.ExecutionRegistry):
+    __doc__ = _core.ExecutionRegistry.__doc__
+
+    def __init__(self, job_id: str, connection: Any) -> None:
+        if isinstance(connection, str):
+            connection = _clients.client_of(connection)
+        rq_executions.ExecutionRegistry.__init__(self, job_id, connection)
+
+
+prefer_rq_overrides(ExecutionRegistry)
 
 
 def __getattr__(name: str) -> Any:
     return getattr(rq_executions, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *vars(rq_executions)})

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rq
 
-from . import registry
+from . import _clients, _core
 
 
-class Queue(rq.Queue):
-    @property
-    def failed_job_registry(self):
-        return registry.FailedJobRegistry(queue=self, job_class=self.job_class, serializer=self.serializer)
+class Queue(_core.Queue, rq.Queue):
+    """`rq.Queue` whose `*_job_registry` properties return the registries of rqreg_ext.
+
+    name, connection and the other arguments are rq.Queue's; `connection` may be a URL string as well.
+    """
+
+    def __init__(self, name: str = 'default', connection: Any = None, *args: Any, **kwargs: Any) -> None:
+        if isinstance(connection, str) and connection:
+            connection = _clients.client_of(connection)
+        super().__init__(name, connection, *args, **kwargs)

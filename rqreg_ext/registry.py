@@ -10,48 +10,85 @@ from typing import Any
 
 from rq import registry as rq_registry
 
-
-class BaseRegistry(rq_registry.BaseRegistry):
-    pass
-
-
-class StartedJobRegistry(BaseRegistry, rq_registry.StartedJobRegistry):
-    pass
+# First, for its word on an RQ that is too old.
+from . import _installed_rq as _installed_rq
+from . import _core
 
 
-class FinishedJobRegistry(BaseRegistry, rq_registry.FinishedJobRegistry):
-    pass
+class BaseRegistry(_core.BaseRegistry, rq_registry.BaseRegistry):
+    __doc__ = _core.BaseRegistry.__doc__
 
 
-class FailedJobRegistry(BaseRegistry, rq_registry.FailedJobRegistry):
-    pass
+class StartedJobRegistry(_core.StartedJobRegistry, BaseRegistry, rq_registry.StartedJobRegistry):
+    __doc__ = _core.StartedJobRegistry.__doc__
 
 
-class DeferredJobRegistry(BaseRegistry, rq_registry.DeferredJobRegistry):
-    pass
+class FinishedJobRegistry(_core.FinishedJobRegistry, BaseRegistry, rq_registry.FinishedJobRegistry):
+    __doc__ = _core.FinishedJobRegistry.__doc__
 
 
-class ScheduledJobRegistry(BaseRegistry, rq_registry.ScheduledJobRegistry):
-    pass
+class FailedJobRegistry(_core.FailedJobRegistry, BaseRegistry, rq_registry.FailedJobRegistry):
+    __doc__ = _core.FailedJobRegistry.__doc__
 
 
-class CanceledJobRegistry(BaseRegistry, rq_registry.CanceledJobRegistry):
-    pass
+class DeferredJobRegistry(_core.DeferredJobRegistry, BaseRegistry, rq_registry.DeferredJobRegistry):
+    __doc__ = _core.DeferredJobRegistry.__doc__
 
+
+class ScheduledJobRegistry(_core.ScheduledJobRegistry, BaseRegistry, rq_registry.ScheduledJobRegistry):
+    __doc__ = _core.ScheduledJobRegistry.__doc__
+
+
+class CanceledJobRegistry(_core.CanceledJobRegistry, BaseRegistry, rq_registry.CanceledJobRegistry):
+    __doc__ = _core.CanceledJobRegistry.__doc__
+
+
+_COMPOSED: list[type[BaseRegistry]] = [
+    StartedJobRegistry,
+    FinishedJobRegistry,
+    FailedJobRegistry,
+    DeferredJobRegistry,
+    ScheduledJobRegistry,
+    CanceledJobRegistry,
+]
 
 if hasattr(rq_registry, 'ReadyJobRegistry'):
 
-    class ReadyJobRegistry(BaseRegistry, rq_registry.ReadyJobRegistry):
-        pass
+    class ReadyJobRegistry(_core.ReadyJobRegistry, BaseRegistry, rq_registry.ReadyJobRegistry):
+        __doc__ = _core.ReadyJobRegistry.__doc__
+
+    _COMPOSED.append(ReadyJobRegistry)
 
 
+def prefer_rq_overrides(composed: type[BaseRegistry]) -> None:
+    """Let RQ's class win over the head of BaseRegistry where it overrides a method and our class has no own.
+
+    So CanceledJobRegistry.get_expired_job_ids raises as RQ's does, and a method that a newer RQ overrides
+    in one of its classes is RQ's there.
+    """
+    head, _, rq_class = composed.__bases__
+    for name in vars(_core.BaseRegistry):
+        if name in vars(rq_class) and name not in vars(head) and not name.startswith('__d'):
+            setattr(composed, name, vars(rq_class)[name])
+
+
+for _composed in _COMPOSED:
+    prefer_rq_overrides(_composed)
+
+# RQ's own function, over our classes.
 clean_registries = FunctionType(
     rq_registry.clean_registries.__code__,
-    {**vars(rq_registry), **{name: value for name, value in list(globals().items()) if name.endswith('Registry')}},
-    'clean_registries',
+    {**vars(rq_registry), **{_composed.__name__: _composed for _composed in _COMPOSED}},
+    rq_registry.clean_registries.__name__,
     rq_registry.clean_registries.__defaults__,
 )
+clean_registries.__doc__ = rq_registry.clean_registries.__doc__
+clean_registries.__module__ = __name__
 
 
 def __getattr__(name: str) -> Any:
     return getattr(rq_registry, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *vars(rq_registry)})

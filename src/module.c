@@ -1,8 +1,133 @@
-/* Skeleton; replaced as the core grows. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+/* rqreg_ext._core: multi-phase initialisation and the state of the module. */
+#include "module.h"
 
-static PyModuleDef_Slot slots[] = {{0, NULL}};
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "rqreg_ext._core", .m_slots = slots};
+#include "base_registry.h"
+#include "client_pool.h"
+#include "execution_registry.h"
+#include "job_registries.h"
+#include "queue.h"
+#include "scheduled_job_registry.h"
+#include "started_job_registry.h"
+
+static struct PyModuleDef core_definition;
+
+/* As PyType_GetModuleByDef of CPython 3.11. */
+core_state *
+core_state_of(PyTypeObject *type)
+{
+#if PY_VERSION_HEX >= 0x030B0000
+    PyObject *module = PyType_GetModuleByDef(type, &core_definition);
+    return module == NULL ? NULL : PyModule_GetState(module);
+#else
+    PyObject *mro = type->tp_mro;
+    for (Py_ssize_t i = 0; mro != NULL && i < PyTuple_GET_SIZE(mro); i++) {
+        PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(mro, i);
+        if (!PyType_HasFeature(base, Py_TPFLAGS_HEAPTYPE)) {
+            continue;
+        }
+        PyObject *module = ((PyHeapTypeObject *)base)->ht_module;
+        if (module != NULL && PyModule_GetDef(module) == &core_definition) {
+            return PyModule_GetState(module);
+        }
+    }
+    PyErr_Format(PyExc_TypeError, "%s is no type of rqreg_ext", type->tp_name);
+    return NULL;
+#endif
+}
+
+static int
+intern_names(core_state *state)
+{
+#define X(name)                                                                                    \
+    state->names.name = PyUnicode_InternFromString(#name);                                         \
+    if (state->names.name == NULL) {                                                               \
+        return -1;                                                                                 \
+    }
+    CORE_NAMES(X)
+#undef X
+    state->default_queue_name = PyUnicode_InternFromString("default");
+    return state->default_queue_name == NULL ? -1 : 0;
+}
+
+static int
+core_exec(PyObject *module)
+{
+    core_state *state = PyModule_GetState(module);
+    if (intern_names(state) < 0 || client_pool_setup_types(module, state) < 0
+        || base_registry_setup_type(module, state) < 0
+        || job_registries_setup_types(module, state) < 0
+        || started_job_registry_setup_type(module, state) < 0
+        || scheduled_job_registry_setup_type(module, state) < 0
+        || execution_registry_setup_type(module, state) < 0
+        || queue_setup_type(module, state) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+#define EACH_OBJECT(X)                                                                             \
+    X(client_pool_type)                                                                            \
+    X(attempt_type)                                                                                \
+    X(base_registry_type)                                                                          \
+    X(client_pools)                                                                                \
+    X(plain_client_type)                                                                           \
+    X(plain_execute_command)                                                                       \
+    X(registry_keywords)                                                                           \
+    X(default_queue_name)
+
+static int
+core_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    core_state *state = PyModule_GetState(module);
+#define X(name) Py_VISIT(state->name);
+    EACH_OBJECT(X)
+#undef X
+    return installed_rq_traverse(&state->rq, visit, arg);
+}
+
+static int
+core_clear(PyObject *module)
+{
+    core_state *state = PyModule_GetState(module);
+#define X(name) Py_CLEAR(state->name);
+    EACH_OBJECT(X)
+#undef X
+#define X(name) Py_CLEAR(state->names.name);
+    CORE_NAMES(X)
+#undef X
+    installed_rq_clear(&state->rq);
+    return 0;
+}
+
+static void
+core_free(void *module)
+{
+    core_clear(module);
+}
+
+static PyModuleDef_Slot core_slots[] = {
+    {Py_mod_exec, core_exec},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef core_definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "rqreg_ext._core",
+    .m_doc = "The head of RQ's job registries, in C over hiredis's reader.",
+    .m_size = sizeof(core_state),
+    .m_slots = core_slots,
+    .m_traverse = core_traverse,
+    .m_clear = core_clear,
+    .m_free = core_free,
+};
+
 PyMODINIT_FUNC PyInit__core(void);
-PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&definition); }
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&core_definition);
+}

@@ -1,0 +1,104 @@
+"""What the core must know of a redis-py (or valkey-py) client before it uses connections of its own.
+
+Called by the core once per client type, pool or connection, never per call.
+"""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import Any
+
+# The commands that RQ's registries send. A client class with its own version of one is asked, not bypassed.
+COMMANDS = (
+    'parse_response',
+    'pipeline',
+    'eval',
+    'evalsha',
+    'zcard',
+    'zrange',
+    'zrangebyscore',
+    'zrem',
+    'zremrangebyscore',
+    'zrevrange',
+    'zscore',
+)
+PACKAGES = ('redis', 'valkey')
+
+# What belongs to the running pool of redis-py 8, not to the way to connect (rq.connections says the same).
+RUNTIME_ARGUMENTS = (
+    'event_dispatcher',
+    'himport_registry',
+    'maint_notifications_config',
+    'maint_notifications_pool_handler',
+    'orig_host_address',
+    'orig_socket_connect_timeout',
+    'orig_socket_timeout',
+)
+
+_clients_by_url: dict[str, Any] = {}
+
+
+def _package_of(function: Any) -> str | None:
+    """Return the client package that the function was defined in, whatever its __module__ claims."""
+    if type(function) is not FunctionType:
+        return None
+    package: str = function.__globals__.get('__name__', '').partition('.')[0]
+    return package if package in PACKAGES else None
+
+
+def sends_plainly(client: Any) -> bool:
+    """Tell whether the client sends the registries' commands as redis-py's own client class does.
+
+    Not if its class, or somebody who instruments it, put something of theirs in the way.
+    """
+    function = client.execute_command.__func__
+    package = _package_of(function)
+    if package is None or function.__qualname__ not in ('Redis.execute_command', 'Valkey.execute_command'):
+        return False
+    return all(_package_of(getattr(type(client), name, None)) == package for name in COMMANDS)
+
+
+def exceptions_module(pool: Any) -> str | None:
+    """Return the name of the pool's exceptions module, or None for a pool whose connections stay its own."""
+    connection_class = pool.connection_class
+    packages = [c.__module__.partition('.')[0] for c in connection_class.__mro__ if c.__name__ == 'AbstractConnection']
+    if not packages or packages[0] not in PACKAGES:
+        return None
+    arguments = pool.connection_kwargs
+    encoding = str(arguments.get('encoding') or 'utf-8').lower().replace('_', '-')
+    if encoding not in ('utf-8', 'utf8') or (arguments.get('encoding_errors') or 'strict') != 'strict':
+        return None
+    # Client-side caching answers from memory what we would ask the server.
+    if getattr(pool, 'cache', None) is not None:
+        return None
+    if arguments.get('socket_timeout') == 0:
+        return None
+    return f'{packages[0]}.exceptions'
+
+
+def connection_arguments(pool: Any) -> tuple[type, dict[str, Any]]:
+    """Return the class and the keyword arguments by which the pool makes its connections."""
+    arguments = {
+        name: value
+        for name, value in pool.connection_kwargs.items()
+        # redis-py 8 marks what was not given with an object() of its own, known by its identity.
+        if name not in RUNTIME_ARGUMENTS and type(value) is not object
+    }
+    return pool.connection_class, arguments
+
+
+def client_of(url: str) -> Any:
+    """Return the redis-py client of a URL, the same one for the same URL in this process."""
+    client = _clients_by_url.get(url)
+    if client is None:
+        import redis
+
+        try:
+            client = redis.Redis.from_url(url)
+        except ValueError as error:
+            raise ValueError(
+                f'connection={url!r} is no URL that redis-py takes ({error}); '
+                'give one like redis://localhost:6379/0, or a client'
+            ) from error
+        client = _clients_by_url.setdefault(url, client)
+    return client

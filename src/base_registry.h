@@ -1,0 +1,34 @@
+/* BaseRegistry: what all registries share. */
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "module.h"
+#include "route.h"
+
+int base_registry_init(PyObject *self, PyObject *args, PyObject *kwargs);
+int base_registry_setup_type(PyObject *module, core_state *state);
+/* Make a subtype of BaseRegistry and add it to the module. */
+int registry_add_subtype(PyObject *module, core_state *state, PyType_Spec *spec);
+
+/* The methods that the route recognises as the core's own. */
+PyObject *get_job_count(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
+PyObject *get_job_ids(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
+PyObject *get_expired_job_ids(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                              PyObject *names);
+PyObject *list_job_and_execution_ids(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                     PyObject *names);
+/* `cleanup` of the registries whose cleanup drops expired entries. */
+PyObject *drop_expired(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
+
+/* Parts that the registries of started and scheduled jobs share with it. */
+PyObject *registry_id_of(const head *call, PyObject *job_or_id);
+route registry_score_of(head *call, PyObject *job_id, PyObject **score);
+PyObject *registry_datetime(const head *call, PyObject *score);
+PyObject *registry_timestamp(const head *call, PyObject *timestamp);
+
+#define AS_METHOD(function) ((PyCFunction)(void (*)(void))(function))
+#define DROP_EXPIRED_METHOD                                                                        \
+    {"cleanup", AS_METHOD(drop_expired), METH_FASTCALL | METH_KEYWORDS, drop_expired_doc}
+extern const char drop_expired_doc[];

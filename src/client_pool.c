@@ -1,0 +1,502 @@
+#include "client_pool.h"
+
+#include <string.h>
+#include <unistd.h>
+
+struct client_pool {
+    PyObject_HEAD
+    core_state *state;   /* the module's: kept alive through our type */
+    PyObject *weak_pool; /* weak reference to the redis-py pool */
+    redis_exceptions exceptions;
+    connection **idle; /* last in, first out */
+    Py_ssize_t idle_count;
+    Py_ssize_t open_count; /* idle ones and those in use */
+    pid_t pid;
+    bool is_refused;
+};
+
+/* ---- The pools, by redis-py pool --------------------------------------------------------------- */
+
+/* The weak reference's callback: the redis-py pool is gone, and its address may serve another object. */
+static PyObject *
+forget(PyObject *address, PyTypeObject *defining_class, PyObject *const *args, Py_ssize_t count,
+       PyObject *keyword_names)
+{
+    (void)args;
+    (void)count;
+    (void)keyword_names;
+    core_state *state = PyType_GetModuleState(defining_class);
+    if (state != NULL && state->client_pools != NULL
+        && PyDict_DelItem(state->client_pools, address) < 0) {
+        PyErr_Clear();
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef forget_method
+    = {"forget", (PyCFunction)(void (*)(void))forget, METH_METHOD | METH_FASTCALL | METH_KEYWORDS,
+       NULL};
+
+static int
+watch(client_pool *self, PyObject *redis_pool, PyObject *address)
+{
+    PyObject *callback = PyCMethod_New(&forget_method, address, NULL, Py_TYPE(self));
+    if (callback == NULL) {
+        return -1;
+    }
+    self->weak_pool = PyWeakref_NewRef(redis_pool, callback);
+    Py_DECREF(callback);
+    return self->weak_pool == NULL ? -1 : 0;
+}
+
+/* Ask rqreg_ext._clients whether the connections of this redis-py pool can be taken over. */
+static int
+admit(client_pool *self, PyObject *redis_pool)
+{
+    PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
+    PyObject *exceptions_module = NULL;
+    int result = -1;
+    if (clients != NULL) {
+        exceptions_module = PyObject_CallMethod(clients, "exceptions_module", "O", redis_pool);
+        Py_DECREF(clients);
+    }
+    if (exceptions_module == Py_None) {
+        self->is_refused = true;
+        result = 0;
+    }
+    else if (exceptions_module != NULL) {
+        const char *name = PyUnicode_AsUTF8(exceptions_module);
+        result = name == NULL ? -1 : redis_exceptions_load(&self->exceptions, name);
+    }
+    Py_XDECREF(exceptions_module);
+    return result;
+}
+
+static client_pool *
+create(core_state *state, PyObject *redis_pool, PyObject *address)
+{
+    PyTypeObject *type = state->client_pool_type;
+    client_pool *self = (client_pool *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->state = state;
+    self->pid = getpid();
+    if (watch(self, redis_pool, address) < 0 || admit(self, redis_pool) < 0
+        || PyDict_SetItem(state->client_pools, address, (PyObject *)self) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return self;
+}
+
+/* The redis-py pool behind a pool of ours: a new reference, or NULL without an exception when it is gone. */
+static PyObject *
+redis_pool_of(const client_pool *self)
+{
+    PyObject *redis_pool = NULL;
+#if PY_VERSION_HEX >= 0x030D0000
+    if (PyWeakref_GetRef(self->weak_pool, &redis_pool) < 0) {
+        PyErr_Clear();
+    }
+#else
+    redis_pool = PyWeakref_GetObject(self->weak_pool);
+    redis_pool = redis_pool == Py_None ? NULL : Py_XNewRef(redis_pool);
+#endif
+    return redis_pool;
+}
+
+static client_pool *
+find_or_create(core_state *state, PyObject *redis_pool)
+{
+    PyObject *address = PyLong_FromVoidPtr(redis_pool);
+    if (address == NULL) {
+        return NULL;
+    }
+    client_pool *self = (client_pool *)PyDict_GetItemWithError(state->client_pools, address);
+    Py_XINCREF(self);
+    if (self == NULL && !PyErr_Occurred()) {
+        self = create(state, redis_pool, address);
+    }
+    Py_DECREF(address);
+    return self;
+}
+
+/* Whether the client's commands go out as redis-py sends them: 1, 0, or -1 with an exception. Remembered
+   for the last type and function that passed; rqreg_ext._clients knows why another one does not. */
+static int
+sends_plainly(core_state *state, PyObject *client)
+{
+    PyObject *execute = PyObject_GetAttr(client, state->names.execute_command);
+    if (execute == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    PyObject *function = PyMethod_Check(execute) ? PyMethod_GET_FUNCTION(execute) : NULL;
+    if (function == NULL) {
+        Py_DECREF(execute);
+        return 0;
+    }
+    int plain = function == state->plain_execute_command
+                && (PyObject *)Py_TYPE(client) == state->plain_client_type;
+    if (!plain) {
+        PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
+        PyObject *answer
+            = clients == NULL ? NULL
+                              : PyObject_CallMethod(clients, "sends_plainly", "O", client);
+        plain = answer == NULL ? -1 : PyObject_IsTrue(answer);
+        Py_XDECREF(answer);
+        Py_XDECREF(clients);
+        if (plain == 1) {
+            Py_XSETREF(state->plain_execute_command, Py_NewRef(function));
+            Py_XSETREF(state->plain_client_type, Py_NewRef((PyObject *)Py_TYPE(client)));
+        }
+    }
+    Py_DECREF(execute);
+    return plain;
+}
+
+client_pool *
+client_pool_find(core_state *state, PyObject *client)
+{
+    if (sends_plainly(state, client) != 1) {
+        return NULL;
+    }
+    PyObject *redis_pool = PyObject_GetAttr(client, state->names.connection_pool);
+    if (redis_pool == NULL) {
+        PyErr_Clear();
+        return NULL;
+    }
+    client_pool *self = find_or_create(state, redis_pool);
+    Py_DECREF(redis_pool);
+    if (self != NULL && self->is_refused) {
+        Py_CLEAR(self);
+    }
+    return self;
+}
+
+/* ---- Connections in and out -------------------------------------------------------------------- */
+
+static void
+close_idle(client_pool *self)
+{
+    while (self->idle_count > 0) {
+        connection *idle = self->idle[--self->idle_count];
+        self->open_count--;
+        connection_close(idle);
+    }
+}
+
+/* In a forked child the inherited connections are the parent's: closed here without a word to the server. */
+static void
+leave_parent_connections(client_pool *self)
+{
+    pid_t pid = getpid();
+    if (pid != self->pid) {
+        self->pid = pid;
+        close_idle(self);
+        self->open_count = 0;
+    }
+}
+
+/* Whether another connection may be opened: ours are counted beside the client's, under the same cap. */
+static int
+has_room(const client_pool *self, PyObject *redis_pool)
+{
+    PyObject *cap = PyObject_GetAttr(redis_pool, self->state->names.max_connections);
+    if (cap == NULL) {
+        return -1;
+    }
+    if (!PyLong_Check(cap)) {
+        Py_DECREF(cap);
+        return 1;
+    }
+    int overflow;
+    long long limit = PyLong_AsLongLongAndOverflow(cap, &overflow);
+    Py_DECREF(cap);
+    return overflow > 0 || self->open_count < limit;
+}
+
+static connection *
+open_connection(client_pool *self, PyObject *redis_pool)
+{
+    PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
+    PyObject *arguments
+        = clients == NULL ? NULL
+                          : PyObject_CallMethod(clients, "connection_arguments", "O", redis_pool);
+    Py_XDECREF(clients);
+    connection *opened = NULL;
+    PyObject *connection_class, *connection_kwargs;
+    if (arguments != NULL && PyArg_ParseTuple(arguments, "OO!", &connection_class, &PyDict_Type,
+                                              &connection_kwargs)) {
+        /* Room is taken before connecting, which other threads can overtake. */
+        self->open_count++;
+        opened = connection_open(connection_class, connection_kwargs, &self->exceptions,
+                                 &self->is_refused);
+        if (opened == NULL) {
+            self->open_count--;
+        }
+    }
+    Py_XDECREF(arguments);
+    return opened;
+}
+
+/* A usable connection, or NULL; then, without an exception, none can be had. */
+static connection *
+check_out(client_pool *self)
+{
+    leave_parent_connections(self);
+    while (self->idle_count > 0) {
+        connection *idle = self->idle[--self->idle_count];
+        if (connection_is_usable(idle)) {
+            return idle;
+        }
+        self->open_count--;
+        connection_close(idle);
+    }
+    PyObject *redis_pool = redis_pool_of(self);
+    if (redis_pool == NULL) {
+        return NULL;
+    }
+    connection *opened = NULL;
+    if (has_room(self, redis_pool) == 1) {
+        opened = open_connection(self, redis_pool);
+    }
+    Py_DECREF(redis_pool);
+    return opened;
+}
+
+static void
+discard(client_pool *self, connection *used)
+{
+    if (self->open_count > 0) {
+        self->open_count--;
+    }
+    connection_close(used);
+}
+
+static void
+check_in(client_pool *self, connection *used)
+{
+    connection **idle = PyMem_Resize(self->idle, connection *, (size_t)self->idle_count + 1);
+    if (idle == NULL) {
+        discard(self, used);
+        return;
+    }
+    self->idle = idle;
+    self->idle[self->idle_count++] = used;
+}
+
+const redis_exceptions *
+client_pool_exceptions(const client_pool *self)
+{
+    return &self->exceptions;
+}
+
+/* ---- Running commands -------------------------------------------------------------------------- */
+
+/* A run that may be tried again; `retry` is the failed connection's. */
+typedef struct {
+    client_pool *pool;
+    const command_buffer *commands;
+    const reply_spec *specs;
+    reply *replies;
+    PyObject *retry;
+    PyObject *failure; /* what the first attempt raised, until Retry has heard of it */
+    bool is_unavailable;
+} run;
+
+static int
+attempt(run *this)
+{
+    connection *used = check_out(this->pool);
+    if (used == NULL) {
+        this->is_unavailable = !PyErr_Occurred();
+        return -1;
+    }
+    if (connection_exchange(used, this->commands, this->specs, this->replies) < 0) {
+        Py_XSETREF(this->retry, Py_NewRef(connection_retry(used)));
+        discard(this->pool, used);
+        return -1;
+    }
+    check_in(this->pool, used);
+    return 0;
+}
+
+/* The callable that redis-py's Retry calls: first it hears of the failure that has already happened. */
+typedef struct {
+    PyObject_HEAD
+    run *run; /* NULL once the call is over, should anybody have kept us */
+} Attempt;
+
+static PyObject *
+attempt_call(Attempt *self, PyObject *args, PyObject *kwargs)
+{
+    (void)args;
+    (void)kwargs;
+    run *this = self->run;
+    if (this == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the call that this attempt belongs to is over");
+        return NULL;
+    }
+    if (this->failure != NULL) {
+        PyObject *failure = this->failure;
+        this->failure = NULL;
+        errors_raise(failure);
+        return NULL;
+    }
+    if (attempt(this) < 0 && !this->is_unavailable) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+ignore_failure(PyObject *self, PyObject *error)
+{
+    (void)self;
+    (void)error;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef ignore_failure_method = {"ignore_failure", ignore_failure, METH_O, NULL};
+
+/* Let redis-py's Retry decide about the failure that is set: 0 when a later attempt succeeded. */
+static int
+try_again(run *this)
+{
+    PyObject *type, *traceback;
+    PyErr_Fetch(&type, &this->failure, &traceback);
+    PyErr_NormalizeException(&type, &this->failure, &traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    PyTypeObject *attempt_type = this->pool->state->attempt_type;
+    Attempt *again = (Attempt *)attempt_type->tp_alloc(attempt_type, 0);
+    PyObject *on_failure = PyCFunction_New(&ignore_failure_method, NULL);
+    /* Kept here: an attempt that fails puts its own connection's in its place. */
+    PyObject *retry = Py_NewRef(this->retry);
+    PyObject *result = NULL;
+    if (again != NULL && on_failure != NULL) {
+        again->run = this;
+        result = PyObject_CallMethodObjArgs(retry, this->pool->state->names.call_with_retry,
+                                            (PyObject *)again, on_failure, NULL);
+        again->run = NULL;
+    }
+    Py_DECREF(retry);
+    Py_XDECREF(again);
+    Py_XDECREF(on_failure);
+    Py_XDECREF(result);
+    Py_CLEAR(this->failure);
+    return result == NULL ? -1 : 0;
+}
+
+static bool
+is_connection_failure(const run *this)
+{
+    if (this->retry == NULL || this->retry == Py_None) {
+        return false;
+    }
+    PyObject *type = PyErr_Occurred();
+    return type != NULL && errors_is_connection_failure(&this->pool->exceptions, type);
+}
+
+run_status
+client_pool_run(client_pool *self, const command_buffer *commands, const reply_spec *specs,
+                reply *replies)
+{
+    run this = {.pool = self, .commands = commands, .specs = specs, .replies = replies};
+    memset(replies, 0, (size_t)commands->count * sizeof *replies);
+    int done = attempt(&this);
+    if (done < 0 && is_connection_failure(&this)) {
+        done = try_again(&this);
+    }
+    Py_XDECREF(this.retry);
+    if (this.is_unavailable) {
+        return RUN_UNAVAILABLE;
+    }
+    return done < 0 ? RUN_FAILED : RUN_DONE;
+}
+
+/* ---- The types --------------------------------------------------------------------------------- */
+
+static int
+client_pool_traverse(client_pool *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->weak_pool);
+    for (Py_ssize_t i = 0; i < self->idle_count; i++) {
+        int stopped = connection_traverse(self->idle[i], visit, arg);
+        if (stopped) {
+            return stopped;
+        }
+    }
+    return redis_exceptions_traverse(&self->exceptions, visit, arg);
+}
+
+static int
+client_pool_clear(client_pool *self)
+{
+    Py_CLEAR(self->weak_pool);
+    close_idle(self);
+    return 0;
+}
+
+static void
+client_pool_dealloc(client_pool *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    client_pool_clear(self);
+    redis_exceptions_clear(&self->exceptions);
+    PyMem_Free(self->idle);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot client_pool_slots[] = {
+    {Py_tp_traverse, client_pool_traverse},
+    {Py_tp_clear, client_pool_clear},
+    {Py_tp_dealloc, client_pool_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec client_pool_spec = {
+    .name = "rqreg_ext._core.ClientPool",
+    .basicsize = sizeof(client_pool),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = client_pool_slots,
+};
+
+static void
+attempt_dealloc(Attempt *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot attempt_slots[] = {
+    {Py_tp_call, attempt_call},
+    {Py_tp_dealloc, attempt_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec attempt_spec = {
+    .name = "rqreg_ext._core.Attempt",
+    .basicsize = sizeof(Attempt),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = attempt_slots,
+};
+
+int
+client_pool_setup_types(PyObject *module, core_state *state)
+{
+    state->client_pool_type
+        = (PyTypeObject *)PyType_FromModuleAndSpec(module, &client_pool_spec, NULL);
+    state->attempt_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &attempt_spec, NULL);
+    state->client_pools = PyDict_New();
+    return state->client_pool_type == NULL || state->attempt_type == NULL
+                   || state->client_pools == NULL
+               ? -1
+               : 0;
+}

@@ -1,0 +1,61 @@
+/* What the core needs of the installed RQ, taken from rqreg_ext._installed_rq on first use. */
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+
+struct core_state;
+
+/* What a registry's cleanup does, and so what a read must do first. The numbers are those of
+   rqreg_ext._installed_rq.Cleanup. */
+typedef enum {
+    CLEANUP_UNKNOWN = 0,       /* not RQ's own, or of an RQ we do not know: its own path */
+    CLEANUP_NOTHING = 1,       /* does nothing */
+    CLEANUP_DROPS_EXPIRED = 2, /* ZREMRANGEBYSCORE: the core does it itself */
+    CLEANUP_IF_EXPIRED = 3,    /* RQ's own, when there is an expired entry */
+    CLEANUP_IF_ANY = 4,        /* RQ's own, when there is an entry */
+} cleanup_kind;
+
+#define INSTALLED_RQ_OBJECTS(X)                                                                    \
+    X(registry_globals)        /* dict of the module rq.registry */                               \
+    X(utils_globals)           /* dict of the module rq.utils */                                  \
+    X(datetime_globals)        /* dict of the module datetime */                                  \
+    X(current_timestamp)       /* rq.utils.current_timestamp as imported */                       \
+    X(now)                     /* rq.utils.now as imported */                                     \
+    X(datetime_type)           /* datetime.datetime as imported */                                \
+    X(time)                    /* time.time */                                                    \
+    X(job_class)               /* rq.job.Job */                                                   \
+    X(no_such_job_error)       /* rq.exceptions.NoSuchJobError */                                 \
+    X(invalid_job_operation)   /* rq.exceptions.InvalidJobOperation */                            \
+    X(cleanups)                /* dict: RQ's cleanup functions -> Cleanup */                       \
+    X(parse_job_id)            /* BaseRegistry.parse_job_id */                                    \
+    X(parse_started_job_id)    /* StartedJobRegistry.parse_job_id */                              \
+    X(delete_guards)           /* what remove(delete_job=True) relies on: (class, name, value)s */ \
+    X(requeue_guards)          /* what requeue relies on */                                       \
+    X(execution_key_template)  /* ExecutionRegistry.key_template */                               \
+    X(delete_arguments)        /* tuple of bytes: the constant arguments of delete_jobs.lua */    \
+    X(requeue_arguments)       /* tuple of bytes: those of requeue_jobs.lua */                    \
+    X(requeued_job)            /* function: the Job that a requeue returns */
+
+typedef struct {
+    bool is_loaded;
+    bool is_known; /* the release is in the table of rqreg_ext._installed_rq */
+    bool delete_keeps_status; /* Job.delete leaves the status that the job object remembers (RQ 3) */
+#define X(name) PyObject *name;
+    INSTALLED_RQ_OBJECTS(X)
+#undef X
+} installed_rq;
+
+/* Load it, if not done yet; -1 with an exception. */
+int installed_rq_load(installed_rq *rq);
+void installed_rq_clear(installed_rq *rq);
+int installed_rq_traverse(const installed_rq *rq, visitproc visit, void *arg);
+
+/* A name of rq.registry as it is now (a test may have replaced it): a new reference. */
+PyObject *installed_rq_name(const installed_rq *rq, PyObject *name);
+/* Whether each (class, name, value) still holds, that is, nobody patched what the core relies on. */
+bool installed_rq_is_untouched(PyObject *guards);
+/* The current Unix timestamp as RQ takes it, int: a new reference. */
+PyObject *installed_rq_now(const struct core_state *state);

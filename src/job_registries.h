@@ -1,0 +1,6 @@
+/* FinishedJobRegistry, FailedJobRegistry, DeferredJobRegistry, CanceledJobRegistry, ReadyJobRegistry. */
+#pragma once
+
+#include "module.h"
+
+int job_registries_setup_types(PyObject *module, core_state *state);

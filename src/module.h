@@ -1,0 +1,35 @@
+/* The state of the module: every type, interned name and imported object that the core holds. */
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+
+#include "names.h"
+#include "installed_rq.h"
+
+typedef struct core_state {
+    struct {
+#define X(name) PyObject *name;
+        CORE_NAMES(X)
+#undef X
+    } names;
+
+    PyTypeObject *client_pool_type;
+    PyTypeObject *attempt_type;
+    PyTypeObject *base_registry_type;
+
+    PyObject *default_queue_name;
+    PyObject *registry_keywords; /* tuple of argument names: of a Queue for its registries */
+
+    PyObject *client_pools; /* dict: address of a redis-py pool -> the ClientPool beside it */
+    /* The last client type and execute_command that were found to send commands as redis-py does. */
+    PyObject *plain_client_type;
+    PyObject *plain_execute_command;
+
+    installed_rq rq;
+} core_state;
+
+/* The state of the module that the type, or the nearest of its bases, was made by. */
+core_state *core_state_of(PyTypeObject *type);

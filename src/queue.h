@@ -1,0 +1,6 @@
+/* Queue: the properties of rq.Queue that return registries. */
+#pragma once
+
+#include "module.h"
+
+int queue_setup_type(PyObject *module, core_state *state);

@@ -1,0 +1,167 @@
+#include "route.h"
+
+#include "base_registry.h"
+
+/* ---- To the head? ------------------------------------------------------------------------------ */
+
+route
+route_begin(head *call, PyObject *self)
+{
+    *call = (head){.state = core_state_of(Py_TYPE(self)), .self = self};
+    if (call->state == NULL || installed_rq_load(&call->state->rq) < 0) {
+        return TO_CALLER;
+    }
+    call->connection = PyObject_GetAttr(self, call->state->names.connection);
+    call->key = PyObject_GetAttr(self, call->state->names.key);
+    if (call->connection != NULL && call->key != NULL && PyUnicode_CheckExact(call->key)) {
+        call->pool = client_pool_find(call->state, call->connection);
+        if (call->pool != NULL) {
+            return TO_HEAD;
+        }
+    }
+    head_end(call);
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
+        return TO_CALLER;
+    }
+    /* What is amiss with the registry's attributes or its client shows on RQ's own path, in RQ's words. */
+    PyErr_Clear();
+    return TO_TAIL;
+}
+
+void
+head_end(head *call)
+{
+    Py_CLEAR(call->connection);
+    Py_CLEAR(call->key);
+    Py_CLEAR(call->pool);
+}
+
+bool
+route_is_own(PyObject *self, PyObject *name, PyCFunction own)
+{
+    PyObject *method = PyObject_GetAttr(self, name);
+    if (method == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    bool is_own = PyCFunction_Check(method) && PyCFunction_GetFunction(method) == own
+                  && PyCFunction_GetSelf(method) == self;
+    Py_DECREF(method);
+    return is_own;
+}
+
+static cleanup_kind
+kind_of(const installed_rq *rq, PyObject *method)
+{
+    if (PyCFunction_Check(method)) {
+        bool is_own = PyCFunction_GetFunction(method) == (PyCFunction)(void (*)(void))drop_expired;
+        return is_own && rq->is_known ? CLEANUP_DROPS_EXPIRED : CLEANUP_UNKNOWN;
+    }
+    if (!PyMethod_Check(method)) {
+        return CLEANUP_UNKNOWN;
+    }
+    PyObject *kind = PyDict_GetItemWithError(rq->cleanups, PyMethod_GET_FUNCTION(method));
+    return kind == NULL ? CLEANUP_UNKNOWN : (cleanup_kind)PyLong_AsLong(kind);
+}
+
+/* RQ's cleanups that act on expired entries ask self.get_expired_job_ids() for them. */
+static bool
+finds_expired_itself(const head *call)
+{
+    PyCFunction own = (PyCFunction)(void (*)(void))get_expired_job_ids;
+    return route_is_own(call->self, call->state->names.get_expired_job_ids, own)
+           && route_entries(call) != ENTRIES_UNKNOWN;
+}
+
+cleanup_kind
+route_cleanup(const head *call)
+{
+    PyObject *method = PyObject_GetAttr(call->self, call->state->names.cleanup);
+    cleanup_kind kind = method == NULL ? CLEANUP_UNKNOWN : kind_of(&call->state->rq, method);
+    Py_XDECREF(method);
+    PyErr_Clear();
+    if (kind == CLEANUP_IF_EXPIRED && !finds_expired_itself(call)) {
+        return CLEANUP_UNKNOWN;
+    }
+    return kind;
+}
+
+entry_kind
+route_entries(const head *call)
+{
+    const installed_rq *rq = &call->state->rq;
+    PyObject *parse = PyObject_GetAttr(call->self, call->state->names.parse_job_id);
+    entry_kind kind = parse == rq->parse_job_id           ? ENTRIES_ARE_JOBS
+                      : parse == rq->parse_started_job_id ? ENTRIES_ARE_STARTS
+                                                          : ENTRIES_UNKNOWN;
+    Py_XDECREF(parse);
+    PyErr_Clear();
+    return kind;
+}
+
+/* ---- To the tail ------------------------------------------------------------------------------- */
+
+PyObject *
+tail_get(PyObject *self, const char *name)
+{
+    core_state *state = core_state_of(Py_TYPE(self));
+    PyObject *behind = state == NULL
+                           ? NULL
+                           : PyObject_CallFunctionObjArgs((PyObject *)&PySuper_Type,
+                                                          state->base_registry_type, self, NULL);
+    PyObject *value = behind == NULL ? NULL : PyObject_GetAttrString(behind, name);
+    Py_XDECREF(behind);
+    return value;
+}
+
+PyObject *
+tail_call(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t count,
+          PyObject *keyword_names)
+{
+    PyObject *method = tail_get(self, name);
+    PyObject *result
+        = method == NULL ? NULL : PyObject_Vectorcall(method, args, (size_t)count, keyword_names);
+    Py_XDECREF(method);
+    return result;
+}
+
+/* ---- Arguments --------------------------------------------------------------------------------- */
+
+static Py_ssize_t
+position_of(PyObject *name, PyObject *const *names, Py_ssize_t names_count)
+{
+    for (Py_ssize_t i = 0; i < names_count; i++) {
+        if (name == names[i]) {
+            return i;
+        }
+    }
+    for (Py_ssize_t i = 0; i < names_count; i++) {
+        if (PyUnicode_Compare(name, names[i]) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+bool
+bind_arguments(PyObject *const *args, Py_ssize_t count, PyObject *keyword_names,
+               PyObject *const *names, Py_ssize_t names_count, PyObject **values)
+{
+    if (count > names_count) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < names_count; i++) {
+        values[i] = i < count ? args[i] : NULL;
+    }
+    Py_ssize_t keywords = keyword_names == NULL ? 0 : PyTuple_GET_SIZE(keyword_names);
+    for (Py_ssize_t i = 0; i < keywords; i++) {
+        PyObject *name = PyTuple_GET_ITEM(keyword_names, i);
+        Py_ssize_t position = position_of(name, names, names_count);
+        if (position < 0 || values[position] != NULL) {
+            PyErr_Clear();
+            return false;
+        }
+        values[position] = args[count + i];
+    }
+    return true;
+}

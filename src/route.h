@@ -1,0 +1,50 @@
+/* The one place that decides whether the head in C serves a call, or RQ's own path (the tail). */
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "client_pool.h"
+#include "module.h"
+
+/* What a call in the head works with; all of it is held until head_end. */
+typedef struct {
+    core_state *state;
+    PyObject *self;
+    PyObject *connection; /* the redis-py client */
+    PyObject *key;
+    client_pool *pool;
+} head;
+
+typedef enum {
+    TO_HEAD,
+    TO_TAIL,
+    TO_CALLER, /* an exception is set */
+} route;
+
+/* Decide by the registry's connection and key. Only after TO_HEAD is there something to end. */
+route route_begin(head *call, PyObject *self);
+void head_end(head *call);
+
+/* Whether the method that a caller would get is the core's own: nobody overrode or patched it. */
+bool route_is_own(PyObject *self, PyObject *name, PyCFunction own);
+/* What the cleanup that a caller would get does. */
+cleanup_kind route_cleanup(const head *call);
+
+typedef enum {
+    ENTRIES_UNKNOWN,    /* parse_job_id is not RQ's */
+    ENTRIES_ARE_JOBS,   /* an entry is a job id */
+    ENTRIES_ARE_STARTS, /* an entry is "job_id:execution_id" */
+} entry_kind;
+
+entry_kind route_entries(const head *call);
+
+/* RQ's own path: the method, or the value of the property, of the class behind the core's. */
+PyObject *tail_call(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t count,
+                    PyObject *keyword_names);
+PyObject *tail_get(PyObject *self, const char *name);
+
+/* Fill `values` by the `names` of the parameters; false where the arguments do not fit, which RQ's own
+   path tells the caller in RQ's words. Values are borrowed. */
+bool bind_arguments(PyObject *const *args, Py_ssize_t count, PyObject *keyword_names,
+                    PyObject *const *names, Py_ssize_t names_count, PyObject **values);

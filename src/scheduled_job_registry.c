@@ -1,0 +1,162 @@
+#include "scheduled_job_registry.h"
+
+#include "base_registry.h"
+#include "registry_call.h"
+
+/* As RQ: get_jobs_to_enqueue is another name of the instance for get_expired_job_ids. */
+static int
+scheduled_job_registry_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    if (base_registry_init(self, args, kwargs) < 0) {
+        return -1;
+    }
+    core_state *state = core_state_of(Py_TYPE(self));
+    PyObject *method = PyObject_GetAttr(self, state->names.get_expired_job_ids);
+    int result = method == NULL
+                     ? -1
+                     : PyObject_SetAttr(self, state->names.get_jobs_to_enqueue, method);
+    Py_XDECREF(method);
+    return result;
+}
+
+PyDoc_STRVAR(get_jobs_to_schedule_doc,
+"get_jobs_to_schedule($self, /, timestamp=None, chunk_size=1000)\n--\n\n"
+"Return the ids of jobs whose time has come, a list of str ordered by that time.\n\n"
+"timestamp: Unix timestamp in seconds; jobs scheduled up to it are returned. Default: now.\n"
+"chunk_size: at most so many ids.\n"
+"One round trip. Raises redis.exceptions.RedisError.\n"
+"Source: rq.registry.ScheduledJobRegistry.get_jobs_to_schedule; Redis ZRANGEBYSCORE.");
+
+static route
+list_due(head *call, PyObject *const *args, Py_ssize_t count, PyObject *names, PyObject **value)
+{
+    PyObject *const parameters[] = {call->state->names.timestamp, call->state->names.chunk_size};
+    PyObject *values[2];
+    if (!bind_arguments(args, count, names, parameters, 2, values)
+        || (values[1] != NULL && !PyLong_CheckExact(values[1]))) {
+        return TO_TAIL;
+    }
+    PyObject *score = registry_timestamp(call, values[0]);
+    if (score == NULL) {
+        return PyErr_Occurred() ? TO_CALLER : TO_TAIL;
+    }
+    command_argument chunk_size = {.text = "1000"};
+    if (values[1] != NULL) {
+        chunk_size = (command_argument){.object = values[1]};
+    }
+    const key_command command = {
+        "ZRANGEBYSCORE",
+        5,
+        {{.text = "0"}, {.object = score}, {.text = "LIMIT"}, {.text = "0"}, chunk_size},
+    };
+    const reply_spec spec = {.shape = REPLY_TEXTS};
+    route way = head_run(call, &command, &spec, value);
+    Py_DECREF(score);
+    return way;
+}
+
+static PyObject *
+get_jobs_to_schedule(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    head call;
+    PyObject *value = NULL;
+    route way = route_begin(&call, self);
+    if (way == TO_HEAD) {
+        way = list_due(&call, args, count, names, &value);
+        head_end(&call);
+    }
+    return way == TO_TAIL ? tail_call(self, "get_jobs_to_schedule", args, count, names) : value;
+}
+
+PyDoc_STRVAR(get_scheduled_time_doc,
+"get_scheduled_time($self, /, job_or_id)\n--\n\n"
+"Return when the job is due, a datetime in UTC.\n\n"
+"job_or_id: a Job or a job id.\n"
+"One round trip. Raises rq.exceptions.NoSuchJobError for a job that is not scheduled, and\n"
+"redis.exceptions.RedisError.\n"
+"Source: rq.registry.ScheduledJobRegistry.get_scheduled_time; Redis ZSCORE.");
+
+/* RQ asks whether it is an rq.job.Job here, whatever the registry's job_class. */
+static PyObject *
+scheduled_id_of(const head *call, PyObject *job_or_id)
+{
+    PyObject *job_class = installed_rq_name(&call->state->rq, call->state->names.Job);
+    int is_job = job_class == NULL ? -1 : PyObject_IsInstance(job_or_id, job_class);
+    Py_XDECREF(job_class);
+    if (is_job < 0) {
+        return NULL;
+    }
+    return is_job ? PyObject_GetAttr(job_or_id, call->state->names.id) : Py_NewRef(job_or_id);
+}
+
+static route
+scheduled_time(head *call, PyObject *const *args, Py_ssize_t count, PyObject *names,
+               PyObject **value)
+{
+    PyObject *job_or_id = NULL;
+    if (!bind_arguments(args, count, names, &call->state->names.job_or_id, 1, &job_or_id)
+        || job_or_id == NULL) {
+        return TO_TAIL;
+    }
+    PyObject *job_id = scheduled_id_of(call, job_or_id);
+    PyObject *score = NULL;
+    route way = job_id == NULL ? TO_CALLER : registry_score_of(call, job_id, &score);
+    if (way == TO_HEAD) {
+        way = TO_CALLER;
+        int is_scheduled = PyObject_IsTrue(score);
+        if (is_scheduled == 0) {
+            PyErr_SetNone(call->state->rq.no_such_job_error);
+        }
+        else if (is_scheduled == 1) {
+            *value = registry_datetime(call, score);
+            way = *value == NULL ? TO_CALLER : TO_HEAD;
+        }
+    }
+    Py_XDECREF(score);
+    Py_XDECREF(job_id);
+    return way;
+}
+
+static PyObject *
+get_scheduled_time(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    head call;
+    PyObject *value = NULL;
+    route way = route_begin(&call, self);
+    if (way == TO_HEAD) {
+        way = scheduled_time(&call, args, count, names, &value);
+        head_end(&call);
+    }
+    return way == TO_TAIL ? tail_call(self, "get_scheduled_time", args, count, names) : value;
+}
+
+static PyMethodDef scheduled_job_registry_methods[] = {
+    {"get_jobs_to_schedule", AS_METHOD(get_jobs_to_schedule), METH_FASTCALL | METH_KEYWORDS,
+     get_jobs_to_schedule_doc},
+    {"get_scheduled_time", AS_METHOD(get_scheduled_time), METH_FASTCALL | METH_KEYWORDS,
+     get_scheduled_time_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(scheduled_job_registry_doc,
+"The jobs that wait for their time, scored by it.\n\n"
+"Source: rq.registry.ScheduledJobRegistry.");
+
+static PyType_Slot scheduled_job_registry_slots[] = {
+    {Py_tp_doc, (void *)scheduled_job_registry_doc},
+    {Py_tp_init, scheduled_job_registry_init},
+    {Py_tp_methods, scheduled_job_registry_methods},
+    {0, NULL},
+};
+
+static PyType_Spec scheduled_job_registry_spec = {
+    .name = "rqreg_ext._core.ScheduledJobRegistry",
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = scheduled_job_registry_slots,
+};
+
+int
+scheduled_job_registry_setup_type(PyObject *module, core_state *state)
+{
+    return registry_add_subtype(module, state, &scheduled_job_registry_spec);
+}
