@@ -58,8 +58,11 @@ def sends_plainly(client: Any) -> bool:
     return all(_package_of(getattr(type(client), name, None)) == package for name in COMMANDS)
 
 
-def exceptions_module(pool: Any) -> str | None:
-    """Return the name of the pool's exceptions module, or None for a pool whose connections stay its own."""
+def admit(pool: Any) -> tuple[str, bool] | None:
+    """Return the name of the pool's exceptions module and whether it decodes replies.
+
+    None for a pool whose connections we cannot take over.
+    """
     connection_class = pool.connection_class
     packages = [c.__module__.partition('.')[0] for c in connection_class.__mro__ if c.__name__ == 'AbstractConnection']
     if not packages or packages[0] not in PACKAGES:
@@ -73,7 +76,7 @@ def exceptions_module(pool: Any) -> str | None:
         return None
     if arguments.get('socket_timeout') == 0:
         return None
-    return f'{packages[0]}.exceptions'
+    return f'{packages[0]}.exceptions', bool(arguments.get('decode_responses'))
 
 
 def connection_arguments(pool: Any) -> tuple[type, dict[str, Any]]:

@@ -10,7 +10,7 @@ import datetime
 import time as time_module
 import zlib
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from rq import executions, job, queue, registry, utils, version
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
@@ -100,19 +100,94 @@ def _cleanups() -> dict[Any, Cleanup]:
 cleanups = _cleanups()
 
 
-def _guards(*names: str) -> tuple[tuple[type, str, Any], ...]:
-    """Return (class, name, value) of the RQ methods that a script stands for, to see if one was replaced."""
-    classes = {'Job': job.Job, 'Queue': queue.Queue}
-    owned = [(classes[name.partition('.')[0]], name.partition('.')[2]) for name in names]
-    return tuple((owner, name, vars(owner)[name]) for owner, name in owned if name in vars(owner))
+def _guards(*places: tuple[Any, str]) -> tuple[tuple[Any, str, Any], ...]:
+    """Return (owner, name, value) of what a script stands for, so that the core sees if it was replaced."""
+    return tuple((owner, name, vars(owner)[name]) for owner, name in places)
 
 
-delete_guards = _guards('Job.fetch', 'Job.refresh', 'Job.restore', 'Job.delete', 'Job._remove_from_registries')
-requeue_guards = _guards('Job.fetch', 'Job.refresh', 'Job.restore', 'Job.save', 'Queue._enqueue_job')
-delete_arguments: tuple[bytes, ...] = ()
-requeue_arguments: tuple[bytes, ...] = ()
-EMPTY_EXC_INFO = zlib.compress(b'')
+_JOB_RESTORED = ((job.Job, '__init__'), (job.Job, 'fetch'), (job.Job, 'refresh'), (job.Job, 'restore'))
+delete_guards = _guards(
+    *_JOB_RESTORED,
+    (registry, 'Job'),
+    (job.Job, 'delete'),
+    (job.Job, '_remove_from_registries'),
+    (queue.Queue, 'remove'),
+)
+requeue_guards = _guards(
+    *_JOB_RESTORED,
+    (registry, 'Queue'),
+    (job.Job, 'save'),
+    (job.Job, 'to_dict'),
+    (job.Job, 'cleanup'),
+    (job.Job, 'set_status'),
+    (queue.Queue, 'DEFAULT_TIMEOUT'),
+    (queue.Queue, '_enqueue_job'),
+    (queue.Queue, 'push_job_id'),
+)
 
 
-def requeued_job() -> None:
-    """To come."""
+def _prefix(template: str) -> bytes:
+    """Return what stands before the name in a key template."""
+    prefix, _, suffix = template.format('\0').partition('\0')
+    if suffix:
+        raise ValueError(f'key template {template!r} of this RQ has text behind the name')
+    return prefix.encode()
+
+
+def _results_prefix() -> bytes:
+    if release is None or not release.deletes_results:
+        return b''
+    from rq.results import Result
+
+    return str(Result.get_key('')).encode()
+
+
+_job_prefix = job.Job.redis_job_namespace_prefix.encode()
+_queue_prefix = queue.Queue.redis_queue_namespace_prefix.encode()
+# What delete_jobs.lua and requeue_jobs.lua are given before what belongs to the call.
+delete_arguments = (
+    _job_prefix,
+    _queue_prefix,
+    _prefix(execution_key_template),
+    _results_prefix(),
+    _prefix(registry.FinishedJobRegistry.key_template),
+    _prefix(registry.DeferredJobRegistry.key_template),
+    _prefix(registry.ScheduledJobRegistry.key_template),
+    _prefix(registry.FailedJobRegistry.key_template),
+    _prefix(registry.CanceledJobRegistry.key_template),
+)
+requeue_arguments = (_job_prefix, _queue_prefix, str(queue.Queue.DEFAULT_TIMEOUT).encode(), zlib.compress(b''))
+
+
+def enqueued_at() -> tuple[datetime.datetime, str]:
+    """Return the moment of a requeue, and how RQ writes it."""
+    moment = queue.now()  # type: ignore[attr-defined]
+    return moment, utils.utcformat(moment)
+
+
+def requeued_job(
+    rq_registry: Any, job_id: str, fields: list[bytes], moment: datetime.datetime, at_front: bool
+) -> job.Job:
+    """Return the Job as RQ's requeue leaves it, after requeue_jobs.lua did the work on the server.
+
+    `fields` is the job's hash as it was before. Writes RQ's log lines.
+    """
+    requeued = rq_registry.job_class(job_id, connection=rq_registry.connection, serializer=rq_registry.serializer)
+    requeued.restore(dict(zip(fields[::2], fields[1::2], strict=True)))
+    target = queue.Queue(
+        requeued.origin,
+        connection=rq_registry.connection,
+        job_class=rq_registry.job_class,
+        serializer=rq_registry.serializer,
+    )
+    requeued.started_at = None
+    requeued.ended_at = None
+    requeued._exc_info = ''
+    requeued.redis_server_version = target.get_redis_server_version()
+    requeued.enqueued_at = moment
+    if requeued.timeout is None:
+        requeued.timeout = target.DEFAULT_TIMEOUT
+    requeued._status = job.JobStatus.QUEUED
+    target.log.debug('Enqueueing job %s to queue %s (at_front=%s)', job_id, target.name, at_front)
+    target.log.debug('Pushed job %s into %s', queue.blue(job_id), queue.green(target.name))  # type: ignore[attr-defined]
+    return cast('job.Job', requeued)

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <structmember.h>
 
+#include "changes.h"
 #include "registry_call.h"
 
 /* RQ keeps a registry's attributes in its __dict__, and so do we: they can be read, set and patched. */
@@ -628,6 +629,8 @@ static PyMethodDef base_registry_methods[] = {
      get_expired_job_ids_doc},
     {"get_expiration_time", AS_METHOD(get_expiration_time), METH_FASTCALL | METH_KEYWORDS,
      get_expiration_time_doc},
+    {"remove", AS_METHOD(remove_job), METH_FASTCALL | METH_KEYWORDS, remove_doc},
+    {"requeue", AS_METHOD(requeue_job), METH_FASTCALL | METH_KEYWORDS, requeue_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -8,11 +8,12 @@ struct client_pool {
     core_state *state;   /* the module's: kept alive through our type */
     PyObject *weak_pool; /* weak reference to the redis-py pool */
     redis_exceptions exceptions;
-    connection **idle; /* last in, first out */
+    core_connection **idle; /* last in, first out */
     Py_ssize_t idle_count;
     Py_ssize_t open_count; /* idle ones and those in use */
     pid_t pid;
     bool is_refused;
+    bool decodes;
 };
 
 /* ---- The pools, by redis-py pool --------------------------------------------------------------- */
@@ -54,21 +55,21 @@ static int
 admit(client_pool *self, PyObject *redis_pool)
 {
     PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
-    PyObject *exceptions_module = NULL;
+    PyObject *facts
+        = clients == NULL ? NULL : PyObject_CallMethod(clients, "admit", "O", redis_pool);
+    Py_XDECREF(clients);
     int result = -1;
-    if (clients != NULL) {
-        exceptions_module = PyObject_CallMethod(clients, "exceptions_module", "O", redis_pool);
-        Py_DECREF(clients);
-    }
-    if (exceptions_module == Py_None) {
+    const char *exceptions_module;
+    int decodes;
+    if (facts == Py_None) {
         self->is_refused = true;
         result = 0;
     }
-    else if (exceptions_module != NULL) {
-        const char *name = PyUnicode_AsUTF8(exceptions_module);
-        result = name == NULL ? -1 : redis_exceptions_load(&self->exceptions, name);
+    else if (facts != NULL && PyArg_ParseTuple(facts, "sp", &exceptions_module, &decodes)) {
+        self->decodes = decodes;
+        result = redis_exceptions_load(&self->exceptions, exceptions_module);
     }
-    Py_XDECREF(exceptions_module);
+    Py_XDECREF(facts);
     return result;
 }
 
@@ -181,7 +182,7 @@ static void
 close_idle(client_pool *self)
 {
     while (self->idle_count > 0) {
-        connection *idle = self->idle[--self->idle_count];
+        core_connection *idle = self->idle[--self->idle_count];
         self->open_count--;
         connection_close(idle);
     }
@@ -217,7 +218,7 @@ has_room(const client_pool *self, PyObject *redis_pool)
     return overflow > 0 || self->open_count < limit;
 }
 
-static connection *
+static core_connection *
 open_connection(client_pool *self, PyObject *redis_pool)
 {
     PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
@@ -225,7 +226,7 @@ open_connection(client_pool *self, PyObject *redis_pool)
         = clients == NULL ? NULL
                           : PyObject_CallMethod(clients, "connection_arguments", "O", redis_pool);
     Py_XDECREF(clients);
-    connection *opened = NULL;
+    core_connection *opened = NULL;
     PyObject *connection_class, *connection_kwargs;
     if (arguments != NULL && PyArg_ParseTuple(arguments, "OO!", &connection_class, &PyDict_Type,
                                               &connection_kwargs)) {
@@ -242,12 +243,12 @@ open_connection(client_pool *self, PyObject *redis_pool)
 }
 
 /* A usable connection, or NULL; then, without an exception, none can be had. */
-static connection *
+static core_connection *
 check_out(client_pool *self)
 {
     leave_parent_connections(self);
     while (self->idle_count > 0) {
-        connection *idle = self->idle[--self->idle_count];
+        core_connection *idle = self->idle[--self->idle_count];
         if (connection_is_usable(idle)) {
             return idle;
         }
@@ -258,7 +259,7 @@ check_out(client_pool *self)
     if (redis_pool == NULL) {
         return NULL;
     }
-    connection *opened = NULL;
+    core_connection *opened = NULL;
     if (has_room(self, redis_pool) == 1) {
         opened = open_connection(self, redis_pool);
     }
@@ -267,7 +268,7 @@ check_out(client_pool *self)
 }
 
 static void
-discard(client_pool *self, connection *used)
+discard(client_pool *self, core_connection *used)
 {
     if (self->open_count > 0) {
         self->open_count--;
@@ -276,9 +277,10 @@ discard(client_pool *self, connection *used)
 }
 
 static void
-check_in(client_pool *self, connection *used)
+check_in(client_pool *self, core_connection *used)
 {
-    connection **idle = PyMem_Resize(self->idle, connection *, (size_t)self->idle_count + 1);
+    size_t size = ((size_t)self->idle_count + 1) * sizeof *self->idle;
+    core_connection **idle = PyMem_Realloc(self->idle, size);
     if (idle == NULL) {
         discard(self, used);
         return;
@@ -291,6 +293,12 @@ const redis_exceptions *
 client_pool_exceptions(const client_pool *self)
 {
     return &self->exceptions;
+}
+
+bool
+client_pool_decodes(const client_pool *self)
+{
+    return self->decodes;
 }
 
 /* ---- Running commands -------------------------------------------------------------------------- */
@@ -309,7 +317,7 @@ typedef struct {
 static int
 attempt(run *this)
 {
-    connection *used = check_out(this->pool);
+    core_connection *used = check_out(this->pool);
     if (used == NULL) {
         this->is_unavailable = !PyErr_Occurred();
         return -1;

@@ -29,3 +29,5 @@ run_status client_pool_run(client_pool *self, const command_buffer *commands,
 
 /* The exception classes of the client's package: redis.exceptions, or valkey's. */
 const redis_exceptions *client_pool_exceptions(const client_pool *self);
+/* Whether the client decodes replies to str, job data included. */
+bool client_pool_decodes(const client_pool *self);

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <time.h>
 
-struct connection {
+struct core_connection {
     PyObject *redis_connection;
     PyObject *retry;
     const redis_exceptions *exceptions; /* the client pool's, which outlives us */
@@ -65,7 +65,7 @@ real_socket(PyObject *redis_connection)
 }
 
 static int
-read_settings(connection *self)
+read_settings(core_connection *self)
 {
     self->retry = PyObject_GetAttrString(self->redis_connection, "retry");
     if (self->retry == NULL) {
@@ -80,12 +80,12 @@ read_settings(connection *self)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-connection *
+core_connection *
 connection_open(PyObject *connection_class, PyObject *connection_kwargs,
                 const redis_exceptions *exceptions, bool *is_refused)
 {
     *is_refused = false;
-    connection *self = PyMem_Calloc(1, sizeof *self);
+    core_connection *self = PyMem_Calloc(1, sizeof *self);
     if (self == NULL) {
         PyErr_NoMemory();
         return NULL;
@@ -120,7 +120,7 @@ error:
 }
 
 void
-connection_close(connection *self)
+connection_close(core_connection *self)
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
@@ -141,7 +141,7 @@ connection_close(connection *self)
 }
 
 int
-connection_traverse(const connection *self, visitproc visit, void *arg)
+connection_traverse(const core_connection *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->redis_connection);
     Py_VISIT(self->retry);
@@ -149,13 +149,13 @@ connection_traverse(const connection *self, visitproc visit, void *arg)
 }
 
 bool
-connection_is_usable(const connection *self)
+connection_is_usable(const core_connection *self)
 {
     return transport_is_quiet(&self->io);
 }
 
 PyObject *
-connection_retry(const connection *self)
+connection_retry(const core_connection *self)
 {
     return self->retry;
 }
@@ -164,7 +164,7 @@ connection_retry(const connection *self)
 
 /* redis-py's own PING, after an idle time as long as the client's health_check_interval. */
 static int
-check_health(connection *self, time_t now)
+check_health(core_connection *self, time_t now)
 {
     if (self->health_check_interval <= 0
         || difftime(now, self->last_used) < self->health_check_interval) {
@@ -177,7 +177,7 @@ check_health(connection *self, time_t now)
 
 /* Read until the reader has something to say of the reply that it expects. */
 static reply_outcome
-read_outcome(connection *self, PyObject **value)
+read_outcome(core_connection *self, PyObject **value)
 {
     for (;;) {
         reply_outcome outcome = reply_reader_next(self->reader, value);
@@ -198,7 +198,7 @@ read_outcome(connection *self, PyObject **value)
 }
 
 static int
-read_reply(connection *self, const reply_spec *spec, reply *into)
+read_reply(core_connection *self, const reply_spec *spec, reply *into)
 {
     PyObject *value = NULL;
     reply_reader_expect(self->reader, spec);
@@ -227,7 +227,7 @@ read_reply(connection *self, const reply_spec *spec, reply *into)
 }
 
 int
-connection_exchange(connection *self, const command_buffer *commands, const reply_spec *specs,
+connection_exchange(core_connection *self, const command_buffer *commands, const reply_spec *specs,
                     reply *replies)
 {
     time_t now = monotonic_second();

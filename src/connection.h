@@ -17,24 +17,24 @@ typedef struct {
     PyObject *error;
 } reply;
 
-typedef struct connection connection;
+typedef struct core_connection core_connection;
 
 /* Connect by the class and keyword arguments of a redis-py pool. NULL with redis-py's exception, or with
    none and *is_refused set where the socket is not one we can take over. */
-connection *connection_open(PyObject *connection_class, PyObject *connection_kwargs,
+core_connection *connection_open(PyObject *connection_class, PyObject *connection_kwargs,
                             const redis_exceptions *exceptions, bool *is_refused);
 /* Close, without a word on the wire when another process opened it; keeps the exception that is set. */
-void connection_close(connection *self);
-int connection_traverse(const connection *self, visitproc visit, void *arg);
+void connection_close(core_connection *self);
+int connection_traverse(const core_connection *self, visitproc visit, void *arg);
 
 /* Whether an idle connection can serve another call. */
-bool connection_is_usable(const connection *self);
+bool connection_is_usable(const core_connection *self);
 /* redis-py's Retry object of this connection, borrowed. */
-PyObject *connection_retry(const connection *self);
+PyObject *connection_retry(const core_connection *self);
 
 /* Send the commands in one write and read a reply to each. -1 with an exception when the connection
    failed: then it must be closed. */
-int connection_exchange(connection *self, const command_buffer *commands, const reply_spec *specs,
+int connection_exchange(core_connection *self, const command_buffer *commands, const reply_spec *specs,
                         reply *replies);
 
 void replies_clear(reply *replies, int count);

@@ -93,8 +93,10 @@ installed_rq_is_untouched(PyObject *guards)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(guards); i++) {
         PyObject *guard = PyTuple_GET_ITEM(guards, i);
-        PyTypeObject *class = (PyTypeObject *)PyTuple_GET_ITEM(guard, 0);
-        PyObject *value = PyDict_GetItemWithError(class->tp_dict, PyTuple_GET_ITEM(guard, 1));
+        PyObject *owner = PyTuple_GET_ITEM(guard, 0);
+        PyObject *names
+            = PyModule_Check(owner) ? PyModule_GetDict(owner) : ((PyTypeObject *)owner)->tp_dict;
+        PyObject *value = PyDict_GetItemWithError(names, PyTuple_GET_ITEM(guard, 1));
         if (value != PyTuple_GET_ITEM(guard, 2)) {
             PyErr_Clear();
             return false;

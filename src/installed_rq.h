@@ -32,11 +32,12 @@ typedef enum {
     X(cleanups)                /* dict: RQ's cleanup functions -> Cleanup */                       \
     X(parse_job_id)            /* BaseRegistry.parse_job_id */                                    \
     X(parse_started_job_id)    /* StartedJobRegistry.parse_job_id */                              \
-    X(delete_guards)           /* what remove(delete_job=True) relies on: (class, name, value)s */ \
+    X(delete_guards)           /* what remove(delete_job=True) relies on: see below */\
     X(requeue_guards)          /* what requeue relies on */                                       \
     X(execution_key_template)  /* ExecutionRegistry.key_template */                               \
     X(delete_arguments)        /* tuple of bytes: the constant arguments of delete_jobs.lua */    \
     X(requeue_arguments)       /* tuple of bytes: those of requeue_jobs.lua */                    \
+    X(enqueued_at)             /* function: the moment of a requeue, and as RQ writes it */       \
     X(requeued_job)            /* function: the Job that a requeue returns */
 
 typedef struct {
@@ -55,7 +56,7 @@ int installed_rq_traverse(const installed_rq *rq, visitproc visit, void *arg);
 
 /* A name of rq.registry as it is now (a test may have replaced it): a new reference. */
 PyObject *installed_rq_name(const installed_rq *rq, PyObject *name);
-/* Whether each (class, name, value) still holds, that is, nobody patched what the core relies on. */
+/* Whether each (class or module, name, value) still holds, that is, nobody patched what the core relies on. */
 bool installed_rq_is_untouched(PyObject *guards);
 /* The current Unix timestamp as RQ takes it, int: a new reference. */
 PyObject *installed_rq_now(const struct core_state *state);

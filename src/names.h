@@ -2,12 +2,9 @@
 #pragma once
 
 #define CORE_NAMES(X)                                                                              \
-    X(_exc_info)                                                                                   \
-    X(_status)                                                                                     \
+    X(at_front)                                                                                    \
     X(backend_class)                                                                               \
     X(call_with_retry)                                                                             \
-    X(canceled_job_registry)                                                                       \
-    X(check_health)                                                                                \
     X(chunk_size)                                                                                  \
     X(cleanup)                                                                                     \
     X(connection)                                                                                  \
@@ -16,18 +13,15 @@
     X(current_timestamp)                                                                           \
     X(datetime)                                                                                    \
     X(death_penalty_class)                                                                         \
-    X(deferred_job_registry)                                                                       \
+    X(delete)                                                                                      \
     X(delete_job)                                                                                  \
     X(desc)                                                                                        \
     X(end)                                                                                         \
     X(exception_handlers)                                                                          \
     X(execute_command)                                                                             \
-    X(failed_job_registry)                                                                         \
-    X(finished_job_registry)                                                                       \
     X(format)                                                                                      \
     X(fromtimestamp)                                                                               \
     X(get_expired_job_ids)                                                                         \
-    X(get_job_and_execution_ids)                                                                   \
     X(get_job_count)                                                                               \
     X(get_job_ids)                                                                                 \
     X(get_jobs_to_enqueue)                                                                         \
@@ -37,7 +31,6 @@
     X(Job)                                                                                         \
     X(job)                                                                                         \
     X(job_class)                                                                                   \
-    X(job_id)                                                                                      \
     X(job_or_id)                                                                                   \
     X(key)                                                                                         \
     X(key_template)                                                                                \
@@ -49,16 +42,9 @@
     X(parse_job_id)                                                                                \
     X(pipeline)                                                                                    \
     X(queue)                                                                                       \
-    X(ready_job_registry)                                                                          \
     X(resolve_serializer)                                                                          \
-    X(restore)                                                                                     \
-    X(retry)                                                                                       \
-    X(scheduled_job_registry)                                                                      \
     X(serializer)                                                                                  \
     X(start)                                                                                       \
-    X(started_job_registry)                                                                        \
     X(timestamp)                                                                                   \
     X(timezone)                                                                                    \
-    X(tz)                                                                                          \
-    X(utc)                                                                                         \
-    X(utcformat)
+    X(utc)

@@ -4,7 +4,9 @@
 
 #define SCRIPT(name)                                                                               \
     const script script_##name = {lua_##name##_sha1, lua_##name##_text, lua_##name##_length};
+SCRIPT(delete_jobs)
 SCRIPT(has_execution)
+SCRIPT(requeue_jobs)
 
 static void
 add(command_buffer *commands, const script_call *wanted, bool by_sha1)

@@ -9,7 +9,9 @@ typedef struct {
     size_t length;
 } script;
 
+extern const script script_delete_jobs;
 extern const script script_has_execution;
+extern const script script_requeue_jobs;
 
 typedef struct {
     const script *script;

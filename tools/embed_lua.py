@@ -7,8 +7,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def _definition(path: Path) -> str:
+REQUIRES = b'-- requires '
+
+
+def _script(path: Path) -> bytes:
+    """Return the script's text, after that of the file that its first line requires."""
     text = path.read_bytes()
+    first_line = text.partition(b'\n')[0]
+    if not first_line.startswith(REQUIRES):
+        return text
+    required = path.with_name(first_line.removeprefix(REQUIRES).decode('ascii'))
+    return required.read_bytes() + text
+
+
+def _definition(path: Path) -> str:
+    text = _script(path)
     sha1 = hashlib.sha1(text, usedforsecurity=False).hexdigest()
     octets = ','.join(str(octet) for octet in text)
     name = path.stem
@@ -20,8 +33,8 @@ def _definition(path: Path) -> str:
 
 
 def write_header(scripts: Iterable[Path], header: Path) -> None:
-    """Write the header, only where its content changes, so that an unchanged tree is not compiled again."""
-    content = '#pragma once\n#include <stddef.h>\n' + '\n'.join(_definition(path) for path in scripts)
+    """Write the header of the scripts that are no `.inc.lua`, only where its content changes, so that an unchanged tree is not compiled again."""
+    content = '#pragma once\n#include <stddef.h>\n' + '\n'.join(_definition(path) for path in scripts if not path.name.endswith('.inc.lua'))
     header.parent.mkdir(parents=True, exist_ok=True)
     if not header.is_file() or header.read_text(encoding='ascii') != content:
         header.write_text(content, encoding='ascii')

@@ -1,0 +1,309 @@
+#include "changes.h"
+
+#include <ctype.h>
+
+#include "base_registry.h"
+#include "registry_call.h"
+#include "script.h"
+
+#define MAX_SCRIPT_ARGUMENTS 16
+
+/* ---- What a script may stand for --------------------------------------------------------------- */
+
+/* A job id as RQ makes and accepts them; for any other, RQ's own path has the words. */
+static bool
+is_plain_id(PyObject *job_id)
+{
+    if (!PyUnicode_CheckExact(job_id) || !PyUnicode_IS_ASCII(job_id)) {
+        return false;
+    }
+    const Py_UCS1 *text = PyUnicode_1BYTE_DATA(job_id);
+    Py_ssize_t length = PyUnicode_GET_LENGTH(job_id);
+    for (Py_ssize_t i = 0; i < length; i++) {
+        if (!isalnum(text[i]) && text[i] != '_' && text[i] != '-') {
+            return false;
+        }
+    }
+    return length > 0;
+}
+
+/* Whether RQ is one we know, nobody replaced what the script stands for, and jobs can be fetched at all
+   (with decode_responses=True RQ cannot read their data, and says so). */
+static bool
+can_stand_for(const head *call, PyObject *guards)
+{
+    return call->state->rq.is_known && installed_rq_is_untouched(guards)
+           && !client_pool_decodes(call->pool);
+}
+
+/* Run a script for one job; *answer holds what it returned for it. */
+static route
+run_for_job(head *call, const script *source, PyObject *constants, const command_argument *more,
+            int more_count, PyObject *job_id, PyObject **answer)
+{
+    const command_argument key = {.object = call->key};
+    command_argument arguments[MAX_SCRIPT_ARGUMENTS];
+    int count = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(constants); i++) {
+        arguments[count++] = (command_argument){.object = PyTuple_GET_ITEM(constants, i)};
+    }
+    for (int i = 0; i < more_count; i++) {
+        arguments[count++] = more[i];
+    }
+    arguments[count++] = (command_argument){.object = job_id};
+    const script_call wanted = {
+        .script = source,
+        .keys = &key,
+        .key_count = 1,
+        .arguments = arguments,
+        .argument_count = count,
+    };
+    const reply_spec spec = {.shape = REPLY_VALUE};
+    PyObject *answers = NULL;
+    route way = script_run(call, &wanted, &spec, &answers);
+    if (way == TO_HEAD) {
+        bool is_one = PyList_Check(answers) && PyList_GET_SIZE(answers) == 1;
+        *answer = is_one ? Py_NewRef(PyList_GET_ITEM(answers, 0)) : NULL;
+        way = is_one ? TO_HEAD : TO_TAIL;
+        Py_DECREF(answers);
+    }
+    return way;
+}
+
+/* The number that a script answered, or -1 for a job that it left to RQ. */
+static long
+number_of(PyObject *answer)
+{
+    long number = PyLong_Check(answer) ? PyLong_AsLong(answer) : -1;
+    PyErr_Clear();
+    return number;
+}
+
+/* ---- remove ------------------------------------------------------------------------------------ */
+
+const char remove_doc[]
+    = "remove($self, /, job, pipeline=None, delete_job=False)\n--\n\n"
+      "Remove a job from this registry; return how many entries went, 0 or 1.\n\n"
+      "job: a Job or a job id.\n"
+      "pipeline: a redis-py pipeline to put the command into; RQ's own path then.\n"
+      "delete_job: whether to delete the job itself too, as Job.delete does.\n"
+      "One round trip, with delete_job=True too for a job that is none of RQ's special cases (a group, a\n"
+      "rate limit, webhooks, a live execution, ...); those cost RQ's own dozen.\n"
+      "Raises redis.exceptions.RedisError; with delete_job=True, and after the entry has gone,\n"
+      "rq.exceptions.NoSuchJobError for a job that does not exist.\n"
+      "Source: rq.registry.BaseRegistry.remove, rq.job.Job.delete; Redis ZREM.";
+
+static bool
+is_false(PyObject *object, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+    bool is_it = value != NULL && PyObject_IsTrue(value) == 0;
+    Py_XDECREF(value);
+    PyErr_Clear();
+    return is_it;
+}
+
+/* Whether deleting this very object is what the script does: a plain Job of the same client, with nothing
+   that only RQ knows how to let go. */
+static bool
+is_plain_job(const head *call, PyObject *job)
+{
+    const core_state *state = call->state;
+    if ((PyObject *)Py_TYPE(job) != state->rq.job_class || !state->rq.delete_keeps_status) {
+        return false;
+    }
+    PyObject *connection = PyObject_GetAttr(job, state->names.connection);
+    PyObject *attributes = PyObject_GenericGetDict(job, NULL);
+    bool is_plain = connection == call->connection && attributes != NULL
+                    && PyDict_GetItemWithError(attributes, state->names.delete) == NULL
+                    && is_false(job, state->names.group_id)
+                    && is_false(job, state->names.has_rate_limit);
+    Py_XDECREF(connection);
+    Py_XDECREF(attributes);
+    PyErr_Clear();
+    return is_plain;
+}
+
+/* How delete_jobs.lua learns the queue: from the hash that it fetches, or from the object at hand. */
+static PyObject *
+origin_argument(const head *call, PyObject *job)
+{
+    if (job == NULL) {
+        return PyUnicode_FromString("fetch");
+    }
+    PyObject *origin = PyObject_GetAttr(job, call->state->names.origin);
+    PyObject *argument = origin == NULL ? NULL : PyUnicode_FromFormat("origin:%S", origin);
+    Py_XDECREF(origin);
+    return argument;
+}
+
+/* `job` is NULL where the caller gave an id. */
+static route
+delete_by_script(head *call, PyObject *job, PyObject *job_id, PyObject **removed)
+{
+    const installed_rq *rq = &call->state->rq;
+    if (!can_stand_for(call, rq->delete_guards) || !is_plain_id(job_id)
+        || (job != NULL && !is_plain_job(call, job))) {
+        return TO_TAIL;
+    }
+    PyObject *origin = origin_argument(call, job);
+    if (origin == NULL) {
+        return TO_CALLER;
+    }
+    const command_argument more = {.object = origin};
+    PyObject *answer = NULL;
+    route way = run_for_job(call, &script_delete_jobs, rq->delete_arguments, &more, 1, job_id,
+                            &answer);
+    Py_DECREF(origin);
+    if (way == TO_HEAD && number_of(answer) < 0) {
+        Py_CLEAR(answer);
+        way = TO_TAIL;
+    }
+    *removed = answer;
+    return way;
+}
+
+static route
+remove_entry(head *call, PyObject *job_id, PyObject **removed)
+{
+    if (!command_takes(job_id)) {
+        return TO_TAIL;
+    }
+    const key_command zrem = {"ZREM", 1, {{.object = job_id}}};
+    const reply_spec spec = {.shape = REPLY_INTEGER};
+    return head_run(call, &zrem, &spec, removed);
+}
+
+static route
+remove_in_head(head *call, PyObject *const *args, Py_ssize_t count, PyObject *names,
+               PyObject **removed)
+{
+    const core_state *state = call->state;
+    PyObject *const parameters[]
+        = {state->names.job, state->names.pipeline, state->names.delete_job};
+    PyObject *values[Py_ARRAY_LENGTH(parameters)];
+    if (!bind_arguments(args, count, names, parameters, Py_ARRAY_LENGTH(parameters), values)
+        || values[0] == NULL || (values[1] != NULL && values[1] != Py_None)) {
+        return TO_TAIL;
+    }
+    int delete_job = values[2] == NULL ? 0 : PyObject_IsTrue(values[2]);
+    PyObject *job_id = delete_job < 0 ? NULL : registry_id_of(call, values[0]);
+    if (job_id == NULL) {
+        return TO_CALLER;
+    }
+    PyObject *job = job_id == values[0] ? NULL : values[0];
+    route way = delete_job ? delete_by_script(call, job, job_id, removed)
+                           : remove_entry(call, job_id, removed);
+    Py_DECREF(job_id);
+    return way;
+}
+
+PyObject *
+remove_job(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    head call;
+    PyObject *removed = NULL;
+    route way = route_begin(&call, self);
+    if (way == TO_HEAD) {
+        way = remove_in_head(&call, args, count, names, &removed);
+        head_end(&call);
+    }
+    return way == TO_TAIL ? tail_call(self, "remove", args, count, names) : removed;
+}
+
+/* ---- requeue ----------------------------------------------------------------------------------- */
+
+const char requeue_doc[]
+    = "requeue($self, /, job_or_id, at_front=False)\n--\n\n"
+      "Put a job of this registry back on its queue; return the Job.\n\n"
+      "job_or_id: a Job or a job id.\n"
+      "at_front: whether to put it at the front of the queue.\n"
+      "One round trip for an id whose job is none of RQ's special cases (metadata, a result, a group, a\n"
+      "rate limit, ...); RQ's own three for those and for a Job, whose attributes are written.\n"
+      "Raises rq.exceptions.NoSuchJobError, rq.exceptions.InvalidJobOperation for a job that is not in this\n"
+      "registry, and redis.exceptions.RedisError.\n"
+      "Source: rq.registry.BaseRegistry.requeue, rq.Queue._enqueue_job.";
+
+/* An id, and jobs of the class that the script knows. */
+static bool
+is_plain_requeue(const head *call, PyObject *job_or_id)
+{
+    PyObject *job_class = PyObject_GetAttr(call->self, call->state->names.job_class);
+    bool is_plain = job_class == call->state->rq.job_class && is_plain_id(job_or_id)
+                    && can_stand_for(call, call->state->rq.requeue_guards);
+    Py_XDECREF(job_class);
+    PyErr_Clear();
+    return is_plain;
+}
+
+static PyObject *
+make_requeued_job(const head *call, PyObject *job_id, PyObject *fields, PyObject *moment,
+                  PyObject *at_front)
+{
+    return PyObject_CallFunctionObjArgs(call->state->rq.requeued_job, call->self, job_id, fields,
+                                        moment, at_front, NULL);
+}
+
+static route
+requeue_at(head *call, PyObject *job_id, PyObject *at_front, PyObject *moment, PyObject *written,
+           PyObject **job)
+{
+    int is_front = PyObject_IsTrue(at_front);
+    if (is_front < 0) {
+        return TO_CALLER;
+    }
+    const command_argument more[] = {{.object = written}, {.text = is_front ? "LPUSH" : "RPUSH"}};
+    PyObject *answer = NULL;
+    route way = run_for_job(call, &script_requeue_jobs, call->state->rq.requeue_arguments, more, 2,
+                            job_id, &answer);
+    if (way != TO_HEAD) {
+        return way;
+    }
+    if (PyList_Check(answer)) {
+        *job = make_requeued_job(call, job_id, answer, moment, at_front);
+        way = *job == NULL ? TO_CALLER : TO_HEAD;
+    }
+    else if (number_of(answer) == 0) {
+        PyErr_SetNone(call->state->rq.invalid_job_operation);
+        way = TO_CALLER;
+    }
+    else {
+        way = TO_TAIL;
+    }
+    Py_DECREF(answer);
+    return way;
+}
+
+static route
+requeue_in_head(head *call, PyObject *const *args, Py_ssize_t count, PyObject *names,
+                PyObject **job)
+{
+    PyObject *const parameters[] = {call->state->names.job_or_id, call->state->names.at_front};
+    PyObject *values[Py_ARRAY_LENGTH(parameters)];
+    if (!bind_arguments(args, count, names, parameters, Py_ARRAY_LENGTH(parameters), values)
+        || values[0] == NULL || !is_plain_requeue(call, values[0])) {
+        return TO_TAIL;
+    }
+    PyObject *at_front = values[1] == NULL ? Py_False : values[1];
+    PyObject *moments = PyObject_CallNoArgs(call->state->rq.enqueued_at);
+    PyObject *moment, *written;
+    route way = TO_CALLER;
+    if (moments != NULL && PyArg_ParseTuple(moments, "OO", &moment, &written)) {
+        way = requeue_at(call, values[0], at_front, moment, written, job);
+    }
+    Py_XDECREF(moments);
+    return way;
+}
+
+PyObject *
+requeue_job(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    head call;
+    PyObject *job = NULL;
+    route way = route_begin(&call, self);
+    if (way == TO_HEAD) {
+        way = requeue_in_head(&call, args, count, names, &job);
+        head_end(&call);
+    }
+    return way == TO_TAIL ? tail_call(self, "requeue", args, count, names) : job;
+}
