@@ -24,7 +24,15 @@ STRICT = os.environ.get('RQREG_STRICT') == '1'
 
 CFLAGS = ['-std=c11', '-fvisibility=hidden']
 CFLAGS += ['-O0', '-g3', '-UNDEBUG'] if DEBUG else ['-O2']
-WARNINGS = ['-Wall', '-Wextra', '-Werror', '-Wshadow', '-Wconversion', '-Wsign-compare', '-Wno-missing-field-initializers']
+WARNINGS = [
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-Wshadow',
+    '-Wconversion',
+    '-Wsign-compare',
+    '-Wno-missing-field-initializers',
+]
 EXTRA_CFLAGS = shlex.split(os.environ.get('RQREG_CFLAGS', ''))
 EXTRA_LDFLAGS = shlex.split(os.environ.get('RQREG_LDFLAGS', ''))
 
@@ -57,6 +65,7 @@ class BuildExt(build_ext):
     """Generate the header with the Lua scripts before the C core is compiled."""
 
     def build_extensions(self) -> None:
+        """Add the generated header, then compile as usual."""
         generated = Path(self.build_temp).resolve() / 'generated'
         embed_lua.write_header(sorted(Path('src').glob('*.lua')), generated / 'lua_sources.h')
         for extension in self.extensions:

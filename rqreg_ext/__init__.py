@@ -5,39 +5,50 @@ Importing this package imports neither rq nor redis: the names below resolve on 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .executions import ExecutionRegistry
+    from .queue import Queue
+    from .registry import (
+        BaseRegistry,
+        CanceledJobRegistry,
+        DeferredJobRegistry,
+        FailedJobRegistry,
+        FinishedJobRegistry,
+        ReadyJobRegistry,
+        ScheduledJobRegistry,
+        StartedJobRegistry,
+        clean_registries,
+    )
 
 __version__ = '0.1.0'
-
-_HOMES = {
-    'Queue': 'rqreg_ext.queue',
-    'ExecutionRegistry': 'rqreg_ext.executions',
-}
-_REGISTRY_NAMES = (
+__all__ = [
     'BaseRegistry',
     'CanceledJobRegistry',
     'DeferredJobRegistry',
+    'ExecutionRegistry',
     'FailedJobRegistry',
     'FinishedJobRegistry',
+    'Queue',
     'ReadyJobRegistry',
     'ScheduledJobRegistry',
     'StartedJobRegistry',
     'clean_registries',
-)
-_HOMES.update(dict.fromkeys(_REGISTRY_NAMES, 'rqreg_ext.registry'))
+]
 
-__all__ = ['__version__', *_HOMES]  # noqa: PLE0604
+if not TYPE_CHECKING:
+    # The modules that define the names that are not in rqreg_ext.registry.
+    _MODULES = {'ExecutionRegistry': 'rqreg_ext.executions', 'Queue': 'rqreg_ext.queue'}
 
+    def __getattr__(name):
+        if name not in __all__:
+            raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+        from importlib import import_module
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
+        value = getattr(import_module(_MODULES.get(name, 'rqreg_ext.registry')), name)
+        globals()[name] = value
+        return value
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    def __dir__():
+        return sorted({*globals(), *__all__})

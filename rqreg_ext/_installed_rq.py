@@ -50,21 +50,21 @@ RELEASES = {
 }
 
 
-def _installed_version() -> tuple[int, ...]:
+def _installed_version() -> list[int]:
     numbers = []
     for part in version.VERSION.split('.')[:3]:
         digits = part[: len(part) - len(part.lstrip('0123456789'))]
         numbers.append(int(digits or 0))
-    return tuple(numbers)
+    return [*numbers, 0, 0][:3]
 
 
 _version = _installed_version()
-if _version < OLDEST:
+if tuple(_version) < OLDEST:
     raise ImportError(
         f'rqreg_ext needs RQ {".".join(map(str, OLDEST))} or newer, and RQ {version.VERSION} is installed: '
         "pip install --upgrade 'rq>=2.6.1'"
     )
-release = RELEASES.get(_version[:2])
+release = RELEASES.get((_version[0], _version[1]))
 # An RQ newer than the table: what depends on RQ's internals is left to RQ.
 is_known = release is not None
 delete_keeps_status = is_known and release.deletes_results  # type: ignore[union-attr]
@@ -72,7 +72,7 @@ delete_keeps_status = is_known and release.deletes_results  # type: ignore[union
 registry_globals = vars(registry)
 utils_globals = vars(utils)
 datetime_globals = vars(datetime)
-current_timestamp = registry.current_timestamp
+current_timestamp = utils.current_timestamp
 now = utils.now
 datetime_type = datetime.datetime
 time = time_module.time
@@ -139,7 +139,7 @@ def _results_prefix() -> bytes:
         return b''
     from rq.results import Result
 
-    return str(Result.get_key('')).encode()
+    return str(Result.get_key('')).encode()  # type: ignore[no-untyped-call]
 
 
 _job_prefix = job.Job.redis_job_namespace_prefix.encode()

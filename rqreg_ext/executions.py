@@ -11,7 +11,10 @@ from .registry import BaseRegistry, prefer_rq_overrides
 
 
 class ExecutionRegistry(_core.ExecutionRegistry, BaseRegistry, rq_executions.ExecutionRegistry):
-    __doc__ = _core.ExecutionRegistry.__doc__
+    """The executions of one job, scored by when they expire.
+
+    `connection` is a redis-py client, or a URL string. Making one costs no round trip.
+    """
 
     def __init__(self, job_id: str, connection: Any) -> None:
         if isinstance(connection, str):

@@ -10,37 +10,43 @@ from typing import Any
 
 from rq import registry as rq_registry
 
-# First, for its word on an RQ that is too old.
-from . import _installed_rq as _installed_rq
-from . import _core
+# _installed_rq for its word on an RQ that is too old.
+from . import _core, _installed_rq  # noqa: F401
 
 
 class BaseRegistry(_core.BaseRegistry, rq_registry.BaseRegistry):
-    __doc__ = _core.BaseRegistry.__doc__
+    """What the registries of jobs share: a sorted set of job ids, scored by Unix timestamps in seconds.
+
+    Made by `queue=`, or by `name=` (the queue's) and `connection=`: a redis-py client, or a URL string.
+    `job_class`, `serializer` and `death_penalty_class` are as for rq.Queue. Making one costs no round trip.
+    """
 
 
 class StartedJobRegistry(_core.StartedJobRegistry, BaseRegistry, rq_registry.StartedJobRegistry):
-    __doc__ = _core.StartedJobRegistry.__doc__
+    """The jobs that are being executed, scored by when their execution is taken for abandoned.
+
+    `job_or_id in registry` costs one round trip for a job whose execution is running, two for any other.
+    """
 
 
 class FinishedJobRegistry(_core.FinishedJobRegistry, BaseRegistry, rq_registry.FinishedJobRegistry):
-    __doc__ = _core.FinishedJobRegistry.__doc__
+    """The jobs that succeeded, scored by when they expire."""
 
 
 class FailedJobRegistry(_core.FailedJobRegistry, BaseRegistry, rq_registry.FailedJobRegistry):
-    __doc__ = _core.FailedJobRegistry.__doc__
+    """The jobs that failed, scored by when they expire."""
 
 
 class DeferredJobRegistry(_core.DeferredJobRegistry, BaseRegistry, rq_registry.DeferredJobRegistry):
-    __doc__ = _core.DeferredJobRegistry.__doc__
+    """The jobs that wait for other jobs, scored by when they were deferred."""
 
 
 class ScheduledJobRegistry(_core.ScheduledJobRegistry, BaseRegistry, rq_registry.ScheduledJobRegistry):
-    __doc__ = _core.ScheduledJobRegistry.__doc__
+    """The jobs that wait for their time, scored by it."""
 
 
 class CanceledJobRegistry(_core.CanceledJobRegistry, BaseRegistry, rq_registry.CanceledJobRegistry):
-    __doc__ = _core.CanceledJobRegistry.__doc__
+    """The jobs that were canceled."""
 
 
 _COMPOSED: list[type[BaseRegistry]] = [
@@ -55,7 +61,7 @@ _COMPOSED: list[type[BaseRegistry]] = [
 if hasattr(rq_registry, 'ReadyJobRegistry'):
 
     class ReadyJobRegistry(_core.ReadyJobRegistry, BaseRegistry, rq_registry.ReadyJobRegistry):
-        __doc__ = _core.ReadyJobRegistry.__doc__
+        """The jobs whose dependencies are met, on their way to the queue (RQ 3)."""
 
     _COMPOSED.append(ReadyJobRegistry)
 

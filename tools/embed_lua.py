@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-
 REQUIRES = b'-- requires '
 
 
@@ -33,8 +32,13 @@ def _definition(path: Path) -> str:
 
 
 def write_header(scripts: Iterable[Path], header: Path) -> None:
-    """Write the header of the scripts that are no `.inc.lua`, only where its content changes, so that an unchanged tree is not compiled again."""
-    content = '#pragma once\n#include <stddef.h>\n' + '\n'.join(_definition(path) for path in scripts if not path.name.endswith('.inc.lua'))
+    """Write the header of the scripts, those that are only required by others (`.inc.lua`) apart.
+
+    Only where its content changes, so that an unchanged tree is not compiled again.
+    """
+    content = '#pragma once\n#include <stddef.h>\n' + '\n'.join(
+        _definition(path) for path in scripts if not path.name.endswith('.inc.lua')
+    )
     header.parent.mkdir(parents=True, exist_ok=True)
     if not header.is_file() or header.read_text(encoding='ascii') != content:
         header.write_text(content, encoding='ascii')
