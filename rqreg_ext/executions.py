@@ -10,7 +10,10 @@ from . import _clients, _core
 from .registry import BaseRegistry, prefer_rq_overrides
 
 
-class ExecutionRegistry(_core.ExecutionRegistry, BaseRegistry, rq_executions.ExecutionRegistry):
+# Its remove() takes an execution, as RQ's does.
+class ExecutionRegistry(  # type: ignore[misc]
+    _core.ExecutionRegistry, BaseRegistry, rq_executions.ExecutionRegistry
+):
     """The executions of one job, scored by when they expire.
 
     `connection` is a redis-py client, or a URL string. Making one costs no round trip.
