@@ -1,0 +1,68 @@
+# Every target makes what it needs by itself: a virtual environment, the packages, the compiled package.
+#   make test PYTHON=python3.13                      another Python (3.10 or newer)
+#   make test RQ=2.12.0 REDIS=6.4.0                  other versions, in an environment of their own
+#   make test ARGS='tests/host -k threads'           arguments for pytest (the demo and bench take theirs too)
+
+PYTHON ?= python3
+RQ ?= 3.0.0
+REDIS ?= 8.1.0
+VENV ?= $(if $(filter 3.0.0/8.1.0,$(RQ)/$(REDIS)),.venv,.venv-rq$(RQ)-redis$(REDIS))
+JOBS ?= auto
+BIN := $(VENV)/bin
+BOOTSTRAP := $(PYTHON) tools/bootstrap.py --venv $(VENV) --rq $(RQ) --redis $(REDIS)
+C_FILES = $(wildcard src/*.c src/*.h)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-deep lint format bench build debug sdist wheel clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## show RQ's answers and ours side by side, on a private Redis with a real worker
+	@$(BOOTSTRAP)
+	@cd examples && exec ../$(BIN)/python -B -m demo $(ARGS)
+
+test: ## run the tests
+	@$(BOOTSTRAP) --strict
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+test-deep: ## run the tests with ten times the examples, on each RQ that is supported
+	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=3.0.0 REDIS=8.1.0
+	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=2.12.0 REDIS=6.4.0
+	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=2.6.1 REDIS=5.0.1
+
+lint: ## check style, C layout and types
+	@$(BOOTSTRAP) --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+	$(BIN)/mypy
+
+format: ## bring Python and C into the checked style
+	@$(BOOTSTRAP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_FILES)
+
+bench: ## measure RQ, RQ with hiredis-py, rqreg_ext and a bare round trip
+	@$(BOOTSTRAP)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+build: ## compile the package in place, for .venv/bin/python
+	@$(BOOTSTRAP) --strict
+
+debug: ## the same with debug symbols, assertions and no optimisation
+	@$(BOOTSTRAP) --strict --debug
+
+sdist: ## dist/: the source distribution, with the hiredis sources in it
+	@$(BOOTSTRAP)
+	$(BIN)/pyproject-build --no-isolation --sdist
+
+wheel: ## dist/: a wheel for this Python and machine
+	@$(BOOTSTRAP)
+	$(BIN)/pyproject-build --no-isolation --wheel
+
+clean: ## remove what the other targets made
+	rm -rf .venv .venv-rq* build dist vendor rqreg_ext.egg-info rqreg_ext/*.so
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find rqreg_ext tools tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +

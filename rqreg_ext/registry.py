@@ -73,8 +73,9 @@ def prefer_rq_overrides(composed: type[BaseRegistry]) -> None:
     in one of its classes is RQ's there.
     """
     head, _, rq_class = composed.__bases__
+    ours = {*vars(head), *vars(composed)}
     for name in vars(_core.BaseRegistry):
-        if name in vars(rq_class) and name not in vars(head) and not name.startswith('__d'):
+        if name in vars(rq_class) and name not in ours:
             setattr(composed, name, vars(rq_class)[name])
 
 

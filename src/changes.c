@@ -27,12 +27,16 @@ is_plain_id(PyObject *job_id)
     return length > 0;
 }
 
-/* Whether RQ is one we know, nobody replaced what the script stands for, and jobs can be fetched at all
+/* Whether RQ is one we know, the registry is one of jobs, nobody replaced what the script stands for, and jobs can be fetched at all
    (with decode_responses=True RQ cannot read their data, and says so). */
 static bool
 can_stand_for(const head *call, PyObject *guards)
 {
-    return call->state->rq.is_known && installed_rq_is_untouched(guards)
+    PyObject *serializer = PyObject_GetAttr(call->self, call->state->names.serializer);
+    bool has_serializer = serializer != NULL;
+    Py_XDECREF(serializer);
+    PyErr_Clear();
+    return has_serializer && call->state->rq.is_known && installed_rq_is_untouched(guards)
            && !client_pool_decodes(call->pool);
 }
 

@@ -226,6 +226,12 @@ read_reply(core_connection *self, const reply_spec *spec, reply *into)
     }
 }
 
+static bool
+has_found(const reply *answer)
+{
+    return answer->value != NULL && PyObject_IsTrue(answer->value) == 1;
+}
+
 int
 connection_exchange(core_connection *self, const command_buffer *commands, const reply_spec *specs,
                     reply *replies)
@@ -242,7 +248,11 @@ connection_exchange(core_connection *self, const command_buffer *commands, const
         return -1;
     }
     for (int i = 0; i < commands->count; i++) {
-        if (read_reply(self, &specs[i], &replies[i]) < 0) {
+        reply_spec spec = specs[i];
+        if (spec.unless_found && i > 0 && has_found(&replies[i - 1])) {
+            spec.shape = REPLY_NOTHING;
+        }
+        if (read_reply(self, &spec, &replies[i]) < 0) {
             replies_clear(replies, commands->count);
             return -1;
         }

@@ -73,19 +73,6 @@ cleanup_command(cleanup_kind cleanup, PyObject *now, key_command *command, reply
     }
 }
 
-static bool
-needs_rq_cleanup(cleanup_kind cleanup, PyObject *probed)
-{
-    switch (cleanup) {
-    case CLEANUP_IF_EXPIRED:
-        return PyList_Check(probed) && PyList_GET_SIZE(probed) > 0;
-    case CLEANUP_IF_ANY:
-        return PyObject_IsTrue(probed) == 1;
-    default:
-        return false;
-    }
-}
-
 /* One write: the cleanup or its probe, and the read. */
 static route
 run_both(head *call, cleanup_kind cleanup, const key_command *command, const reply_spec *spec,
@@ -97,6 +84,7 @@ run_both(head *call, cleanup_kind cleanup, const key_command *command, const rep
     }
     key_command first;
     reply_spec specs[2] = {{.shape = REPLY_INTEGER}, *spec};
+    specs[1].unless_found = cleanup != CLEANUP_DROPS_EXPIRED;
     cleanup_command(cleanup, now, &first, &specs[0]);
     command_buffer commands;
     command_init(&commands);
@@ -132,7 +120,7 @@ head_clean_and_run(head *call, cleanup_kind cleanup, const key_command *command,
     if (way != TO_HEAD) {
         return way;
     }
-    if (needs_rq_cleanup(cleanup, replies[0].value)) {
+    if (cleanup != CLEANUP_DROPS_EXPIRED && PyObject_IsTrue(replies[0].value) == 1) {
         replies_clear(replies, 2);
         return clean_by_rq_and_run(call, command, spec, value);
     }

@@ -160,7 +160,7 @@ static bool
 is_skipped(const redisReadTask *task)
 {
     const reply_reader *reader = reader_of(task);
-    return reader->is_push || reader->error != NULL
+    return reader->is_push || reader->error != NULL || reader->spec.shape == REPLY_NOTHING
            || (reader->spec.shape == REPLY_HAS_JOB && task->parent != NULL);
 }
 
@@ -191,7 +191,7 @@ static void *
 create_error(const redisReadTask *task, const char *text, size_t length)
 {
     reply_reader *reader = reader_of(task);
-    if (reader->error == NULL && !reader->is_push) {
+    if (!is_skipped(task)) {
         reader->error = PyBytes_FromStringAndSize(text, (Py_ssize_t)length);
         if (reader->error == NULL) {
             return stop(reader);

@@ -15,6 +15,7 @@ typedef enum {
     REPLY_INTEGER,     /* int */
     REPLY_SCORE,       /* float, or None for a member that is not there */
     REPLY_VALUE,       /* whatever came: int, float, bytes, None, bool, list of these */
+    REPLY_NOTHING,     /* None: read, and not built */
     REPLY_TEXTS,       /* list of str */
     REPLY_JOB_IDS,     /* list of str: the job's part of each "job_id:execution_id" */
     REPLY_JOB_AND_IDS, /* list of (job id, execution id) */
@@ -29,6 +30,8 @@ typedef struct {
     /* The shapes that cut entries: RQ's parse_composite_key, for the entries that are not
        "job_id:execution_id" in ASCII; borrowed, and kept alive by the caller. */
     PyObject *parse_composite_key;
+    /* Not built where the reply before it found something (is true): the command will be sent again. */
+    bool unless_found;
 } reply_spec;
 
 typedef enum {
