@@ -5,6 +5,7 @@ Called by the core once per client type, pool or connection, never per call.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from types import FunctionType
 from typing import Any
 
@@ -88,6 +89,38 @@ def connection_arguments(pool: Any) -> tuple[type, dict[str, Any]]:
         if name not in RUNTIME_ARGUMENTS and type(value) is not object
     }
     return pool.connection_class, arguments
+
+
+def _connections_in_use(pool: Any) -> Any:
+    """Return where the pool keeps the connections that it has handed out: a set, or a blocking pool's list."""
+    in_use = getattr(pool, '_in_use_connections', None)
+    return getattr(pool, '_connections', None) if in_use is None else in_use
+
+
+def _lock_of(pool: Any) -> AbstractContextManager[Any]:
+    # The blocking pool of redis-py 5 has none.
+    return getattr(pool, '_lock', None) or nullcontext()
+
+
+def register(pool: Any, connection: Any) -> None:
+    """Enter our connection among those in use, so that closing the client, or its pool, closes it too.
+
+    It takes no slot of the pool: its cap counts what it made itself.
+    """
+    with _lock_of(pool):
+        in_use = _connections_in_use(pool)
+        if isinstance(in_use, set):
+            in_use.add(connection)
+        elif isinstance(in_use, list):
+            in_use.append(connection)
+
+
+def unregister(pool: Any, connection: Any) -> None:
+    """Take our connection out again, unless the pool has forgotten it already."""
+    with _lock_of(pool):
+        in_use = _connections_in_use(pool)
+        if in_use is not None and connection in in_use:
+            in_use.remove(connection)
 
 
 def client_of(url: str) -> Any:

@@ -218,6 +218,25 @@ has_room(const client_pool *self, PyObject *redis_pool)
     return overflow > 0 || self->open_count < limit;
 }
 
+/* Enter the connection among those that the redis-py pool disconnects, or take it out again. The exception
+   that is set stays set. */
+static void
+tell_redis_pool(PyObject *redis_pool, const char *what, const core_connection *connection)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
+    PyObject *told = clients == NULL ? NULL
+                                     : PyObject_CallMethod(clients, what, "OO", redis_pool,
+                                                           connection_object(connection));
+    if (told == NULL) {
+        PyErr_WriteUnraisable(redis_pool);
+    }
+    Py_XDECREF(told);
+    Py_XDECREF(clients);
+    PyErr_Restore(type, value, traceback);
+}
+
 static core_connection *
 open_connection(client_pool *self, PyObject *redis_pool)
 {
@@ -234,12 +253,29 @@ open_connection(client_pool *self, PyObject *redis_pool)
         self->open_count++;
         opened = connection_open(connection_class, connection_kwargs, &self->exceptions,
                                  &self->is_refused);
-        if (opened == NULL) {
+        if (opened != NULL) {
+            tell_redis_pool(redis_pool, "register", opened);
+        }
+        else {
             self->open_count--;
         }
     }
     Py_XDECREF(arguments);
     return opened;
+}
+
+static void
+discard(client_pool *self, core_connection *used)
+{
+    if (self->open_count > 0) {
+        self->open_count--;
+    }
+    PyObject *redis_pool = redis_pool_of(self);
+    if (redis_pool != NULL) {
+        tell_redis_pool(redis_pool, "unregister", used);
+        Py_DECREF(redis_pool);
+    }
+    connection_close(used);
 }
 
 /* A usable connection, or NULL; then, without an exception, none can be had. */
@@ -252,8 +288,7 @@ check_out(client_pool *self)
         if (connection_is_usable(idle)) {
             return idle;
         }
-        self->open_count--;
-        connection_close(idle);
+        discard(self, idle);
     }
     PyObject *redis_pool = redis_pool_of(self);
     if (redis_pool == NULL) {
@@ -267,14 +302,6 @@ check_out(client_pool *self)
     return opened;
 }
 
-static void
-discard(client_pool *self, core_connection *used)
-{
-    if (self->open_count > 0) {
-        self->open_count--;
-    }
-    connection_close(used);
-}
 
 static void
 check_in(client_pool *self, core_connection *used)
@@ -314,6 +341,18 @@ typedef struct {
     bool is_unavailable;
 } run;
 
+/* Keep the Retry object of the connection that failed, beside the failure itself. */
+static void
+remember_retry(run *this, const core_connection *failed)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *retry = PyObject_GetAttrString(connection_object(failed), "retry");
+    PyErr_Clear();
+    Py_XSETREF(this->retry, retry);
+    PyErr_Restore(type, value, traceback);
+}
+
 static int
 attempt(run *this)
 {
@@ -323,7 +362,7 @@ attempt(run *this)
         return -1;
     }
     if (connection_exchange(used, this->commands, this->specs, this->replies) < 0) {
-        Py_XSETREF(this->retry, Py_NewRef(connection_retry(used)));
+        remember_retry(this, used);
         discard(this->pool, used);
         return -1;
     }

@@ -5,7 +5,6 @@
 
 struct core_connection {
     PyObject *redis_connection;
-    PyObject *retry;
     const redis_exceptions *exceptions; /* the client pool's, which outlives us */
     reply_reader *reader;
     transport io;
@@ -67,10 +66,6 @@ real_socket(PyObject *redis_connection)
 static int
 read_settings(core_connection *self)
 {
-    self->retry = PyObject_GetAttrString(self->redis_connection, "retry");
-    if (self->retry == NULL) {
-        return -1;
-    }
     PyObject *interval = PyObject_GetAttrString(self->redis_connection, "health_check_interval");
     if (interval == NULL) {
         return -1;
@@ -134,7 +129,6 @@ connection_close(core_connection *self)
     }
     transport_close(&self->io);
     reply_reader_free(self->reader);
-    Py_CLEAR(self->retry);
     Py_CLEAR(self->redis_connection);
     PyMem_Free(self);
     PyErr_Restore(type, value, traceback);
@@ -144,7 +138,6 @@ int
 connection_traverse(const core_connection *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->redis_connection);
-    Py_VISIT(self->retry);
     return transport_traverse(&self->io, visit, arg);
 }
 
@@ -155,9 +148,9 @@ connection_is_usable(const core_connection *self)
 }
 
 PyObject *
-connection_retry(const core_connection *self)
+connection_object(const core_connection *self)
 {
-    return self->retry;
+    return self->redis_connection;
 }
 
 /* ---- Exchanging ------------------------------------------------------------------------------- */

@@ -29,8 +29,8 @@ int connection_traverse(const core_connection *self, visitproc visit, void *arg)
 
 /* Whether an idle connection can serve another call. */
 bool connection_is_usable(const core_connection *self);
-/* redis-py's Retry object of this connection, borrowed. */
-PyObject *connection_retry(const core_connection *self);
+/* redis-py's connection object, borrowed. */
+PyObject *connection_object(const core_connection *self);
 
 /* Send the commands in one write and read a reply to each. -1 with an exception when the connection
    failed: then it must be closed. */

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
@@ -117,12 +118,25 @@ read_timeout(transport *io)
     return PyErr_Occurred() ? -1 : 0;
 }
 
+/* A descriptor of our own for the socket: whoever disconnects the client while we wait on it ends the
+   connection, but cannot have its number given to another file under our hands. */
+static int
+own_descriptor(PyObject *socket)
+{
+    int theirs = PyObject_AsFileDescriptor(socket);
+    int ours = theirs < 0 ? -1 : fcntl(theirs, F_DUPFD_CLOEXEC, 0);
+    if (theirs >= 0 && ours < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return ours;
+}
+
 int
 transport_open(transport *io, PyObject *socket)
 {
     memset(io, 0, sizeof *io);
     io->socket = Py_NewRef(socket);
-    io->fd = PyObject_AsFileDescriptor(socket);
+    io->fd = own_descriptor(socket);
     if (io->fd < 0 || read_timeout(io) < 0) {
         goto error;
     }
@@ -148,7 +162,10 @@ error:
 void
 transport_close(transport *io)
 {
-    io->fd = -1;
+    if (io->fd >= 0) {
+        close(io->fd);
+        io->fd = -1;
+    }
     Py_CLEAR(io->socket);
     Py_CLEAR(io->block);
 }
