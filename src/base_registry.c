@@ -43,7 +43,15 @@ base_registry_dealloc(base_registry *self)
     Py_DECREF(type);
 }
 
-enum { INIT_NAME, INIT_CONNECTION, INIT_JOB_CLASS, INIT_QUEUE, INIT_SERIALIZER, INIT_DEATH_PENALTY, INIT_COUNT };
+enum {
+    INIT_NAME,
+    INIT_CONNECTION,
+    INIT_JOB_CLASS,
+    INIT_QUEUE,
+    INIT_SERIALIZER,
+    INIT_DEATH_PENALTY,
+    INIT_COUNT
+};
 
 /* tp_init's arguments by parameter; false where they do not fit. */
 static bool
@@ -125,8 +133,8 @@ init_by_name(PyObject *self, const core_state *state, PyObject **values)
     PyObject *serializer = values[INIT_SERIALIZER] == NULL ? Py_None : values[INIT_SERIALIZER];
     return PyObject_SetAttr(self, state->names.name, name) < 0
                    || set_connection(self, state, client) < 0
-                   || set_by_rq(self, state, state->names.serializer, state->names.resolve_serializer,
-                                &serializer, 1)
+                   || set_by_rq(self, state, state->names.serializer,
+                                state->names.resolve_serializer, &serializer, 1)
                           < 0
                ? -1
                : 0;
@@ -138,9 +146,8 @@ init_key(PyObject *self, const core_state *state)
 {
     PyObject *template = PyObject_GetAttr(self, state->names.key_template);
     PyObject *name = template == NULL ? NULL : PyObject_GetAttr(self, state->names.name);
-    PyObject *key = name == NULL
-                        ? NULL
-                        : PyObject_CallMethodOneArg(template, state->names.format, name);
+    PyObject *key
+        = name == NULL ? NULL : PyObject_CallMethodOneArg(template, state->names.format, name);
     int result = key == NULL ? -1 : PyObject_SetAttr(self, state->names.key, key);
     Py_XDECREF(template);
     Py_XDECREF(name);
@@ -156,8 +163,8 @@ init_job_class(PyObject *self, const core_state *state, PyObject *job_class)
     if (is_given < 0) {
         return -1;
     }
-    PyObject *chosen = is_given ? Py_NewRef(job_class)
-                                : installed_rq_name(&state->rq, state->names.Job);
+    PyObject *chosen
+        = is_given ? Py_NewRef(job_class) : installed_rq_name(&state->rq, state->names.Job);
     int result = chosen == NULL ? -1 : PyObject_SetAttr(self, state->names.job_class, chosen);
     Py_XDECREF(chosen);
     return result;
@@ -379,7 +386,8 @@ bind_range(const core_state *state, PyObject *const *args, Py_ssize_t count, PyO
 static command_argument
 rank(PyObject *given, const char *fallback)
 {
-    return given == NULL ? (command_argument){.text = fallback} : (command_argument){.object = given};
+    return given == NULL ? (command_argument){.text = fallback}
+                         : (command_argument){.object = given};
 }
 
 static route
@@ -688,8 +696,7 @@ base_registry_setup_type(PyObject *module, core_state *state)
 int
 registry_add_subtype(PyObject *module, core_state *state, PyType_Spec *spec)
 {
-    PyObject *type
-        = PyType_FromModuleAndSpec(module, spec, (PyObject *)state->base_registry_type);
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, (PyObject *)state->base_registry_type);
     int result = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
     Py_XDECREF(type);
     return result;

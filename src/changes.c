@@ -156,8 +156,8 @@ delete_by_script(head *call, PyObject *job, PyObject *job_id, PyObject **removed
     }
     const command_argument more = {.object = origin};
     PyObject *answer = NULL;
-    route way = run_for_job(call, &script_delete_jobs, rq->delete_arguments, &more, 1, job_id,
-                            &answer);
+    route way
+        = run_for_job(call, &script_delete_jobs, rq->delete_arguments, &more, 1, job_id, &answer);
     Py_DECREF(origin);
     if (way == TO_HEAD && number_of(answer) < 0) {
         Py_CLEAR(answer);

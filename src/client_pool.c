@@ -34,9 +34,8 @@ forget(PyObject *address, PyTypeObject *defining_class, PyObject *const *args, P
     Py_RETURN_NONE;
 }
 
-static PyMethodDef forget_method
-    = {"forget", (PyCFunction)(void (*)(void))forget, METH_METHOD | METH_FASTCALL | METH_KEYWORDS,
-       NULL};
+static PyMethodDef forget_method = {"forget", (PyCFunction)(void (*)(void))forget,
+                                    METH_METHOD | METH_FASTCALL | METH_KEYWORDS, NULL};
 
 static int
 watch(client_pool *self, PyObject *redis_pool, PyObject *address)
@@ -143,8 +142,7 @@ sends_plainly(core_state *state, PyObject *client)
     if (!plain) {
         PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
         PyObject *answer
-            = clients == NULL ? NULL
-                              : PyObject_CallMethod(clients, "sends_plainly", "O", client);
+            = clients == NULL ? NULL : PyObject_CallMethod(clients, "sends_plainly", "O", client);
         plain = answer == NULL ? -1 : PyObject_IsTrue(answer);
         Py_XDECREF(answer);
         Py_XDECREF(clients);
@@ -247,8 +245,9 @@ open_connection(client_pool *self, PyObject *redis_pool)
     Py_XDECREF(clients);
     core_connection *opened = NULL;
     PyObject *connection_class, *connection_kwargs;
-    if (arguments != NULL && PyArg_ParseTuple(arguments, "OO!", &connection_class, &PyDict_Type,
-                                              &connection_kwargs)) {
+    if (arguments != NULL
+        && PyArg_ParseTuple(arguments, "OO!", &connection_class, &PyDict_Type,
+                            &connection_kwargs)) {
         /* Room is taken before connecting, which other threads can overtake. */
         self->open_count++;
         opened = connection_open(connection_class, connection_kwargs, &self->exceptions,
@@ -301,7 +300,6 @@ check_out(client_pool *self)
     Py_DECREF(redis_pool);
     return opened;
 }
-
 
 static void
 check_in(client_pool *self, core_connection *used)

@@ -22,7 +22,7 @@ typedef struct core_connection core_connection;
 /* Connect by the class and keyword arguments of a redis-py pool. NULL with redis-py's exception, or with
    none and *is_refused set where the socket is not one we can take over. */
 core_connection *connection_open(PyObject *connection_class, PyObject *connection_kwargs,
-                            const redis_exceptions *exceptions, bool *is_refused);
+                                 const redis_exceptions *exceptions, bool *is_refused);
 /* Close, without a word on the wire when another process opened it; keeps the exception that is set. */
 void connection_close(core_connection *self);
 int connection_traverse(const core_connection *self, visitproc visit, void *arg);
@@ -34,7 +34,7 @@ PyObject *connection_object(const core_connection *self);
 
 /* Send the commands in one write and read a reply to each. -1 with an exception when the connection
    failed: then it must be closed. */
-int connection_exchange(core_connection *self, const command_buffer *commands, const reply_spec *specs,
-                        reply *replies);
+int connection_exchange(core_connection *self, const command_buffer *commands,
+                        const reply_spec *specs, reply *replies);
 
 void replies_clear(reply *replies, int count);

@@ -97,8 +97,8 @@ errors_set_broken_reply(const redis_exceptions *exceptions, const char *problem)
 PyObject *
 errors_from_reply(PyObject *redis_connection, PyObject *message)
 {
-    PyObject *text = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message),
-                                          "replace");
+    PyObject *text
+        = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message), "replace");
     PyObject *parser = text == NULL ? NULL : PyObject_GetAttrString(redis_connection, "_parser");
     PyObject *error = NULL;
     if (parser != NULL) {

@@ -123,10 +123,8 @@ PyObject *
 installed_rq_now(const core_state *state)
 {
     if (!clock_runs(state)) {
-        PyObject *current_timestamp
-            = installed_rq_name(&state->rq, state->names.current_timestamp);
-        PyObject *now
-            = current_timestamp == NULL ? NULL : PyObject_CallNoArgs(current_timestamp);
+        PyObject *current_timestamp = installed_rq_name(&state->rq, state->names.current_timestamp);
+        PyObject *now = current_timestamp == NULL ? NULL : PyObject_CallNoArgs(current_timestamp);
         Py_XDECREF(current_timestamp);
         return now;
     }

@@ -19,31 +19,32 @@ typedef enum {
 } cleanup_kind;
 
 #define INSTALLED_RQ_OBJECTS(X)                                                                    \
-    X(registry_globals)        /* dict of the module rq.registry */                               \
-    X(utils_globals)           /* dict of the module rq.utils */                                  \
-    X(datetime_globals)        /* dict of the module datetime */                                  \
-    X(current_timestamp)       /* rq.utils.current_timestamp as imported */                       \
-    X(now)                     /* rq.utils.now as imported */                                     \
-    X(datetime_type)           /* datetime.datetime as imported */                                \
-    X(time)                    /* time.time */                                                    \
-    X(job_class)               /* rq.job.Job */                                                   \
-    X(no_such_job_error)       /* rq.exceptions.NoSuchJobError */                                 \
-    X(invalid_job_operation)   /* rq.exceptions.InvalidJobOperation */                            \
-    X(cleanups)                /* dict: RQ's cleanup functions -> Cleanup */                       \
-    X(parse_job_id)            /* BaseRegistry.parse_job_id */                                    \
-    X(parse_started_job_id)    /* StartedJobRegistry.parse_job_id */                              \
-    X(delete_guards)           /* what remove(delete_job=True) relies on: see below */\
-    X(requeue_guards)          /* what requeue relies on */                                       \
-    X(execution_key_template)  /* ExecutionRegistry.key_template */                               \
-    X(delete_arguments)        /* tuple of bytes: the constant arguments of delete_jobs.lua */    \
-    X(requeue_arguments)       /* tuple of bytes: those of requeue_jobs.lua */                    \
-    X(enqueued_at)             /* function: the moment of a requeue, and as RQ writes it */       \
-    X(requeued_job)            /* function: the Job that a requeue returns */
+    X(registry_globals)       /* dict of the module rq.registry */                                 \
+    X(utils_globals)          /* dict of the module rq.utils */                                    \
+    X(datetime_globals)       /* dict of the module datetime */                                    \
+    X(current_timestamp)      /* rq.utils.current_timestamp as imported */                         \
+    X(now)                    /* rq.utils.now as imported */                                       \
+    X(datetime_type)          /* datetime.datetime as imported */                                  \
+    X(time)                   /* time.time */                                                      \
+    X(job_class)              /* rq.job.Job */                                                     \
+    X(no_such_job_error)      /* rq.exceptions.NoSuchJobError */                                   \
+    X(invalid_job_operation)  /* rq.exceptions.InvalidJobOperation */                              \
+    X(cleanups)               /* dict: RQ's cleanup functions -> Cleanup */                        \
+    X(parse_job_id)           /* BaseRegistry.parse_job_id */                                      \
+    X(parse_started_job_id)   /* StartedJobRegistry.parse_job_id */                                \
+    X(delete_guards)          /* what remove(delete_job=True) relies on: see below */              \
+    X(requeue_guards)         /* what requeue relies on */                                         \
+    X(execution_key_template) /* ExecutionRegistry.key_template */                                 \
+    X(delete_arguments)       /* tuple of bytes: the constant arguments of delete_jobs.lua */      \
+    X(requeue_arguments)      /* tuple of bytes: those of requeue_jobs.lua */                      \
+    X(enqueued_at)            /* function: the moment of a requeue, and as RQ writes it */         \
+    X(requeued_job)           /* function: the Job that a requeue returns */
 
 typedef struct {
     bool is_loaded;
     bool is_known; /* the release is in the table of rqreg_ext._installed_rq */
-    bool delete_keeps_status; /* Job.delete leaves the status that the job object remembers (RQ 3) */
+    bool
+        delete_keeps_status; /* Job.delete leaves the status that the job object remembers (RQ 3) */
 #define X(name) PyObject *name;
     INSTALLED_RQ_OBJECTS(X)
 #undef X

@@ -14,15 +14,16 @@ static PyMethodDef expiring_methods[] = {
         = {{Py_tp_doc, doc}, {Py_tp_methods, methods}, {0, NULL}};                                 \
     static PyType_Spec class_name##_spec = {                                                       \
         .name = "rqreg_ext._core." #class_name,                                                    \
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,                    \
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,                                         \
         .slots = class_name##_slots,                                                               \
     };
 
 static PyMethodDef no_methods[] = {{NULL, NULL, 0, NULL}};
 
-REGISTRY(FinishedJobRegistry,
-         "The jobs that succeeded, scored by when they expire. Source: rq.registry.FinishedJobRegistry.",
-         expiring_methods)
+REGISTRY(
+    FinishedJobRegistry,
+    "The jobs that succeeded, scored by when they expire. Source: rq.registry.FinishedJobRegistry.",
+    expiring_methods)
 REGISTRY(FailedJobRegistry,
          "The jobs that failed, scored by when they expire. Source: rq.registry.FailedJobRegistry.",
          expiring_methods)
@@ -40,9 +41,9 @@ REGISTRY(ReadyJobRegistry,
 int
 job_registries_setup_types(PyObject *module, core_state *state)
 {
-    PyType_Spec *specs[] = {&FinishedJobRegistry_spec, &FailedJobRegistry_spec,
-                            &DeferredJobRegistry_spec, &CanceledJobRegistry_spec,
-                            &ReadyJobRegistry_spec};
+    PyType_Spec *specs[]
+        = {&FinishedJobRegistry_spec, &FailedJobRegistry_spec, &DeferredJobRegistry_spec,
+           &CanceledJobRegistry_spec, &ReadyJobRegistry_spec};
     for (size_t i = 0; i < Py_ARRAY_LENGTH(specs); i++) {
         if (registry_add_subtype(module, state, specs[i]) < 0) {
             return -1;

@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
-#include "names.h"
 #include "installed_rq.h"
+#include "names.h"
 
 typedef struct core_state {
     struct {

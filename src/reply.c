@@ -10,7 +10,7 @@ struct reply_reader {
     reply_spec spec;
     bool raised;     /* a Python exception is set */
     bool mismatched; /* the reply is not of the expected shape */
-    bool is_push; /* a push message or an attribute: read, and not kept */
+    bool is_push;    /* a push message or an attribute: read, and not kept */
     bool found;
     PyObject *error; /* bytes: the first error message in this reply */
 };
@@ -447,5 +447,6 @@ reply_reader_next(reply_reader *reader, PyObject **value)
 const char *
 reply_reader_problem(const reply_reader *reader)
 {
-    return reader->mismatched ? "a reply of another type than the command's" : reader->parser->errstr;
+    return reader->mismatched ? "a reply of another type than the command's"
+                              : reader->parser->errstr;
 }

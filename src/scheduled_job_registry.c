@@ -12,9 +12,8 @@ scheduled_job_registry_init(PyObject *self, PyObject *args, PyObject *kwargs)
     }
     core_state *state = core_state_of(Py_TYPE(self));
     PyObject *method = PyObject_GetAttr(self, state->names.get_expired_job_ids);
-    int result = method == NULL
-                     ? -1
-                     : PyObject_SetAttr(self, state->names.get_jobs_to_enqueue, method);
+    int result
+        = method == NULL ? -1 : PyObject_SetAttr(self, state->names.get_jobs_to_enqueue, method);
     Py_XDECREF(method);
     return result;
 }
