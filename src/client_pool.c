@@ -176,16 +176,6 @@ client_pool_find(core_state *state, PyObject *client)
 
 /* ---- Connections in and out -------------------------------------------------------------------- */
 
-static void
-close_idle(client_pool *self)
-{
-    while (self->idle_count > 0) {
-        core_connection *idle = self->idle[--self->idle_count];
-        self->open_count--;
-        connection_close(idle);
-    }
-}
-
 /* In a forked child the inherited connections are the parent's: closed here without a word to the server. */
 static void
 leave_parent_connections(client_pool *self)
@@ -193,8 +183,10 @@ leave_parent_connections(client_pool *self)
     pid_t pid = getpid();
     if (pid != self->pid) {
         self->pid = pid;
-        close_idle(self);
         self->open_count = 0;
+        while (self->idle_count > 0) {
+            connection_close(self->idle[--self->idle_count]);
+        }
     }
 }
 
@@ -482,7 +474,9 @@ static int
 client_pool_clear(client_pool *self)
 {
     Py_CLEAR(self->weak_pool);
-    close_idle(self);
+    while (self->idle_count > 0) {
+        connection_free(self->idle[--self->idle_count]);
+    }
     return 0;
 }
 

@@ -45,13 +45,28 @@ append(command_buffer *commands, const char *bytes, size_t length)
     commands->length += length;
 }
 
+/* The decimal digits of a number, written backwards from `end`; returns where they begin. */
+static char *
+write_digits(char *end, unsigned long long number)
+{
+    do {
+        *--end = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return end;
+}
+
 /* "*3\r\n" or "$12\r\n" */
 static void
 append_header(command_buffer *commands, char type, size_t number)
 {
     char header[MAX_HEADER];
-    int length = snprintf(header, sizeof header, "%c%zu\r\n", type, number);
-    append(commands, header, (size_t)length);
+    char *end = header + sizeof header;
+    *--end = '\n';
+    *--end = '\r';
+    char *begin = write_digits(end, number);
+    *--begin = type;
+    append(commands, begin, (size_t)(header + sizeof header - begin));
 }
 
 void
@@ -105,8 +120,14 @@ void
 command_add_integer(command_buffer *commands, long long value)
 {
     char digits[MAX_HEADER];
-    int length = snprintf(digits, sizeof digits, "%lld", value);
-    command_add_bytes(commands, digits, (size_t)length);
+    char *end = digits + sizeof digits;
+    unsigned long long magnitude
+        = value < 0 ? 0 - (unsigned long long)value : (unsigned long long)value;
+    char *begin = write_digits(end, magnitude);
+    if (value < 0) {
+        *--begin = '-';
+    }
+    command_add_bytes(commands, begin, (size_t)(end - begin));
 }
 
 static void
@@ -121,6 +142,31 @@ add_str(command_buffer *commands, PyObject *text)
     command_add_bytes(commands, utf8, (size_t)length);
 }
 
+static void
+add_repr(command_buffer *commands, PyObject *value)
+{
+    PyObject *text = PyObject_Repr(value);
+    if (text == NULL) {
+        commands->failed = true;
+        return;
+    }
+    add_str(commands, text);
+    Py_DECREF(text);
+}
+
+static void
+add_int(command_buffer *commands, PyObject *value)
+{
+    int overflow;
+    long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+    if (overflow != 0) {
+        add_repr(commands, value);
+    }
+    else {
+        command_add_integer(commands, number);
+    }
+}
+
 void
 command_add_object(command_buffer *commands, PyObject *value)
 {
@@ -133,14 +179,11 @@ command_add_object(command_buffer *commands, PyObject *value)
     else if (PyBytes_Check(value)) {
         command_add_bytes(commands, PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value));
     }
+    else if (PyLong_CheckExact(value)) {
+        add_int(commands, value);
+    }
     else {
-        PyObject *text = PyObject_Repr(value);
-        if (text == NULL) {
-            commands->failed = true;
-            return;
-        }
-        add_str(commands, text);
-        Py_DECREF(text);
+        add_repr(commands, value);
     }
 }
 

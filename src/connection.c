@@ -115,6 +115,18 @@ error:
 }
 
 void
+connection_free(core_connection *self)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    transport_close(&self->io);
+    reply_reader_free(self->reader);
+    Py_CLEAR(self->redis_connection);
+    PyMem_Free(self);
+    PyErr_Restore(type, value, traceback);
+}
+
+void
 connection_close(core_connection *self)
 {
     PyObject *type, *value, *traceback;
@@ -127,11 +139,8 @@ connection_close(core_connection *self)
         }
         Py_XDECREF(closed);
     }
-    transport_close(&self->io);
-    reply_reader_free(self->reader);
-    Py_CLEAR(self->redis_connection);
-    PyMem_Free(self);
     PyErr_Restore(type, value, traceback);
+    connection_free(self);
 }
 
 int

@@ -25,6 +25,9 @@ core_connection *connection_open(PyObject *connection_class, PyObject *connectio
                                  const redis_exceptions *exceptions, bool *is_refused);
 /* Close, without a word on the wire when another process opened it; keeps the exception that is set. */
 void connection_close(core_connection *self);
+/* Let go of it: redis-py's object disconnects when nobody else holds it. For when objects are being torn
+   down, and its methods can no longer be relied on. */
+void connection_free(core_connection *self);
 int connection_traverse(const core_connection *self, visitproc visit, void *arg);
 
 /* Whether an idle connection can serve another call. */
