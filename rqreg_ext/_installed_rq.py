@@ -12,7 +12,7 @@ import zlib
 from enum import IntEnum
 from typing import Any, NamedTuple, cast
 
-from rq import executions, job, queue, registry, utils, version
+from rq import executions, job, logutils, queue, registry, serializers, utils, version
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
 OLDEST = (2, 6, 1)
@@ -172,22 +172,18 @@ def requeued_job(
 
     `fields` is the job's hash as it was before. Writes RQ's log lines.
     """
-    requeued = rq_registry.job_class(job_id, connection=rq_registry.connection, serializer=rq_registry.serializer)
+    # RQ resolves the serializer once more for each job, which costs more than all the rest for its default.
+    serializer = None if rq_registry.serializer is serializers.DefaultSerializer else rq_registry.serializer
+    requeued = rq_registry.job_class(job_id, connection=rq_registry.connection, serializer=serializer)
     requeued.restore(dict(zip(fields[::2], fields[1::2], strict=True)))
-    target = queue.Queue(
-        requeued.origin,
-        connection=rq_registry.connection,
-        job_class=rq_registry.job_class,
-        serializer=rq_registry.serializer,
-    )
     requeued.started_at = None
     requeued.ended_at = None
     requeued._exc_info = ''
-    requeued.redis_server_version = target.get_redis_server_version()
+    requeued.redis_server_version = utils.get_version(rq_registry.connection)
     requeued.enqueued_at = moment
     if requeued.timeout is None:
-        requeued.timeout = target.DEFAULT_TIMEOUT
+        requeued.timeout = queue.Queue.DEFAULT_TIMEOUT
     requeued._status = job.JobStatus.QUEUED
-    target.log.debug('Enqueueing job %s to queue %s (at_front=%s)', job_id, target.name, at_front)
-    target.log.debug('Pushed job %s into %s', queue.blue(job_id), queue.green(target.name))  # type: ignore[attr-defined]
+    queue.logger.debug('Enqueueing job %s to queue %s (at_front=%s)', job_id, requeued.origin, at_front)
+    queue.logger.debug('Pushed job %s into %s', logutils.blue(job_id), logutils.green(requeued.origin))
     return cast('job.Job', requeued)
