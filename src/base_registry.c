@@ -451,7 +451,7 @@ list_job_and_execution_ids(PyObject *self, PyObject *const *args, Py_ssize_t cou
     if (way == TO_HEAD) {
         range wanted;
         reply_spec spec = {.shape = REPLY_JOB_AND_IDS};
-        way = bind_range(call.state, args, count, names, &wanted);
+        way = route_can_cut(&call) ? bind_range(call.state, args, count, names, &wanted) : TO_TAIL;
         if (way == TO_HEAD && head_cut_spec(&call, REPLY_JOB_AND_IDS, &spec) < 0) {
             way = TO_CALLER;
         }

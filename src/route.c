@@ -91,12 +91,22 @@ route_entries(const head *call)
 {
     const installed_rq *rq = &call->state->rq;
     PyObject *parse = PyObject_GetAttr(call->self, call->state->names.parse_job_id);
-    entry_kind kind = parse == rq->parse_job_id           ? ENTRIES_ARE_JOBS
-                      : parse == rq->parse_started_job_id ? ENTRIES_ARE_STARTS
-                                                          : ENTRIES_UNKNOWN;
+    entry_kind kind = ENTRIES_UNKNOWN;
+    if (parse == rq->parse_job_id) {
+        kind = ENTRIES_ARE_JOBS;
+    }
+    else if (parse == rq->parse_started_job_id && route_can_cut(call)) {
+        kind = ENTRIES_ARE_STARTS;
+    }
     Py_XDECREF(parse);
     PyErr_Clear();
     return kind;
+}
+
+bool
+route_can_cut(const head *call)
+{
+    return !client_pool_decodes(call->pool);
 }
 
 /* ---- To the tail ------------------------------------------------------------------------------- */

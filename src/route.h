@@ -38,6 +38,9 @@ typedef enum {
 } entry_kind;
 
 entry_kind route_entries(const head *call);
+/* Whether entries may be cut one by one as they arrive: a client that decodes replies fails on one that is no
+   UTF-8 before RQ parses any. */
+bool route_can_cut(const head *call);
 
 /* RQ's own path: the method, or the value of the property, of the class behind the core's. */
 PyObject *tail_call(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t count,

@@ -1,0 +1,122 @@
+"""A whole database as a value: every key with its type, content and expiry."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import Any
+
+from .masks import NEAR_SECONDS, mask_bytes
+
+EXPIRY_TOLERANCE_MS = 2000
+
+DUMP_SCRIPT = """
+local time = redis.call('TIME')
+local dump = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local kind, value = redis.call('TYPE', key).ok, nil
+  if kind == 'string' then value = redis.call('GET', key)
+  elseif kind == 'hash' then value = redis.call('HGETALL', key)
+  elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1)
+  elseif kind == 'set' then value = redis.call('SMEMBERS', key)
+  elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  else value = redis.call('XRANGE', key, '-', '+')
+  end
+  dump[#dump + 1] = {key, kind, value, redis.call('PTTL', key)}
+end
+return {time, dump}
+"""
+
+# Both sides start from copies of one database: what a server orders by itself (sets) comes in the same order too.
+COPY_SCRIPT = """
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  for _, database in ipairs(ARGV) do
+    redis.call('COPY', key, key, 'DB', database)
+  end
+end
+"""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key: its type, its content as a value to compare, and when it expires (Unix time in ms, None: never)."""
+
+    kind: str
+    content: Any
+    expires: int | None
+
+
+Dump = dict[bytes, Key]
+
+
+def dump(client: Any) -> Dump:
+    """Return everything in the client's database."""
+    (seconds, microseconds), keys = client.eval(DUMP_SCRIPT, 0)
+    now = int(seconds) * 1000 + int(microseconds) // 1000
+    return {
+        key: Key(kind.decode(), _content(kind.decode(), value), now + ttl if ttl >= 0 else None)
+        for key, kind, value, ttl in keys
+    }
+
+
+def _pairs(flat: list[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _content(kind: str, value: Any) -> Any:
+    if kind == 'hash':
+        return {field: _field(field, content) for field, content in _pairs(value)}
+    if kind == 'zset':
+        return _pairs(value)
+    if kind == 'set':
+        return set(value)
+    if kind == 'stream':
+        return [(_stream_id(entry), {f: _field(f, v) for f, v in _pairs(payload)}) for entry, payload in value]
+    return value
+
+
+def _field(name: bytes, value: bytes) -> bytes:
+    """Return a field with the time of the call masked, also inside what RQ compresses."""
+    if name == b'exc_info' and value.startswith(b'\x78'):
+        return b'zlib:' + mask_bytes(zlib.decompress(value))
+    if name == b'exc_string':
+        return b'base64(zlib):' + mask_bytes(zlib.decompress(b64decode(value)))
+    return mask_bytes(value)
+
+
+def _stream_id(entry: bytes) -> bytes:
+    # The sequence number too is a matter of time: it counts the entries of the same millisecond.
+    milliseconds = int(entry.partition(b'-')[0])
+    return b'<now>' if abs(milliseconds / 1000 - time.time()) < NEAR_SECONDS else entry
+
+
+def differences(rq: Dump, ours: Dump) -> list[str]:
+    """Return a line for each difference between RQ's database and ours."""
+    lines = [f'only RQ has {key!r}: {rq[key]}' for key in sorted(rq.keys() - ours.keys())]
+    lines += [f'only ours has {key!r}: {ours[key]}' for key in sorted(ours.keys() - rq.keys())]
+    for key in sorted(rq.keys() & ours.keys()):
+        lines += [f'{key!r}: {line}' for line in _key_differences(rq[key], ours[key])]
+    return lines
+
+
+def _key_differences(rq: Key, ours: Key) -> list[str]:
+    lines = []
+    if rq.kind == ours.kind == 'hash':
+        lines += [
+            f'field {name!r} is {rq.content.get(name)!r} by RQ, {ours.content.get(name)!r} by ours'
+            for name in sorted(rq.content.keys() | ours.content.keys())
+            if rq.content.get(name) != ours.content.get(name)
+        ]
+    elif (rq.kind, rq.content) != (ours.kind, ours.content):
+        lines.append(f'RQ left {rq.kind} {rq.content!r}, ours {ours.kind} {ours.content!r}')
+    if not _same_expiry(rq.expires, ours.expires):
+        lines.append(f'RQ lets it expire at {rq.expires} ms, ours at {ours.expires} ms')
+    return lines
+
+
+def _same_expiry(rq: int | None, ours: int | None) -> bool:
+    if rq is None or ours is None:
+        return rq is ours
+    return abs(rq - ours) <= EXPIRY_TOLERANCE_MS

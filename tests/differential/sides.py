@@ -1,0 +1,117 @@
+"""The two sides of a comparison: RQ's classes on one database, rqreg_ext's on another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import redis
+import rq
+import rq.executions
+import rq.registry
+
+import rqreg_ext
+
+if TYPE_CHECKING:
+    from private_redis import PrivateRedis
+
+    from .world import World
+
+REGISTRIES = tuple(
+    name
+    for name in (
+        'BaseRegistry',
+        'FailedJobRegistry',
+        'FinishedJobRegistry',
+        'StartedJobRegistry',
+        'DeferredJobRegistry',
+        'ScheduledJobRegistry',
+        'CanceledJobRegistry',
+        'ReadyJobRegistry',
+    )
+    if hasattr(rq.registry, name)
+)
+KINDS = (*REGISTRIES, 'ExecutionRegistry', 'Queue', 'clean_registries')
+
+RQ_DATABASE, OUR_DATABASE, MODEL_DATABASE, ELSEWHERE = 1, 2, 3, 4
+
+
+def names_of_rq() -> dict[str, Any]:
+    """Return RQ's classes by name."""
+    names = {name: getattr(rq.registry, name) for name in (*REGISTRIES, 'clean_registries')}
+    return {**names, 'ExecutionRegistry': rq.executions.ExecutionRegistry, 'Queue': rq.Queue}
+
+
+def names_of_ours() -> dict[str, Any]:
+    """Return our classes by the same names."""
+    return {name: getattr(rqreg_ext, name) for name in KINDS}
+
+
+class Side:
+    """One implementation: its names, its database, and its clients, which stay connected between examples."""
+
+    def __init__(self, server: PrivateRedis, database: int, names: Mapping[str, Any], *, takes_urls: bool) -> None:
+        self.server = server
+        self.database = database
+        self.names = names
+        self.takes_urls = takes_urls
+        self.clients: dict[str, Any] = {}
+        self.inspector = server.client(db=database, protocol=2)
+        self.elsewhere = server.client(db=ELSEWHERE)
+
+    @property
+    def url(self) -> str:
+        return f'redis://127.0.0.1:{self.server.port}/{self.database}'
+
+    def client(self, kind: str) -> Any:
+        """Return the client of this kind."""
+        if kind not in self.clients:
+            self.clients[kind] = self._connect(kind)
+        return self.clients[kind]
+
+    def _connect(self, kind: str) -> Any:
+        if kind == 'url':
+            # Where ours takes the URL itself, the client is the one it makes of it.
+            registry = self.names['BaseRegistry']
+            return registry(connection=self.url).connection if self.takes_urls else redis.Redis.from_url(self.url)
+        options: dict[str, dict[str, Any]] = {
+            'plain': {},
+            'decode_responses': {'decode_responses': True},
+            'resp2': {'protocol': 2},
+            'resp3': {'protocol': 3},
+            'unix': {'unix_socket_path': self.server.socket_path},
+            'single': {'single_connection_client': True},
+        }
+        return self.server.client(db=self.database, **options[kind])
+
+    def connection(self, kind: str) -> Any:
+        """Return what is given as `connection=`: a client, or on our side a URL where one is asked for."""
+        return self.url if kind == 'url' and self.takes_urls else self.client(kind)
+
+    def close(self) -> None:
+        for client in (*self.clients.values(), self.inspector, self.elsewhere):
+            client.close()
+
+
+class Bench:
+    """What one side needs during one example: its client, and the arguments made for it."""
+
+    def __init__(self, side: Side, world: World, setup: Any, now: int) -> None:
+        self.side = side
+        self.world = world
+        self.setup = setup
+        self.now = now
+        self.client = side.client(setup.connection)
+        self.connection = side.connection(setup.connection)
+        self.made: dict[Any, Any] = {}
+        self.pipelines: list[Any] = []
+
+    def queue(self, name: str | None = None, *, rq: bool = False) -> Any:
+        """Return a Queue of this side, or (rq) one of RQ's on both sides."""
+        queue_class = names_of_rq()['Queue'] if rq else self.side.names['Queue']
+        return queue_class(
+            self.world.queue if name is None else name,
+            connection=self.client,
+            job_class=self.setup.the_job_class,
+            serializer=self.setup.serializer,
+        )

@@ -1,0 +1,255 @@
+"""The comparison notices differences: each test gives it an implementation that is wrong in one way."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rq.exceptions import InvalidJobOperation
+
+from .arguments import APipeline, At, TheJob
+from .comparison import Call, Comparison, Different, Setup
+from .known_differences import running_job_needs_no_scan
+from .sides import names_of_ours
+from .world import AJob, Entry, World
+
+if TYPE_CHECKING:
+    from private_redis import PrivateRedis
+
+OURS = names_of_ours()
+FAILED = World(jobs=[AJob('a', 'failed'), AJob('b', 'failed', score='expired')])
+RUNNING = World(jobs=[AJob('a', 'started')], entries=[Entry('StartedJobRegistry', 'no-colon')])
+
+
+@pytest.fixture
+def wrong(redis_server: PrivateRedis) -> Iterator[Callable[..., Any]]:
+    """Compare RQ with a subclass of our registry that overrides something."""
+    made: list[Comparison] = []
+
+    def run(
+        kind: str, call: Call, world: World = FAILED, setup: Setup | None = None, allowed: Any = None, **overrides: Any
+    ) -> None:
+        base = OURS[kind]
+        made.append(Comparison(redis_server, {**OURS, kind: type(base.__name__, (base,), overrides)}))
+        options = {'allowed': allowed} if allowed else {}
+        made[-1].run(kind, [call], world, setup, **options)
+
+    yield run
+    for comparison in made:
+        comparison.close()
+
+
+@contextmanager
+def noticed(pattern: str) -> Iterator[None]:
+    with pytest.raises(Different, match=rf'\n  {pattern}'):
+        yield
+
+
+def test_nothing_is_noticed_in_a_subclass_that_changes_nothing(wrong: Callable[..., Any]) -> None:
+    wrong('FailedJobRegistry', Call('get_job_ids'))
+
+
+def test_a_count_that_is_off_by_one(wrong: Callable[..., Any]) -> None:
+    with noticed('result'):
+        wrong('FailedJobRegistry', Call('get_job_count'), get_job_count=lambda self, cleanup=True: 2)
+
+
+def test_an_integer_where_rq_returns_a_boolean(wrong: Callable[..., Any]) -> None:
+    with noticed('result'):
+        wrong('FailedJobRegistry', Call('get_job_count', cleanup=False), get_job_count=lambda self, cleanup=True: 2.0)
+
+
+def test_bytes_where_rq_returns_text(wrong: Callable[..., Any]) -> None:
+    with noticed('result'):
+        wrong('FailedJobRegistry', Call('get_job_ids', cleanup=False), get_job_ids=lambda self, **_: [b'b', b'a'])
+
+
+def test_ids_in_another_order(wrong: Callable[..., Any]) -> None:
+    with noticed('result'):
+        wrong('FailedJobRegistry', Call('get_job_ids', cleanup=False), get_job_ids=lambda self, **_: ['a', 'b'])
+
+
+def test_a_tuple_where_rq_returns_a_list(wrong: Callable[..., Any]) -> None:
+    with noticed('result'):
+        wrong('FailedJobRegistry', Call('get_job_ids', cleanup=False), get_job_ids=lambda self, **_: ('b', 'a'))
+
+
+def test_an_entry_that_was_not_removed(wrong: Callable[..., Any]) -> None:
+    with noticed("database: b'rq:failed:q'"):
+        wrong('FailedJobRegistry', Call('remove', 'a'), remove=lambda self, job: 1)
+
+
+def test_a_cleanup_that_did_not_happen(wrong: Callable[..., Any]) -> None:
+    with noticed("database: b'rq:failed:q'"):
+        wrong('FailedJobRegistry', Call('cleanup'), cleanup=lambda self: None)
+
+
+def test_a_key_left_behind(wrong: Callable[..., Any]) -> None:
+    def remove(self: Any, job: str, delete_job: bool = False) -> int:
+        self.connection.zrem(self.key, job)
+        return 1
+
+    with noticed("database: only ours has b'rq:job:a'"):
+        wrong('FailedJobRegistry', Call('remove', 'a', delete_job=True), remove=remove)
+
+
+def test_a_key_that_is_gone(wrong: Callable[..., Any]) -> None:
+    def remove(self: Any, job: str) -> Any:
+        self.connection.delete('rq:job:b')
+        return self.connection.zrem(self.key, job)
+
+    with noticed("database: only RQ has b'rq:job:b'"):
+        wrong('FailedJobRegistry', Call('remove', 'a'), remove=remove)
+
+
+def test_another_score(wrong: Callable[..., Any]) -> None:
+    def add(self: Any, job: Any, ttl: int) -> Any:
+        return self.connection.zadd(self.key, {job.id: At(ttl + 60).seconds + 1})
+
+    with noticed("database: b'rq:finished:q'"):
+        wrong('FinishedJobRegistry', Call('add', TheJob('a'), 500), add=add)
+
+
+@pytest.mark.parametrize('ttl', [None, 4000])
+def test_another_expiry(wrong: Callable[..., Any], ttl: int | None) -> None:
+    def remove(self: Any, job: str) -> Any:
+        self.connection.expire('rq:job:a', ttl) if ttl else self.connection.persist('rq:job:a')
+        return self.connection.zrem(self.key, job)
+
+    world = World(jobs=[AJob('a', 'failed', ['hash_expires'])])
+    with noticed("database: b'rq:job:a': RQ lets it expire"):
+        wrong('FailedJobRegistry', Call('remove', 'a'), world, remove=remove)
+
+
+def test_a_field_of_the_hash(wrong: Callable[..., Any]) -> None:
+    def requeue(self: Any, job: str) -> Any:
+        result = OURS['FailedJobRegistry'].requeue(self, job)
+        self.connection.hset('rq:job:a', 'timeout', 181)
+        return result
+
+    with noticed("database: b'rq:job:a'"):
+        wrong('FailedJobRegistry', Call('requeue', 'a'), requeue=requeue)
+
+
+def test_a_time_in_another_format(wrong: Callable[..., Any]) -> None:
+    def requeue(self: Any, job: str) -> Any:
+        result = OURS['FailedJobRegistry'].requeue(self, job)
+        text = self.connection.hget('rq:job:a', 'enqueued_at')
+        self.connection.hset('rq:job:a', 'enqueued_at', text[:19] + b'Z')
+        return result
+
+    with noticed("database: b'rq:job:a'"):
+        wrong('FailedJobRegistry', Call('requeue', 'a'), requeue=requeue)
+
+
+def test_an_old_time_where_rq_writes_the_present(wrong: Callable[..., Any]) -> None:
+    def requeue(self: Any, job: str) -> Any:
+        result = OURS['FailedJobRegistry'].requeue(self, job)
+        self.connection.hset('rq:job:a', 'enqueued_at', '2024-02-29T12:30:00.250000Z')
+        return result
+
+    with noticed("database: b'rq:job:a': field b'enqueued_at'"):
+        wrong('FailedJobRegistry', Call('requeue', 'a'), requeue=requeue)
+
+
+def test_an_attribute_of_the_returned_job(wrong: Callable[..., Any]) -> None:
+    def requeue(self: Any, job: str) -> Any:
+        result = OURS['FailedJobRegistry'].requeue(self, job)
+        result._exc_info = None
+        return result
+
+    with noticed('result'):
+        wrong('FailedJobRegistry', Call('requeue', 'a'), requeue=requeue)
+
+
+def test_an_argument_left_otherwise(wrong: Callable[..., Any]) -> None:
+    def remove(self: Any, job: Any) -> Any:
+        job.description = 'removed'
+        return self.connection.zrem(self.key, job.id)
+
+    with noticed('arguments afterwards'):
+        wrong('FailedJobRegistry', Call('remove', TheJob('a')), remove=remove)
+
+
+def test_a_command_missing_in_the_pipeline(wrong: Callable[..., Any]) -> None:
+    with noticed('pipelines'):
+        wrong('FailedJobRegistry', Call('remove', 'a', APipeline()), remove=lambda self, job, pipeline: pipeline)
+
+
+def test_no_exception_where_rq_raises(wrong: Callable[..., Any]) -> None:
+    with noticed('exception'):
+        wrong('FailedJobRegistry', Call('requeue', 'missing'), requeue=lambda self, job: None)
+
+
+def test_another_exception(wrong: Callable[..., Any]) -> None:
+    def requeue(self: Any, job: str) -> None:
+        raise InvalidJobOperation
+
+    with noticed('exception'):
+        wrong('FailedJobRegistry', Call('requeue', 'missing'), requeue=requeue)
+
+
+def test_other_arguments_of_the_exception(wrong: Callable[..., Any]) -> None:
+    def requeue(self: Any, job: str) -> None:
+        raise InvalidJobOperation('not in the registry')
+
+    with noticed('exception'):
+        wrong('FailedJobRegistry', Call('requeue', TheJob('stale')), World(), requeue=requeue)
+
+
+def test_a_missing_log_line(wrong: Callable[..., Any]) -> None:
+    def requeue(self: Any, job: str) -> Any:
+        logger = logging.getLogger('rq.queue')
+        logger.disabled = True
+        try:
+            return OURS['FailedJobRegistry'].requeue(self, job)
+        finally:
+            logger.disabled = False
+
+    with noticed('log records'):
+        wrong('FailedJobRegistry', Call('requeue', 'a'), requeue=requeue)
+
+
+def test_a_log_line_of_ours(wrong: Callable[..., Any]) -> None:
+    def cleanup(self: Any) -> None:
+        logging.getLogger('rqreg_ext').debug('cleaning up')
+        self.connection.zremrangebyscore(self.key, 0, 2_000_000_000 - 1)
+
+    world = World(jobs=[AJob('a', 'failed', score='inf')])
+    with noticed('log records'):
+        wrong('FailedJobRegistry', Call('cleanup'), world, cleanup=cleanup)
+
+
+def test_a_missing_warning(wrong: Callable[..., Any]) -> None:
+    def get_job_ids(self: Any, cleanup: bool) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return OURS['StartedJobRegistry'].get_job_ids(self, cleanup=cleanup)
+
+    with noticed('warnings'):
+        wrong('StartedJobRegistry', Call('get_job_ids', cleanup=False), RUNNING, get_job_ids=get_job_ids)
+
+
+def test_another_text_for_wrong_arguments(wrong: Callable[..., Any]) -> None:
+    with noticed('exception'):
+        wrong(
+            'FailedJobRegistry', Call('get_job_count', no_such_argument=1), get_job_count=lambda self, cleanup=True: 1
+        )
+
+
+def test_another_attribute_of_the_registry(wrong: Callable[..., Any]) -> None:
+    with noticed('construction: result'):
+        wrong('FailedJobRegistry', Call('len'), key_template='rq:failure:{0}')
+
+
+def test_the_known_difference_is_allowed_only_for_a_running_job(wrong: Callable[..., Any]) -> None:
+    overrides = {'allowed': running_job_needs_no_scan, '__contains__': lambda self, item: True}
+    wrong('StartedJobRegistry', Call('in', 'a'), RUNNING, **overrides)
+    with noticed('result'):
+        wrong('StartedJobRegistry', Call('in', 'b'), RUNNING, **overrides)
+    with noticed('warnings'):
+        wrong('StartedJobRegistry', Call('in', 'a'), RUNNING, __contains__=lambda self, item: True)

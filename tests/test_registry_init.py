@@ -1,0 +1,207 @@
+"""How registries are constructed, what they compare equal to, and what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import rq.registry
+from differential.arguments import TheRegistry
+from differential.comparison import Call, Setup
+from differential.functions import AppJob
+from differential.observe import Outcome
+from differential.sides import REGISTRIES
+from differential.world import AJob, World
+from private_redis import PrivateRedis
+from redis import Redis
+from rq.serializers import DefaultSerializer, JSONSerializer
+from rq.timeouts import TimerDeathPenalty, UnixSignalDeathPenalty
+
+import rqreg_ext
+
+Same = Callable[..., Outcome]
+FAILED = World(jobs=[AJob('a', 'failed')])
+
+
+@pytest.mark.parametrize('how', ['name', 'positional', 'queue', 'rq_queue'])
+@pytest.mark.parametrize('kind', REGISTRIES)
+def test_construction(same_as_rq: Same, kind: str, how: str) -> None:
+    setup = Setup(how=how, job_class='AppJob', death_penalty='timer', serializer='rq.serializers.JSONSerializer')
+    # The first call also compares the attributes of the new registry.
+    assert same_as_rq(kind, Call('key'), setup=setup).value == World().key(kind)
+
+
+@pytest.mark.parametrize('registry_class', [rq.registry.FailedJobRegistry, rqreg_ext.FailedJobRegistry])
+def test_defaults(connection: Redis, registry_class: Any) -> None:
+    registry = registry_class(connection=connection)
+    assert registry.name == 'default'
+    assert registry.key == 'rq:failed:default'
+    assert registry.connection is connection
+    assert registry.job_class is rq.job.Job
+    assert registry.serializer is DefaultSerializer
+    assert registry.death_penalty_class is UnixSignalDeathPenalty
+
+
+@pytest.mark.parametrize('registry_class', [rq.registry.FailedJobRegistry, rqreg_ext.FailedJobRegistry])
+def test_a_queue_goes_before_the_other_arguments(connection: Redis, registry_class: Any) -> None:
+    queue = rq.Queue('q', connection=connection, serializer=JSONSerializer, job_class=AppJob)
+    registry = registry_class('other', None, None, queue, DefaultSerializer, TimerDeathPenalty)
+    assert (registry.name, registry.connection) == ('q', connection)
+    assert registry.serializer is JSONSerializer
+    assert registry.job_class is rq.job.Job
+    assert registry.death_penalty_class is TimerDeathPenalty
+
+
+@pytest.mark.parametrize('name', ['', 'räksmörgås-队列', '{q}', '{0}', 'a:b', 'two words', '*'])
+def test_names(same_as_rq: Same, name: str) -> None:
+    world = World(name, jobs=[AJob('a', 'failed')])
+    assert same_as_rq('FailedJobRegistry', Call('key'), Call('get_job_ids'), world=world).value == ['a']
+
+
+@pytest.mark.parametrize('name', [None, 5, b'q', ['q'], 'q\udc80'])
+def test_a_name_that_is_no_text(connection: Redis, name: Any) -> None:
+    expected = rq.registry.FailedJobRegistry(name, connection)
+    registry = rqreg_ext.FailedJobRegistry(name, connection)
+    assert (registry.name, registry.key) == (expected.name, expected.key)
+
+
+def outcome_of(function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except Exception as error:
+        return (type(error), error.args)
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        {'no_such_argument': 1},
+        {'serializer': 5},
+        {'serializer': 'no.such.module'},
+        {'serializer': 'rq.job.Job'},
+        {'death_penalty_class': 'no.such.Class'},
+        {'queue': 'q'},
+        {'queue': 5},
+    ],
+)
+def test_arguments_that_are_refused(connection: Redis, arguments: dict[str, Any]) -> None:
+    expected = outcome_of(lambda: rq.registry.FailedJobRegistry('q', connection=connection, **arguments))
+    ours = outcome_of(lambda: rqreg_ext.FailedJobRegistry('q', connection=connection, **arguments))
+    assert isinstance(expected, tuple)
+    assert ours == expected
+
+
+def test_too_many_arguments(connection: Redis) -> None:
+    arguments = ('q', connection, None, None, None, None, None)
+    expected = outcome_of(lambda: rq.registry.FailedJobRegistry(*arguments))
+    assert outcome_of(lambda: rqreg_ext.FailedJobRegistry(*arguments)) == expected
+    assert expected[0] is TypeError
+
+
+@pytest.mark.parametrize('call', ['count', 'get_job_ids', 'remove', 'in'])
+def test_without_a_connection_the_call_fails_not_the_construction(call: str) -> None:
+    calls: dict[str, Callable[[Any], Any]] = {
+        'count': lambda registry: registry.count,
+        'get_job_ids': lambda registry: registry.get_job_ids(),
+        'remove': lambda registry: registry.remove('a'),
+        'in': lambda registry: 'a' in registry,
+    }
+    expected = outcome_of(lambda: calls[call](rq.registry.FailedJobRegistry('q')))
+    assert outcome_of(lambda: calls[call](rqreg_ext.FailedJobRegistry('q'))) == expected
+    assert expected[0] is AttributeError
+
+
+def test_a_url_as_connection(redis_server: PrivateRedis, connection: Redis) -> None:
+    connection.zadd('rq:failed:q', {'a': 2_000_000_000})
+    for name in (*REGISTRIES, 'ExecutionRegistry'):
+        registry = getattr(rqreg_ext, name)('q', connection=redis_server.url)
+        assert registry.count == (1 if name == 'FailedJobRegistry' else 0)
+        assert isinstance(registry.connection, Redis)
+
+
+def test_the_same_url_is_the_same_client(redis_server: PrivateRedis) -> None:
+    first = rqreg_ext.FailedJobRegistry('q', connection=redis_server.url)
+    assert rqreg_ext.FailedJobRegistry('r', connection=redis_server.url).connection is first.connection
+
+
+@pytest.mark.parametrize('url', ['', 'nonsense', 'http://127.0.0.1:1/0', 'redis://127.0.0.1:port/0'])
+def test_a_url_that_does_not_parse_is_named_in_the_error(url: str) -> None:
+    with pytest.raises(ValueError, match=r'.+') as caught:
+        rqreg_ext.FailedJobRegistry('q', connection=url)
+    assert repr(url) in str(caught.value)
+
+
+@pytest.mark.parametrize('other', [TheRegistry(), TheRegistry('FinishedJobRegistry'), TheRegistry(name='r')])
+def test_equality(same_as_rq: Same, other: TheRegistry) -> None:
+    assert same_as_rq('FailedJobRegistry', Call('==', other)).value is (other.name is None)
+    assert same_as_rq('FailedJobRegistry', Call('!=', other)).value is (other.name is not None)
+
+
+def test_equality_with_a_registry_of_another_database(same_as_rq: Same) -> None:
+    assert same_as_rq('FailedJobRegistry', Call('==', TheRegistry(elsewhere=True))).value is False
+
+
+@pytest.mark.parametrize('other', [None, 'q', 5])
+def test_equality_with_something_else(same_as_rq: Same, other: Any) -> None:
+    assert isinstance(same_as_rq('FailedJobRegistry', Call('==', other)).error, AttributeError)
+
+
+def test_ours_equals_rqs(connection: Redis) -> None:
+    assert rqreg_ext.FailedJobRegistry('q', connection) == rq.registry.FailedJobRegistry('q', connection)
+    assert rq.registry.FailedJobRegistry('q', connection) == rqreg_ext.FailedJobRegistry('q', connection)
+
+
+def test_registries_are_not_hashable(same_as_rq: Same) -> None:
+    assert isinstance(same_as_rq('FailedJobRegistry', Call('hash')).error, TypeError)
+
+
+@pytest.mark.parametrize('kind', [*REGISTRIES, 'ExecutionRegistry'])
+def test_isinstance_and_issubclass(connection: Redis, kind: str) -> None:
+    module = rq.executions if kind == 'ExecutionRegistry' else rq.registry
+    ours, rqs = getattr(rqreg_ext, kind), getattr(module, kind)
+    registry = ours('q', connection=connection)
+    assert ours is not rqs
+    assert issubclass(ours, rqs)
+    assert isinstance(registry, rqs)
+    assert isinstance(registry, rqreg_ext.BaseRegistry)
+    assert ours.__name__ == rqs.__name__
+
+
+@pytest.mark.parametrize('name', ['name', 'key', 'connection', 'serializer', 'job_class', 'label'])
+def test_attributes_can_be_set(connection: Redis, name: str) -> None:
+    registry = rqreg_ext.FailedJobRegistry('q', connection)
+    value = object()
+    setattr(registry, name, value)
+    assert getattr(registry, name) is value
+
+
+def test_a_key_that_was_set_is_used(connection: Redis) -> None:
+    connection.zadd('mine', {'a': 2_000_000_000})
+    registry = rqreg_ext.FailedJobRegistry('q', connection)
+    registry.key = 'mine'
+    assert (registry.count, registry.get_job_ids(), 'a' in registry) == (1, ['a'], True)
+
+
+def test_count_cannot_be_set(connection: Redis) -> None:
+    registry = rqreg_ext.FailedJobRegistry('q', connection)
+    with pytest.raises(AttributeError):
+        registry.count = 1
+
+
+def test_own_subclass_with_own_init(same_as_rq: Same) -> None:
+    outcome = same_as_rq('FailedJobRegistry', Call('get_job_ids'), world=FAILED, setup=Setup(subclass='own_init'))
+    assert outcome.value == ['a']
+
+
+def test_a_subclass_that_never_calls_init() -> None:
+    def make(base: Any) -> Any:
+        class Registry(base):  # type: ignore[misc]
+            def __init__(self) -> None:
+                pass
+
+        return Registry
+
+    expected = outcome_of(lambda: make(rq.registry.FailedJobRegistry)().count)
+    assert outcome_of(lambda: make(rqreg_ext.FailedJobRegistry)().count) == expected
+    assert expected[0] is AttributeError
