@@ -24,7 +24,7 @@ demo: ## show RQ's answers and ours side by side, on a private Redis with a real
 
 test: ## run the tests
 	@$(BOOTSTRAP) --strict
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 test-deep: ## run the tests with ten times the examples, on each RQ that is supported
 	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=3.0.0 REDIS=8.1.0
@@ -63,6 +63,6 @@ wheel: ## dist/: a wheel for this Python and machine
 	$(BIN)/pyproject-build --no-isolation --wheel
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-rq* build dist vendor rqreg_ext.egg-info rqreg_ext/*.so
+	rm -rf .venv .venv-rq* build dist vendor LICENSE.hiredis rqreg_ext.egg-info rqreg_ext/*.so
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find rqreg_ext tools tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +

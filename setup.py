@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
@@ -17,6 +19,7 @@ sys.path.insert(0, str(ROOT / 'tools'))
 
 import embed_lua  # noqa: E402
 import fetch_hiredis  # noqa: E402
+from system_packages import ADVICE  # noqa: E402
 
 SYSTEM_HIREDIS = os.environ.get('RQREG_SYSTEM_HIREDIS') == '1'
 DEBUG = os.environ.get('RQREG_DEBUG') == '1'
@@ -61,11 +64,28 @@ def system_hiredis() -> tuple[list[str], list[str]]:
     return shlex.split(pkg_config('--cflags') or ''), shlex.split(pkg_config('--libs') or '')
 
 
+def require_compiler(command: build_clib | build_ext) -> None:
+    """End with a clear error where there is no C compiler."""
+    compiler = command.compiler.compiler_so[0]
+    if shutil.which(compiler) is None:
+        sys.exit(f'rqreg-ext is compiled from C, and there is no C compiler {compiler!r}. Install one:\n{ADVICE}')
+
+
+class BuildClib(build_clib):
+    """Build the static hiredis, the first thing that is compiled."""
+
+    def build_libraries(self, libraries: list[tuple[str, dict[str, list[str]]]]) -> None:
+        """Look for the compiler, then compile as usual."""
+        require_compiler(self)
+        super().build_libraries(libraries)
+
+
 class BuildExt(build_ext):
     """Generate the header with the Lua scripts before the C core is compiled."""
 
     def build_extensions(self) -> None:
         """Add the generated header, then compile as usual."""
+        require_compiler(self)
         generated = Path(self.build_temp).resolve() / 'generated'
         embed_lua.write_header(sorted(Path('src').glob('*.lua')), generated / 'lua_sources.h')
         for extension in self.extensions:
@@ -96,4 +116,8 @@ else:
     }
     libraries.append(('hiredis', build_info))
 
-setup(ext_modules=[core], libraries=libraries, cmdclass={'build_ext': BuildExt})
+setup(
+    ext_modules=[core],
+    libraries=libraries,
+    cmdclass={'build_clib': BuildClib, 'build_ext': BuildExt},
+)

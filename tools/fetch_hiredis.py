@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / 'tools' / 'hiredis-requirements.txt'
 VENDOR = ROOT / 'vendor' / 'hiredis'
+# Where setuptools finds the licences of what a distribution contains.
+LICENSE = ROOT / 'LICENSE.hiredis'
 # What the reply reader needs: no sockets, no TLS, no event loop.
 FILES = ('alloc.c', 'alloc.h', 'ffc.h', 'fmacros.h', 'read.c', 'read.h', 'sds.c', 'sds.h', 'sdsalloc.h', 'win32.h')
 FILES += ('hiredis.h', 'COPYING')
@@ -24,7 +26,7 @@ FILES += ('hiredis.h', 'COPYING')
 def is_fetched() -> bool:
     """Tell whether vendor/hiredis/ already holds the pinned sources."""
     pin = VENDOR / 'PIN'
-    return pin.is_file() and pin.read_text(encoding='utf-8') == REQUIREMENTS.read_text(encoding='utf-8')
+    return LICENSE.is_file() and pin.is_file() and pin.read_text(encoding='utf-8') == REQUIREMENTS.read_text(encoding='utf-8')
 
 
 def fetch() -> Path:
@@ -59,6 +61,7 @@ def _unpack(sdist: Path) -> None:
             if member is None:
                 raise RuntimeError(f'{sdist.name} has no {prefix}{name}: the pin and FILES disagree')
             (VENDOR / name).write_bytes(member.read())
+    shutil.copyfile(VENDOR / 'COPYING', LICENSE)
     (VENDOR / 'PIN').write_text(REQUIREMENTS.read_text(encoding='utf-8'), encoding='utf-8')
 
 

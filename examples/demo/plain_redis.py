@@ -1,0 +1,61 @@
+"""Run a documented script, given on standard input, where a plain `Redis()` is the private server.
+
+Run in a process of its own, with the port of that server and the address of the page. Two things differ from
+running the script as a file, for RQ and rqreg_ext alike: the script's sleep lasts until its job is running, and
+the value of a bare expression is shown as the documentation does, by its type.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import http.client
+import sys
+import time
+
+import redis
+
+
+def redirect_plain_clients(port: int) -> None:
+    """Make `Redis()`, and no other call, connect to the port."""
+    original = redis.Redis.__init__
+
+    @functools.wraps(original)
+    def init(self: redis.Redis, *args: object, **kwargs: object) -> None:
+        original(self, *args, **(kwargs if args or kwargs else {'port': port}))
+
+    redis.Redis.__init__ = init
+
+
+def sleep_until_fetched(address: str) -> None:
+    """Make `time.sleep` wait until a job has asked for the page, however slow this machine is."""
+    sleep = time.sleep
+
+    def sleep_longer(seconds: float) -> None:
+        page = http.client.HTTPConnection(address, timeout=60)
+        page.request('GET', '/fetched')
+        page.getresponse().read()
+        page.close()
+        sleep(seconds)
+
+    time.sleep = sleep_longer
+
+
+def show(value: object) -> None:
+    """Show what a bare expression returns: `Returns FailedJobRegistry`."""
+    if value is not None:
+        print(f'Returns {type(value).__name__}')
+
+
+def run(source: str) -> None:
+    """Run the script statement by statement, as if typed at Python's prompt."""
+    names = {'__name__': '__main__'}
+    sys.displayhook = show
+    for statement in ast.parse(source).body:
+        exec(compile(ast.Interactive([statement]), '<documented script>', 'single'), names)
+
+
+if __name__ == '__main__':
+    redirect_plain_clients(int(sys.argv[1]))
+    sleep_until_fetched(sys.argv[2])
+    run(sys.stdin.read())

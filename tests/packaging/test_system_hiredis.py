@@ -1,0 +1,102 @@
+"""RQREG_SYSTEM_HIREDIS=1 links the system's hiredis 1.x; without a usable one it names what is wrong and the remedy."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import working
+from offline import ROOT, FreshVenv
+from private_redis import PrivateRedis
+
+PKG_CONFIG = shutil.which('pkg-config')
+HIREDIS = ROOT / 'vendor' / 'hiredis'
+needs_pkg_config = pytest.mark.skipif(PKG_CONFIG is None, reason='no pkg-config here')
+
+PC_FILE = """\
+prefix={prefix}
+Name: hiredis
+Description: a hiredis for one test
+Version: {version}
+Libs: -L${{prefix}}/lib -lhiredis
+Cflags: -I${{prefix}}/include
+"""
+
+
+def write_pc_file(prefix: Path, version: str) -> str:
+    """Describe a hiredis under the prefix, and return the folder that pkg-config is to search, and no other one."""
+    folder = prefix / 'lib' / 'pkgconfig'
+    folder.mkdir(parents=True)
+    (folder / 'hiredis.pc').write_text(PC_FILE.format(prefix=prefix, version=version), encoding='ascii')
+    return str(folder)
+
+
+def build_hiredis(prefix: Path, compiler: str) -> None:
+    """Compile the reader of hiredis into a library of the system's form: headers, and libhiredis.a."""
+    library = prefix / 'lib' / 'libhiredis.a'
+    library.parent.mkdir(parents=True, exist_ok=True)
+    objects = []
+    for source in ('alloc.c', 'read.c', 'sds.c'):
+        objects.append(str(prefix / source.replace('.c', '.o')))
+        subprocess.run([compiler, '-O0', '-fPIC', '-c', str(HIREDIS / source), '-o', objects[-1]], check=True)
+    subprocess.run(['ar', 'rcs', str(library), *objects], check=True)
+    headers = prefix / 'include' / 'hiredis'
+    headers.mkdir(parents=True)
+    for header in HIREDIS.glob('*.h'):
+        shutil.copy(header, headers)
+
+
+@pytest.fixture
+def copy(checkout: Path) -> Path:
+    """A checkout without the pinned hiredis: only the system's can be built against."""
+    shutil.rmtree(checkout / 'vendor')
+    return checkout
+
+
+def failed_install(venv: FreshVenv, copy: Path, **variables: str) -> str:
+    result = venv.try_pip(
+        'install', '--no-deps', '--no-build-isolation', '.', cwd=copy, RQREG_SYSTEM_HIREDIS='1', **variables
+    )
+    assert result.returncode != 0
+    assert 'Traceback' not in result.stdout
+    return ' '.join(result.stdout.split())
+
+
+def test_no_pkg_config(fresh_venv: FreshVenv, copy: Path) -> None:
+    output = failed_install(fresh_venv, copy, PKG_CONFIG='/nonexistent/pkg-config')
+    assert 'RQREG_SYSTEM_HIREDIS=1' in output
+    assert 'libhiredis-dev' in output
+    assert 'unset RQREG_SYSTEM_HIREDIS' in output
+
+
+@needs_pkg_config
+def test_no_hiredis(fresh_venv: FreshVenv, copy: Path, tmp_path: Path) -> None:
+    output = failed_install(fresh_venv, copy, PKG_CONFIG_LIBDIR=str(tmp_path))
+    assert 'RQREG_SYSTEM_HIREDIS=1' in output
+    assert 'libhiredis-dev' in output
+    assert 'unset RQREG_SYSTEM_HIREDIS' in output
+
+
+@needs_pkg_config
+def test_old_hiredis(fresh_venv: FreshVenv, copy: Path, tmp_path: Path) -> None:
+    folder = write_pc_file(tmp_path / 'old', '0.14.1')
+    output = failed_install(fresh_venv, copy, PKG_CONFIG_LIBDIR=folder)
+    assert 'hiredis 0.14.1' in output
+    assert '1.0 or newer' in output
+    assert 'unset RQREG_SYSTEM_HIREDIS' in output
+
+
+@needs_pkg_config
+def test_new_hiredis(
+    fresh_venv: FreshVenv, copy: Path, tmp_path: Path, compiler: str, redis_server: PrivateRedis
+) -> None:
+    prefix = tmp_path / 'new'
+    build_hiredis(prefix, compiler)
+    folder = write_pc_file(prefix, '1.5.0')
+    output = fresh_venv.install('.', cwd=copy, RQREG_SYSTEM_HIREDIS='1', PKG_CONFIG_LIBDIR=folder)
+    assert f'-L{prefix}/lib' in output
+    assert f'-I{prefix}/include' in output
+    assert 'vendor/hiredis/read.c' not in output
+    working.check(fresh_venv, redis_server, cwd=tmp_path)

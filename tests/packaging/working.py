@@ -1,0 +1,33 @@
+"""That an installed rqreg_ext works: imported from where it was installed, against a real Redis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from offline import FreshVenv
+from private_redis import PrivateRedis
+
+CALL = """\
+import redis, rqreg_ext
+from rqreg_ext import FailedJobRegistry, Queue, _core
+connection = redis.Redis(port={port}, db={db})
+connection.flushdb()
+queue = Queue('packaged', connection=connection)
+connection.zadd(FailedJobRegistry(queue=queue).key, {{'one': 2**40, 'two': 2**41}})
+registry = queue.failed_job_registry
+print(registry.count, registry.get_job_ids(), 'one' in registry, registry.remove('one'), len(registry))
+print(isinstance(registry, _core.FailedJobRegistry))
+print(rqreg_ext.__file__)
+print(_core.__file__)
+"""
+
+
+def check(venv: FreshVenv, server: PrivateRedis, cwd: Path) -> None:
+    """Fail unless the package of the environment, and no other one, answers, and says nothing beside it."""
+    output = venv.ask(CALL.format(port=server.port, db=1), cwd)
+    assert len(output.splitlines()) == 4, output
+    answers, is_core, package, core = output.splitlines()
+    assert answers == "2 ['one', 'two'] True 1 1"
+    assert is_core == 'True'
+    for path in (package, core):
+        assert Path(path).is_relative_to(venv.folder)

@@ -1,0 +1,163 @@
+"""The demo ends by itself or by Ctrl-C at any moment, and leaves no process and no file behind."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parent.parent / 'examples'
+PR_SET_CHILD_SUBREAPER = 36
+FEW_JOBS = ('--failed-jobs', '200')
+# Each is a line that the demo prints just before it does what the line says.
+MOMENTS = (
+    'Starting a private Redis',
+    'three jobs succeed',
+    'one job runs',
+    'Asking every registry',
+    'Writing',
+    'Asking their registry',
+)
+LYING = """\
+import sys
+from demo.demonstration import main
+from rqreg_ext.registry import FailedJobRegistry
+{lie}
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder for the demo's temporary files; not under tmp_path, whose length no unix socket can bear."""
+    path = Path(tempfile.mkdtemp(prefix='rqreg-demo-'))
+    yield path
+    shutil.rmtree(path)
+
+
+def _children() -> dict[int, str]:
+    """Return this process's living children, by id, with their command lines."""
+    children = {}
+    for stat in Path('/proc').glob('[0-9]*/stat'):
+        try:
+            state, parent = stat.read_text().rpartition(')')[2].split()[:2]
+            if int(parent) == os.getpid() and state != 'Z':
+                children[int(stat.parent.name)] = (stat.parent / 'cmdline').read_text().replace('\0', ' ')
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return children
+
+
+class Orphans:
+    """On Linux, the processes that outlive the demo: they become children of this process."""
+
+    def __init__(self) -> None:
+        self.before = _children()
+
+    def left(self) -> list[str]:
+        return [command for pid, command in _children().items() if pid not in self.before]
+
+    def end(self) -> None:
+        for pid in _children().keys() - self.before.keys():
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def orphans() -> Iterator[Orphans]:
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    found = Orphans()
+    yield found
+    found.end()
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start a demo as a terminal does: leader of a process group, with all its output in a pipe."""
+    return subprocess.Popen(
+        [sys.executable, '-B', *arguments, *FEW_JOBS],
+        cwd=EXAMPLES,
+        env={**os.environ, 'TMPDIR': str(folder)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_line(demo: subprocess.Popen[str], text: str) -> None:
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if text in line:
+            return
+    pytest.fail(f'the demo ended without printing {text!r}')
+
+
+def test_demo_runs_to_its_end(folder: Path, orphans: Orphans) -> None:
+    demo = start(folder, '-m', 'demo')
+    output, _ = demo.communicate(timeout=180)
+    assert demo.returncode == 0, output
+    assert 'comparisons agree.' in output.splitlines()[-1]
+    assert '202 entries' in output
+    assert 'DIFFER' not in output
+    assert list(folder.iterdir()) == []
+    assert orphans.left() == []
+
+
+def interrupt(demo: subprocess.Popen[str], like_a_terminal: bool) -> None:
+    """Send what Ctrl-C in a terminal sends, to every process of the group, or what `kill` sends to the demo."""
+    if like_a_terminal:
+        os.killpg(demo.pid, signal.SIGINT)
+    else:
+        os.kill(demo.pid, signal.SIGTERM)
+
+
+def check_nothing_is_left(demo: subprocess.Popen[str], folder: Path, orphans: Orphans) -> None:
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 130, output
+    assert 'Traceback' not in output
+    assert list(folder.iterdir()) == []
+    assert orphans.left() == []
+
+
+@pytest.mark.parametrize('moment', MOMENTS)
+@pytest.mark.parametrize('like_a_terminal', [True, False], ids=['Ctrl-C', 'kill'])
+def test_interrupted_demo_leaves_nothing(folder: Path, orphans: Orphans, moment: str, like_a_terminal: bool) -> None:
+    demo = start(folder, '-m', 'demo', '--no-scripts')
+    wait_for_line(demo, moment)
+    interrupt(demo, like_a_terminal)
+    check_nothing_is_left(demo, folder, orphans)
+
+
+@pytest.mark.parametrize('script', ['started jobs', 'registries of a queue'])
+def test_demo_interrupted_in_a_script_leaves_nothing(folder: Path, orphans: Orphans, script: str) -> None:
+    demo = start(folder, '-m', 'demo')
+    wait_for_line(demo, f'Running the documented script "{script}"')
+    interrupt(demo, like_a_terminal=True)
+    check_nothing_is_left(demo, folder, orphans)
+
+
+@pytest.mark.parametrize(
+    'lie',
+    [
+        'FailedJobRegistry.get_job_ids = lambda self, *args, **kwargs: []',
+        'FailedJobRegistry.remove = lambda self, *args, **kwargs: 1',
+        'FailedJobRegistry.__contains__ = lambda self, job: 1',
+    ],
+)
+def test_demo_fails_on_a_different_answer(folder: Path, lie: str) -> None:
+    demo = start(folder, '-c', LYING.format(lie=lie), '--no-scripts')
+    output, _ = demo.communicate(timeout=180)
+    assert demo.returncode == 1, output
+    assert 'DIFFER' in output
+    assert list(folder.iterdir()) == []
