@@ -5,6 +5,7 @@
 
 #include "changes.h"
 #include "registry_call.h"
+#include "registry_init.h"
 
 /* RQ keeps a registry's attributes in its __dict__, and so do we: they can be read, set and patched. */
 typedef struct {
@@ -43,166 +44,6 @@ base_registry_dealloc(base_registry *self)
     Py_DECREF(type);
 }
 
-enum {
-    INIT_NAME,
-    INIT_CONNECTION,
-    INIT_JOB_CLASS,
-    INIT_QUEUE,
-    INIT_SERIALIZER,
-    INIT_DEATH_PENALTY,
-    INIT_COUNT
-};
-
-/* tp_init's arguments by parameter; false where they do not fit. */
-static bool
-bind_init(const core_state *state, PyObject *args, PyObject *kwargs, PyObject **values)
-{
-    PyObject *const names[INIT_COUNT]
-        = {state->names.name,  state->names.connection, state->names.job_class,
-           state->names.queue, state->names.serializer, state->names.death_penalty_class};
-    Py_ssize_t count = PyTuple_GET_SIZE(args);
-    if (count > INIT_COUNT) {
-        return false;
-    }
-    Py_ssize_t found = 0;
-    for (Py_ssize_t i = 0; i < INIT_COUNT; i++) {
-        PyObject *value = kwargs == NULL ? NULL : PyDict_GetItemWithError(kwargs, names[i]);
-        found += value != NULL;
-        if (value != NULL && i < count) {
-            return false;
-        }
-        values[i] = i < count ? PyTuple_GET_ITEM(args, i) : value;
-    }
-    return kwargs == NULL || found == PyDict_GET_SIZE(kwargs);
-}
-
-/* self.<name> = source.<name> */
-static int
-copy_attribute(PyObject *self, PyObject *source, PyObject *name)
-{
-    PyObject *value = PyObject_GetAttr(source, name);
-    int result = value == NULL ? -1 : PyObject_SetAttr(self, name, value);
-    Py_XDECREF(value);
-    return result;
-}
-
-/* self.<name> = rq.registry.<function>(*args); steals nothing */
-static int
-set_by_rq(PyObject *self, const core_state *state, PyObject *name, PyObject *function,
-          PyObject *const *args, size_t count)
-{
-    PyObject *callable = installed_rq_name(&state->rq, function);
-    PyObject *value = callable == NULL ? NULL : PyObject_Vectorcall(callable, args, count, NULL);
-    int result = value == NULL ? -1 : PyObject_SetAttr(self, name, value);
-    Py_XDECREF(callable);
-    Py_XDECREF(value);
-    return result;
-}
-
-/* A URL string stands for a client made of it, once per URL and process. */
-static int
-set_connection(PyObject *self, const core_state *state, PyObject *client_or_url)
-{
-    if (!PyUnicode_Check(client_or_url)) {
-        return PyObject_SetAttr(self, state->names.connection, client_or_url);
-    }
-    PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
-    PyObject *client
-        = clients == NULL ? NULL : PyObject_CallMethod(clients, "client_of", "O", client_or_url);
-    int result = client == NULL ? -1 : PyObject_SetAttr(self, state->names.connection, client);
-    Py_XDECREF(clients);
-    Py_XDECREF(client);
-    return result;
-}
-
-static int
-init_by_queue(PyObject *self, const core_state *state, PyObject *queue)
-{
-    return copy_attribute(self, queue, state->names.name) < 0
-                   || copy_attribute(self, queue, state->names.connection) < 0
-                   || copy_attribute(self, queue, state->names.serializer) < 0
-               ? -1
-               : 0;
-}
-
-static int
-init_by_name(PyObject *self, const core_state *state, PyObject **values)
-{
-    PyObject *name = values[INIT_NAME] == NULL ? state->default_queue_name : values[INIT_NAME];
-    PyObject *client = values[INIT_CONNECTION] == NULL ? Py_None : values[INIT_CONNECTION];
-    PyObject *serializer = values[INIT_SERIALIZER] == NULL ? Py_None : values[INIT_SERIALIZER];
-    return PyObject_SetAttr(self, state->names.name, name) < 0
-                   || set_connection(self, state, client) < 0
-                   || set_by_rq(self, state, state->names.serializer,
-                                state->names.resolve_serializer, &serializer, 1)
-                          < 0
-               ? -1
-               : 0;
-}
-
-/* self.key = self.key_template.format(self.name) */
-static int
-init_key(PyObject *self, const core_state *state)
-{
-    PyObject *template = PyObject_GetAttr(self, state->names.key_template);
-    PyObject *name = template == NULL ? NULL : PyObject_GetAttr(self, state->names.name);
-    PyObject *key
-        = name == NULL ? NULL : PyObject_CallMethodOneArg(template, state->names.format, name);
-    int result = key == NULL ? -1 : PyObject_SetAttr(self, state->names.key, key);
-    Py_XDECREF(template);
-    Py_XDECREF(name);
-    Py_XDECREF(key);
-    return result;
-}
-
-/* self.job_class = job_class if job_class else Job */
-static int
-init_job_class(PyObject *self, const core_state *state, PyObject *job_class)
-{
-    int is_given = job_class == NULL ? 0 : PyObject_IsTrue(job_class);
-    if (is_given < 0) {
-        return -1;
-    }
-    PyObject *chosen
-        = is_given ? Py_NewRef(job_class) : installed_rq_name(&state->rq, state->names.Job);
-    int result = chosen == NULL ? -1 : PyObject_SetAttr(self, state->names.job_class, chosen);
-    Py_XDECREF(chosen);
-    return result;
-}
-
-/* RQ's __init__, with RQ's own words where the arguments do not fit it. */
-int
-base_registry_init(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    core_state *state = core_state_of(Py_TYPE(self));
-    if (state == NULL || installed_rq_load(&state->rq) < 0) {
-        return -1;
-    }
-    PyObject *values[INIT_COUNT];
-    if (!bind_init(state, args, kwargs, values)) {
-        PyObject *init = tail_get(self, "__init__");
-        PyObject *done = init == NULL ? NULL : PyObject_Call(init, args, kwargs);
-        Py_XDECREF(init);
-        Py_XDECREF(done);
-        return done == NULL ? -1 : 0;
-    }
-    PyObject *queue = values[INIT_QUEUE];
-    int has_queue = queue == NULL ? 0 : PyObject_IsTrue(queue);
-    if (has_queue < 0) {
-        return -1;
-    }
-    int result = has_queue ? init_by_queue(self, state, queue) : init_by_name(self, state, values);
-    if (result < 0 || init_key(self, state) < 0
-        || init_job_class(self, state, values[INIT_JOB_CLASS]) < 0) {
-        return -1;
-    }
-    PyObject *penalty = values[INIT_DEATH_PENALTY];
-    PyObject *const backend[]
-        = {self, state->names.death_penalty_class, penalty == NULL ? Py_None : penalty};
-    return set_by_rq(self, state, state->names.death_penalty_class, state->names.backend_class,
-                     backend, Py_ARRAY_LENGTH(backend));
-}
-
 /* ---- Counts ------------------------------------------------------------------------------------ */
 
 PyDoc_STRVAR(get_job_count_doc,
@@ -215,37 +56,29 @@ PyDoc_STRVAR(get_job_count_doc,
 "Source: rq.registry.BaseRegistry.get_job_count; Redis ZCARD.");
 
 static route
-count_in_head(PyObject *self, bool with_cleanup, PyObject **value)
+count_jobs(head *call, bool with_cleanup, PyObject **value)
 {
-    head call;
-    route way = route_begin(&call, self);
-    if (way != TO_HEAD) {
-        return way;
-    }
     const key_command zcard = {"ZCARD", 0, {{NULL, NULL}}};
     const reply_spec spec = {.shape = REPLY_INTEGER};
-    cleanup_kind cleanup = with_cleanup ? route_cleanup(&call) : CLEANUP_NOTHING;
-    way = cleanup == CLEANUP_UNKNOWN ? TO_TAIL
-                                     : head_clean_and_run(&call, cleanup, &zcard, &spec, value);
-    head_end(&call);
-    return way;
+    cleanup_kind cleanup = with_cleanup ? route_cleanup(call) : CLEANUP_NOTHING;
+    return cleanup == CLEANUP_UNKNOWN ? TO_TAIL
+                                      : head_clean_and_run(call, cleanup, &zcard, &spec, value);
 }
 
-PyObject *
-get_job_count(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+static route
+get_job_count_in_head(head *call, const call_arguments *given, PyObject **value)
 {
-    core_state *state = core_state_of(Py_TYPE(self));
     PyObject *cleanup = NULL;
-    route way = TO_TAIL;
-    PyObject *value = NULL;
-    if (state != NULL && bind_arguments(args, count, names, &state->names.cleanup, 1, &cleanup)) {
-        int with_cleanup = cleanup == NULL ? 1 : PyObject_IsTrue(cleanup);
-        way = with_cleanup < 0 ? TO_CALLER : count_in_head(self, with_cleanup, &value);
+    if (!bind_arguments(given, &call->state->names.cleanup, 1, &cleanup)) {
+        return TO_TAIL;
     }
-    return way == TO_TAIL ? tail_call(self, "get_job_count", args, count, names) : value;
+    int with_cleanup = cleanup == NULL ? 1 : PyObject_IsTrue(cleanup);
+    return with_cleanup < 0 ? TO_CALLER : count_jobs(call, with_cleanup, value);
 }
 
-PyDoc_STRVAR(count_doc,
+static DEFINE_METHOD(get_job_count, "get_job_count", get_job_count_in_head)
+
+    PyDoc_STRVAR(count_doc,
 "The number of jobs in this registry after its cleanup, int.\n\n"
 "One round trip, cleanup included; see get_job_count.\n"
 "Source: rq.registry.BaseRegistry.count.");
@@ -254,11 +87,14 @@ static PyObject *
 count_get(PyObject *self, void *closure)
 {
     (void)closure;
-    core_state *state = core_state_of(Py_TYPE(self));
+    head call;
     PyObject *value = NULL;
-    route way = TO_TAIL;
-    if (state != NULL && route_is_own(self, state->names.get_job_count, AS_METHOD(get_job_count))) {
-        way = count_in_head(self, true, &value);
+    route way = route_begin(&call, self);
+    if (way == TO_HEAD) {
+        PyObject *name = call.state->names.get_job_count;
+        way = route_is_own(self, name, AS_METHOD(get_job_count)) ? count_jobs(&call, true, &value)
+                                                                 : TO_TAIL;
+        head_end(&call);
     }
     return way == TO_TAIL ? tail_get(self, "count") : value;
 }
@@ -311,35 +147,23 @@ registry_score_of(head *call, PyObject *job_id, PyObject **score)
 }
 
 static route
-contains_in_head(PyObject *self, PyObject *item, int *is_in)
+contains_in_head(head *call, PyObject *item, PyObject **answer)
 {
-    head call;
-    route way = route_begin(&call, self);
-    if (way != TO_HEAD) {
-        return way;
-    }
-    PyObject *job_id = registry_id_of(&call, item);
+    PyObject *job_id = registry_id_of(call, item);
     PyObject *score = NULL;
-    way = job_id == NULL ? TO_CALLER : registry_score_of(&call, job_id, &score);
+    route way = job_id == NULL ? TO_CALLER : registry_score_of(call, job_id, &score);
     if (way == TO_HEAD) {
-        *is_in = score != Py_None;
+        *answer = PyBool_FromLong(score != Py_None);
     }
     Py_XDECREF(score);
     Py_XDECREF(job_id);
-    head_end(&call);
     return way;
 }
 
 static int
 base_registry_contains(PyObject *self, PyObject *item)
 {
-    int is_in = -1;
-    if (contains_in_head(self, item, &is_in) == TO_TAIL) {
-        PyObject *answer = tail_call(self, "__contains__", &item, 1, NULL);
-        is_in = answer == NULL ? -1 : PyObject_IsTrue(answer);
-        Py_XDECREF(answer);
-    }
-    return is_in;
+    return route_contains(self, item, contains_in_head);
 }
 
 /* ---- Listings ---------------------------------------------------------------------------------- */
@@ -363,13 +187,12 @@ typedef struct {
 
 /* The arguments of a listing, with their defaults; TO_TAIL where they are not ranks as RQ sends them. */
 static route
-bind_range(const core_state *state, PyObject *const *args, Py_ssize_t count, PyObject *names,
-           range *wanted)
+bind_range(const core_state *state, const call_arguments *given, range *wanted)
 {
     PyObject *const parameters[]
         = {state->names.start, state->names.end, state->names.desc, state->names.cleanup};
     PyObject *values[Py_ARRAY_LENGTH(parameters)];
-    if (!bind_arguments(args, count, names, parameters, Py_ARRAY_LENGTH(parameters), values)) {
+    if (!bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values)) {
         return TO_TAIL;
     }
     wanted->start = values[0];
@@ -425,64 +248,50 @@ list_job_ids(head *call, const key_command *command, const range *wanted, PyObje
     return way;
 }
 
-PyObject *
-get_job_ids(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+static route
+get_job_ids_in_head(head *call, const call_arguments *given, PyObject **value)
 {
-    head call;
-    PyObject *value = NULL;
-    route way = route_begin(&call, self);
-    if (way == TO_HEAD) {
-        range wanted;
-        way = bind_range(call.state, args, count, names, &wanted);
-        if (way == TO_HEAD) {
-            way = list_job_ids(&call, NULL, &wanted, &value);
-        }
-        head_end(&call);
-    }
-    return way == TO_TAIL ? tail_call(self, "get_job_ids", args, count, names) : value;
+    range wanted;
+    route way = bind_range(call->state, given, &wanted);
+    return way == TO_HEAD ? list_job_ids(call, NULL, &wanted, value) : way;
 }
 
-PyObject *
-list_job_and_execution_ids(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+DEFINE_METHOD(get_job_ids, "get_job_ids", get_job_ids_in_head)
+
+static route
+get_job_and_execution_ids_in_head(head *call, const call_arguments *given, PyObject **value)
 {
-    head call;
-    PyObject *value = NULL;
-    route way = route_begin(&call, self);
-    if (way == TO_HEAD) {
-        range wanted;
-        reply_spec spec = {.shape = REPLY_JOB_AND_IDS};
-        way = route_can_cut(&call) ? bind_range(call.state, args, count, names, &wanted) : TO_TAIL;
-        if (way == TO_HEAD && head_cut_spec(&call, REPLY_JOB_AND_IDS, &spec) < 0) {
-            way = TO_CALLER;
-        }
-        if (way == TO_HEAD) {
-            way = list_range(&call, &wanted, &spec, &value);
-        }
-        Py_XDECREF(spec.parse_composite_key);
-        head_end(&call);
+    range wanted;
+    route way = route_can_cut(call) ? bind_range(call->state, given, &wanted) : TO_TAIL;
+    if (way != TO_HEAD) {
+        return way;
     }
-    return way == TO_TAIL ? tail_call(self, "get_job_and_execution_ids", args, count, names)
-                          : value;
+    reply_spec spec;
+    if (head_cut_spec(call, REPLY_JOB_AND_IDS, &spec) < 0) {
+        return TO_CALLER;
+    }
+    way = list_range(call, &wanted, &spec, value);
+    Py_DECREF(spec.parse_composite_key);
+    return way;
 }
+
+DEFINE_METHOD(get_job_and_execution_ids, "get_job_and_execution_ids",
+              get_job_and_execution_ids_in_head)
 
 /* ---- Expiry ------------------------------------------------------------------------------------ */
 
-/* A Unix timestamp for a score: the given one, or now. NULL with an exception, or, without one, for a value
-   that redis-py's own path is to judge. */
-PyObject *
-registry_timestamp(const head *call, PyObject *timestamp)
+route
+registry_timestamp(const head *call, PyObject *timestamp, PyObject **score)
 {
     if (timestamp == NULL || timestamp == Py_None) {
-        return installed_rq_now(call->state);
+        *score = installed_rq_now(call->state);
+        return *score == NULL ? TO_CALLER : TO_HEAD;
     }
-    return PyLong_CheckExact(timestamp) || PyFloat_CheckExact(timestamp) ? Py_NewRef(timestamp)
-                                                                         : NULL;
-}
-
-static route
-no_timestamp(void)
-{
-    return PyErr_Occurred() ? TO_CALLER : TO_TAIL;
+    if (!PyLong_CheckExact(timestamp) && !PyFloat_CheckExact(timestamp)) {
+        return TO_TAIL;
+    }
+    *score = Py_NewRef(timestamp);
+    return TO_HEAD;
 }
 
 PyDoc_STRVAR(get_expired_job_ids_doc,
@@ -493,37 +302,26 @@ PyDoc_STRVAR(get_expired_job_ids_doc,
 "Source: rq.registry.BaseRegistry.get_expired_job_ids; Redis ZRANGEBYSCORE.");
 
 static route
-expired_in_head(head *call, PyObject *const *args, Py_ssize_t count, PyObject *names,
-                PyObject **value)
+get_expired_job_ids_in_head(head *call, const call_arguments *given, PyObject **value)
 {
     PyObject *timestamp = NULL;
-    if (!bind_arguments(args, count, names, &call->state->names.timestamp, 1, &timestamp)) {
+    if (!bind_arguments(given, &call->state->names.timestamp, 1, &timestamp)) {
         return TO_TAIL;
     }
-    PyObject *score = registry_timestamp(call, timestamp);
-    if (score == NULL) {
-        return no_timestamp();
+    PyObject *score;
+    route way = registry_timestamp(call, timestamp, &score);
+    if (way != TO_HEAD) {
+        return way;
     }
     const key_command command = {"ZRANGEBYSCORE", 2, {{.text = "0"}, {.object = score}}};
-    route way = list_job_ids(call, &command, NULL, value);
+    way = list_job_ids(call, &command, NULL, value);
     Py_DECREF(score);
     return way;
 }
 
-PyObject *
-get_expired_job_ids(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    head call;
-    PyObject *value = NULL;
-    route way = route_begin(&call, self);
-    if (way == TO_HEAD) {
-        way = expired_in_head(&call, args, count, names, &value);
-        head_end(&call);
-    }
-    return way == TO_TAIL ? tail_call(self, "get_expired_job_ids", args, count, names) : value;
-}
+static DEFINE_METHOD(get_expired_job_ids, "get_expired_job_ids", get_expired_job_ids_in_head)
 
-const char drop_expired_doc[]
+    const char drop_expired_doc[]
     = "cleanup($self, /, timestamp=None, exception_handlers=None)\n--\n\n"
       "Remove the expired entries from this registry.\n\n"
       "timestamp: Unix timestamp in seconds; entries with a score from 0 up to it go. Default: now.\n"
@@ -533,41 +331,31 @@ const char drop_expired_doc[]
       "ZREMRANGEBYSCORE.";
 
 static route
-drop_in_head(head *call, PyObject *const *args, Py_ssize_t count, PyObject *names)
+drop_expired_in_head(head *call, const call_arguments *given, PyObject **value)
 {
     PyObject *const parameters[]
         = {call->state->names.timestamp, call->state->names.exception_handlers};
-    PyObject *values[2];
-    if (!call->state->rq.is_known || !bind_arguments(args, count, names, parameters, 2, values)) {
+    PyObject *values[Py_ARRAY_LENGTH(parameters)];
+    if (!call->state->rq.is_known
+        || !bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values)) {
         return TO_TAIL;
     }
-    PyObject *score = registry_timestamp(call, values[0]);
-    if (score == NULL) {
-        return no_timestamp();
+    PyObject *score;
+    route way = registry_timestamp(call, values[0], &score);
+    if (way != TO_HEAD) {
+        return way;
     }
     const key_command command = {"ZREMRANGEBYSCORE", 2, {{.text = "0"}, {.object = score}}};
     const reply_spec spec = {.shape = REPLY_INTEGER};
-    PyObject *removed = NULL;
-    route way = head_run(call, &command, &spec, &removed);
-    Py_XDECREF(removed);
+    way = head_run(call, &command, &spec, value);
+    if (way == TO_HEAD) {
+        Py_SETREF(*value, Py_NewRef(Py_None));
+    }
     Py_DECREF(score);
     return way;
 }
 
-PyObject *
-drop_expired(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    head call;
-    route way = route_begin(&call, self);
-    if (way == TO_HEAD) {
-        way = drop_in_head(&call, args, count, names);
-        head_end(&call);
-    }
-    if (way == TO_TAIL) {
-        return tail_call(self, "cleanup", args, count, names);
-    }
-    return way == TO_HEAD ? Py_NewRef(Py_None) : NULL;
-}
+DEFINE_METHOD(drop_expired, "cleanup", drop_expired_in_head)
 
 PyDoc_STRVAR(get_expiration_time_doc,
 "get_expiration_time($self, /, job)\n--\n\n"
@@ -596,11 +384,10 @@ registry_datetime(const head *call, PyObject *score)
 }
 
 static route
-expiration_in_head(head *call, PyObject *const *args, Py_ssize_t count, PyObject *names,
-                   PyObject **value)
+get_expiration_time_in_head(head *call, const call_arguments *given, PyObject **value)
 {
     PyObject *job = NULL;
-    if (!bind_arguments(args, count, names, &call->state->names.job, 1, &job) || job == NULL) {
+    if (!bind_arguments(given, &call->state->names.job, 1, &job) || job == NULL) {
         return TO_TAIL;
     }
     PyObject *job_id = PyObject_GetAttr(job, call->state->names.id);
@@ -615,31 +402,21 @@ expiration_in_head(head *call, PyObject *const *args, Py_ssize_t count, PyObject
     return way;
 }
 
-static PyObject *
-get_expiration_time(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    head call;
-    PyObject *value = NULL;
-    route way = route_begin(&call, self);
-    if (way == TO_HEAD) {
-        way = expiration_in_head(&call, args, count, names, &value);
-        head_end(&call);
-    }
-    return way == TO_TAIL ? tail_call(self, "get_expiration_time", args, count, names) : value;
-}
+static DEFINE_METHOD(get_expiration_time, "get_expiration_time", get_expiration_time_in_head)
 
-/* ---- The type ---------------------------------------------------------------------------------- */
+    /* ---- The type ---------------------------------------------------------------------------------- */
 
-static PyMethodDef base_registry_methods[] = {
-    {"get_job_count", AS_METHOD(get_job_count), METH_FASTCALL | METH_KEYWORDS, get_job_count_doc},
-    {"get_job_ids", AS_METHOD(get_job_ids), METH_FASTCALL | METH_KEYWORDS, get_job_ids_doc},
-    {"get_expired_job_ids", AS_METHOD(get_expired_job_ids), METH_FASTCALL | METH_KEYWORDS,
-     get_expired_job_ids_doc},
-    {"get_expiration_time", AS_METHOD(get_expiration_time), METH_FASTCALL | METH_KEYWORDS,
-     get_expiration_time_doc},
-    {"remove", AS_METHOD(remove_job), METH_FASTCALL | METH_KEYWORDS, remove_doc},
-    {"requeue", AS_METHOD(requeue_job), METH_FASTCALL | METH_KEYWORDS, requeue_doc},
-    {NULL, NULL, 0, NULL},
+    static PyMethodDef base_registry_methods[] = {
+        {"get_job_count", AS_METHOD(get_job_count), METH_FASTCALL | METH_KEYWORDS,
+         get_job_count_doc},
+        {"get_job_ids", AS_METHOD(get_job_ids), METH_FASTCALL | METH_KEYWORDS, get_job_ids_doc},
+        {"get_expired_job_ids", AS_METHOD(get_expired_job_ids), METH_FASTCALL | METH_KEYWORDS,
+         get_expired_job_ids_doc},
+        {"get_expiration_time", AS_METHOD(get_expiration_time), METH_FASTCALL | METH_KEYWORDS,
+         get_expiration_time_doc},
+        {"remove", AS_METHOD(remove_job), METH_FASTCALL | METH_KEYWORDS, remove_doc},
+        {"requeue", AS_METHOD(requeue_job), METH_FASTCALL | METH_KEYWORDS, requeue_doc},
+        {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef base_registry_properties[] = {
@@ -665,7 +442,7 @@ PyDoc_STRVAR(base_registry_doc,
 
 static PyType_Slot base_registry_slots[] = {
     {Py_tp_doc, (void *)base_registry_doc},
-    {Py_tp_init, base_registry_init},
+    {Py_tp_init, registry_init},
     {Py_tp_traverse, base_registry_traverse},
     {Py_tp_clear, base_registry_clear},
     {Py_tp_dealloc, base_registry_dealloc},
@@ -687,6 +464,8 @@ static PyType_Spec base_registry_spec = {
 int
 base_registry_setup_type(PyObject *module, core_state *state)
 {
+    state->own_cleanup = AS_METHOD(drop_expired);
+    state->own_get_expired_job_ids = AS_METHOD(get_expired_job_ids);
     state->base_registry_type
         = (PyTypeObject *)PyType_FromModuleAndSpec(module, &base_registry_spec, NULL);
     return state->base_registry_type == NULL ? -1

@@ -179,15 +179,14 @@ remove_entry(head *call, PyObject *job_id, PyObject **removed)
 }
 
 static route
-remove_in_head(head *call, PyObject *const *args, Py_ssize_t count, PyObject *names,
-               PyObject **removed)
+remove_in_head(head *call, const call_arguments *given, PyObject **removed)
 {
     const core_state *state = call->state;
     PyObject *const parameters[]
         = {state->names.job, state->names.pipeline, state->names.delete_job};
     PyObject *values[Py_ARRAY_LENGTH(parameters)];
-    if (!bind_arguments(args, count, names, parameters, Py_ARRAY_LENGTH(parameters), values)
-        || values[0] == NULL || (values[1] != NULL && values[1] != Py_None)) {
+    if (!bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values) || values[0] == NULL
+        || (values[1] != NULL && values[1] != Py_None)) {
         return TO_TAIL;
     }
     int delete_job = values[2] == NULL ? 0 : PyObject_IsTrue(values[2]);
@@ -202,18 +201,7 @@ remove_in_head(head *call, PyObject *const *args, Py_ssize_t count, PyObject *na
     return way;
 }
 
-PyObject *
-remove_job(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    head call;
-    PyObject *removed = NULL;
-    route way = route_begin(&call, self);
-    if (way == TO_HEAD) {
-        way = remove_in_head(&call, args, count, names, &removed);
-        head_end(&call);
-    }
-    return way == TO_TAIL ? tail_call(self, "remove", args, count, names) : removed;
-}
+DEFINE_METHOD(remove_job, "remove", remove_in_head)
 
 /* ---- requeue ----------------------------------------------------------------------------------- */
 
@@ -279,13 +267,12 @@ requeue_at(head *call, PyObject *job_id, PyObject *at_front, PyObject *moment, P
 }
 
 static route
-requeue_in_head(head *call, PyObject *const *args, Py_ssize_t count, PyObject *names,
-                PyObject **job)
+requeue_in_head(head *call, const call_arguments *given, PyObject **job)
 {
     PyObject *const parameters[] = {call->state->names.job_or_id, call->state->names.at_front};
     PyObject *values[Py_ARRAY_LENGTH(parameters)];
-    if (!bind_arguments(args, count, names, parameters, Py_ARRAY_LENGTH(parameters), values)
-        || values[0] == NULL || !is_plain_requeue(call, values[0])) {
+    if (!bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values) || values[0] == NULL
+        || !is_plain_requeue(call, values[0])) {
         return TO_TAIL;
     }
     PyObject *at_front = values[1] == NULL ? Py_False : values[1];
@@ -299,15 +286,4 @@ requeue_in_head(head *call, PyObject *const *args, Py_ssize_t count, PyObject *n
     return way;
 }
 
-PyObject *
-requeue_job(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    head call;
-    PyObject *job = NULL;
-    route way = route_begin(&call, self);
-    if (way == TO_HEAD) {
-        way = requeue_in_head(&call, args, count, names, &job);
-        head_end(&call);
-    }
-    return way == TO_TAIL ? tail_call(self, "requeue", args, count, names) : job;
-}
+DEFINE_METHOD(requeue_job, "requeue", requeue_in_head)

@@ -5,7 +5,8 @@
 #include <Python.h>
 
 extern const char remove_doc[];
-PyObject *remove_job(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
+PyObject *remove_job(PyObject *self, PyObject *const *values, Py_ssize_t count, PyObject *keywords);
 
 extern const char requeue_doc[];
-PyObject *requeue_job(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
+PyObject *requeue_job(PyObject *self, PyObject *const *values, Py_ssize_t count,
+                      PyObject *keywords);

@@ -177,17 +177,22 @@ client_pool_find(core_state *state, PyObject *client)
 /* ---- Connections in and out -------------------------------------------------------------------- */
 
 /* In a forked child the inherited connections are the parent's: closed here without a word to the server. */
-static void
+static int
 leave_parent_connections(client_pool *self)
 {
     pid_t pid = getpid();
-    if (pid != self->pid) {
-        self->pid = pid;
-        self->open_count = 0;
-        while (self->idle_count > 0) {
-            connection_close(self->idle[--self->idle_count]);
+    if (pid == self->pid) {
+        return 0;
+    }
+    self->pid = pid;
+    self->open_count = self->idle_count;
+    while (self->idle_count > 0) {
+        self->open_count--;
+        if (connection_close(self->idle[--self->idle_count]) < 0) {
+            return -1;
         }
     }
+    return 0;
 }
 
 /* Whether another connection may be opened: ours are counted beside the client's, under the same cap. */
@@ -208,23 +213,19 @@ has_room(const client_pool *self, PyObject *redis_pool)
     return overflow > 0 || self->open_count < limit;
 }
 
-/* Enter the connection among those that the redis-py pool disconnects, or take it out again. The exception
-   that is set stays set. */
-static void
-tell_redis_pool(PyObject *redis_pool, const char *what, const core_connection *connection)
+/* Enter the connection among those that the redis-py pool disconnects, or take it out again. 0, and the
+   exception that is set stays set; or -1 with another in its place. */
+static int
+tell_redis_pool(PyObject *redis_pool, const char *what, const core_connection *about)
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
     PyObject *told = clients == NULL ? NULL
                                      : PyObject_CallMethod(clients, what, "OO", redis_pool,
-                                                           connection_object(connection));
-    if (told == NULL) {
-        PyErr_WriteUnraisable(redis_pool);
-    }
-    Py_XDECREF(told);
+                                                           connection_object(about));
     Py_XDECREF(clients);
-    PyErr_Restore(type, value, traceback);
+    return errors_restore_unless_raised(told, type, value, traceback);
 }
 
 static core_connection *
@@ -244,10 +245,11 @@ open_connection(client_pool *self, PyObject *redis_pool)
         self->open_count++;
         opened = connection_open(connection_class, connection_kwargs, &self->exceptions,
                                  &self->is_refused);
-        if (opened != NULL) {
-            tell_redis_pool(redis_pool, "register", opened);
+        if (opened != NULL && tell_redis_pool(redis_pool, "register", opened) < 0) {
+            connection_close(opened);
+            opened = NULL;
         }
-        else {
+        if (opened == NULL) {
             self->open_count--;
         }
     }
@@ -255,31 +257,33 @@ open_connection(client_pool *self, PyObject *redis_pool)
     return opened;
 }
 
-static void
+static int
 discard(client_pool *self, core_connection *used)
 {
     if (self->open_count > 0) {
         self->open_count--;
     }
     PyObject *redis_pool = redis_pool_of(self);
-    if (redis_pool != NULL) {
-        tell_redis_pool(redis_pool, "unregister", used);
-        Py_DECREF(redis_pool);
-    }
-    connection_close(used);
+    int told = redis_pool == NULL ? 0 : tell_redis_pool(redis_pool, "unregister", used);
+    Py_XDECREF(redis_pool);
+    return connection_close(used) < 0 || told < 0 ? -1 : 0;
 }
 
 /* A usable connection, or NULL; then, without an exception, none can be had. */
 static core_connection *
 check_out(client_pool *self)
 {
-    leave_parent_connections(self);
+    if (leave_parent_connections(self) < 0) {
+        return NULL;
+    }
     while (self->idle_count > 0) {
         core_connection *idle = self->idle[--self->idle_count];
         if (connection_is_usable(idle)) {
             return idle;
         }
-        discard(self, idle);
+        if (discard(self, idle) < 0) {
+            return NULL;
+        }
     }
     PyObject *redis_pool = redis_pool_of(self);
     if (redis_pool == NULL) {
@@ -293,17 +297,17 @@ check_out(client_pool *self)
     return opened;
 }
 
-static void
+static int
 check_in(client_pool *self, core_connection *used)
 {
     size_t size = ((size_t)self->idle_count + 1) * sizeof *self->idle;
     core_connection **idle = PyMem_Realloc(self->idle, size);
     if (idle == NULL) {
-        discard(self, used);
-        return;
+        return discard(self, used);
     }
     self->idle = idle;
     self->idle[self->idle_count++] = used;
+    return 0;
 }
 
 const redis_exceptions *
@@ -332,15 +336,14 @@ typedef struct {
 } run;
 
 /* Keep the Retry object of the connection that failed, beside the failure itself. */
-static void
+static int
 remember_retry(run *this, const core_connection *failed)
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyObject *retry = PyObject_GetAttrString(connection_object(failed), "retry");
-    PyErr_Clear();
-    Py_XSETREF(this->retry, retry);
-    PyErr_Restore(type, value, traceback);
+    Py_XSETREF(this->retry, Py_XNewRef(retry));
+    return errors_restore_unless_raised(retry, type, value, traceback);
 }
 
 static int
@@ -352,11 +355,15 @@ attempt(run *this)
         return -1;
     }
     if (connection_exchange(used, this->commands, this->specs, this->replies) < 0) {
-        remember_retry(this, used);
-        discard(this->pool, used);
+        /* What these two raise takes the failure's place: an interrupt is not to be tried again. */
+        (void)remember_retry(this, used);
+        (void)discard(this->pool, used);
         return -1;
     }
-    check_in(this->pool, used);
+    if (check_in(this->pool, used) < 0) {
+        replies_clear(this->replies, this->commands->count);
+        return -1;
+    }
     return 0;
 }
 

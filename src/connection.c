@@ -126,21 +126,18 @@ connection_free(core_connection *self)
     PyErr_Restore(type, value, traceback);
 }
 
-void
+int
 connection_close(core_connection *self)
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    if (self->redis_connection != NULL) {
-        /* Its disconnect() tells the peer only in the process that connected. */
-        PyObject *closed = PyObject_CallMethod(self->redis_connection, "disconnect", NULL);
-        if (closed == NULL) {
-            PyErr_WriteUnraisable(self->redis_connection);
-        }
-        Py_XDECREF(closed);
-    }
-    PyErr_Restore(type, value, traceback);
+    /* Its disconnect() tells the peer only in the process that connected. */
+    PyObject *closed = self->redis_connection == NULL
+                           ? Py_NewRef(Py_None)
+                           : PyObject_CallMethod(self->redis_connection, "disconnect", NULL);
+    int result = errors_restore_unless_raised(closed, type, value, traceback);
     connection_free(self);
+    return result;
 }
 
 int

@@ -126,3 +126,17 @@ errors_raise(PyObject *error)
     PyErr_SetObject((PyObject *)Py_TYPE(error), error);
     Py_DECREF(error);
 }
+
+int
+errors_restore_unless_raised(PyObject *result, PyObject *type, PyObject *value, PyObject *traceback)
+{
+    if (result != NULL) {
+        Py_DECREF(result);
+        PyErr_Restore(type, value, traceback);
+        return 0;
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    return -1;
+}

@@ -29,3 +29,7 @@ PyObject *errors_from_reply(PyObject *redis_connection, PyObject *message);
 bool errors_is_connection_failure(const redis_exceptions *exceptions, PyObject *error);
 /* Raise an exception instance; steals the reference. */
 void errors_raise(PyObject *error);
+/* After a call made while an exception was put aside (PyErr_Fetch): 0, and that exception is set again; or,
+   where the call raised (`result` is NULL), -1, and the call's exception stays in its place. Steals all. */
+int errors_restore_unless_raised(PyObject *result, PyObject *type, PyObject *value,
+                                 PyObject *traceback);

@@ -20,6 +20,10 @@ typedef struct core_state {
     PyTypeObject *attempt_type;
     PyTypeObject *base_registry_type;
 
+    /* The core's own methods that others call, and that the route tells from a subclass's. */
+    PyCFunction own_cleanup;
+    PyCFunction own_get_expired_job_ids;
+
     PyObject *default_queue_name;
     PyObject *registry_keywords; /* tuple of argument names: of a Queue for its registries */
 

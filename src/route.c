@@ -1,7 +1,5 @@
 #include "route.h"
 
-#include "base_registry.h"
-
 /* ---- To the head? ------------------------------------------------------------------------------ */
 
 route
@@ -51,10 +49,11 @@ route_is_own(PyObject *self, PyObject *name, PyCFunction own)
 }
 
 static cleanup_kind
-kind_of(const installed_rq *rq, PyObject *method)
+kind_of(const core_state *state, PyObject *method)
 {
+    const installed_rq *rq = &state->rq;
     if (PyCFunction_Check(method)) {
-        bool is_own = PyCFunction_GetFunction(method) == (PyCFunction)(void (*)(void))drop_expired;
+        bool is_own = PyCFunction_GetFunction(method) == state->own_cleanup;
         return is_own && rq->is_known ? CLEANUP_DROPS_EXPIRED : CLEANUP_UNKNOWN;
     }
     if (!PyMethod_Check(method)) {
@@ -68,8 +67,8 @@ kind_of(const installed_rq *rq, PyObject *method)
 static bool
 finds_expired_itself(const head *call)
 {
-    PyCFunction own = (PyCFunction)(void (*)(void))get_expired_job_ids;
-    return route_is_own(call->self, call->state->names.get_expired_job_ids, own)
+    return route_is_own(call->self, call->state->names.get_expired_job_ids,
+                        call->state->own_get_expired_job_ids)
            && route_entries(call) != ENTRIES_UNKNOWN;
 }
 
@@ -77,7 +76,7 @@ cleanup_kind
 route_cleanup(const head *call)
 {
     PyObject *method = PyObject_GetAttr(call->self, call->state->names.cleanup);
-    cleanup_kind kind = method == NULL ? CLEANUP_UNKNOWN : kind_of(&call->state->rq, method);
+    cleanup_kind kind = method == NULL ? CLEANUP_UNKNOWN : kind_of(call->state, method);
     Py_XDECREF(method);
     PyErr_Clear();
     if (kind == CLEANUP_IF_EXPIRED && !finds_expired_itself(call)) {
@@ -124,15 +123,49 @@ tail_get(PyObject *self, const char *name)
     return value;
 }
 
-PyObject *
-tail_call(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t count,
-          PyObject *keyword_names)
+static PyObject *
+tail_call(PyObject *self, const char *name, const call_arguments *given)
 {
     PyObject *method = tail_get(self, name);
-    PyObject *result
-        = method == NULL ? NULL : PyObject_Vectorcall(method, args, (size_t)count, keyword_names);
+    PyObject *result = method == NULL ? NULL
+                                      : PyObject_Vectorcall(method, given->values,
+                                                            (size_t)given->count, given->keywords);
     Py_XDECREF(method);
     return result;
+}
+
+/* ---- Calls ------------------------------------------------------------------------------------- */
+
+PyObject *
+route_call(PyObject *self, const char *name, head_method serve, const call_arguments *given)
+{
+    head call;
+    PyObject *value = NULL;
+    route way = route_begin(&call, self);
+    if (way == TO_HEAD) {
+        way = serve(&call, given, &value);
+        head_end(&call);
+    }
+    return way == TO_TAIL ? tail_call(self, name, given) : value;
+}
+
+int
+route_contains(PyObject *self, PyObject *item, head_contains serve)
+{
+    head call;
+    PyObject *answer = NULL;
+    route way = route_begin(&call, self);
+    if (way == TO_HEAD) {
+        way = serve(&call, item, &answer);
+        head_end(&call);
+    }
+    if (way == TO_TAIL) {
+        const call_arguments given = {&item, 1, NULL};
+        answer = tail_call(self, "__contains__", &given);
+    }
+    int is_in = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    Py_XDECREF(answer);
+    return is_in;
 }
 
 /* ---- Arguments --------------------------------------------------------------------------------- */
@@ -154,24 +187,24 @@ position_of(PyObject *name, PyObject *const *names, Py_ssize_t names_count)
 }
 
 bool
-bind_arguments(PyObject *const *args, Py_ssize_t count, PyObject *keyword_names,
-               PyObject *const *names, Py_ssize_t names_count, PyObject **values)
+bind_arguments(const call_arguments *given, PyObject *const *names, Py_ssize_t names_count,
+               PyObject **values)
 {
-    if (count > names_count) {
+    if (given->count > names_count) {
         return false;
     }
     for (Py_ssize_t i = 0; i < names_count; i++) {
-        values[i] = i < count ? args[i] : NULL;
+        values[i] = i < given->count ? given->values[i] : NULL;
     }
-    Py_ssize_t keywords = keyword_names == NULL ? 0 : PyTuple_GET_SIZE(keyword_names);
+    Py_ssize_t keywords = given->keywords == NULL ? 0 : PyTuple_GET_SIZE(given->keywords);
     for (Py_ssize_t i = 0; i < keywords; i++) {
-        PyObject *name = PyTuple_GET_ITEM(keyword_names, i);
+        PyObject *name = PyTuple_GET_ITEM(given->keywords, i);
         Py_ssize_t position = position_of(name, names, names_count);
         if (position < 0 || values[position] != NULL) {
             PyErr_Clear();
             return false;
         }
-        values[position] = args[count + i];
+        values[position] = given->values[given->count + i];
     }
     return true;
 }

@@ -42,12 +42,37 @@ entry_kind route_entries(const head *call);
    UTF-8 before RQ parses any. */
 bool route_can_cut(const head *call);
 
-/* RQ's own path: the method, or the value of the property, of the class behind the core's. */
-PyObject *tail_call(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t count,
-                    PyObject *keyword_names);
+/* RQ's own path: the attribute of the class behind the core's. */
 PyObject *tail_get(PyObject *self, const char *name);
+
+/* What a method was called with. */
+typedef struct {
+    PyObject *const *values;
+    Py_ssize_t count; /* positional ones; the values of keywords stand behind them */
+    PyObject *keywords;
+} call_arguments;
+
+/* How the head serves a method. TO_HEAD: *value holds the result, a new reference. */
+typedef route (*head_method)(head *call, const call_arguments *given, PyObject **value);
+
+/* A method: served by the head, or by RQ's own of that name. */
+PyObject *route_call(PyObject *self, const char *name, head_method serve,
+                     const call_arguments *given);
+
+#define DEFINE_METHOD(function, name, serve)                                                       \
+    PyObject *function(PyObject *self, PyObject *const *values, Py_ssize_t count,                  \
+                       PyObject *keywords)                                                         \
+    {                                                                                              \
+        const call_arguments given = {values, count, keywords};                                    \
+        return route_call(self, name, serve, &given);                                              \
+    }
+#define AS_METHOD(function) ((PyCFunction)(void (*)(void))(function))
+
+/* `in`: *answer is then what its truth tells. */
+typedef route (*head_contains)(head *call, PyObject *item, PyObject **answer);
+int route_contains(PyObject *self, PyObject *item, head_contains serve);
 
 /* Fill `values` by the `names` of the parameters; false where the arguments do not fit, which RQ's own
    path tells the caller in RQ's words. Values are borrowed. */
-bool bind_arguments(PyObject *const *args, Py_ssize_t count, PyObject *keyword_names,
-                    PyObject *const *names, Py_ssize_t names_count, PyObject **values);
+bool bind_arguments(const call_arguments *given, PyObject *const *names, Py_ssize_t names_count,
+                    PyObject **values);

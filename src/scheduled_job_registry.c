@@ -2,12 +2,13 @@
 
 #include "base_registry.h"
 #include "registry_call.h"
+#include "registry_init.h"
 
 /* As RQ: get_jobs_to_enqueue is another name of the instance for get_expired_job_ids. */
 static int
 scheduled_job_registry_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    if (base_registry_init(self, args, kwargs) < 0) {
+    if (registry_init(self, args, kwargs) < 0) {
         return -1;
     }
     core_state *state = core_state_of(Py_TYPE(self));
@@ -27,17 +28,18 @@ PyDoc_STRVAR(get_jobs_to_schedule_doc,
 "Source: rq.registry.ScheduledJobRegistry.get_jobs_to_schedule; Redis ZRANGEBYSCORE.");
 
 static route
-list_due(head *call, PyObject *const *args, Py_ssize_t count, PyObject *names, PyObject **value)
+get_jobs_to_schedule_in_head(head *call, const call_arguments *given, PyObject **value)
 {
     PyObject *const parameters[] = {call->state->names.timestamp, call->state->names.chunk_size};
-    PyObject *values[2];
-    if (!bind_arguments(args, count, names, parameters, 2, values)
+    PyObject *values[Py_ARRAY_LENGTH(parameters)];
+    if (!bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values)
         || (values[1] != NULL && !PyLong_CheckExact(values[1]))) {
         return TO_TAIL;
     }
-    PyObject *score = registry_timestamp(call, values[0]);
-    if (score == NULL) {
-        return PyErr_Occurred() ? TO_CALLER : TO_TAIL;
+    PyObject *score;
+    route way = registry_timestamp(call, values[0], &score);
+    if (way != TO_HEAD) {
+        return way;
     }
     command_argument chunk_size = {.text = "1000"};
     if (values[1] != NULL) {
@@ -49,25 +51,14 @@ list_due(head *call, PyObject *const *args, Py_ssize_t count, PyObject *names, P
         {{.text = "0"}, {.object = score}, {.text = "LIMIT"}, {.text = "0"}, chunk_size},
     };
     const reply_spec spec = {.shape = REPLY_TEXTS};
-    route way = head_run(call, &command, &spec, value);
+    way = head_run(call, &command, &spec, value);
     Py_DECREF(score);
     return way;
 }
 
-static PyObject *
-get_jobs_to_schedule(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    head call;
-    PyObject *value = NULL;
-    route way = route_begin(&call, self);
-    if (way == TO_HEAD) {
-        way = list_due(&call, args, count, names, &value);
-        head_end(&call);
-    }
-    return way == TO_TAIL ? tail_call(self, "get_jobs_to_schedule", args, count, names) : value;
-}
+static DEFINE_METHOD(get_jobs_to_schedule, "get_jobs_to_schedule", get_jobs_to_schedule_in_head)
 
-PyDoc_STRVAR(get_scheduled_time_doc,
+    PyDoc_STRVAR(get_scheduled_time_doc,
 "get_scheduled_time($self, /, job_or_id)\n--\n\n"
 "Return when the job is due, a datetime in UTC.\n\n"
 "job_or_id: a Job or a job id.\n"
@@ -89,12 +80,10 @@ scheduled_id_of(const head *call, PyObject *job_or_id)
 }
 
 static route
-scheduled_time(head *call, PyObject *const *args, Py_ssize_t count, PyObject *names,
-               PyObject **value)
+get_scheduled_time_in_head(head *call, const call_arguments *given, PyObject **value)
 {
     PyObject *job_or_id = NULL;
-    if (!bind_arguments(args, count, names, &call->state->names.job_or_id, 1, &job_or_id)
-        || job_or_id == NULL) {
+    if (!bind_arguments(given, &call->state->names.job_or_id, 1, &job_or_id) || job_or_id == NULL) {
         return TO_TAIL;
     }
     PyObject *job_id = scheduled_id_of(call, job_or_id);
@@ -116,25 +105,14 @@ scheduled_time(head *call, PyObject *const *args, Py_ssize_t count, PyObject *na
     return way;
 }
 
-static PyObject *
-get_scheduled_time(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    head call;
-    PyObject *value = NULL;
-    route way = route_begin(&call, self);
-    if (way == TO_HEAD) {
-        way = scheduled_time(&call, args, count, names, &value);
-        head_end(&call);
-    }
-    return way == TO_TAIL ? tail_call(self, "get_scheduled_time", args, count, names) : value;
-}
+static DEFINE_METHOD(get_scheduled_time, "get_scheduled_time", get_scheduled_time_in_head)
 
-static PyMethodDef scheduled_job_registry_methods[] = {
-    {"get_jobs_to_schedule", AS_METHOD(get_jobs_to_schedule), METH_FASTCALL | METH_KEYWORDS,
-     get_jobs_to_schedule_doc},
-    {"get_scheduled_time", AS_METHOD(get_scheduled_time), METH_FASTCALL | METH_KEYWORDS,
-     get_scheduled_time_doc},
-    {NULL, NULL, 0, NULL},
+    static PyMethodDef scheduled_job_registry_methods[] = {
+        {"get_jobs_to_schedule", AS_METHOD(get_jobs_to_schedule), METH_FASTCALL | METH_KEYWORDS,
+         get_jobs_to_schedule_doc},
+        {"get_scheduled_time", AS_METHOD(get_scheduled_time), METH_FASTCALL | METH_KEYWORDS,
+         get_scheduled_time_doc},
+        {NULL, NULL, 0, NULL},
 };
 
 PyDoc_STRVAR(scheduled_job_registry_doc,

@@ -80,25 +80,20 @@ is_among_entries(head *call, PyObject *job_id, PyObject **answer)
 }
 
 static route
-look_up(head *call, PyObject *item, int *is_in)
+contains_in_head(head *call, PyObject *item, PyObject **answer)
 {
     PyObject *job_id = registry_id_of(call, item);
     if (job_id == NULL) {
         return TO_CALLER;
     }
-    PyObject *answer = NULL;
     route way = TO_TAIL;
     if (can_look_up(call, job_id)) {
-        way = is_running(call, job_id, &answer);
-        if (way == TO_TAIL || (way == TO_HEAD && PyObject_IsTrue(answer) == 0)) {
-            Py_CLEAR(answer);
-            way = is_among_entries(call, job_id, &answer);
+        way = is_running(call, job_id, answer);
+        if (way == TO_TAIL || (way == TO_HEAD && PyObject_IsTrue(*answer) == 0)) {
+            Py_CLEAR(*answer);
+            way = is_among_entries(call, job_id, answer);
         }
     }
-    if (way == TO_HEAD) {
-        *is_in = PyObject_IsTrue(answer);
-    }
-    Py_XDECREF(answer);
     Py_DECREF(job_id);
     return way;
 }
@@ -106,25 +101,13 @@ look_up(head *call, PyObject *item, int *is_in)
 static int
 started_job_registry_contains(PyObject *self, PyObject *item)
 {
-    head call;
-    int is_in = -1;
-    route way = route_begin(&call, self);
-    if (way == TO_HEAD) {
-        way = look_up(&call, item, &is_in);
-        head_end(&call);
-    }
-    if (way == TO_TAIL) {
-        PyObject *answer = tail_call(self, "__contains__", &item, 1, NULL);
-        is_in = answer == NULL ? -1 : PyObject_IsTrue(answer);
-        Py_XDECREF(answer);
-    }
-    return is_in;
+    return route_contains(self, item, contains_in_head);
 }
 
 /* ---- The type ---------------------------------------------------------------------------------- */
 
 static PyMethodDef started_job_registry_methods[] = {
-    {"get_job_and_execution_ids", AS_METHOD(list_job_and_execution_ids),
+    {"get_job_and_execution_ids", AS_METHOD(get_job_and_execution_ids),
      METH_FASTCALL | METH_KEYWORDS, get_job_and_execution_ids_doc},
     {NULL, NULL, 0, NULL},
 };

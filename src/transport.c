@@ -17,6 +17,12 @@
 #define FIRST_BLOCK ((Py_ssize_t)16 * 1024)
 #define LARGEST_BLOCK ((Py_ssize_t)256 * 1024)
 
+/* A signal that comes just before a wait begins does not end it: so it is waited in slices, and after each
+   the handlers that are due run. */
+#define SLICE_SECONDS 0.1
+/* The system may end a wait a little early. */
+#define CLOCK_SLACK 0.001
+
 static double
 monotonic_seconds(void)
 {
@@ -84,17 +90,14 @@ is_plain(PyObject *socket)
     return plain;
 }
 
-/* Make reads and writes block in the system, with the socket's timeout: one system call each. */
+/* Make reads and writes block in the system, one system call each, for a slice of the wait at a time. */
 static int
 block_in_system(const transport *io)
 {
-    struct timeval limit = {0, 0};
-    if (io->timeout > 0) {
-        limit.tv_sec = (time_t)io->timeout;
-        limit.tv_usec = (suseconds_t)((io->timeout - (double)limit.tv_sec) * 1e6);
-        if (limit.tv_sec == 0 && limit.tv_usec == 0) {
-            limit.tv_usec = 1;
-        }
+    double slice = io->timeout > 0 && io->timeout < SLICE_SECONDS ? io->timeout : SLICE_SECONDS;
+    struct timeval limit = {.tv_usec = (suseconds_t)(slice * 1e6)};
+    if (limit.tv_usec == 0) {
+        limit.tv_usec = 1;
     }
     int flags = fcntl(io->fd, F_GETFL, 0);
     if (flags < 0 || fcntl(io->fd, F_SETFL, flags & ~O_NONBLOCK) < 0
@@ -181,17 +184,14 @@ transport_traverse(const transport *io, visitproc visit, void *arg)
 static int
 after_errno(const transport *io, int error, double started, bool writing, io_failure *failure)
 {
-    if (error == EINTR) {
-        if (PyErr_CheckSignals() < 0) {
-            return fail(failure, IO_RAISED, writing, NULL);
-        }
-        bool is_over = io->timeout > 0 && monotonic_seconds() - started >= io->timeout;
-        return is_over ? fail(failure, IO_TIMEOUT, writing, NULL) : 0;
+    if (error != EINTR && error != EAGAIN && error != EWOULDBLOCK) {
+        return fail_errno(failure, error, writing);
     }
-    if (error == EAGAIN || error == EWOULDBLOCK) {
-        return fail(failure, IO_TIMEOUT, writing, NULL);
+    if (PyErr_CheckSignals() < 0) {
+        return fail(failure, IO_RAISED, writing, NULL);
     }
-    return fail_errno(failure, error, writing);
+    bool is_over = io->timeout > 0 && monotonic_seconds() - started > io->timeout - CLOCK_SLACK;
+    return is_over ? fail(failure, IO_TIMEOUT, writing, NULL) : 0;
 }
 
 static int
