@@ -107,6 +107,8 @@ def register(pool: Any, connection: Any) -> None:
 
     It takes no slot of the pool: its cap counts what it made itself.
     """
+    # In a forked child the pool's lock may be held by a thread that is not there: the pool makes itself anew.
+    pool._checkpid()
     with _lock_of(pool):
         in_use = _connections_in_use(pool)
         if isinstance(in_use, set):
