@@ -6,6 +6,7 @@ Called by the core once per client type, pool or connection, never per call.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from types import FunctionType
 from typing import Any
 
@@ -23,6 +24,8 @@ COMMANDS = (
     'zrevrange',
     'zscore',
 )
+# How a connection sends and reads. A connection class with its own way of it is asked, not bypassed.
+EXCHANGES = ('send_packed_command', 'read_response')
 PACKAGES = ('redis', 'valkey')
 
 # What belongs to the running pool of redis-py 8, not to the way to connect (rq.connections says the same).
@@ -52,6 +55,8 @@ def sends_plainly(client: Any) -> bool:
 
     Not if its class, or somebody who instruments it, put something of theirs in the way.
     """
+    if any(name in vars(client) for name in COMMANDS):
+        return False
     function = client.execute_command.__func__
     package = _package_of(function)
     if package is None or function.__qualname__ not in ('Redis.execute_command', 'Valkey.execute_command'):
@@ -68,6 +73,8 @@ def admit(pool: Any) -> tuple[str, bool] | None:
     packages = [c.__module__.partition('.')[0] for c in connection_class.__mro__ if c.__name__ == 'AbstractConnection']
     if not packages or packages[0] not in PACKAGES:
         return None
+    if not all(_package_of(getattr(connection_class, name, None)) == packages[0] for name in EXCHANGES):
+        return None
     arguments = pool.connection_kwargs
     encoding = str(arguments.get('encoding') or 'utf-8').lower().replace('_', '-')
     if encoding not in ('utf-8', 'utf8') or (arguments.get('encoding_errors') or 'strict') != 'strict':
@@ -76,6 +83,11 @@ def admit(pool: Any) -> tuple[str, bool] | None:
     if getattr(pool, 'cache', None) is not None:
         return None
     if arguments.get('socket_timeout') == 0:
+        return None
+    # The client wants answers of the server retried, not only broken connections.
+    exceptions = import_module(f'{packages[0]}.exceptions')
+    broken = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
+    if not all(issubclass(error, broken) for error in arguments.get('retry_on_error') or ()):
         return None
     return f'{packages[0]}.exceptions', bool(arguments.get('decode_responses'))
 
@@ -123,6 +135,12 @@ def unregister(pool: Any, connection: Any) -> None:
         in_use = _connections_in_use(pool)
         if in_use is not None and connection in in_use:
             in_use.remove(connection)
+
+
+def is_demoted(connection: Any, error: Exception) -> bool:
+    """Tell whether a read-only answer says that this connection's Sentinel master is one no more."""
+    pool = getattr(connection, 'connection_pool', None)
+    return type(error).__name__ == 'ReadOnlyError' and getattr(pool, 'is_master', False) is True
 
 
 def client_of(url: str) -> Any:

@@ -122,8 +122,19 @@ find_or_create(core_state *state, PyObject *redis_pool)
     return self;
 }
 
+/* The number of the client's own attributes, which changes when a method is patched on it; -1 for none. */
+static Py_ssize_t
+attribute_count(PyObject *client)
+{
+    PyObject *attributes = PyObject_GenericGetDict(client, NULL);
+    Py_ssize_t count = attributes == NULL ? -1 : PyDict_GET_SIZE(attributes);
+    Py_XDECREF(attributes);
+    PyErr_Clear();
+    return count;
+}
+
 /* Whether the client's commands go out as redis-py sends them: 1, 0, or -1 with an exception. Remembered
-   for the last type and function that passed; rqreg_ext._clients knows why another one does not. */
+   for the last kind of client that passed; rqreg_ext._clients knows why another one does not. */
 static int
 sends_plainly(core_state *state, PyObject *client)
 {
@@ -137,8 +148,10 @@ sends_plainly(core_state *state, PyObject *client)
         Py_DECREF(execute);
         return 0;
     }
+    Py_ssize_t attributes = attribute_count(client);
     int plain = function == state->plain_execute_command
-                && (PyObject *)Py_TYPE(client) == state->plain_client_type;
+                && (PyObject *)Py_TYPE(client) == state->plain_client_type
+                && attributes == state->plain_client_attributes;
     if (!plain) {
         PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
         PyObject *answer
@@ -149,6 +162,7 @@ sends_plainly(core_state *state, PyObject *client)
         if (plain == 1) {
             Py_XSETREF(state->plain_execute_command, Py_NewRef(function));
             Py_XSETREF(state->plain_client_type, Py_NewRef((PyObject *)Py_TYPE(client)));
+            state->plain_client_attributes = attributes;
         }
     }
     Py_DECREF(execute);
@@ -346,19 +360,47 @@ remember_retry(run *this, const core_connection *failed)
     return errors_restore_unless_raised(retry, type, value, traceback);
 }
 
+/* Whether the server refused one more connection: the client's own, already open, may still serve. */
+static bool
+is_server_full(const run *this)
+{
+    if (!PyErr_ExceptionMatches(this->pool->exceptions.ConnectionError)) {
+        return false;
+    }
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyObject *text = PyObject_Str(value);
+    const char *words = text == NULL ? NULL : PyUnicode_AsUTF8(text);
+    bool is_full = words != NULL && strstr(words, "max number of clients reached") != NULL;
+    Py_XDECREF(text);
+    PyErr_Restore(type, value, traceback);
+    return is_full;
+}
+
+static int
+fail_or_leave_to_client(run *this)
+{
+    this->is_unavailable = !PyErr_Occurred();
+    if (!this->is_unavailable && is_server_full(this)) {
+        PyErr_Clear();
+        this->is_unavailable = true;
+    }
+    return -1;
+}
+
 static int
 attempt(run *this)
 {
     core_connection *used = check_out(this->pool);
     if (used == NULL) {
-        this->is_unavailable = !PyErr_Occurred();
-        return -1;
+        return fail_or_leave_to_client(this);
     }
     if (connection_exchange(used, this->commands, this->specs, this->replies) < 0) {
         /* What these two raise takes the failure's place: an interrupt is not to be tried again. */
         (void)remember_retry(this, used);
         (void)discard(this->pool, used);
-        return -1;
+        return fail_or_leave_to_client(this);
     }
     if (check_in(this->pool, used) < 0) {
         replies_clear(this->replies, this->commands->count);

@@ -196,6 +196,38 @@ read_outcome(core_connection *self, PyObject **value)
     }
 }
 
+/* As redis-py's Sentinel connections do: what a demoted master refuses is retried on the new one. */
+static int
+is_demoted_master(const core_connection *self, PyObject *error)
+{
+    PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
+    PyObject *answer = clients == NULL ? NULL
+                                       : PyObject_CallMethod(clients, "is_demoted", "OO",
+                                                             self->redis_connection, error);
+    int is_demoted = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    Py_XDECREF(answer);
+    Py_XDECREF(clients);
+    return is_demoted;
+}
+
+/* 0 for an error that is the caller's; -1 for one that means that the connection is of no use. */
+static int
+judge_error(const core_connection *self, reply *into)
+{
+    int is_demoted = is_demoted_master(self, into->error);
+    if (is_demoted == 0 && !errors_is_connection_failure(self->exceptions, into->error)) {
+        return 0;
+    }
+    if (is_demoted == 0) {
+        errors_raise(Py_NewRef(into->error));
+    }
+    else if (is_demoted == 1) {
+        errors_set_demoted_master(self->exceptions);
+    }
+    Py_CLEAR(into->error);
+    return -1;
+}
+
 static int
 read_reply(core_connection *self, const reply_spec *spec, reply *into)
 {
@@ -211,12 +243,7 @@ read_reply(core_connection *self, const reply_spec *spec, reply *into)
         if (into->error == NULL) {
             return -1;
         }
-        if (errors_is_connection_failure(self->exceptions, into->error)) {
-            errors_raise(into->error);
-            into->error = NULL;
-            return -1;
-        }
-        return 0;
+        return judge_error(self, into);
     case REPLY_BROKEN:
         errors_set_broken_reply(self->exceptions, reply_reader_problem(self->reader));
         return -1;

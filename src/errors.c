@@ -94,6 +94,12 @@ errors_set_broken_reply(const redis_exceptions *exceptions, const char *problem)
     PyErr_Format(exceptions->InvalidResponse, "Protocol Error: %s", problem);
 }
 
+void
+errors_set_demoted_master(const redis_exceptions *exceptions)
+{
+    PyErr_SetString(exceptions->ConnectionError, "The previous master is now a slave");
+}
+
 PyObject *
 errors_from_reply(PyObject *redis_connection, PyObject *message)
 {

@@ -28,9 +28,10 @@ typedef struct core_state {
     PyObject *registry_keywords; /* tuple of argument names: of a Queue for its registries */
 
     PyObject *client_pools; /* dict: address of a redis-py pool -> the ClientPool beside it */
-    /* The last client type and execute_command that were found to send commands as redis-py does. */
+    /* The last kind of client that was found to send commands as redis-py does. */
     PyObject *plain_client_type;
     PyObject *plain_execute_command;
+    Py_ssize_t plain_client_attributes;
 
     installed_rq rq;
 } core_state;

@@ -35,9 +35,15 @@ run(head *call, const script_call *wanted, bool by_sha1, const reply_spec *spec,
     command_buffer commands;
     command_init(&commands);
     add(&commands, wanted, by_sha1);
-    run_status status = command_finish(&commands) < 0
-                            ? RUN_FAILED
-                            : client_pool_run(call->pool, &commands, spec, replies);
+    run_status status = RUN_FAILED;
+    if (command_finish(&commands) == 0) {
+        status = client_pool_run(call->pool, &commands, spec, replies);
+    }
+    else if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+        /* RQ's own path meets it too, perhaps after something else that it has to say first. */
+        PyErr_Clear();
+        status = RUN_UNAVAILABLE;
+    }
     command_clear(&commands);
     return status;
 }
