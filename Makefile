@@ -46,7 +46,9 @@ format: ## bring Python and C into the checked style
 
 bench: ## measure RQ, RQ with hiredis-py, rqreg_ext and a bare round trip
 	@$(BOOTSTRAP)
-	$(BIN)/python -m benchmarks $(ARGS)
+	@# Beside the environment, not in it: redis-py would use it everywhere.
+	@test -d $(VENV)/hiredis-py || $(BIN)/pip install --quiet --no-deps --target $(VENV)/hiredis-py hiredis==3.5.0
+	$(BIN)/python -m benchmarks --hiredis-folder $(VENV)/hiredis-py $(ARGS)
 
 build: ## compile the package in place, for .venv/bin/python
 	@$(BOOTSTRAP) --strict

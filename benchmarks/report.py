@@ -1,0 +1,126 @@
+"""What is printed and written: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict
+from typing import Any
+
+from .legs import BOUND, NAMES, OURS, RQ, RQ_HIREDIS, TITLES
+from .measuring import Measurement, Spread, spread
+from .memory import Peak
+
+RATIOS = ((RQ, OURS), (RQ_HIREDIS, OURS), (OURS, BOUND))
+RATIO_TITLES = {
+    (RQ, OURS): 'RQ / rqreg_ext',
+    (RQ_HIREDIS, OURS): 'RQ + hiredis-py / rqreg_ext',
+    (OURS, BOUND): 'rqreg_ext / bare',
+}
+UNITS = ((1.0, 's'), (1e-3, 'ms'), (1e-6, 'µs'))
+EMPTY = '-'
+
+
+def digits(value: float) -> str:
+    """Return three digits that count."""
+    return f'{value:.0f}' if abs(value) >= 99.5 else f'{value:.1f}' if abs(value) >= 9.95 else f'{value:.2f}'
+
+
+def time_cell(seconds: Spread) -> str:
+    """Return a median and its quartiles in the unit of the median."""
+    size, unit = next((found for found in UNITS if abs(seconds.median) >= found[0]), UNITS[-1])
+    low, median, high = (digits(value / size) for value in (seconds.q1, seconds.median, seconds.q3))
+    return f'{median} {unit} ({low}-{high})'
+
+
+def rate_cell(seconds: Spread) -> str:
+    """Return the same as calls in a second."""
+    return f'{1 / seconds.median:.0f}/s ({1 / seconds.q3:.0f}-{1 / seconds.q1:.0f})'
+
+
+def ratio_cell(ratio: Spread | None) -> str:
+    """Return a ratio and its quartiles."""
+    return EMPTY if ratio is None else f'{digits(ratio.median)} ({digits(ratio.q1)}-{digits(ratio.q3)})'
+
+
+def table(rows: list[list[str]]) -> str:
+    """Return the rows, the first of them the titles, in columns; all but the first column to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        first, *others = zip(row, widths, strict=True)
+        lines.append('  '.join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]))
+    return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
+
+
+def _row(measurement: Measurement) -> list[str]:
+    cell = rate_cell if measurement.workload.threads > 1 else time_cell
+    times = [cell(spread(measurement.seconds[name])) if name in measurement.seconds else EMPTY for name in NAMES]
+    ratios = [ratio_cell(measurement.ratio(*pair)) for pair in RATIOS]
+    return [measurement.workload.name, *times, *ratios, str(len(measurement.recording.exchanges))]
+
+
+def calls_table(measurements: list[Measurement]) -> str:
+    """Return medians (and quartiles) of the time per call, of the ratios within a round, and our round trips."""
+    titles = ['workload', *(TITLES[name] for name in NAMES), *RATIO_TITLES.values(), 'round trips']
+    return table([titles, *map(_row, measurements)])
+
+
+def seconds_table(title: str, seconds: dict[str, list[float]]) -> str:
+    """Return one line per name."""
+    return table([[title, 'seconds'], *([TITLES.get(name, name), time_cell(spread(s))] for name, s in seconds.items())])
+
+
+def memory_table(title: str, peaks: dict[str, Peak]) -> str:
+    """Return, for each leg, the peak above the start against what the result takes."""
+    rows = [[f'peak memory, {title}', 'above the start', 'the result itself', 'ratio']]
+    for name, peak in peaks.items():
+        cells = (f'{digits(peak.above_start / 1e6)} MB', f'{digits(peak.result / 1e6)} MB')
+        rows.append([TITLES[name], *cells, digits(peak.above_start / peak.result)])
+    return table(rows)
+
+
+def surroundings(server: Any, versions: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """Return what the figures depend on: the machine, the interpreter and all versions."""
+    info = server.client().info('server')
+    return {
+        'machine': platform.machine(),
+        'system': platform.platform(),
+        'cpu_count': os.cpu_count(),
+        'load_average': os.getloadavg(),
+        'python': platform.python_version(),
+        'server': info.get('valkey_version') or info['redis_version'],
+        'versions': versions,
+    }
+
+
+def heading(found: dict[str, Any]) -> str:
+    """Return the surroundings in a line or two."""
+    packages = {**found['versions'][RQ], **found['versions'].get(RQ_HIREDIS, {})}
+    named = ', '.join(f'{name} {number}' for name, number in packages.items())
+    load = ', '.join(f'{value:.1f}' for value in found['load_average'])
+    machine = f'{found["machine"]}, {found["cpu_count"]} CPUs, load {load}'
+    return f'Python {found["python"]}, {named}, server {found["server"]}; {machine}'
+
+
+def calls_as_json(measurement: Measurement, kind: str, placed: str) -> dict[str, Any]:
+    """Return everything about one workload on one kind of socket."""
+    ratios = {f'{leg}/{to}': measurement.ratio(leg, to) for leg, to in RATIOS}
+    return {
+        'workload': measurement.workload.name,
+        'socket': kind,
+        'placement': placed,
+        'threads': measurement.workload.threads,
+        'answer': measurement.answer,
+        'compared': measurement.compared,
+        'round_trips': len(measurement.recording.exchanges),
+        'bytes_sent': sum(len(exchange.request) for exchange in measurement.recording.exchanges),
+        'bytes_received': sum(exchange.reply_length for exchange in measurement.recording.exchanges),
+        'legs': {name: seconds_as_json(values) for name, values in measurement.seconds.items()},
+        'ratios': {name: asdict(ratio) for name, ratio in ratios.items() if ratio is not None},
+    }
+
+
+def seconds_as_json(seconds: list[float]) -> dict[str, Any]:
+    """Return the seconds per call of all rounds, and their spread."""
+    return {**asdict(spread(seconds)), 'rounds': seconds}

@@ -1,0 +1,83 @@
+"""What is paid once per process: the imports, and the first call on a client. Each round in fresh processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+from .child import ROOT
+from .legs import OURS, RQ, Place
+from .measuring import rotated
+from .memory import Peak
+from .workloads import Workload
+
+BARE_PYTHON = 'bare python'
+IMPORTS = {
+    BARE_PYTHON: 'pass',
+    'import rqreg_ext': 'import rqreg_ext',
+    'import rqreg_ext.registry': 'import rqreg_ext.registry',
+    'import rq.registry': 'import rq.registry',
+}
+
+StartLeg = Callable[[str], Any]
+
+
+def _in_turns(names: list[str], rounds: int, measure: Callable[[str], float]) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for round_number in range(rounds):
+        for name in rotated(names, round_number):
+            seconds[name].append(measure(name))
+    return seconds
+
+
+def import_seconds(rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of whole processes that import something and end."""
+
+    def run(name: str) -> float:
+        start = perf_counter()
+        subprocess.run([sys.executable, '-c', IMPORTS[name]], cwd=ROOT, check=True, start_new_session=True)
+        return perf_counter() - start
+
+    for name in IMPORTS:
+        # Not timed: it may compile what it imports.
+        run(name)
+    return _in_turns(list(IMPORTS), rounds, run)
+
+
+def over_bare_python(seconds: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Return what the imports add to a process that imports nothing, round by round."""
+    bare = seconds[BARE_PYTHON]
+    return {
+        name: [total - start for total, start in zip(of_leg, bare, strict=True)]
+        for name, of_leg in seconds.items()
+        if name != BARE_PYTHON
+    }
+
+
+def first_call_seconds(start_leg: StartLeg, workload: Workload, place: Place, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of the first call, everything imported: the connection, and whatever it sets up.
+
+    With `in`, RQ's call is nothing but redis-py's ZSCORE.
+    """
+
+    def run(name: str) -> float:
+        with start_leg(name) as leg:
+            leg.set_to(workload, place)
+            return float(leg.first_call())
+
+    return _in_turns([RQ, OURS], rounds, run)
+
+
+def peaks(start_leg: StartLeg, names: list[str], workload: Workload, place: Place) -> dict[str, Peak]:
+    """Return the peak memory of one large listing, each leg in a fresh process."""
+
+    def run(name: str) -> Peak:
+        with start_leg(name) as leg:
+            leg.set_to(workload, place)
+            peak: Peak = leg.peak_memory()
+            return peak
+
+    return {name: run(name) for name in names}
