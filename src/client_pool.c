@@ -140,8 +140,7 @@ sends_plainly(core_state *state, PyObject *client)
 {
     PyObject *execute = PyObject_GetAttr(client, state->names.execute_command);
     if (execute == NULL) {
-        PyErr_Clear();
-        return 0;
+        return -1;
     }
     PyObject *function = PyMethod_Check(execute) ? PyMethod_GET_FUNCTION(execute) : NULL;
     if (function == NULL) {
@@ -177,7 +176,6 @@ client_pool_find(core_state *state, PyObject *client)
     }
     PyObject *redis_pool = PyObject_GetAttr(client, state->names.connection_pool);
     if (redis_pool == NULL) {
-        PyErr_Clear();
         return NULL;
     }
     client_pool *self = find_or_create(state, redis_pool);

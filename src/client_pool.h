@@ -12,8 +12,8 @@ typedef struct client_pool client_pool;
 
 int client_pool_setup_types(PyObject *module, core_state *state);
 
-/* The pool beside the client's own (a new reference), or NULL; then, without an exception, the client is
-   one whose connections we do not take over. */
+/* The pool beside the client's own (a new reference), or NULL; then, without an exception or with an
+   AttributeError, the client is one whose connections we do not take over. */
 client_pool *client_pool_find(core_state *state, PyObject *client);
 
 typedef enum {

@@ -18,12 +18,14 @@ route_begin(head *call, PyObject *self)
         }
     }
     head_end(call);
-    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
-        return TO_CALLER;
+    /* A registry without the attributes, or a client of another kind: RQ's own path has the words. */
+    if (PyErr_Occurred() == NULL) {
+        return TO_TAIL;
     }
-    /* What is amiss with the registry's attributes or its client shows on RQ's own path, in RQ's words. */
-    PyErr_Clear();
-    return TO_TAIL;
+    if (PyErr_ExceptionMatches(PyExc_AttributeError) || PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Clear();
+    }
+    return PyErr_Occurred() ? TO_CALLER : TO_TAIL;
 }
 
 void
