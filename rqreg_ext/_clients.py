@@ -5,6 +5,7 @@ Called by the core once per client type, pool or connection, never per call.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from types import FunctionType
@@ -64,16 +65,22 @@ def sends_plainly(client: Any) -> bool:
     return all(_package_of(getattr(type(client), name, None)) == package for name in COMMANDS)
 
 
+def _package_of_connections(connection_class: type) -> str | None:
+    """Return the client package that a connection class comes from, by the base that all of them share."""
+    packages = [c.__module__.partition('.')[0] for c in connection_class.__mro__ if c.__name__ == 'AbstractConnection']
+    return packages[0] if packages and packages[0] in PACKAGES else None
+
+
 def admit(pool: Any) -> tuple[str, bool] | None:
     """Return the name of the pool's exceptions module and whether it decodes replies.
 
     None for a pool whose connections we cannot take over.
     """
     connection_class = pool.connection_class
-    packages = [c.__module__.partition('.')[0] for c in connection_class.__mro__ if c.__name__ == 'AbstractConnection']
-    if not packages or packages[0] not in PACKAGES:
+    package = _package_of_connections(connection_class)
+    if package is None:
         return None
-    if not all(_package_of(getattr(connection_class, name, None)) == packages[0] for name in EXCHANGES):
+    if not all(_package_of(getattr(connection_class, name, None)) == package for name in EXCHANGES):
         return None
     arguments = pool.connection_kwargs
     encoding = str(arguments.get('encoding') or 'utf-8').lower().replace('_', '-')
@@ -85,11 +92,11 @@ def admit(pool: Any) -> tuple[str, bool] | None:
     if arguments.get('socket_timeout') == 0:
         return None
     # The client wants answers of the server retried, not only broken connections.
-    exceptions = import_module(f'{packages[0]}.exceptions')
+    exceptions = import_module(f'{package}.exceptions')
     broken = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
     if not all(issubclass(error, broken) for error in arguments.get('retry_on_error') or ()):
         return None
-    return f'{packages[0]}.exceptions', bool(arguments.get('decode_responses'))
+    return f'{package}.exceptions', bool(arguments.get('decode_responses'))
 
 
 def connection_arguments(pool: Any) -> tuple[type, dict[str, Any]]:
@@ -135,6 +142,22 @@ def unregister(pool: Any, connection: Any) -> None:
         in_use = _connections_in_use(pool)
         if in_use is not None and connection in in_use:
             in_use.remove(connection)
+
+
+def retry_of(connection: Any) -> tuple[Any, Callable[[Exception], None]]:
+    """Return the Retry of a connection that failed, and what it is to call on each failure.
+
+    redis-py 5 (and valkey-py) tries again only what `retry_on_error` names; redis-py 6 whatever its Retry takes.
+    """
+    package = import_module(_package_of_connections(type(connection)) or PACKAGES[0])
+    client_class = getattr(package, 'Valkey', None) or package.Redis
+    named = tuple(connection.retry_on_error or ()) if hasattr(client_class, '_disconnect_raise') else (Exception,)
+
+    def on_failure(error: Exception) -> None:
+        if not isinstance(error, named):
+            raise error
+
+    return connection.retry, on_failure
 
 
 def is_demoted(connection: Any, error: Exception) -> bool:

@@ -342,7 +342,7 @@ typedef struct {
     const command_buffer *commands;
     const reply_spec *specs;
     reply *replies;
-    PyObject *retry;
+    PyObject *retry;   /* (the Retry, what it calls on a failure) */
     PyObject *failure; /* what the first attempt raised, until Retry has heard of it */
     bool is_unavailable;
 } run;
@@ -353,7 +353,11 @@ remember_retry(run *this, const core_connection *failed)
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    PyObject *retry = PyObject_GetAttrString(connection_object(failed), "retry");
+    PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
+    PyObject *retry = clients == NULL ? NULL
+                                      : PyObject_CallMethod(clients, "retry_of", "O",
+                                                            connection_object(failed));
+    Py_XDECREF(clients);
     Py_XSETREF(this->retry, Py_XNewRef(retry));
     return errors_restore_unless_raised(retry, type, value, traceback);
 }
@@ -435,16 +439,6 @@ attempt_call(Attempt *self, PyObject *args, PyObject *kwargs)
     Py_RETURN_NONE;
 }
 
-static PyObject *
-ignore_failure(PyObject *self, PyObject *error)
-{
-    (void)self;
-    (void)error;
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef ignore_failure_method = {"ignore_failure", ignore_failure, METH_O, NULL};
-
 /* Let redis-py's Retry decide about the failure that is set: 0 when a later attempt succeeded. */
 static int
 try_again(run *this)
@@ -456,19 +450,18 @@ try_again(run *this)
     Py_XDECREF(traceback);
     PyTypeObject *attempt_type = this->pool->state->attempt_type;
     Attempt *again = (Attempt *)attempt_type->tp_alloc(attempt_type, 0);
-    PyObject *on_failure = PyCFunction_New(&ignore_failure_method, NULL);
     /* Kept here: an attempt that fails puts its own connection's in its place. */
     PyObject *retry = Py_NewRef(this->retry);
+    PyObject *policy, *on_failure;
     PyObject *result = NULL;
-    if (again != NULL && on_failure != NULL) {
+    if (again != NULL && PyArg_ParseTuple(retry, "OO", &policy, &on_failure)) {
         again->run = this;
-        result = PyObject_CallMethodObjArgs(retry, this->pool->state->names.call_with_retry,
+        result = PyObject_CallMethodObjArgs(policy, this->pool->state->names.call_with_retry,
                                             (PyObject *)again, on_failure, NULL);
         again->run = NULL;
     }
     Py_DECREF(retry);
     Py_XDECREF(again);
-    Py_XDECREF(on_failure);
     Py_XDECREF(result);
     Py_CLEAR(this->failure);
     return result == NULL ? -1 : 0;
@@ -477,11 +470,9 @@ try_again(run *this)
 static bool
 is_connection_failure(const run *this)
 {
-    if (this->retry == NULL || this->retry == Py_None) {
-        return false;
-    }
     PyObject *type = PyErr_Occurred();
-    return type != NULL && errors_is_connection_failure(&this->pool->exceptions, type);
+    return this->retry != NULL && type != NULL
+           && errors_is_connection_failure(&this->pool->exceptions, type);
 }
 
 run_status

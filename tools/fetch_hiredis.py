@@ -26,7 +26,11 @@ FILES += ('hiredis.h', 'COPYING')
 def is_fetched() -> bool:
     """Tell whether vendor/hiredis/ already holds the pinned sources."""
     pin = VENDOR / 'PIN'
-    return LICENSE.is_file() and pin.is_file() and pin.read_text(encoding='utf-8') == REQUIREMENTS.read_text(encoding='utf-8')
+    return (
+        LICENSE.is_file()
+        and pin.is_file()
+        and pin.read_text(encoding='utf-8') == REQUIREMENTS.read_text(encoding='utf-8')
+    )
 
 
 def fetch() -> Path:

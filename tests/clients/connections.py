@@ -1,0 +1,40 @@
+"""Which connections a server has, as it tells by CLIENT LIST."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rqreg_ext.registry import FailedJobRegistry
+
+if TYPE_CHECKING:
+    import redis
+
+
+def connection_ids(observer: redis.Redis) -> set[str]:
+    """Return the ids of the server's connections."""
+    return {entry['id'] for entry in observer.client_list()}
+
+
+def opened_by(observer: redis.Redis, call: Callable[[], object]) -> list[dict[str, str]]:
+    """Make the call, and return what the server says of the connections that are new after it."""
+    before = connection_ids(observer)
+    call()
+    return [entry for entry in observer.client_list() if entry['id'] not in before]
+
+
+def beside(client: Any, observer: redis.Redis) -> list[dict[str, str]]:
+    """Return the connections of ours that a first call opens beside one that the client has itself.
+
+    None: the client is not taken over, and RQ's own path asked on the connection that was there.
+    """
+    client.ping()
+    return opened_by(observer, lambda: FailedJobRegistry('beside', connection=client).count)
+
+
+def kill_all(observer: redis.Redis) -> None:
+    """Have the server close every connection but the observer's."""
+    own = observer.client_id()
+    for connection_id in connection_ids(observer):
+        if int(connection_id) != own:
+            observer.client_kill_filter(_id=connection_id)

@@ -1,0 +1,201 @@
+"""As many connections as the client may have, and as the server takes: past that, RQ's own path or RQ's error."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+import rq.registry
+from host.patience import eventually
+from private_redis import PrivateRedis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+import rqreg_ext.registry
+from rqreg_ext.registry import FailedJobRegistry
+
+from .outcomes import outcome_of
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+NEVER = 4_000_000_000
+IDS = [f'job-{number:05}' for number in range(20_000)]
+CALLS = 30
+
+
+@pytest.fixture
+def filled(redis_server: PrivateRedis, connection: redis.Redis) -> PrivateRedis:
+    """The server, with a registry that takes a while to read."""
+    connection.zadd('rq:failed:capped', {job_id: NEVER + rank for rank, job_id in enumerate(IDS)})
+    return redis_server
+
+
+@pytest.fixture
+def name() -> str:
+    """A client name that no other test's connections have, should some of those still be open."""
+    return f'capped-{uuid.uuid4()}'
+
+
+def in_threads(count: int, call: Callable[[], Any]) -> list[Any]:
+    """Make the call CALLS times in each of so many threads that begin together; return all results."""
+    barrier = threading.Barrier(count)
+
+    def run() -> list[Any]:
+        barrier.wait()
+        return [call() for _ in range(CALLS)]
+
+    with ThreadPoolExecutor(count) as executor:
+        return [result for future in [executor.submit(run) for _ in range(count)] for result in future.result()]
+
+
+def named(observer: redis.Redis, name: str) -> int:
+    """Return how many connections of this client name the server has."""
+    return sum(entry['name'] == name for entry in observer.client_list())
+
+
+def test_a_pool_of_one_with_one_thread(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+    """The client's one connection stays free for the client, whatever the registry does."""
+    client = filled.client(max_connections=1, client_name=name)
+    registry = FailedJobRegistry('capped', connection=client)
+    for _ in range(3):
+        assert registry.count == len(IDS)
+        assert client.ping()
+    assert named(connection, name) == 2
+
+
+@pytest.mark.parametrize('threads', [1, 3])
+def test_as_many_threads_as_connections(filled: PrivateRedis, connection: redis.Redis, name: str, threads: int) -> None:
+    """What works with RQ works with us: no thread is refused."""
+    client = filled.client(max_connections=threads, client_name=name)
+    registry = FailedJobRegistry('capped', connection=client)
+    assert in_threads(threads, registry.get_job_ids) == [IDS] * threads * CALLS
+    assert 1 <= named(connection, name) <= 2 * threads
+
+
+def test_twice_as_many_threads_as_connections(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+    """Half of them find a connection of ours, the other half one of the client's."""
+    client = filled.client(max_connections=2, client_name=name)
+    registry = FailedJobRegistry('capped', connection=client)
+    assert in_threads(4, registry.get_job_ids) == [IDS] * 4 * CALLS
+    # Both paths were needed, unless the threads never met.
+    assert 1 <= named(connection, name) <= 4
+
+
+def test_more_threads_than_both_have(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+    """Then redis-py's own refusal is the answer, never a wrong one; and afterwards all is as before."""
+    client = filled.client(max_connections=1, client_name=name)
+    registry = FailedJobRegistry('capped', connection=client)
+    for outcome in in_threads(8, lambda: outcome_of('ids', registry.get_job_ids)):
+        assert outcome.error is not None or outcome.value == (list, [(str, job_id) for job_id in IDS])
+        assert outcome.error is None or issubclass(outcome.error, redis.ConnectionError)
+    assert named(connection, name) <= 2
+    assert registry.count == len(IDS)
+    assert client.ping()
+
+
+def test_a_blocking_pool_has_its_threads_wait(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+    pool = redis.BlockingConnectionPool(
+        host='127.0.0.1', port=filled.port, max_connections=2, timeout=60, client_name=name
+    )
+    registry = FailedJobRegistry('capped', connection=redis.Redis(connection_pool=pool))
+    assert in_threads(8, registry.get_job_ids) == [IDS] * 8 * CALLS
+    assert 1 <= named(connection, name) <= 4
+
+
+def test_a_single_connection_client_in_one_thread(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+    client = filled.client(single_connection_client=True, client_name=name)
+    registry = FailedJobRegistry('capped', connection=client)
+    for _ in range(3):
+        assert registry.count == len(IDS)
+        assert client.ping()
+    assert named(connection, name) == 2
+
+
+@pytest.mark.parametrize('closing', ['client', 'pool', 'inuse'])
+def test_closing_closes_ours_and_it_can_be_used_again(
+    filled: PrivateRedis, connection: redis.Redis, name: str, closing: str
+) -> None:
+    client = filled.client(client_name=name)
+    registry = FailedJobRegistry('capped', connection=client)
+    close = {
+        'client': client.close,
+        'pool': client.connection_pool.disconnect,
+        'inuse': lambda: client.connection_pool.disconnect(inuse_connections=True),
+    }[closing]
+    for _ in range(3):
+        assert registry.count == len(IDS)
+        assert named(connection, name) >= 1
+        close()
+        assert eventually(lambda: named(connection, name) == 0)
+
+
+# ---- A server that takes no more -------------------------------------------------------------------
+
+CAPACITY = 8
+
+
+@pytest.fixture
+def small_server() -> Iterator[PrivateRedis]:
+    """A server that takes CAPACITY connections."""
+    with PrivateRedis(maxclients=CAPACITY) as server:
+        yield server
+
+
+def fill_up(server: PrivateRedis, admin: redis.Redis) -> list[socket.socket]:
+    """Open connections until the server takes no more."""
+    taken = []
+    while len(admin.client_list()) < CAPACITY:
+        taken.append(socket.create_connection(('127.0.0.1', server.port)))
+        taken[-1].sendall(b'PING\r\n')
+        assert taken[-1].recv(64) == b'+PONG\r\n'
+    return taken
+
+
+def on_a_full_server(namespace: ModuleType, server: PrivateRedis, prepare: Callable[[Any], Any]) -> Any:
+    """Fill the server up after `prepare(registry)`, count, let go, and count again; return both outcomes."""
+    admin = server.client()
+    admin.zadd('rq:failed:full', {'a': NEVER})
+    client = server.client(retry=Retry(NoBackoff(), 0))
+    registry = namespace.FailedJobRegistry('full', connection=client)
+    prepare(registry)
+    taken = fill_up(server, admin)
+    full = outcome_of('count', lambda: registry.count)
+    for end in taken:
+        end.close()
+    assert eventually(lambda: len(admin.client_list()) <= CAPACITY - len(taken))
+    after = outcome_of('count', lambda: registry.count)
+    for used in (client, admin):
+        used.close()
+    return full, after
+
+
+def test_a_full_server_refuses_a_new_client(small_server: PrivateRedis) -> None:
+    theirs, ours = (
+        on_a_full_server(namespace, small_server, lambda registry: None)
+        for namespace in (rq.registry, rqreg_ext.registry)
+    )
+    assert ours[1].value == (int, 1)
+    assert issubclass(ours[0].error, redis.ConnectionError)
+    assert ours == theirs
+
+
+def test_a_full_server_goes_on_serving_our_connection(small_server: PrivateRedis) -> None:
+    full, after = on_a_full_server(rqreg_ext.registry, small_server, lambda registry: registry.count)
+    assert full.value == after.value == (int, 1)
+
+
+def test_a_full_server_where_only_the_client_is_connected(small_server: PrivateRedis) -> None:
+    """RQ asks on the connection that the client has; ours cannot be opened, so RQ's path it is."""
+    theirs, ours = (
+        on_a_full_server(namespace, small_server, lambda registry: registry.connection.ping())
+        for namespace in (rq.registry, rqreg_ext.registry)
+    )
+    assert theirs[0].value == (int, 1)
+    assert ours == theirs

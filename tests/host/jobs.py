@@ -1,0 +1,51 @@
+"""Jobs for RQ's real worker, which look at registries that the worker had before it forked."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from rq import get_current_job
+
+from rqreg_ext import Queue
+from rqreg_ext.registry import BaseRegistry
+
+INHERITED: dict[str, BaseRegistry] = {}
+"""Filled in the worker process: its children find it as it was at the fork."""
+
+GO = 'host-tests:go'
+PATIENCE = 60
+
+
+def look() -> dict[str, Any]:
+    """Wait for the word of the parent, which looks at the same time, and tell what is seen from here."""
+    job = get_current_job()
+    assert job is not None
+    started, finished, failed = (INHERITED[name] for name in ('started', 'finished', 'failed'))
+    own_queue = Queue(job.origin, connection=job.connection)
+    seen = {
+        'pid': os.getpid(),
+        'started by inherited': job in started,
+        'started ids': started.get_job_ids(),
+        'started by own': job.id in own_queue.started_job_registry,
+        'finished': finished.count,
+        'failed': failed.get_job_ids(),
+    }
+    assert job.connection.blpop([GO], timeout=PATIENCE) is not None
+    seen['finished again'] = finished.count
+    seen['itself not finished'] = job not in finished
+    return seen
+
+
+def fail() -> None:
+    """Fail, after a look."""
+    assert INHERITED['started'].count == 1
+    raise RuntimeError('as it should')
+
+
+def clean_up() -> int:
+    """Delete the failed jobs, as a job that keeps a house in order does."""
+    failed = INHERITED['failed']
+    for job_id in failed.get_job_ids():
+        failed.remove(job_id, delete_job=True)
+    return failed.count

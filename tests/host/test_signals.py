@@ -1,0 +1,356 @@
+"""Ctrl-C and RQ's job timeout at any moment of a call: the exception arrives, and the next call answers right."""
+
+from __future__ import annotations
+
+import gc
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
+from typing import Any, Protocol
+
+import pytest
+import redis
+from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
+
+from rqreg_ext.registry import FailedJobRegistry, FinishedJobRegistry
+
+from .calls import LONG_CALLS, MEDIUM_IDS, SHORT_CALLS
+from .filling import LARGE, MEDIUM, fill, job_ids
+from .gate import Gate
+from .patience import PATIENCE, eventually
+from .sender import Sender
+from .stoppable import StoppableRedis
+
+ENTRY_BYTES = len(MEDIUM_IDS[0]) + len('$36\r\n\r\n')
+
+
+class Interrupt(Protocol):
+    """Something that raises `exception` in the main thread after a time."""
+
+    exception: type[BaseException]
+
+    def after(self, seconds: float) -> None:
+        """Let it come when that time has passed; returns at once."""
+
+
+class CtrlC:
+    """SIGINT from another process, with Python's own handler."""
+
+    exception: type[BaseException] = KeyboardInterrupt
+
+    def __init__(self, sender: Sender) -> None:
+        self.after = sender.after
+
+
+class JobTimeout:
+    """RQ's own job timeout, brought forward from whole seconds."""
+
+    exception: type[BaseException] = JobTimeoutException
+
+    def after(self, seconds: float) -> None:
+        """Move the alarm that RQ has set; zero would take it away."""
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-5))
+
+
+@pytest.fixture(params=['ctrl-c', 'job timeout'])
+def interrupt(request: pytest.FixtureRequest) -> Iterator[Interrupt]:
+    if request.param == 'ctrl-c':
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        with Sender() as sender:
+            yield CtrlC(sender)
+        signal.signal(signal.SIGINT, before)
+    else:
+        with UnixSignalDeathPenalty(int(PATIENCE), JobTimeoutException):
+            yield JobTimeout()
+
+
+def is_interrupted(interrupt: Interrupt, seconds: float, call: Callable[[], Any], right: Any) -> bool:
+    """Make the call with the interrupt on its way, and tell whether it came before the call had answered."""
+    # An exception that a handler raises while an object's __del__ runs is lost, by Python's own rules.
+    gc.collect()
+    answered = False
+    with pytest.raises(interrupt.exception):  # noqa: PT012
+        interrupt.after(seconds)
+        answer = call()
+        answered = True
+        assert answer == right
+        eventually(lambda: False)
+    return not answered
+
+
+def is_hit_within(interrupt: Interrupt, whole: float, call: Callable[[], Any], right: Any) -> bool:
+    """Make a call that takes `whole` seconds with the interrupt at a random moment of it, and tell whether it hit.
+
+    The interrupt is sent off well before the call begins: its own way takes longer than a short call.
+    """
+    lead = 0.005
+    head_start = random.uniform(max(lead - whole, 0.0001), lead)
+    begun = False
+
+    def call_later() -> Any:
+        nonlocal begun
+        time.sleep(head_start)
+        begun = True
+        return call()
+
+    return is_interrupted(interrupt, lead, call_later, right) and begun
+
+
+def seconds_of(call: Callable[[], Any]) -> float:
+    """Return how long a call takes, for interrupts that hit its middle."""
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def test_in_the_middle_of_a_large_reply(patient_client: redis.Redis, interrupt: Interrupt) -> None:
+    registry = FailedJobRegistry('large', connection=patient_client)
+    ids = job_ids(LARGE)
+    whole = seconds_of(registry.get_job_ids)
+    hits = 0
+    for _ in range(12):
+        hits += is_interrupted(interrupt, random.uniform(0, whole), registry.get_job_ids, ids)
+        assert registry.get_job_count(cleanup=False) == LARGE
+        assert registry.get_job_ids(5, 7) == ids[5:8]
+    assert hits > 0
+    assert registry.get_job_ids() == ids
+
+
+@pytest.mark.parametrize('name', LONG_CALLS)
+def test_at_random_moments(patient_client: redis.Redis, interrupt: Interrupt, name: str) -> None:
+    registry_class, call, right = LONG_CALLS[name]
+    registry = registry_class('medium', connection=patient_client)
+    assert call(registry) == right
+    whole = seconds_of(lambda: call(registry))
+    hits = 0
+    for _ in range(40):
+        hits += is_hit_within(interrupt, whole, lambda: call(registry), right)
+        assert registry.get_job_ids(5, 7) == MEDIUM_IDS[5:8]
+        assert registry.count == MEDIUM
+    assert hits > 0
+    assert call(registry) == right
+
+
+def test_with_the_reply_held_after_any_byte(stoppable: StoppableRedis, interrupt: Interrupt) -> None:
+    with Gate(stoppable.port) as gate:
+        client = stoppable.client(port=gate.port, socket_timeout=None)
+        registry = FailedJobRegistry('medium', connection=client)
+        assert registry.get_job_ids() == MEDIUM_IDS
+        for number in range(60):
+            # Every byte of the first entries, then anywhere. Cleanup's reply is held or passed with the rest.
+            held_after = number if number < 20 else random.randrange(MEDIUM * ENTRY_BYTES)
+            gate.hold_after(held_after)
+            assert is_interrupted(interrupt, 0.02, registry.get_job_ids, MEDIUM_IDS)
+            gate.release()
+            assert registry.get_job_ids(5, 7) == MEDIUM_IDS[5:8]
+            assert registry.count == MEDIUM
+        client.close()
+
+
+@pytest.mark.parametrize('name', SHORT_CALLS)
+def test_while_waiting_for_a_stopped_server(
+    stoppable: StoppableRedis, patient_client: redis.Redis, interrupt: Interrupt, name: str
+) -> None:
+    registry = FailedJobRegistry('medium', connection=patient_client)
+    for number in range(20):
+        with stoppable.stopped():
+            # A right answer is impossible: only the interrupt can end the call.
+            assert is_interrupted(interrupt, random.uniform(0, 0.03), lambda: SHORT_CALLS[name](registry), None)
+        if number % 2:
+            assert registry.count == MEDIUM
+        assert registry.get_job_ids(5, 7) == MEDIUM_IDS[5:8]
+        assert MEDIUM_IDS[0] in registry
+
+
+def test_the_first_call_of_a_client_on_a_stopped_server(stoppable: StoppableRedis, interrupt: Interrupt) -> None:
+    for _ in range(20):
+        client = stoppable.client(socket_timeout=None)
+        registry = FailedJobRegistry('medium', connection=client)
+        with stoppable.stopped():
+            assert is_interrupted(interrupt, random.uniform(0, 0.03), registry.get_job_count, None)
+        assert registry.count == MEDIUM
+        client.close()
+
+
+def test_an_interrupted_change_is_made_or_not(stoppable: StoppableRedis, interrupt: Interrupt) -> None:
+    client = stoppable.client(db=1, socket_timeout=None)
+    registry = FinishedJobRegistry('changing', connection=client)
+    ids = job_ids(100)
+    fill(client, registry, ids)
+    for job_id in ids:
+        remove = partial(registry.remove, job_id)
+        # The server may get the command, before it is stopped or after, or never.
+        if random.random() < 0.5:
+            with stoppable.stopped():
+                assert is_interrupted(interrupt, random.uniform(0, 0.01), remove, 1)
+        else:
+            is_interrupted(interrupt, random.uniform(0, 0.001), remove, 1)
+        remaining = client.zrange(registry.key, 0, -1)
+        assert registry.get_job_ids() == [entry.decode() for entry in remaining]
+        assert registry.remove(job_id) == int(job_id.encode() in remaining)
+        assert job_id not in registry
+    assert registry.count == 0
+    client.close()
+
+
+def test_an_interrupt_while_a_lost_connection_is_closed(stoppable: StoppableRedis) -> None:
+    """The exception is the caller's also when it is raised while our connection is put away."""
+    closing = []
+
+    class Interrupted(redis.Connection):
+        def disconnect(self, *args: Any) -> None:
+            if closing:
+                closing.pop()
+                signal.raise_signal(signal.SIGALRM)
+            super().disconnect(*args)
+
+    pool = redis.ConnectionPool(connection_class=Interrupted, host='127.0.0.1', port=stoppable.port)
+    client = redis.Redis(connection_pool=pool)
+    observer = stoppable.client()
+    registry = FailedJobRegistry('medium', connection=client)
+    assert registry.count == MEDIUM
+    own = observer.client_id()
+    with UnixSignalDeathPenalty(int(PATIENCE), JobTimeoutException):
+        for entry in observer.client_list():
+            if int(entry['id']) != own:
+                observer.client_kill_filter(_id=entry['id'])
+        closing.append(True)
+        with pytest.raises(JobTimeoutException):
+            registry.get_job_count()
+    assert closing == []
+    assert registry.count == MEDIUM
+    client.close()
+    observer.close()
+
+
+def test_an_interrupt_while_a_client_is_first_looked_at(stoppable: StoppableRedis) -> None:
+    """RQ's job timeout is an Exception like those that a strange client raises, and must not be taken for one."""
+    looks: list[bool] = []
+
+    class Interrupted(redis.ConnectionPool):
+        @property
+        def connection_class(self) -> type[redis.Connection]:
+            if looks:
+                looks.pop()
+                signal.raise_signal(signal.SIGALRM)
+            return redis.Connection
+
+        @connection_class.setter
+        def connection_class(self, value: Any) -> None:
+            pass
+
+    client = redis.Redis(connection_pool=Interrupted(host='127.0.0.1', port=stoppable.port))
+    registry = FailedJobRegistry('medium', connection=client)
+    with UnixSignalDeathPenalty(int(PATIENCE), JobTimeoutException):
+        looks.append(True)
+        with pytest.raises(JobTimeoutException):
+            registry.get_job_count()
+    assert looks == []
+    assert registry.count == MEDIUM
+    client.close()
+
+
+@contextmanager
+def ticking(handler: Callable[[int, FrameType | None], None], seconds: float) -> Iterator[None]:
+    """Have SIGALRM handled again and again for the length of the block."""
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize('name', LONG_CALLS)
+def test_a_handler_that_does_not_raise(patient_client: redis.Redis, name: str) -> None:
+    registry_class, call, right = LONG_CALLS[name]
+    registry = registry_class('medium', connection=patient_client)
+    ticks = 0
+
+    def tick(number: int, frame: FrameType | None) -> None:
+        nonlocal ticks
+        ticks += 1
+
+    with ticking(tick, 0.0005):
+        for _ in range(10):
+            assert call(registry) == right
+            assert registry.count == MEDIUM
+    assert ticks > 0
+
+
+def test_a_handler_that_does_not_raise_while_the_server_is_stopped(
+    stoppable: StoppableRedis, patient_client: redis.Redis
+) -> None:
+    registry = FailedJobRegistry('medium', connection=patient_client)
+    assert registry.count == MEDIUM
+    ticks = 0
+
+    def tick(number: int, frame: FrameType | None) -> None:
+        # The handler itself lets the server go on: the call has waited through all the ticks before.
+        nonlocal ticks
+        ticks += 1
+        if ticks == 20:
+            stoppable.go_on()
+
+    stoppable.halt()
+    with ticking(tick, 0.002):
+        assert registry.get_job_ids() == MEDIUM_IDS
+    assert ticks >= 20
+
+
+def test_a_handler_that_calls_a_registry(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+    registry = FailedJobRegistry('medium', connection=patient_client)
+    inner_client = stoppable.client()
+    inner = FailedJobRegistry('large', connection=inner_client)
+    answers: list[tuple[int, list[str]]] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        answers.append((inner.count, inner.get_job_ids(0, 2)))
+
+    with ticking(ask, 0.005):
+        for _ in range(10):
+            assert registry.get_job_ids() == MEDIUM_IDS
+            assert registry.count == MEDIUM
+    assert answers
+    assert answers == [(LARGE, job_ids(3))] * len(answers)
+    inner_client.close()
+
+
+def test_a_call_in_another_thread_is_left_alone(
+    stoppable: StoppableRedis, patient_client: redis.Redis, interrupt: Interrupt
+) -> None:
+    registry = FailedJobRegistry('medium', connection=patient_client)
+    answers: list[list[str]] = []
+    never = threading.Event()
+    thread = threading.Thread(target=lambda: answers.append(registry.get_job_ids()))
+    with stoppable.stopped():
+        thread.start()
+        assert is_interrupted(interrupt, 0.02, lambda: never.wait(PATIENCE), None)
+        assert thread.is_alive()
+    thread.join(PATIENCE)
+    assert answers == [MEDIUM_IDS]
+
+
+def test_signals_that_interrupt_a_write(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+    """A command larger than the socket's buffers is written in parts, with signals between them."""
+    registry = FailedJobRegistry('medium', connection=patient_client)
+    huge = 'x' * (32 << 20)
+    ticks = 0
+
+    def tick(number: int, frame: FrameType | None) -> None:
+        nonlocal ticks
+        ticks += 1
+        if ticks == 20:
+            stoppable.go_on()
+
+    stoppable.halt()
+    with ticking(tick, 0.002):
+        assert huge not in registry
+    assert ticks >= 20
+    assert registry.count == MEDIUM

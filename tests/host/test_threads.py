@@ -1,0 +1,267 @@
+"""Registries used from many threads at once: every answer right, none of them another thread's."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from rqreg_ext.registry import DeferredJobRegistry, FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
+
+from .filling import NEVER, fill, job_ids
+from .patience import PATIENCE
+
+if TYPE_CHECKING:
+    from private_redis import PrivateRedis
+
+THREADS = 16
+ROUNDS = 25
+
+
+def in_threads(work: Callable[[int], Any], threads: int = THREADS) -> list[Any]:
+    """Run `work(number)` in that many threads, begun together, and return their results in order."""
+    together = threading.Barrier(threads)
+
+    def begin(number: int) -> Any:
+        together.wait(PATIENCE)
+        return work(number)
+
+    with ThreadPoolExecutor(threads) as pool:
+        futures: list[Future[Any]] = [pool.submit(begin, number) for number in range(threads)]
+        return [future.result(PATIENCE) for future in futures]
+
+
+def ask_everything(registry: FailedJobRegistry, own: list[str], foreign: str) -> None:
+    """Make every reading call on a registry whose content is `own`."""
+    assert registry.count == len(own)
+    assert registry.get_job_count(cleanup=False) == len(own)
+    assert len(registry) == len(own)
+    assert registry.get_job_ids() == own
+    assert registry.get_job_ids(1, 2, desc=True) == own[::-1][1:3]
+    assert own[-1] in registry
+    assert foreign not in registry
+    assert registry.get_expired_job_ids() == []
+
+
+def own_content(connection: redis.Redis, number: int) -> list[str]:
+    """Fill the registry of thread `number` with ids and a size that no other thread's has."""
+    ids = job_ids(number + 3, prefix=f'thread-{number}')
+    fill(connection, FailedJobRegistry(f'queue-{number}', connection=connection), ids)
+    return ids
+
+
+def test_a_shared_client_answers_each_thread(connection: redis.Redis) -> None:
+    contents = [own_content(connection, number) for number in range(THREADS)]
+    registries = [FailedJobRegistry(f'queue-{number}', connection=connection) for number in range(THREADS)]
+
+    def work(number: int) -> int:
+        for _ in range(ROUNDS):
+            ask_everything(registries[number], contents[number], contents[number - 1][0])
+        return number
+
+    assert in_threads(work) == list(range(THREADS))
+
+
+def test_a_shared_registry_answers_each_thread(connection: redis.Redis) -> None:
+    registry = FailedJobRegistry('shared', connection=connection)
+    ids = job_ids(100)
+    fill(connection, registry, ids)
+
+    def work(number: int) -> int:
+        for _ in range(ROUNDS):
+            ask_everything(registry, ids, 'not there')
+        return number
+
+    assert in_threads(work) == list(range(THREADS))
+
+
+def test_a_client_per_thread(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    contents = [own_content(connection, number) for number in range(THREADS)]
+
+    def work(number: int) -> int:
+        client = redis_server.client()
+        registry = FailedJobRegistry(f'queue-{number}', connection=client)
+        for _ in range(ROUNDS):
+            ask_everything(registry, contents[number], contents[number - 1][0])
+        client.close()
+        return number
+
+    assert in_threads(work) == list(range(THREADS))
+
+
+def test_threads_that_make_and_drop_clients(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    contents = [own_content(connection, number) for number in range(THREADS)]
+
+    def work(number: int) -> int:
+        for _ in range(ROUNDS):
+            registry = FailedJobRegistry(f'queue-{number}', connection=redis_server.client())
+            ask_everything(registry, contents[number], contents[number - 1][0])
+        return number
+
+    assert in_threads(work) == list(range(THREADS))
+
+
+@pytest.mark.parametrize('limit', [1, 4])
+def test_more_threads_than_the_pool_has_connections(
+    redis_server: PrivateRedis, connection: redis.Redis, limit: int
+) -> None:
+    contents = [own_content(connection, number) for number in range(THREADS)]
+    pool = redis.BlockingConnectionPool(
+        host='127.0.0.1', port=redis_server.port, max_connections=limit, timeout=int(PATIENCE)
+    )
+    client = redis.Redis(connection_pool=pool)
+
+    def work(number: int) -> int:
+        registry = FailedJobRegistry(f'queue-{number}', connection=client)
+        for _ in range(ROUNDS):
+            ask_everything(registry, contents[number], contents[number - 1][0])
+        return number
+
+    assert in_threads(work) == list(range(THREADS))
+    pool.disconnect()
+
+
+def test_each_entry_is_removed_by_one_thread(connection: redis.Redis) -> None:
+    registry = FailedJobRegistry('shared', connection=connection)
+    ids = job_ids(400)
+    fill(connection, registry, ids)
+
+    removed = in_threads(lambda number: [registry.remove(job_id) for job_id in ids])
+
+    # Every thread tried every id; for each id exactly one was told that it removed it.
+    assert [sum(thread[index] for thread in removed) for index in range(len(ids))] == [1] * len(ids)
+    assert registry.count == 0
+
+
+def test_reading_while_entries_come_and_go(connection: redis.Redis) -> None:
+    registry = FinishedJobRegistry('busy', connection=connection)
+    lasting = job_ids(50, prefix='lasting')
+    passing = job_ids(50, prefix='passing')
+    fill(connection, registry, lasting)
+    ended = threading.Event()
+
+    def write() -> int:
+        rounds = 0
+        while not ended.is_set():
+            connection.zadd(registry.key, dict.fromkeys(passing, NEVER * 2))
+            assert [registry.remove(job_id) for job_id in passing] == [1] * len(passing)
+            rounds += 1
+        return rounds
+
+    def read(number: int) -> None:
+        for _ in range(ROUNDS):
+            assert len(lasting) <= registry.count <= len(lasting) + len(passing)
+            answer = registry.get_job_ids()
+            # Passing entries have higher scores: they follow, in order, and none comes twice.
+            assert answer[: len(lasting)] == lasting
+            rest = answer[len(lasting) :]
+            assert rest == sorted(set(rest))
+            assert set(rest) <= set(passing)
+            assert lasting[number] in registry
+
+    with ThreadPoolExecutor(1) as writer:
+        writing = writer.submit(write)
+        try:
+            in_threads(read)
+        finally:
+            ended.set()
+        assert writing.result(PATIENCE) > 0
+    assert registry.get_job_ids() == lasting
+
+
+def test_started_registry_while_executions_come_and_go(connection: redis.Redis) -> None:
+    registry = StartedJobRegistry('busy', connection=connection)
+    lasting = job_ids(50, prefix='lasting')
+    fill(connection, registry, [f'{job_id}:execution' for job_id in lasting])
+    ended = threading.Event()
+
+    def write() -> int:
+        rounds = 0
+        while not ended.is_set():
+            connection.zadd(registry.key, {'passing:execution': NEVER * 2})
+            connection.zrem(registry.key, 'passing:execution')
+            rounds += 1
+        return rounds
+
+    def read(number: int) -> None:
+        for _ in range(ROUNDS):
+            assert registry.count in (50, 51)
+            assert registry.get_job_ids()[:50] == lasting
+            assert registry.get_job_and_execution_ids()[number] == (lasting[number], 'execution')
+            assert lasting[number] in registry
+            assert 'never' not in registry
+
+    with ThreadPoolExecutor(1) as writer:
+        writing = writer.submit(write)
+        try:
+            in_threads(read)
+        finally:
+            ended.set()
+        assert writing.result(PATIENCE) > 0
+
+
+@pytest.mark.parametrize('close', ['client.close', 'pool.disconnect', 'pool.reset'])
+def test_a_client_closed_while_others_call(redis_server: PrivateRedis, connection: redis.Redis, close: str) -> None:
+    # redis-py can be left waiting on a descriptor that is another's by now: its own timeout ends that.
+    client = redis_server.client(socket_timeout=1)
+    closing = {
+        'client.close': client.close,
+        'pool.disconnect': client.connection_pool.disconnect,
+        'pool.reset': client.connection_pool.reset,
+    }[close]
+    registry = DeferredJobRegistry('shared', connection=client)
+    ids = job_ids(2_000)
+    fill(connection, registry, ids)
+    ended = threading.Event()
+
+    def call(number: int) -> int:
+        answers = 0
+        for _ in range(ROUNDS):
+            # The connection may be taken away in the middle of a call: then an error, never a wrong answer.
+            try:
+                answer = (registry.count, ids[number] in registry, registry.get_job_ids())
+            except Exception as error:
+                if not is_of_a_closed_connection(error):
+                    raise
+            else:
+                assert answer == (len(ids), True, ids)
+                answers += 1
+        return answers
+
+    def close_again_and_again() -> int:
+        closed = 0
+        while not ended.wait(0.002):
+            closing()
+            closed += 1
+        return closed
+
+    with ThreadPoolExecutor(1) as closer:
+        closed = closer.submit(close_again_and_again)
+        try:
+            answers = in_threads(call, threads=8)
+        finally:
+            ended.set()
+        assert closed.result(PATIENCE) > 0
+    assert sum(answers) > 0
+    # A closed client connects again: nothing remains of the storm.
+    assert registry.get_job_ids() == ids
+    assert registry.count == len(ids)
+    client.close()
+
+
+def is_of_a_closed_connection(error: Exception) -> bool:
+    """Tell whether this is what redis-py has when another thread closes its socket: its errors, or a stumble.
+
+    redis-py's reader stumbles over what close() sets to None (AttributeError, ValueError), in its own frames only.
+    """
+    if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError):
+        return True
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return isinstance(error, AttributeError | ValueError) and frame.f_globals['__name__'].startswith('redis.')

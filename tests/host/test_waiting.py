@@ -1,0 +1,133 @@
+"""While a call waits for the server, every other thread of the program runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rqreg_ext.registry import FailedJobRegistry
+
+from .calls import SHORT_CALLS
+from .filling import LARGE, MEDIUM, job_ids
+from .gate import Gate
+from .patience import PATIENCE, eventually
+from .stoppable import StoppableRedis
+
+if TYPE_CHECKING:
+    import redis
+
+THREADS = 16
+
+
+def work() -> None:
+    """Do a fixed amount of Python, through many switches of the GIL.
+
+    Not for a fixed time: should a waiting call keep the GIL until its answer comes after all, much of the
+    work would still be ahead then, and the call would be over by the end of it.
+    """
+    done = 0
+    while done < 1_000_000:
+        done += 1
+
+
+@pytest.mark.parametrize('name', SHORT_CALLS)
+def test_others_work_while_a_call_waits_for_a_stopped_server(
+    stoppable: StoppableRedis, patient_client: redis.Redis, name: str
+) -> None:
+    registry = FailedJobRegistry('medium', connection=patient_client)
+    right = SHORT_CALLS[name](registry)
+    begun = threading.Event()
+
+    def call() -> object:
+        begun.set()
+        return SHORT_CALLS[name](registry)
+
+    with ThreadPoolExecutor(1) as pool:
+        with stoppable.stopped():
+            waiting = pool.submit(call)
+            begun.wait(PATIENCE)
+            work()
+            assert not waiting.done()
+        assert waiting.result(PATIENCE) == right
+
+
+def test_others_work_while_a_new_client_connects(stoppable: StoppableRedis) -> None:
+    client = stoppable.client(socket_timeout=None)
+    registry = FailedJobRegistry('medium', connection=client)
+    with ThreadPoolExecutor(1) as pool:
+        with stoppable.stopped():
+            waiting = pool.submit(lambda: registry.count)
+            work()
+            assert not waiting.done()
+        assert waiting.result(PATIENCE) == MEDIUM
+    client.close()
+
+
+def test_others_work_in_the_middle_of_a_reply(stoppable: StoppableRedis) -> None:
+    with Gate(stoppable.port) as gate:
+        client = stoppable.client(port=gate.port, socket_timeout=None)
+        registry = FailedJobRegistry('medium', connection=client)
+        assert registry.count == MEDIUM
+        with ThreadPoolExecutor(1) as pool:
+            gate.hold_after(100_000)
+            waiting = pool.submit(registry.get_job_ids)
+            work()
+            assert not waiting.done()
+            gate.release()
+            assert waiting.result(PATIENCE) == job_ids(MEDIUM)
+        client.close()
+
+
+def test_sixteen_threads_wait_at_the_same_time(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+    registry = FailedJobRegistry('medium', connection=patient_client)
+    waiting = threading.Semaphore(0)
+
+    def call(number: int) -> tuple[int, list[str]]:
+        waiting.release()
+        return registry.count, registry.get_job_ids(number, number)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        with stoppable.stopped():
+            calls = [pool.submit(call, number) for number in range(THREADS)]
+            assert all(waiting.acquire(timeout=PATIENCE) for _ in calls)
+            work()
+            assert not any(made.done() for made in calls)
+        ids = job_ids(THREADS)
+        assert [made.result(PATIENCE) for made in calls] == [(MEDIUM, [job_id]) for job_id in ids]
+
+
+def test_others_work_while_a_large_reply_is_read(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+    """Reading takes the GIL to build the ids, and lets others have it in between."""
+    registry = FailedJobRegistry('large', connection=patient_client)
+    ids = job_ids(LARGE)
+    with ThreadPoolExecutor(1) as pool:
+        progressed = 0
+        for _ in range(5):
+            reading = pool.submit(registry.get_job_ids)
+            while not reading.done():
+                progressed += 1
+                time.sleep(0)
+            assert reading.result() == ids
+    # Once around the loop per call is what a call that kept the GIL to itself would allow.
+    assert progressed > 10
+
+
+def test_a_thread_that_waits_ends_with_its_answer_and_not_before(stoppable: StoppableRedis) -> None:
+    client = stoppable.client(socket_timeout=None)
+    registry = FailedJobRegistry('medium', connection=client)
+    answers: list[int] = []
+    threads = [threading.Thread(target=lambda: answers.append(registry.count)) for _ in range(4)]
+    with stoppable.stopped():
+        for thread in threads:
+            thread.start()
+        work()
+        assert answers == []
+    assert eventually(lambda: len(answers) == len(threads))
+    assert answers == [MEDIUM] * len(threads)
+    for thread in threads:
+        thread.join(PATIENCE)
+    client.close()
