@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -298,6 +299,9 @@ def examples(draw: Any, kind: str) -> tuple[World, Setup, list[Call]]:
     world = draw(worlds(draw(st.sampled_from(REGISTRIES)) if kind == 'mixed' else kind))
     if kind == 'mixed':
         setup = draw(setups('FailedJobRegistry', world))
+        if setup.patch is not None and setup.patch[0] == 'class':
+            # rq.Queue has a method of the same name, which RQ's own code calls on both sides.
+            setup = replace(setup, patch=None)
         played = draw(
             st.lists(st.sampled_from(KINDS).flatmap(lambda k: calls(k).map(lambda c: c.on(k))), min_size=2, max_size=10)
         )
