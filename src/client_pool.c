@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clients.h"
+
 struct client_pool {
     PyObject_HEAD
     core_state *state;   /* the module's: kept alive through our type */
@@ -53,10 +55,7 @@ watch(client_pool *self, PyObject *redis_pool, PyObject *address)
 static int
 admit(client_pool *self, PyObject *redis_pool)
 {
-    PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
-    PyObject *facts
-        = clients == NULL ? NULL : PyObject_CallMethod(clients, "admit", "O", redis_pool);
-    Py_XDECREF(clients);
+    PyObject *facts = clients_call("admit", redis_pool, NULL);
     int result = -1;
     const char *exceptions_module;
     int decodes;
@@ -152,12 +151,9 @@ sends_plainly(core_state *state, PyObject *client)
                 && (PyObject *)Py_TYPE(client) == state->plain_client_type
                 && attributes == state->plain_client_attributes;
     if (!plain) {
-        PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
-        PyObject *answer
-            = clients == NULL ? NULL : PyObject_CallMethod(clients, "sends_plainly", "O", client);
+        PyObject *answer = clients_call("sends_plainly", client, NULL);
         plain = answer == NULL ? -1 : PyObject_IsTrue(answer);
         Py_XDECREF(answer);
-        Py_XDECREF(clients);
         if (plain == 1) {
             Py_XSETREF(state->plain_execute_command, Py_NewRef(function));
             Py_XSETREF(state->plain_client_type, Py_NewRef((PyObject *)Py_TYPE(client)));
@@ -232,22 +228,14 @@ tell_redis_pool(PyObject *redis_pool, const char *what, const core_connection *a
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
-    PyObject *told = clients == NULL ? NULL
-                                     : PyObject_CallMethod(clients, what, "OO", redis_pool,
-                                                           connection_object(about));
-    Py_XDECREF(clients);
+    PyObject *told = clients_call(what, redis_pool, connection_object(about));
     return errors_restore_unless_raised(told, type, value, traceback);
 }
 
 static core_connection *
 open_connection(client_pool *self, PyObject *redis_pool)
 {
-    PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
-    PyObject *arguments
-        = clients == NULL ? NULL
-                          : PyObject_CallMethod(clients, "connection_arguments", "O", redis_pool);
-    Py_XDECREF(clients);
+    PyObject *arguments = clients_call("connection_arguments", redis_pool, NULL);
     core_connection *opened = NULL;
     PyObject *connection_class, *connection_kwargs;
     if (arguments != NULL
@@ -353,11 +341,7 @@ remember_retry(run *this, const core_connection *failed)
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
-    PyObject *retry = clients == NULL ? NULL
-                                      : PyObject_CallMethod(clients, "retry_of", "O",
-                                                            connection_object(failed));
-    Py_XDECREF(clients);
+    PyObject *retry = clients_call("retry_of", connection_object(failed), NULL);
     Py_XSETREF(this->retry, Py_XNewRef(retry));
     return errors_restore_unless_raised(retry, type, value, traceback);
 }

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "clients.h"
+
 struct core_connection {
     PyObject *redis_connection;
     const redis_exceptions *exceptions; /* the client pool's, which outlives us */
@@ -200,13 +202,9 @@ read_outcome(core_connection *self, PyObject **value)
 static int
 is_demoted_master(const core_connection *self, PyObject *error)
 {
-    PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
-    PyObject *answer = clients == NULL ? NULL
-                                       : PyObject_CallMethod(clients, "is_demoted", "OO",
-                                                             self->redis_connection, error);
+    PyObject *answer = clients_call("is_demoted", self->redis_connection, error);
     int is_demoted = answer == NULL ? -1 : PyObject_IsTrue(answer);
     Py_XDECREF(answer);
-    Py_XDECREF(clients);
     return is_demoted;
 }
 

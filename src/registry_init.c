@@ -1,5 +1,6 @@
 #include "registry_init.h"
 
+#include "clients.h"
 #include "module.h"
 #include "route.h"
 
@@ -66,11 +67,8 @@ set_connection(PyObject *self, const core_state *state, PyObject *client_or_url)
     if (!PyUnicode_Check(client_or_url)) {
         return PyObject_SetAttr(self, state->names.connection, client_or_url);
     }
-    PyObject *clients = PyImport_ImportModule("rqreg_ext._clients");
-    PyObject *client
-        = clients == NULL ? NULL : PyObject_CallMethod(clients, "client_of", "O", client_or_url);
+    PyObject *client = clients_call("client_of", client_or_url, NULL);
     int result = client == NULL ? -1 : PyObject_SetAttr(self, state->names.connection, client);
-    Py_XDECREF(clients);
     Py_XDECREF(client);
     return result;
 }
