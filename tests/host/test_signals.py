@@ -57,6 +57,15 @@ class JobTimeout:
         signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-5))
 
 
+@pytest.fixture(autouse=True)
+def no_collector_callbacks() -> Iterator[None]:
+    """Take hypothesis's callback away: what a handler raises inside one is printed by the collector, and lost."""
+    before = gc.callbacks[:]
+    gc.callbacks.clear()
+    yield
+    gc.callbacks.extend(before)
+
+
 @pytest.fixture(params=['ctrl-c', 'job timeout'])
 def interrupt(request: pytest.FixtureRequest) -> Iterator[Interrupt]:
     if request.param == 'ctrl-c':
