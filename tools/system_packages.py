@@ -1,4 +1,7 @@
-"""What a build needs of the system: looked for, installed where that is allowed, otherwise named."""
+"""What a build and the checks need of the system: looked for, installed where that is allowed, otherwise named.
+
+python tools/system_packages.py clang valgrind      make these programs available
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 VERSION = f'{sys.version_info.major}.{sys.version_info.minor}'
@@ -19,6 +22,15 @@ DEBIAN = {
     'C compiler': ['gcc', 'libc6-dev'],
     'Python headers': [f'python{VERSION}-dev'],
     'venv': [f'python{VERSION}-venv'],
+}
+# Programs that checks call, by the name they are called by.
+PROGRAMS = {
+    'clang': ['clang', 'libclang-rt-dev'],
+    'clang-tidy': ['clang-tidy'],
+    'cppcheck': ['cppcheck'],
+    'haproxy': ['haproxy'],
+    'python3-dbg': ['python3-dbg', 'python3-dev', 'python3-venv'],
+    'valgrind': ['valgrind'],
 }
 ADVICE = f"""\
     Debian, Ubuntu:  apt-get install gcc libc6-dev python{VERSION}-dev python{VERSION}-venv
@@ -76,6 +88,25 @@ def ensure_build_tools(say: Callable[[str], None]) -> None:
         )
 
 
+def ensure_programs(names: Sequence[str], say: Callable[[str], None]) -> list[str]:
+    """Install the named programs where that is allowed, and return those that are still missing."""
+    lacking = [name for name in names if shutil.which(name) is None]
+    if lacking and os.geteuid() == 0 and shutil.which('apt-get'):
+        packages = [package for name in lacking for package in PROGRAMS[name]]
+        say(f'no {", no ".join(lacking)}: installing {" ".join(packages)}')
+        _apt_get('update')
+        _apt_get('install', '--yes', '--no-install-recommends', *packages)
+        lacking = [name for name in lacking if shutil.which(name) is None]
+    return lacking
+
+
 def _apt_get(*arguments: str) -> None:
     environment = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'}
     subprocess.run(['apt-get', '-qq', *arguments], env=environment, stdin=subprocess.DEVNULL, check=False)
+
+
+if __name__ == '__main__':
+    still_missing = ensure_programs(sys.argv[1:], lambda message: print(f'packages: {message}', flush=True))
+    if still_missing:
+        wanted = ' '.join(package for name in still_missing for package in PROGRAMS[name])
+        sys.exit(f'packages: this check needs {", ".join(still_missing)}. On Debian: apt-get install {wanted}')
