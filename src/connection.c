@@ -152,7 +152,8 @@ connection_traverse(const core_connection *self, visitproc visit, void *arg)
 bool
 connection_is_usable(const core_connection *self)
 {
-    return transport_is_quiet(&self->io);
+    /* A server that said more than it was asked is not believed the next time. */
+    return reply_reader_is_at_rest(self->reader) && transport_is_quiet(&self->io);
 }
 
 PyObject *
@@ -192,9 +193,7 @@ read_outcome(core_connection *self, PyObject **value)
             errors_set_io(self->exceptions, &failure);
             return REPLY_RAISED;
         }
-        if (!reply_reader_feed(self->reader, data, (size_t)received)) {
-            return REPLY_RAISED;
-        }
+        reply_reader_feed(self->reader, data, (size_t)received);
     }
 }
 
@@ -280,6 +279,9 @@ connection_exchange(core_connection *self, const command_buffer *commands, const
             replies_clear(replies, commands->count);
             return -1;
         }
+    }
+    if (reply_reader_is_at_rest(self->reader)) {
+        transport_rest(&self->io);
     }
     return 0;
 }

@@ -1,13 +1,18 @@
 #include "reply.h"
 
+#include <stdint.h>
 #include <string.h>
 
 /* A list is not made longer than this on a server's word alone; past it, it grows as entries arrive. */
 #define PREALLOCATED_ITEMS ((size_t)1 << 20)
+/* A longer number is left to the parser to judge. */
+#define MAX_LENGTH_DIGITS 9
 
 struct reply_reader {
     redisReader *parser;
     reply_spec spec;
+    const char *data; /* what was received and the parser has not seen yet; the transport's */
+    size_t length;
     bool raised;     /* a Python exception is set */
     bool mismatched; /* the reply is not of the expected shape */
     bool is_push;    /* a push message or an attribute: read, and not kept */
@@ -17,14 +22,35 @@ struct reply_reader {
 
 /* ---- Strings of a list ---------------------------------------------------------------------- */
 
+/* Eight octets at a time: this is asked of every id. */
 static bool
 is_ascii(const char *text, size_t length)
 {
-    unsigned char all = 0;
-    for (size_t i = 0; i < length; i++) {
+    uint64_t all = 0;
+    size_t i = 0;
+    for (; length - i >= sizeof all; i += sizeof all) {
+        uint64_t octets;
+        memcpy(&octets, text + i, sizeof octets);
+        all |= octets;
+    }
+    for (; i < length; i++) {
         all |= (unsigned char)text[i];
     }
-    return all < 0x80;
+    return (all & UINT64_C(0x8080808080808080)) == 0;
+}
+
+/* An id is ASCII, nearly always: that is copied without a look at each of its characters. */
+static PyObject *
+text_of(const char *text, size_t length)
+{
+    if (length == 0 || !is_ascii(text, length)) {
+        return PyUnicode_DecodeUTF8(text, (Py_ssize_t)length, NULL);
+    }
+    PyObject *object = PyUnicode_New((Py_ssize_t)length, 127);
+    if (object != NULL) {
+        memcpy(PyUnicode_1BYTE_DATA(object), text, length);
+    }
+    return object;
 }
 
 /* The length of the job's part of an entry, when it is "job_id:execution_id" in ASCII; else -1. */
@@ -227,7 +253,7 @@ create_string(const redisReadTask *task, char *text, size_t length)
     }
     switch (reader->spec.shape) {
     case REPLY_TEXTS:
-        return place(task, PyUnicode_DecodeUTF8(text, (Py_ssize_t)length, NULL));
+        return place(task, text_of(text, length));
     case REPLY_JOB_IDS:
         return place(task, job_id_of(reader, text, length));
     case REPLY_JOB_AND_IDS:
@@ -344,6 +370,89 @@ static redisReplyObjectFunctions object_functions = {
     .freeObject = free_object,
 };
 
+/* ---- Entries of a long list, past the parser's buffer ------------------------------------------ */
+
+/* hiredis copies what it is fed into a buffer of its own and decides anew for each entry what it is. The
+   entries of a list of job ids are alike, and in a long one that is most of the work: so they are taken
+   where they were received, and hiredis, which keeps the account, is told how many went by. It still reads
+   the list's header, an entry that is cut by the end of a block, the last one, and whatever is no string. */
+
+typedef struct {
+    const char *text;
+    size_t length;
+    size_t size; /* with the length before it and the line's end behind it */
+} bulk_string;
+
+/* Find the bulk string whose length these bytes, which follow its '$', begin with; false where it is not
+   complete. */
+static bool
+find_bulk_string(const char *data, size_t available, bulk_string *found)
+{
+    size_t at = 0;
+    size_t length = 0;
+    while (at < available && data[at] >= '0' && data[at] <= '9' && at < MAX_LENGTH_DIGITS) {
+        length = length * 10 + (size_t)(data[at++] - '0');
+    }
+    *found = (bulk_string){data + at + 2, length, at + length + 4};
+    return at > 0 && found->size <= available && data[at] == '\r' && data[at + 1] == '\n';
+}
+
+/* The entry that comes next in a list, where nothing of it is in the parser's buffer; else NULL. */
+static redisReadTask *
+next_entry(const reply_reader *reader)
+{
+    const redisReader *parser = reader->parser;
+    bool is_in_list = parser->ridx == 1 && parser->pos == parser->len && parser->err == 0;
+    return is_in_list && is_list_shape(reader->spec.shape) && !reader->is_push
+                   && parser->task[1]->type < 0
+               ? parser->task[1]
+               : NULL;
+}
+
+/* Take all complete entries but the list's last. */
+static int
+take_entries(reply_reader *reader)
+{
+    redisReadTask *entry = next_entry(reader);
+    bulk_string found;
+    while (entry != NULL && entry->idx < entry->parent->elements - 1 && reader->length > 0
+           && *reader->data == '$'
+           && find_bulk_string(reader->data + 1, reader->length - 1, &found)) {
+        /* As the parser would: create_string() sees no difference. */
+        entry->type = REDIS_REPLY_STRING;
+        void *taken = create_string(entry, (char *)found.text, found.length);
+        entry->type = -1;
+        if (taken == NULL) {
+            return -1;
+        }
+        entry->idx++;
+        reader->data += 1 + found.size;
+        reader->length -= 1 + found.size;
+    }
+    return 0;
+}
+
+/* How many bytes the parser is to see before entries can be taken again: a line, or the rest of an entry. */
+static size_t
+portion(const reply_reader *reader)
+{
+    const redisReader *parser = reader->parser;
+    if (!is_list_shape(reader->spec.shape) || parser->ridx > 1 || reader->is_push) {
+        return reader->length;
+    }
+    /* The parser waits behind the '$' of an entry that it has the beginning of. */
+    const char *begun = parser->buf + parser->pos;
+    size_t begun_length = parser->len - parser->pos;
+    if (begun_length == 0 || memchr(begun, '\n', begun_length) == NULL) {
+        const char *end = memchr(reader->data, '\n', reader->length);
+        return end == NULL ? reader->length : (size_t)(end - reader->data) + 1;
+    }
+    bulk_string entry;
+    find_bulk_string(begun, begun_length, &entry);
+    size_t rest = entry.size > begun_length ? entry.size - begun_length : reader->length;
+    return rest < reader->length ? rest : reader->length;
+}
+
 /* ---- The reader ------------------------------------------------------------------------------ */
 
 reply_reader *
@@ -387,14 +496,19 @@ reply_reader_expect(reply_reader *reader, const reply_spec *spec)
     Py_CLEAR(reader->error);
 }
 
-bool
+void
 reply_reader_feed(reply_reader *reader, const char *data, size_t length)
 {
-    if (redisReaderFeed(reader->parser, data, length) == REDIS_OK) {
-        return true;
-    }
-    PyErr_NoMemory();
-    return false;
+    reader->data = data;
+    reader->length = length;
+}
+
+bool
+reply_reader_is_at_rest(const reply_reader *reader)
+{
+    const redisReader *parser = reader->parser;
+    return reader->length == 0 && parser->pos == parser->len && parser->ridx < 0
+           && parser->err == 0;
 }
 
 static reply_outcome
@@ -410,12 +524,33 @@ explain_stop(const reply_reader *reader)
     return REPLY_BROKEN;
 }
 
+/* The parser's next reply, or NULL where more bytes are needed; -1 where it stopped. */
+static int
+parse(reply_reader *reader, void **reply)
+{
+    *reply = NULL;
+    int status = redisReaderGetReply(reader->parser, reply);
+    while (status == REDIS_OK && *reply == NULL && reader->length > 0) {
+        if (take_entries(reader) < 0) {
+            return -1;
+        }
+        size_t length = portion(reader);
+        status = redisReaderFeed(reader->parser, reader->data, length);
+        reader->data += length;
+        reader->length -= length;
+        if (status == REDIS_OK) {
+            status = redisReaderGetReply(reader->parser, reply);
+        }
+    }
+    return status == REDIS_OK ? 0 : -1;
+}
+
 reply_outcome
 reply_reader_next(reply_reader *reader, PyObject **value)
 {
     for (;;) {
-        void *reply = NULL;
-        if (redisReaderGetReply(reader->parser, &reply) != REDIS_OK) {
+        void *reply;
+        if (parse(reader, &reply) < 0) {
             return explain_stop(reader);
         }
         if (reply == NULL) {

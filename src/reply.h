@@ -48,7 +48,10 @@ reply_reader *reply_reader_new(void);
 void reply_reader_free(reply_reader *reader);
 
 void reply_reader_expect(reply_reader *reader, const reply_spec *spec);
-/* Hand over received bytes; false with MemoryError set. */
-bool reply_reader_feed(reply_reader *reader, const char *data, size_t length);
+/* Hand over received bytes, which must stay where they are until they are read: until the reader has
+   REPLY_INCOMPLETE to say, or is at rest. */
+void reply_reader_feed(reply_reader *reader, const char *data, size_t length);
+/* Whether all that was received is read, to the end of a reply. */
+bool reply_reader_is_at_rest(const reply_reader *reader);
 reply_outcome reply_reader_next(reply_reader *reader, PyObject **value);
 const char *reply_reader_problem(const reply_reader *reader);

@@ -15,7 +15,9 @@
 
 /* A small reply fits the first block; a full block says that more is coming, and the next is larger. */
 #define FIRST_BLOCK ((Py_ssize_t)16 * 1024)
-#define LARGEST_BLOCK ((Py_ssize_t)256 * 1024)
+#define LARGEST_BLOCK ((Py_ssize_t)1024 * 1024)
+/* What an idle connection keeps of it. */
+#define LARGEST_IDLE_BLOCK ((Py_ssize_t)64 * 1024)
 
 /* A signal that comes just before a wait begins does not end it: so it is waited in slices, and after each
    the handlers that are due run. */
@@ -315,6 +317,20 @@ transport_receive(transport *io, const char **data, io_failure *failure)
     adapt_block(io, received);
     *data = PyByteArray_AS_STRING(io->block);
     return received;
+}
+
+void
+transport_rest(transport *io)
+{
+    if (PyByteArray_GET_SIZE(io->block) <= LARGEST_IDLE_BLOCK) {
+        return;
+    }
+    PyObject *smaller = PyByteArray_FromStringAndSize(NULL, LARGEST_IDLE_BLOCK);
+    if (smaller == NULL) {
+        PyErr_Clear();
+        return;
+    }
+    Py_SETREF(io->block, smaller);
 }
 
 bool

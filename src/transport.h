@@ -41,5 +41,8 @@ int transport_send(transport *io, const char *data, size_t length, io_failure *f
 /* The number of bytes received into `*data`, or -1 with the failure told. */
 Py_ssize_t transport_receive(transport *io, const char **data, io_failure *failure);
 
+/* Give back the memory that a large reply took: all that was received has been used. */
+void transport_rest(transport *io);
+
 /* Whether an idle connection is as it was left: open, and with nothing to read. */
 bool transport_is_quiet(const transport *io);
