@@ -40,36 +40,48 @@ can_stand_for(const head *call, PyObject *guards)
            && !client_pool_decodes(call->pool);
 }
 
-/* Run a script for one job; *answer holds what it returned for it. */
+/* A script for one job, and the hash that is to be read before it, if any. */
+typedef struct {
+    const script *script;
+    PyObject *constants; /* what rqreg_ext._installed_rq says the script is to be given first */
+    const command_argument *more;
+    int more_count;
+    PyObject *hash_key;
+} job_script;
+
+/* Run it; answer->value is what it returned for this job. */
 static route
-run_for_job(head *call, const script *source, PyObject *constants, const command_argument *more,
-            int more_count, PyObject *job_id, PyObject **answer)
+run_for_job(head *call, const job_script *wanted, PyObject *job_id, script_answer *answer)
 {
     const command_argument key = {.object = call->key};
     command_argument arguments[MAX_SCRIPT_ARGUMENTS];
     int count = 0;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(constants); i++) {
-        arguments[count++] = (command_argument){.object = PyTuple_GET_ITEM(constants, i)};
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(wanted->constants); i++) {
+        arguments[count++] = (command_argument){.object = PyTuple_GET_ITEM(wanted->constants, i)};
     }
-    for (int i = 0; i < more_count; i++) {
-        arguments[count++] = more[i];
+    for (int i = 0; i < wanted->more_count; i++) {
+        arguments[count++] = wanted->more[i];
     }
     arguments[count++] = (command_argument){.object = job_id};
-    const script_call wanted = {
-        .script = source,
+    const script_call filled = {
+        .script = wanted->script,
+        .hash_key = wanted->hash_key,
         .keys = &key,
         .key_count = 1,
         .arguments = arguments,
         .argument_count = count,
+        .answer_shape = REPLY_VALUE,
     };
-    const reply_spec spec = {.shape = REPLY_VALUE};
-    PyObject *answers = NULL;
-    route way = script_run(call, &wanted, &spec, &answers);
+    route way = script_run(call, &filled, answer);
     if (way == TO_HEAD) {
+        PyObject *answers = answer->value;
         bool is_one = PyList_Check(answers) && PyList_GET_SIZE(answers) == 1;
-        *answer = is_one ? Py_NewRef(PyList_GET_ITEM(answers, 0)) : NULL;
-        way = is_one ? TO_HEAD : TO_TAIL;
+        answer->value = is_one ? Py_NewRef(PyList_GET_ITEM(answers, 0)) : NULL;
         Py_DECREF(answers);
+        if (!is_one) {
+            script_answer_clear(answer);
+            way = TO_TAIL;
+        }
     }
     return way;
 }
@@ -155,15 +167,15 @@ delete_by_script(head *call, PyObject *job, PyObject *job_id, PyObject **removed
         return TO_CALLER;
     }
     const command_argument more = {.object = origin};
-    PyObject *answer = NULL;
-    route way
-        = run_for_job(call, &script_delete_jobs, rq->delete_arguments, &more, 1, job_id, &answer);
+    const job_script wanted = {&script_delete_jobs, rq->delete_arguments, &more, 1, NULL};
+    script_answer answer = {NULL, NULL};
+    route way = run_for_job(call, &wanted, job_id, &answer);
     Py_DECREF(origin);
-    if (way == TO_HEAD && number_of(answer) < 0) {
-        Py_CLEAR(answer);
+    if (way == TO_HEAD && number_of(answer.value) < 0) {
+        script_answer_clear(&answer);
         way = TO_TAIL;
     }
-    *removed = answer;
+    *removed = answer.value;
     return way;
 }
 
@@ -229,6 +241,14 @@ is_plain_requeue(const head *call, PyObject *job_or_id)
 }
 
 static PyObject *
+hash_key_of(const head *call, PyObject *job_id)
+{
+    PyObject *prefix = PyTuple_GET_ITEM(call->state->rq.requeue_arguments, 0);
+    const char *text = PyBytes_AsString(prefix);
+    return text == NULL ? NULL : PyBytes_FromFormat("%s%s", text, PyUnicode_1BYTE_DATA(job_id));
+}
+
+static PyObject *
 make_requeued_job(const head *call, PyObject *job_id, PyObject *fields, PyObject *moment,
                   PyObject *at_front)
 {
@@ -241,28 +261,33 @@ requeue_at(head *call, PyObject *job_id, PyObject *at_front, PyObject *moment, P
            PyObject **job)
 {
     int is_front = PyObject_IsTrue(at_front);
-    if (is_front < 0) {
+    PyObject *hash_key = is_front < 0 ? NULL : hash_key_of(call, job_id);
+    if (hash_key == NULL) {
         return TO_CALLER;
     }
     const command_argument more[] = {{.object = written}, {.text = is_front ? "LPUSH" : "RPUSH"}};
-    PyObject *answer = NULL;
-    route way = run_for_job(call, &script_requeue_jobs, call->state->rq.requeue_arguments, more, 2,
-                            job_id, &answer);
+    const job_script wanted
+        = {&script_requeue_jobs, call->state->rq.requeue_arguments, more, 2, hash_key};
+    script_answer answer = {NULL, NULL};
+    route way = run_for_job(call, &wanted, job_id, &answer);
+    Py_DECREF(hash_key);
     if (way != TO_HEAD) {
         return way;
     }
-    if (PyList_Check(answer)) {
-        *job = make_requeued_job(call, job_id, answer, moment, at_front);
+    switch (number_of(answer.value)) {
+    case 1:
+        *job = make_requeued_job(call, job_id, answer.hash, moment, at_front);
         way = *job == NULL ? TO_CALLER : TO_HEAD;
-    }
-    else if (number_of(answer) == 0) {
+        break;
+    case 0:
         PyErr_SetNone(call->state->rq.invalid_job_operation);
         way = TO_CALLER;
-    }
-    else {
+        break;
+    default:
         way = TO_TAIL;
+        break;
     }
-    Py_DECREF(answer);
+    script_answer_clear(&answer);
     return way;
 }
 

@@ -7,63 +7,59 @@
 -- Returns, for each id, what ZREM said; or -1 for a job that was not touched, and is RQ's own to delete.
 
 local JOBS, QUEUES, EXECUTIONS, RESULTS = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local REGISTRIES = {
-    queued = '', created = '',
-    finished = ARGV[5], deferred = ARGV[6], scheduled = ARGV[7],
-    failed = ARGV[8], stopped = ARGV[8], canceled = ARGV[9],
-}
 local KNOWN_ORIGIN = ARGV[10] ~= 'fetch' and ARGV[10]:sub(8) or nil
 local FIRST_ID = 11
 
-local FIELDS = {'status', 'exc_info', 'dependency_ids', 'enqueue_at_front'}
-for _, names in ipairs({DATES, TEXTS, NUMBERS, REQUIRED_NUMBERS, NUMBER_LISTS, FLAGS, RESERVED}) do
-    for _, name in ipairs(names) do
-        FIELDS[#FIELDS + 1] = name
+-- The key prefix of the registry that holds jobs of this status; '' where there is none to think of.
+local function registry_of(status)
+    if status == 'failed' or status == 'stopped' then
+        return ARGV[8]
+    elseif status == 'finished' then
+        return ARGV[5]
+    elseif status == 'queued' or status == 'created' then
+        return ''
+    elseif status == 'canceled' then
+        return ARGV[9]
+    elseif status == 'scheduled' then
+        return ARGV[7]
+    elseif status == 'deferred' then
+        return ARGV[6]
     end
-end
-
-local function fetch(key)
-    local hash = {}
-    for i, value in ipairs(redis.call('HMGET', key, unpack(FIELDS))) do
-        hash[FIELDS[i]] = value
-    end
-    -- It may be large, and is not looked into.
-    hash.data = redis.call('HEXISTS', key, 'data') == 1
-    return hash
 end
 
 -- The origin and the status of a job that is plain; nil for any other.
 local function examine(key)
     if KNOWN_ORIGIN then
-        return KNOWN_ORIGIN, redis.call('HGET', key, 'status')
+        return KNOWN_ORIGIN, call('HGET', key, 'status')
     end
-    local hash = fetch(key)
-    if is_plain(hash) then
-        return hash.origin or '', hash.status
+    local fields = get_plain_fields(key)
+    if fields then
+        return fields[ORIGIN] or '', fields[STATUS]
     end
 end
 
 local function delete(id)
     local key = JOBS .. id
     local origin, status = examine(key)
-    local registry = status and REGISTRIES[status]
-    if not registry or redis.call('EXISTS', EXECUTIONS .. id) == 1 then
+    local registry = status and registry_of(status)
+    if not registry or call('EXISTS', EXECUTIONS .. id) == 1 then
         return -1
     end
-    local removed = redis.call('ZREM', KEYS[1], id)
-    redis.call('LREM', QUEUES .. origin, 1, id)
-    if registry ~= '' then
-        redis.call('ZREM', registry .. origin, id)
+    local removed = call('ZREM', KEYS[1], id)
+    call('LREM', QUEUES .. origin, 1, id)
+    if registry ~= '' and registry .. origin ~= KEYS[1] then
+        call('ZREM', registry .. origin, id)
     end
-    redis.call('DEL', key, key .. ':dependents', JOBS .. ':' .. id .. ':dependencies')
-    if RESULTS ~= '' then
-        redis.call('DEL', RESULTS .. id)
-    end
+    -- A key that is named twice is no matter.
+    call(
+        'DEL', key, key .. ':dependents', JOBS .. ':' .. id .. ':dependencies',
+        RESULTS ~= '' and RESULTS .. id or key
+    )
     return removed
 end
 
 local answers = {}
 for i = FIRST_ID, #ARGV do
-    answers[#answers + 1] = delete(ARGV[i])
+    answers[i - FIRST_ID + 1] = delete(ARGV[i])
 end
 return answers

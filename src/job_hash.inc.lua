@@ -1,151 +1,174 @@
 -- What the scripts know of a job's hash. A field is judged only as far as needed to be sure that RQ would
 -- restore the job from it, and write it back, unchanged; a job with any other field is RQ's own to handle.
+--
+-- Redis makes a script's functions and tables anew for each call, which costs as much as the commands: so
+-- what only a rare job needs is made inside the function that looks at rare jobs.
 
-local DATES = {'created_at', 'enqueued_at', 'started_at', 'ended_at', 'last_heartbeat'}
-local TEXTS = {
-    'origin', 'description', 'worker_name', 'dependency_id',
-    'success_callback_name', 'failure_callback_name', 'stopped_callback_name',
-}
-local NUMBERS = {
-    'timeout', 'result_ttl', 'failure_ttl', 'ttl', 'number_of_retries', 'retries_left', 'repeats_left',
-}
--- RQ reads these wherever they exist, the empty ones included.
-local REQUIRED_NUMBERS = {'success_callback_timeout', 'failure_callback_timeout', 'stopped_callback_timeout'}
-local NUMBER_LISTS = {'retry_intervals', 'repeat_intervals'}
--- Written back as 0 or 1.
-local FLAGS = {'allow_dependency_failures', 'enqueue_at_front_on_retry'}
--- Rate limits, groups and webhooks are RQ's own matter.
-local RESERVED = {'group_id', 'rate_limit_key', 'webhooks'}
+local call, find, byte = redis.call, string.find, string.byte
 
-local DAYS = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
+-- Where get_fields() puts the fields that RQ writes with every job, the data apart.
+local CREATED_AT, ENQUEUED_AT, STARTED_AT, ENDED_AT, LAST_HEARTBEAT = 1, 2, 3, 4, 5
+local ORIGIN, DESCRIPTION, WORKER_NAME = 6, 7, 8
+local SUCCESS_CALLBACK_NAME, FAILURE_CALLBACK_NAME, STOPPED_CALLBACK_NAME = 9, 10, 11
+local TIMEOUT, STATUS, EXC_INFO, GROUP_ID = 12, 13, 14, 15
+
+local function get_fields(key)
+    return call(
+        'HMGET', key, 'created_at', 'enqueued_at', 'started_at', 'ended_at', 'last_heartbeat', 'origin',
+        'description', 'worker_name', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name',
+        'timeout', 'status', 'exc_info', 'group_id'
+    )
+end
 
 local function is_given(value)
     return value and value ~= ''
 end
 
-local function is_continuation(text, first, last)
-    for i = first, last do
-        local octet = text:byte(i)
-        if not octet or octet < 128 or octet > 191 then
-            return false
+-- A day that not every month has.
+local function is_late_day(year, month, day)
+    if month == 2 then
+        return day == 29 and year % 4 == 0 and (year % 100 ~= 0 or year % 400 == 0)
+    end
+    local has_31 = (month > 7 and month + 1 or month) % 2 == 1
+    return day < 31 or (day == 31 and has_31)
+end
+
+local function is_date(text)
+    if not find(text, '^[1-9]%d%d%d%-[01]%d%-[0-3]%dT[0-2]%d:[0-5]%d:[0-5]%d%.%d%d%d%d%d%dZ$') then
+        return false
+    end
+    local month_ten, month_one, _, day_ten, day_one, _, hour_ten, hour_one = byte(text, 6, 13)
+    local month, day = month_ten * 10 + month_one - 528, day_ten * 10 + day_one - 528
+    return month > 0 and month < 13 and day > 0 and (hour_ten < 50 or hour_one < 52)
+        and (day < 29 or is_late_day(tonumber(text:sub(1, 4)), month, day))
+end
+
+local function is_encoded_as_utf8(text)
+    -- The length of the sequence that begins with these two octets; nil for none.
+    local function sequence_length(first, second)
+        if first < 128 then
+            return 1
+        elseif first >= 194 and first <= 223 then
+            return 2
+        elseif first >= 224 and first <= 239 then
+            local overlong = first == 224 and second < 160
+            local surrogate = first == 237 and second > 159
+            return not overlong and not surrogate and 3 or nil
+        elseif first >= 240 and first <= 244 then
+            local overlong = first == 240 and second < 144
+            local too_large = first == 244 and second > 143
+            return not overlong and not too_large and 4 or nil
         end
-    end
-    return true
-end
-
--- The length of the UTF-8 sequence that begins with these two octets; nil for none.
-local function sequence_length(first, second)
-    if first < 128 then
-        return 1
-    elseif first >= 194 and first <= 223 then
-        return 2
-    elseif first >= 224 and first <= 239 then
-        local overlong = first == 224 and second < 160
-        local surrogate = first == 237 and second > 159
-        return not overlong and not surrogate and 3 or nil
-    elseif first >= 240 and first <= 244 then
-        local overlong = first == 240 and second < 144
-        local too_large = first == 244 and second > 143
-        return not overlong and not too_large and 4 or nil
-    end
-end
-
-local function is_utf8(text)
-    if not text:find('[\128-\255]') then
-        return true
     end
     local i = 1
     while i <= #text do
-        local length = sequence_length(text:byte(i), text:byte(i + 1) or 0)
-        if not length or not is_continuation(text, i + 1, i + length - 1) then
+        local length = sequence_length(byte(text, i), byte(text, i + 1) or 0)
+        if not length then
             return false
+        end
+        for j = i + 1, i + length - 1 do
+            local octet = byte(text, j)
+            if not octet or octet < 128 or octet > 191 then
+                return false
+            end
         end
         i = i + length
     end
     return true
 end
 
-local function is_date(text)
-    local year, month, day, hour, minute, second =
-        text:match('^([1-9]%d%d%d)%-(%d%d)%-(%d%d)T(%d%d):(%d%d):(%d%d)%.%d%d%d%d%d%dZ$')
-    if not year then
-        return false
-    end
-    year, month, day = tonumber(year), tonumber(month), tonumber(day)
-    local leap = year % 4 == 0 and (year % 100 ~= 0 or year % 400 == 0)
-    return DAYS[month] and day >= 1 and day <= DAYS[month] and (month ~= 2 or day < 29 or leap)
-        and tonumber(hour) <= 23 and tonumber(minute) <= 59 and tonumber(second) <= 59
+local function is_utf8(text)
+    return not find(text, '[\128-\255]') or is_encoded_as_utf8(text)
 end
 
 -- An integer as Python writes it.
 local function is_number(text)
-    return #text <= 18 and (text == '0' or text:find('^%-?[1-9]%d*$') ~= nil)
+    return #text <= 18 and (text == '0' or find(text, '^%-?[1-9]%d*$') ~= nil)
 end
 
--- A JSON list as Python writes it.
-local function is_list(text, item)
-    local items = {}
-    for found in text:gmatch(item) do
-        items[#items + 1] = found
+-- Whether the fields that only some jobs have are plain too.
+local function are_rare_fields_plain(key)
+    local TEXTS = {'dependency_id'}
+    local NUMBERS = {'result_ttl', 'failure_ttl', 'ttl', 'number_of_retries', 'retries_left', 'repeats_left'}
+    -- RQ reads these wherever they exist, the empty ones included.
+    local REQUIRED_NUMBERS = {'success_callback_timeout', 'failure_callback_timeout', 'stopped_callback_timeout'}
+    local NUMBER_LISTS = {'retry_intervals', 'repeat_intervals'}
+    -- Written back as 0 or 1; the last one is read wherever it exists.
+    local FLAGS = {'allow_dependency_failures', 'enqueue_at_front_on_retry', 'enqueue_at_front'}
+    -- Rate limits and webhooks are RQ's own matter.
+    local RESERVED = {'rate_limit_key', 'webhooks'}
+
+    local function is_none()
+        return false
     end
-    return '[' .. table.concat(items, ', ') .. ']' == text
+
+    local function is_flag(text)
+        return text == '0' or text == '1'
+    end
+
+    -- A JSON list as Python writes it.
+    local function is_list(text, item)
+        local items = {}
+        for found in text:gmatch(item) do
+            items[#items + 1] = found
+        end
+        return '[' .. table.concat(items, ', ') .. ']' == text
+    end
+
+    local function is_number_list(text)
+        return is_list(text, '%d+') and not find(text, '[%[ ]0%d')
+    end
+
+    local function all(names, is_valid, empty_too)
+        for i, value in ipairs(call('HMGET', key, unpack(names))) do
+            if value and (empty_too or value ~= '') and not is_valid(value, names[i]) then
+                return false
+            end
+        end
+        return true
+    end
+
+    -- The ids that the job waits for, where they are written as RQ writes them.
+    local function are_dependencies()
+        local first, ids = unpack(call('HMGET', key, 'dependency_id', 'dependency_ids'))
+        if not is_given(ids) then
+            return not is_given(first)
+        end
+        return is_list(ids, '"[%w_-]+"') and is_given(first) and find(ids, '["' .. first .. '"', 1, true) == 1
+    end
+
+    return all(RESERVED, is_none) and all(TEXTS, is_utf8) and all(NUMBERS, is_number)
+        and all(REQUIRED_NUMBERS, is_number, true) and all(NUMBER_LISTS, is_number_list)
+        and all(FLAGS, is_flag) and call('HGET', key, 'enqueue_at_front') ~= '' and are_dependencies()
 end
 
-local function is_number_list(text)
-    return is_list(text, '%d+') and not text:find('[%[ ]0%d')
-end
-
-local function all(hash, names, is_valid)
-    for _, name in ipairs(names) do
-        local value = hash[name]
-        if is_given(value) and not is_valid(value) then
-            return false
+-- Whether RQ restores the job without a complaint, and it is none of RQ's special cases: its fields, as
+-- get_fields() puts them, and whether it has others beside; nil for any other job.
+local function get_plain_fields(key)
+    local fields = get_fields(key)
+    local count = 1
+    for i = 1, GROUP_ID do
+        local value = fields[i]
+        if value then
+            count = count + 1
+            if value ~= '' and (
+                (i <= LAST_HEARTBEAT and not is_date(value))
+                or (i >= ORIGIN and i <= STOPPED_CALLBACK_NAME and not is_utf8(value))
+            ) then
+                return nil
+            end
         end
     end
-    return true
-end
-
-local function has_any(hash, names)
-    for _, name in ipairs(names) do
-        if is_given(hash[name]) then
-            return true
-        end
+    local timeout, exc_info = fields[TIMEOUT], fields[EXC_INFO]
+    if is_given(fields[GROUP_ID]) or (is_given(timeout) and not is_number(timeout))
+        -- Compressed or plain text.
+        or (is_given(exc_info) and byte(exc_info) ~= 120 and not is_utf8(exc_info))
+        or call('HEXISTS', key, 'data') == 0
+    then
+        return nil
     end
-    return false
-end
-
-local function is_flag(text)
-    return text == '0' or text == '1'
-end
-
-local function are_required_numbers(hash)
-    for _, name in ipairs(REQUIRED_NUMBERS) do
-        if hash[name] and not is_number(hash[name]) then
-            return false
-        end
+    local has_rare = call('HLEN', key) > count
+    if not has_rare or are_rare_fields_plain(key) then
+        return fields, has_rare
     end
-    return not hash.enqueue_at_front or is_flag(hash.enqueue_at_front)
-end
-
--- The ids that the job waits for, where they are written as RQ writes them.
-local function are_dependencies(hash)
-    local ids = hash.dependency_ids
-    if not is_given(ids) then
-        return not is_given(hash.dependency_id)
-    end
-    return is_list(ids, '"[%w_-]+"') and is_given(hash.dependency_id)
-        and ids:find('["' .. hash.dependency_id .. '"', 1, true) == 1
-end
-
-local function is_exception(text)
-    return text:sub(1, 1) == 'x' or is_utf8(text)
-end
-
--- Whether RQ restores the job from this hash without a complaint, and it is none of RQ's special cases.
-local function is_plain(hash)
-    return hash.data and not has_any(hash, RESERVED)
-        and all(hash, DATES, is_date) and all(hash, TEXTS, is_utf8) and all(hash, NUMBERS, is_number)
-        and all(hash, NUMBER_LISTS, is_number_list) and all(hash, FLAGS, is_flag)
-        and all(hash, {'exc_info'}, is_exception)
-        and are_required_numbers(hash) and are_dependencies(hash)
 end

@@ -2,6 +2,8 @@
 
 #include "lua_sources.h"
 
+#define MOST_REPLIES 2
+
 #define SCRIPT(name)                                                                               \
     const script script_##name = {lua_##name##_sha1, lua_##name##_text, lua_##name##_length};
 SCRIPT(delete_jobs)
@@ -12,6 +14,10 @@ static void
 add(command_buffer *commands, const script_call *wanted, bool by_sha1)
 {
     const script *source = wanted->script;
+    if (wanted->hash_key != NULL) {
+        command_start(commands, "HGETALL", 1);
+        command_add_object(commands, wanted->hash_key);
+    }
     int count = 2 + wanted->key_count + wanted->argument_count;
     command_start(commands, by_sha1 ? "EVALSHA" : "EVAL", count);
     if (by_sha1) {
@@ -29,15 +35,19 @@ add(command_buffer *commands, const script_call *wanted, bool by_sha1)
     }
 }
 
+/* Fills replies for the hash, where one is wanted, and for the script. */
 static run_status
-run(head *call, const script_call *wanted, bool by_sha1, const reply_spec *spec, reply *replies)
+run(head *call, const script_call *wanted, bool by_sha1, reply *replies)
 {
+    const bool has_hash = wanted->hash_key != NULL;
+    const reply_spec specs[MOST_REPLIES] = {
+        {.shape = has_hash ? REPLY_VALUE : wanted->answer_shape}, {.shape = wanted->answer_shape}};
     command_buffer commands;
     command_init(&commands);
     add(&commands, wanted, by_sha1);
     run_status status = RUN_FAILED;
     if (command_finish(&commands) == 0) {
-        status = client_pool_run(call->pool, &commands, spec, replies);
+        status = client_pool_run(call->pool, &commands, specs, replies);
     }
     else if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
         /* RQ's own path meets it too, perhaps after something else that it has to say first. */
@@ -56,21 +66,30 @@ is_missing(const head *call, const reply *answer)
 }
 
 route
-script_run(head *call, const script_call *wanted, const reply_spec *spec, PyObject **value)
+script_run(head *call, const script_call *wanted, script_answer *answer)
 {
-    reply replies[1];
-    run_status status = run(call, wanted, true, spec, replies);
-    if (status == RUN_DONE && is_missing(call, &replies[0])) {
-        replies_clear(replies, 1);
-        status = run(call, wanted, false, spec, replies);
+    reply replies[MOST_REPLIES] = {{NULL, NULL}, {NULL, NULL}};
+    const int last = wanted->hash_key != NULL;
+    run_status status = run(call, wanted, true, replies);
+    if (status == RUN_DONE && is_missing(call, &replies[last])) {
+        replies_clear(replies, last + 1);
+        status = run(call, wanted, false, replies);
     }
     if (status != RUN_DONE) {
         return status == RUN_UNAVAILABLE ? TO_TAIL : TO_CALLER;
     }
-    if (replies[0].error != NULL) {
-        replies_clear(replies, 1);
+    if (replies[0].error != NULL || replies[last].error != NULL) {
+        replies_clear(replies, last + 1);
         return TO_TAIL;
     }
-    *value = replies[0].value;
+    answer->hash = last > 0 ? replies[0].value : NULL;
+    answer->value = replies[last].value;
     return TO_HEAD;
+}
+
+void
+script_answer_clear(script_answer *answer)
+{
+    Py_CLEAR(answer->hash);
+    Py_CLEAR(answer->value);
 }

@@ -15,12 +15,20 @@ extern const script script_requeue_jobs;
 
 typedef struct {
     const script *script;
+    PyObject *hash_key; /* bytes: a hash that is read first, in the same write; NULL for none */
     const command_argument *keys;
     int key_count;
     const command_argument *arguments;
     int argument_count;
+    reply_shape answer_shape;
 } script_call;
 
-/* TO_HEAD: *value holds the reply's value. TO_TAIL: the server refused the script (ACL, read-only, a type
+typedef struct {
+    PyObject *hash; /* list of bytes (field, value, ...), where a key was given; else NULL */
+    PyObject *value;
+} script_answer;
+
+/* TO_HEAD: *answer holds the replies' values. TO_TAIL: the server refused the script (ACL, read-only, a type
    that is not RQ's, ...), and RQ's own commands are to say why, or to do the work. */
-route script_run(head *call, const script_call *wanted, const reply_spec *spec, PyObject **value);
+route script_run(head *call, const script_call *wanted, script_answer *answer);
+void script_answer_clear(script_answer *answer);

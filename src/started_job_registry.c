@@ -53,10 +53,12 @@ is_running(head *call, PyObject *job_id, PyObject **answer)
         .key_count = 2,
         .arguments = &argument,
         .argument_count = 1,
+        .answer_shape = REPLY_INTEGER,
     };
-    const reply_spec spec = {.shape = REPLY_INTEGER};
-    route way = script_run(call, &lookup, &spec, answer);
+    script_answer found = {NULL, NULL};
+    route way = script_run(call, &lookup, &found);
     Py_DECREF(index);
+    *answer = found.value;
     return way;
 }
 
