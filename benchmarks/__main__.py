@@ -161,6 +161,9 @@ class Session:
 
     def _memory(self, run: Run, server: Server) -> None:
         workload = BY_NAME[LISTING[self.pace]]
+        if sys.platform != 'linux':
+            say('peak memory is measured on Linux only')
+            return
         say(f'peak memory of {workload.name}, in fresh processes')
         names = [name for name in run.legs if name != BOUND]
         peaks = startup.peaks(self.new_bound_leg, names, workload, run.place(workload, server))

@@ -73,10 +73,10 @@ def seconds_table(title: str, seconds: dict[str, list[float]]) -> str:
 
 def memory_table(title: str, peaks: dict[str, Peak]) -> str:
     """Return, for each leg, the peak above the start against what the result takes."""
-    rows = [[f'peak memory, {title}', 'above the start', 'the result itself', 'ratio']]
+    rows = [[f'peak memory, {title}', 'above the start', 'the result itself', 'beyond it']]
     for name, peak in peaks.items():
-        cells = (f'{digits(peak.above_start / 1e6)} MB', f'{digits(peak.result / 1e6)} MB')
-        rows.append([TITLES[name], *cells, digits(peak.above_start / peak.result)])
+        sizes = (peak.above_start, peak.result, peak.above_start - peak.result)
+        rows.append([TITLES[name], *(f'{size / 1e6:.1f} MB' for size in sizes)])
     return table(rows)
 
 

@@ -165,6 +165,10 @@ def enqueued_at() -> tuple[datetime.datetime, str]:
     return moment, utils.utcformat(moment)
 
 
+# Parsing these takes RQ longer than all the rest, and requeue() sets them anew.
+_REQUEUE_OVERWRITES = (b'enqueued_at', b'started_at', b'ended_at', b'exc_info')
+
+
 def requeued_job(
     rq_registry: Any, job_id: str, fields: list[bytes], moment: datetime.datetime, at_front: bool
 ) -> job.Job:
@@ -175,9 +179,10 @@ def requeued_job(
     # RQ resolves the serializer once more for each job, which costs more than all the rest for its default.
     serializer = None if rq_registry.serializer is serializers.DefaultSerializer else rq_registry.serializer
     requeued = rq_registry.job_class(job_id, connection=rq_registry.connection, serializer=serializer)
-    requeued.restore(dict(zip(fields[::2], fields[1::2], strict=True)))
-    requeued.started_at = None
-    requeued.ended_at = None
+    restored = dict(zip(fields[::2], fields[1::2], strict=True))
+    for name in _REQUEUE_OVERWRITES:
+        restored.pop(name, None)
+    requeued.restore(restored)
     requeued._exc_info = ''
     requeued.redis_server_version = utils.get_version(rq_registry.connection)
     requeued.enqueued_at = moment
