@@ -61,7 +61,7 @@ count_jobs(head *call, bool with_cleanup, PyObject **value)
     const key_command zcard = {"ZCARD", 0, {{NULL, NULL}}};
     const reply_spec spec = {.shape = REPLY_INTEGER};
     cleanup_kind cleanup = with_cleanup ? route_cleanup(call) : CLEANUP_NOTHING;
-    return cleanup == CLEANUP_UNKNOWN ? TO_TAIL
+    return cleanup == CLEANUP_UNKNOWN ? route_elsewhere()
                                       : head_clean_and_run(call, cleanup, &zcard, &spec, value);
 }
 
@@ -93,7 +93,7 @@ count_get(PyObject *self, void *closure)
     if (way == TO_HEAD) {
         PyObject *name = call.state->names.get_job_count;
         way = route_is_own(self, name, AS_METHOD(get_job_count)) ? count_jobs(&call, true, &value)
-                                                                 : TO_TAIL;
+                                                                 : route_elsewhere();
         head_end(&call);
     }
     return way == TO_TAIL ? tail_get(self, "count") : value;
@@ -222,7 +222,7 @@ list_range(head *call, const range *wanted, const reply_spec *spec, PyObject **v
         {rank(wanted->start, "0"), rank(wanted->end, "-1")},
     };
     cleanup_kind cleanup = wanted->cleanup ? route_cleanup(call) : CLEANUP_NOTHING;
-    return cleanup == CLEANUP_UNKNOWN ? TO_TAIL
+    return cleanup == CLEANUP_UNKNOWN ? route_elsewhere()
                                       : head_clean_and_run(call, cleanup, &command, spec, value);
 }
 
@@ -233,7 +233,7 @@ list_job_ids(head *call, const key_command *command, const range *wanted, PyObje
     reply_spec spec = {.shape = REPLY_TEXTS};
     switch (route_entries(call)) {
     case ENTRIES_UNKNOWN:
-        return TO_TAIL;
+        return route_elsewhere();
     case ENTRIES_ARE_STARTS:
         if (head_cut_spec(call, REPLY_JOB_IDS, &spec) < 0) {
             return TO_CALLER;

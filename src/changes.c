@@ -35,7 +35,6 @@ can_stand_for(const head *call, PyObject *guards)
     PyObject *serializer = PyObject_GetAttr(call->self, call->state->names.serializer);
     bool has_serializer = serializer != NULL;
     Py_XDECREF(serializer);
-    PyErr_Clear();
     return has_serializer && call->state->rq.is_known && installed_rq_is_untouched(guards)
            && !client_pool_decodes(call->pool);
 }
@@ -115,7 +114,6 @@ is_false(PyObject *object, PyObject *name)
     PyObject *value = PyObject_GetAttr(object, name);
     bool is_it = value != NULL && PyObject_IsTrue(value) == 0;
     Py_XDECREF(value);
-    PyErr_Clear();
     return is_it;
 }
 
@@ -136,7 +134,6 @@ is_plain_job(const head *call, PyObject *job)
                     && is_false(job, state->names.has_rate_limit);
     Py_XDECREF(connection);
     Py_XDECREF(attributes);
-    PyErr_Clear();
     return is_plain;
 }
 
@@ -160,7 +157,7 @@ delete_by_script(head *call, PyObject *job, PyObject *job_id, PyObject **removed
     const installed_rq *rq = &call->state->rq;
     if (!can_stand_for(call, rq->delete_guards) || !is_plain_id(job_id)
         || (job != NULL && !is_plain_job(call, job))) {
-        return TO_TAIL;
+        return route_elsewhere();
     }
     PyObject *origin = origin_argument(call, job);
     if (origin == NULL) {
@@ -236,7 +233,6 @@ is_plain_requeue(const head *call, PyObject *job_or_id)
     bool is_plain = job_class == call->state->rq.job_class && is_plain_id(job_or_id)
                     && can_stand_for(call, call->state->rq.requeue_guards);
     Py_XDECREF(job_class);
-    PyErr_Clear();
     return is_plain;
 }
 
@@ -298,7 +294,7 @@ requeue_in_head(head *call, const call_arguments *given, PyObject **job)
     PyObject *values[Py_ARRAY_LENGTH(parameters)];
     if (!bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values) || values[0] == NULL
         || !is_plain_requeue(call, values[0])) {
-        return TO_TAIL;
+        return route_elsewhere();
     }
     PyObject *at_front = values[1] == NULL ? Py_False : values[1];
     PyObject *moments = PyObject_CallNoArgs(call->state->rq.enqueued_at);

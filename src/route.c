@@ -18,14 +18,24 @@ route_begin(head *call, PyObject *self)
         }
     }
     head_end(call);
-    /* A registry without the attributes, or a client of another kind: RQ's own path has the words. */
+    /* A client of another kind: its own errors are those that RQ's path meets. */
+    if (PyErr_Occurred() != NULL && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Clear();
+    }
+    return route_elsewhere();
+}
+
+route
+route_elsewhere(void)
+{
     if (PyErr_Occurred() == NULL) {
         return TO_TAIL;
     }
-    if (PyErr_ExceptionMatches(PyExc_AttributeError) || PyErr_ExceptionMatches(PyExc_TypeError)) {
+    if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
+        return TO_TAIL;
     }
-    return PyErr_Occurred() ? TO_CALLER : TO_TAIL;
+    return TO_CALLER;
 }
 
 void
@@ -40,13 +50,9 @@ bool
 route_is_own(PyObject *self, PyObject *name, PyCFunction own)
 {
     PyObject *method = PyObject_GetAttr(self, name);
-    if (method == NULL) {
-        PyErr_Clear();
-        return false;
-    }
-    bool is_own = PyCFunction_Check(method) && PyCFunction_GetFunction(method) == own
-                  && PyCFunction_GetSelf(method) == self;
-    Py_DECREF(method);
+    bool is_own = method != NULL && PyCFunction_Check(method)
+                  && PyCFunction_GetFunction(method) == own && PyCFunction_GetSelf(method) == self;
+    Py_XDECREF(method);
     return is_own;
 }
 
@@ -80,7 +86,6 @@ route_cleanup(const head *call)
     PyObject *method = PyObject_GetAttr(call->self, call->state->names.cleanup);
     cleanup_kind kind = method == NULL ? CLEANUP_UNKNOWN : kind_of(call->state, method);
     Py_XDECREF(method);
-    PyErr_Clear();
     if (kind == CLEANUP_IF_EXPIRED && !finds_expired_itself(call)) {
         return CLEANUP_UNKNOWN;
     }
@@ -100,7 +105,6 @@ route_entries(const head *call)
         kind = ENTRIES_ARE_STARTS;
     }
     Py_XDECREF(parse);
-    PyErr_Clear();
     return kind;
 }
 

@@ -26,6 +26,11 @@ typedef enum {
 route route_begin(head *call, PyObject *self);
 void head_end(head *call);
 
+/* Where a call goes that the head does not serve. An attribute that is missing is told by RQ's own path, in
+   RQ's words; what else was raised on the way, by a handler of a signal above all, is the caller's. */
+route route_elsewhere(void);
+
+/* Of these three, what finds something else than the core's or RQ's own may have raised: route_elsewhere. */
 /* Whether the method that a caller would get is the core's own: nobody overrode or patched it. */
 bool route_is_own(PyObject *self, PyObject *name, PyCFunction own);
 /* What the cleanup that a caller would get does. */

@@ -21,7 +21,9 @@ static bool
 is_encodable(PyObject *text)
 {
     bool encodable = PyUnicode_AsUTF8(text) != NULL;
-    PyErr_Clear();
+    if (!encodable && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+        PyErr_Clear();
+    }
     return encodable;
 }
 
@@ -88,8 +90,8 @@ contains_in_head(head *call, PyObject *item, PyObject **answer)
     if (job_id == NULL) {
         return TO_CALLER;
     }
-    route way = TO_TAIL;
-    if (can_look_up(call, job_id)) {
+    route way = can_look_up(call, job_id) ? TO_HEAD : route_elsewhere();
+    if (way == TO_HEAD) {
         way = is_running(call, job_id, answer);
         if (way == TO_TAIL || (way == TO_HEAD && PyObject_IsTrue(*answer) == 0)) {
             Py_CLEAR(*answer);

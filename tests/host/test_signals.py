@@ -15,9 +15,12 @@ from typing import Any, Protocol
 
 import pytest
 import redis
+from rq import Queue
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
-from rqreg_ext.registry import FailedJobRegistry, FinishedJobRegistry
+from rqreg_ext.registry import BaseRegistry, FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 
 from .calls import LONG_CALLS, MEDIUM_IDS, SHORT_CALLS
 from .filling import LARGE, MEDIUM, fill, job_ids
@@ -108,6 +111,14 @@ def is_hit_within(interrupt: Interrupt, whole: float, call: Callable[[], Any], r
         return call()
 
     return is_interrupted(interrupt, lead, call_later, right) and begun
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    """Return the answer, or the class of what was raised."""
+    try:
+        return call()
+    except Exception as error:
+        return type(error)
 
 
 def seconds_of(call: Callable[[], Any]) -> float:
@@ -251,6 +262,103 @@ def test_an_interrupt_while_a_client_is_first_looked_at(stoppable: StoppableRedi
 
         @connection_class.setter
         def connection_class(self, value: Any) -> None:
+            pass
+
+    client = redis.Redis(connection_pool=Interrupted(host='127.0.0.1', port=stoppable.port))
+    registry = FailedJobRegistry('medium', connection=client)
+    with UnixSignalDeathPenalty(int(PATIENCE), JobTimeoutException):
+        looks.append(True)
+        with pytest.raises(JobTimeoutException):
+            registry.get_job_count()
+    assert looks == []
+    assert registry.count == MEDIUM
+    client.close()
+
+
+def interrupted_attribute(name: str, looks: list[bool]) -> property:
+    """Return a property beside the attribute of that name, in whose getter the alarm comes when `looks` says so."""
+
+    def get(self: Any) -> Any:
+        if looks:
+            looks.pop()
+            signal.raise_signal(signal.SIGALRM)
+        return vars(self)[name] if name in vars(self) else getattr(super(type(self), self), name)
+
+    return property(get, lambda self, value: vars(self).__setitem__(name, value))
+
+
+LOOKED_UP: dict[str, tuple[type[BaseRegistry], Callable[[Any], Any], Any]] = {
+    'cleanup': (FailedJobRegistry, lambda registry: registry.get_job_count(), MEDIUM),
+    'get_job_count': (FailedJobRegistry, lambda registry: registry.count, MEDIUM),
+    'parse_job_id': (FailedJobRegistry, lambda registry: registry.get_job_ids(5, 7), MEDIUM_IDS[5:8]),
+    'get_expired_job_ids': (StartedJobRegistry, lambda registry: registry.get_job_count(), MEDIUM),
+    'get_job_ids': (StartedJobRegistry, lambda registry: 'nobody' in registry, False),
+    'job_class': (FailedJobRegistry, lambda registry: 'nobody' in registry, False),
+    'serializer': (FailedJobRegistry, lambda registry: registry.remove('nobody', delete_job=True), NoSuchJobError),
+    'connection': (FailedJobRegistry, lambda registry: registry.count, MEDIUM),
+}
+"""An attribute that the core looks up, a call on `medium` in which it does, and what the call comes to."""
+
+
+@pytest.mark.parametrize('name', LOOKED_UP)
+def test_an_interrupt_while_an_attribute_is_looked_up(stoppable: StoppableRedis, name: str) -> None:
+    """A look that only decides between the head and RQ's own path must not take the exception for an answer."""
+    registry_class, call, right = LOOKED_UP[name]
+    looks: list[bool] = []
+    client = stoppable.client()
+    registry = type('Looked', (registry_class,), {name: interrupted_attribute(name, looks)})(
+        'medium', connection=client
+    )
+    assert outcome(lambda: call(registry)) == right
+    with UnixSignalDeathPenalty(int(PATIENCE), JobTimeoutException):
+        looks.append(True)
+        with pytest.raises(JobTimeoutException):
+            call(registry)
+    assert looks == []
+    assert outcome(lambda: call(registry)) == right
+    client.close()
+
+
+def test_an_interrupt_while_a_job_is_looked_at(stoppable: StoppableRedis) -> None:
+    """RQ's own property, in Python: whether the script may delete the job is asked before it is sent."""
+    client = stoppable.client(db=1)
+    queue = Queue('looked-at', connection=client)
+    job = queue.create_job('os.getpid')
+    registry = FailedJobRegistry(queue=queue)
+    registry.add(job, ttl=3600)
+    looks: list[bool] = []
+
+    def get(self: Job) -> bool:
+        if looks:
+            looks.pop()
+            signal.raise_signal(signal.SIGALRM)
+        return False
+
+    with pytest.MonkeyPatch.context() as patch, UnixSignalDeathPenalty(int(PATIENCE), JobTimeoutException):
+        patch.setattr(Job, 'has_rate_limit', property(get))
+        looks.append(True)
+        with pytest.raises(JobTimeoutException):
+            registry.remove(job, delete_job=True)
+        assert looks == []
+        assert registry.get_job_ids() == [job.id]
+        assert registry.remove(job, delete_job=True) == 1
+    assert registry.count == 0
+    client.close()
+
+
+def test_an_interrupt_while_the_pool_is_asked_for_room(stoppable: StoppableRedis) -> None:
+    looks: list[bool] = []
+
+    class Interrupted(redis.ConnectionPool):
+        @property
+        def max_connections(self) -> int:
+            if looks:
+                looks.pop()
+                signal.raise_signal(signal.SIGALRM)
+            return 10
+
+        @max_connections.setter
+        def max_connections(self, value: int) -> None:
             pass
 
     client = redis.Redis(connection_pool=Interrupted(host='127.0.0.1', port=stoppable.port))
