@@ -18,38 +18,7 @@ struct client_pool {
     bool decodes;
 };
 
-/* ---- The pools, by redis-py pool --------------------------------------------------------------- */
-
-/* The weak reference's callback: the redis-py pool is gone, and its address may serve another object. */
-static PyObject *
-forget(PyObject *address, PyTypeObject *defining_class, PyObject *const *args, Py_ssize_t count,
-       PyObject *keyword_names)
-{
-    (void)args;
-    (void)count;
-    (void)keyword_names;
-    core_state *state = PyType_GetModuleState(defining_class);
-    if (state != NULL && state->client_pools != NULL
-        && PyDict_DelItem(state->client_pools, address) < 0) {
-        PyErr_Clear();
-    }
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef forget_method = {"forget", (PyCFunction)(void (*)(void))forget,
-                                    METH_METHOD | METH_FASTCALL | METH_KEYWORDS, NULL};
-
-static int
-watch(client_pool *self, PyObject *redis_pool, PyObject *address)
-{
-    PyObject *callback = PyCMethod_New(&forget_method, address, NULL, Py_TYPE(self));
-    if (callback == NULL) {
-        return -1;
-    }
-    self->weak_pool = PyWeakref_NewRef(redis_pool, callback);
-    Py_DECREF(callback);
-    return self->weak_pool == NULL ? -1 : 0;
-}
+/* ---- Ours beside a redis-py pool --------------------------------------------------------------- */
 
 /* Ask rqreg_ext._clients whether the connections of this redis-py pool can be taken over. */
 static int
@@ -72,7 +41,7 @@ admit(client_pool *self, PyObject *redis_pool)
 }
 
 static client_pool *
-create(core_state *state, PyObject *redis_pool, PyObject *address)
+create(core_state *state, PyObject *redis_pool)
 {
     PyTypeObject *type = state->client_pool_type;
     client_pool *self = (client_pool *)type->tp_alloc(type, 0);
@@ -81,8 +50,8 @@ create(core_state *state, PyObject *redis_pool, PyObject *address)
     }
     self->state = state;
     self->pid = getpid();
-    if (watch(self, redis_pool, address) < 0 || admit(self, redis_pool) < 0
-        || PyDict_SetItem(state->client_pools, address, (PyObject *)self) < 0) {
+    self->weak_pool = PyWeakref_NewRef(redis_pool, NULL);
+    if (self->weak_pool == NULL || admit(self, redis_pool) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -105,19 +74,42 @@ redis_pool_of(const client_pool *self)
     return redis_pool;
 }
 
+/* Ours among a redis-py pool's attributes: borrowed, or NULL. A copy of the pool has one made for another. */
+static client_pool *
+kept_by(core_state *state, PyObject *redis_pool, PyObject *attributes)
+{
+    PyObject *kept = PyDict_GetItemWithError(attributes, state->names._rqreg_ext_pool);
+    if (kept == NULL || !Py_IS_TYPE(kept, state->client_pool_type)) {
+        return NULL;
+    }
+    PyObject *made_for = redis_pool_of((client_pool *)kept);
+    Py_XDECREF(made_for);
+    return made_for == redis_pool ? (client_pool *)kept : NULL;
+}
+
+/* Ours belongs to the redis-py pool, as one of its attributes: the two live equally long, and are collected
+   together where a client's own settings lead back to it. */
 static client_pool *
 find_or_create(core_state *state, PyObject *redis_pool)
 {
-    PyObject *address = PyLong_FromVoidPtr(redis_pool);
-    if (address == NULL) {
+    PyObject *attributes = PyObject_GenericGetDict(redis_pool, NULL);
+    if (attributes == NULL) {
         return NULL;
     }
-    client_pool *self = (client_pool *)PyDict_GetItemWithError(state->client_pools, address);
+    client_pool *self = kept_by(state, redis_pool, attributes);
     Py_XINCREF(self);
-    if (self == NULL && !PyErr_Occurred()) {
-        self = create(state, redis_pool, address);
+    client_pool *fresh = self != NULL || PyErr_Occurred() ? NULL : create(state, redis_pool);
+    if (fresh != NULL) {
+        /* Another thread may have been faster. */
+        self = kept_by(state, redis_pool, attributes);
+        self = (client_pool *)Py_NewRef(self == NULL ? (PyObject *)fresh : (PyObject *)self);
+        if (PyErr_Occurred()
+            || PyDict_SetItem(attributes, state->names._rqreg_ext_pool, (PyObject *)self) < 0) {
+            Py_CLEAR(self);
+        }
+        Py_DECREF(fresh);
     }
-    Py_DECREF(address);
+    Py_DECREF(attributes);
     return self;
 }
 
@@ -203,17 +195,21 @@ leave_parent_connections(client_pool *self)
     return 0;
 }
 
-/* Whether another connection may be opened: ours are counted beside the client's, under the same cap. */
-static int
+/* Whether another connection may be opened: ours are counted beside the client's, under the same cap. A pool
+   of somebody's own that knows none is left to the client; what else is raised stays set. */
+static bool
 has_room(const client_pool *self, PyObject *redis_pool)
 {
     PyObject *cap = PyObject_GetAttr(redis_pool, self->state->names.max_connections);
     if (cap == NULL) {
-        return -1;
+        if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            PyErr_Clear();
+        }
+        return false;
     }
     if (!PyLong_Check(cap)) {
         Py_DECREF(cap);
-        return 1;
+        return true;
     }
     int overflow;
     long long limit = PyLong_AsLongLongAndOverflow(cap, &overflow);
@@ -290,7 +286,7 @@ check_out(client_pool *self)
         return NULL;
     }
     core_connection *opened = NULL;
-    if (has_room(self, redis_pool) == 1) {
+    if (has_room(self, redis_pool)) {
         opened = open_connection(self, redis_pool);
     }
     Py_DECREF(redis_pool);
@@ -495,7 +491,6 @@ client_pool_traverse(client_pool *self, visitproc visit, void *arg)
 static int
 client_pool_clear(client_pool *self)
 {
-    Py_CLEAR(self->weak_pool);
     while (self->idle_count > 0) {
         connection_free(self->idle[--self->idle_count]);
     }
@@ -508,6 +503,7 @@ client_pool_dealloc(client_pool *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     client_pool_clear(self);
+    Py_CLEAR(self->weak_pool);
     redis_exceptions_clear(&self->exceptions);
     PyMem_Free(self->idle);
     type->tp_free(self);
@@ -555,9 +551,5 @@ client_pool_setup_types(PyObject *module, core_state *state)
     state->client_pool_type
         = (PyTypeObject *)PyType_FromModuleAndSpec(module, &client_pool_spec, NULL);
     state->attempt_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &attempt_spec, NULL);
-    state->client_pools = PyDict_New();
-    return state->client_pool_type == NULL || state->attempt_type == NULL
-                   || state->client_pools == NULL
-               ? -1
-               : 0;
+    return state->client_pool_type == NULL || state->attempt_type == NULL ? -1 : 0;
 }

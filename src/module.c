@@ -69,7 +69,6 @@ core_exec(PyObject *module)
     X(client_pool_type)                                                                            \
     X(attempt_type)                                                                                \
     X(base_registry_type)                                                                          \
-    X(client_pools)                                                                                \
     X(plain_client_type)                                                                           \
     X(plain_execute_command)                                                                       \
     X(registry_keywords)                                                                           \

@@ -27,7 +27,6 @@ typedef struct core_state {
     PyObject *default_queue_name;
     PyObject *registry_keywords; /* tuple of argument names: of a Queue for its registries */
 
-    PyObject *client_pools; /* dict: address of a redis-py pool -> the ClientPool beside it */
     /* The last kind of client that was found to send commands as redis-py does. */
     PyObject *plain_client_type;
     PyObject *plain_execute_command;

@@ -2,6 +2,7 @@
 #pragma once
 
 #define CORE_NAMES(X)                                                                              \
+    X(_rqreg_ext_pool)                                                                             \
     X(at_front)                                                                                    \
     X(backend_class)                                                                               \
     X(call_with_retry)                                                                             \

@@ -136,6 +136,27 @@ def test_closing_closes_ours_and_it_can_be_used_again(
         assert eventually(lambda: named(connection, name) == 0)
 
 
+@pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext.registry])
+def test_a_pool_that_knows_no_cap(filled: PrivateRedis, namespace: ModuleType) -> None:
+    """A pool of somebody's own, without max_connections: RQ's path does not miss it, and serves the call."""
+
+    class Uncapped(redis.ConnectionPool):
+        def __getattribute__(self, name: str) -> Any:
+            if name == 'max_connections' and given == ['away']:
+                raise AttributeError(name)
+            return super().__getattribute__(name)
+
+    given: list[str] = []
+    client = redis.Redis(connection_pool=Uncapped(host='127.0.0.1', port=filled.port))
+    client.ping()
+    given.append('away')
+    registry = namespace.FailedJobRegistry('capped', connection=client)
+    assert registry.get_job_ids() == IDS
+    given.clear()
+    assert registry.get_job_ids() == IDS
+    client.close()
+
+
 # ---- A server that takes no more -------------------------------------------------------------------
 
 CAPACITY = 8

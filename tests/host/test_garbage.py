@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 from private_redis import free_port
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 import rqreg_ext
 from rqreg_ext import registry as registries
@@ -85,6 +87,36 @@ def test_a_cycle_through_the_client_is_collected(redis_server: PrivateRedis) -> 
     client.connection_pool.registry = registry
     watched = [weakref.ref(registry), weakref.ref(client), weakref.ref(client.connection_pool)]
     del client, registry
+    gc.collect()
+    assert [reference() for reference in watched] == [None, None, None]
+
+
+@pytest.mark.parametrize('setting', ['redis_connect_func', 'credential_provider', 'retry'])
+def test_a_cycle_through_what_a_client_connects_by_is_collected(redis_server: PrivateRedis, setting: str) -> None:
+    """Our connections hold the client's settings; where these hold the client, nothing of it may stay alive."""
+
+    class Connect:
+        def __call__(self, connection: redis.Connection) -> None:
+            connection.on_connect()
+
+    class Credentials(redis.CredentialProvider):
+        def get_credentials(self) -> tuple[str, str]:
+            return 'default', ''
+
+    class Patient(Retry):
+        def __deepcopy__(self, memo: Any) -> Patient:
+            return self
+
+    value: Any = {
+        'redis_connect_func': Connect,
+        'credential_provider': Credentials,
+        'retry': lambda: Patient(NoBackoff(), 0),
+    }[setting]()
+    client = redis_server.client(**{setting: value})
+    value.client = client
+    use(FailedJobRegistry('cycle', connection=client))
+    watched = [weakref.ref(value), weakref.ref(client), weakref.ref(client.connection_pool)]
+    del client, value
     gc.collect()
     assert [reference() for reference in watched] == [None, None, None]
 
