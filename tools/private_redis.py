@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Any
 
 START_SECONDS = 20.0
+# A shell that waits for the end of its standard input, which is the end of the process that started the server.
+WATCH = 'read line; kill -KILL "$1" && rm -rf "$2"'
 
 
 def find_server() -> str:
@@ -57,6 +59,7 @@ class PrivateRedis:
         self.socket_path = os.path.join(self.folder, 'redis.sock')
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
+        self.watcher: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -85,6 +88,7 @@ class PrivateRedis:
             # Another process may take the free port before the server binds it: then the next one.
             port = self.port or free_port()
             self.process = self._spawn(port)
+            self._watch(self.process.pid)
             if self._answers(port, deadline):
                 self.port = port
                 return self
@@ -108,6 +112,25 @@ class PrivateRedis:
             command += [f'--{name.replace("_", "-")}', *([''] if value == '' else str(value).split(' '))]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
+    def _watch(self, pid: int) -> None:
+        """Have the server end, and its folder go, with this process: also when that is killed."""
+        self._end_watch()
+        self.watcher = subprocess.Popen(
+            ['/bin/sh', '-c', WATCH, 'sh', str(pid), self.folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # A Ctrl-C typed at the terminal is not for it.
+            start_new_session=True,
+        )
+
+    def _end_watch(self) -> None:
+        if self.watcher is not None:
+            self.watcher.kill()
+            # communicate() closes the pipe and reaps.
+            self.watcher.communicate()
+            self.watcher = None
+
     def _answers(self, port: int, deadline: float) -> bool:
         while self.process is not None and self.process.poll() is None and time.monotonic() < deadline:
             try:
@@ -122,6 +145,7 @@ class PrivateRedis:
 
     def kill(self) -> None:
         """End the server at once, as a crash would; `start` brings it back on the same port."""
+        self._end_watch()
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -129,6 +153,7 @@ class PrivateRedis:
 
     def stop(self) -> None:
         """End the server and remove its folder."""
+        self._end_watch()
         if self.process is not None:
             self.process.terminate()
             try:
