@@ -35,6 +35,7 @@ def test_some_interpreter_is_tried() -> None:
 def test_checkout(venv: FreshVenv, checkout: Path, empty: Path, redis_server: PrivateRedis) -> None:
     venv.install('.', cwd=checkout)
     working.check(venv, redis_server, cwd=empty)
+    working.check_subinterpreters(venv, redis_server, cwd=empty)
 
 
 def test_sdist(venv: FreshVenv, sdist: Path, empty: Path, redis_server: PrivateRedis) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from host.test_subinterpreters import PROGRAM, assert_work_where_rq_does
 from offline import FreshVenv
 from private_redis import PrivateRedis
 
@@ -31,3 +32,11 @@ def check(venv: FreshVenv, server: PrivateRedis, cwd: Path) -> None:
     assert is_core == 'True'
     for path in (package, core):
         assert Path(path).is_relative_to(venv.folder)
+
+
+def check_subinterpreters(venv: FreshVenv, server: PrivateRedis, cwd: Path) -> None:
+    """Fail unless registries work in sub-interpreters of this Python wherever RQ does."""
+    source = (
+        f'import sys, runpy; sys.argv[1:] = [{server.url!r}]; runpy.run_path({str(PROGRAM)!r}, run_name="__main__")'
+    )
+    assert_work_where_rq_does(venv.ask(source, cwd).splitlines())
