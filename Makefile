@@ -10,10 +10,11 @@ VENV ?= $(if $(filter 3.0.0/8.1.0,$(RQ)/$(REDIS)),.venv,.venv-rq$(RQ)-redis$(RED
 JOBS ?= auto
 BIN := $(VENV)/bin
 BOOTSTRAP := $(PYTHON) tools/bootstrap.py --venv $(VENV) --rq $(RQ) --redis $(REDIS)
-C_FILES = $(wildcard src/*.c src/*.h)
+FUZZ_SECONDS ?= 600
+C_FILES = $(wildcard src/*.c src/*.h fuzz/*.c fuzz/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deep lint format bench build debug sdist wheel clean
+.PHONY: help demo test test-deep lint format bench fuzz build debug sdist wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +51,11 @@ bench: ## measure RQ, RQ with hiredis-py, rqreg_ext and a bare round trip
 	@test -d $(VENV)/hiredis-py || $(BIN)/pip install --quiet --no-deps --target $(VENV)/hiredis-py hiredis==3.5.0
 	$(BIN)/python -m benchmarks --hiredis-folder $(VENV)/hiredis-py $(ARGS)
 
+fuzz: ## fuzz the reply reader and the command builder, FUZZ_SECONDS=600 each, under sanitizers
+	@$(BOOTSTRAP)
+	@$(BIN)/python tools/system_packages.py clang
+	$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) $(ARGS)
+
 build: ## compile the package in place, for .venv/bin/python
 	@$(BOOTSTRAP) --strict
 
@@ -67,4 +73,4 @@ wheel: ## dist/: a wheel for this Python and machine
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-rq* build dist vendor LICENSE.hiredis rqreg_ext.egg-info rqreg_ext/*.so
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find rqreg_ext tools tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+	find rqreg_ext tools tests benchmarks examples fuzz -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Fuzzing of what the core makes of bytes: `python -m fuzz`."""
