@@ -203,9 +203,7 @@ place(const redisReadTask *task, PyObject *object)
     }
     PyObject *list = task->parent->obj;
     if (task->idx < PyList_GET_SIZE(list)) {
-        PyObject *previous = PyList_GET_ITEM(list, task->idx);
         PyList_SET_ITEM(list, task->idx, object);
-        Py_XDECREF(previous);
         return object;
     }
     int appended = PyList_Append(list, object);
@@ -268,20 +266,18 @@ create_string(const redisReadTask *task, char *text, size_t length)
 }
 
 /* The empty places of a list must not be seen through the collector while other threads run: the root is
-   hidden from it until it is complete, a nested list is filled with None. */
+   hidden from it until it is complete, a nested list has none. Nor could a nested list have them on a
+   server's word alone: lists nest a thousand deep. */
 static PyObject *
 new_list(const redisReadTask *task, size_t length)
 {
+    if (task->parent != NULL) {
+        return PyList_New(0);
+    }
     size_t items = length < PREALLOCATED_ITEMS ? length : PREALLOCATED_ITEMS;
     PyObject *list = PyList_New((Py_ssize_t)items);
-    if (list == NULL) {
-        return NULL;
-    }
-    if (task->parent == NULL) {
+    if (list != NULL) {
         PyObject_GC_UnTrack(list);
-    }
-    for (size_t i = 0; task->parent != NULL && i < items; i++) {
-        PyList_SET_ITEM(list, (Py_ssize_t)i, Py_NewRef(Py_None));
     }
     return list;
 }
