@@ -19,7 +19,7 @@ from .seeding import write_seeds
 
 WORK = ROOT / 'build' / 'fuzz'
 CORPUS = FOLDER / 'corpus'
-LIMITS = ['-max_len=1024', '-timeout=20', '-malloc_limit_mb=64', '-rss_limit_mb=1024']
+LIMITS = ['-max_len=4096', '-timeout=20', '-malloc_limit_mb=64', '-rss_limit_mb=1024']
 # A few megabytes of freed memory are enough to notice a use of it: an input takes less than a thousand blocks.
 ENVIRONMENT = {**os.environ, 'ASAN_OPTIONS': 'quarantine_size_mb=32'}
 
@@ -32,7 +32,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         '--merge',
         action='store_true',
-        help='instead of fuzzing, make the corpus anew: the least of what was found so far and a real Redis answers',
+        help='instead of fuzzing, make the corpus anew: the least of what runs reached, and what a real Redis answers',
     )
     parser.add_argument('--options', default='', help="more of libFuzzer's options, in one text")
     return parser.parse_args(arguments)
@@ -67,6 +67,8 @@ def merge(target: str, options: list[str]) -> int:
     if status == 0:
         shutil.rmtree(CORPUS / target)
         shutil.copytree(merged, CORPUS / target)
+        # All of the seeds stay: each stands for something that code reached does not tell.
+        write_seeds(target, CORPUS / target)
     return status
 
 

@@ -304,6 +304,8 @@ def transcript(shapes: tuple[int, int], cut: int, wanted: bytes, data: bytes, re
 # ---- Commands -------------------------------------------------------------------------------------
 
 Addition = tuple[str, Any]
+# Where a number is written differently from its neighbours.
+BOUNDS = (0, -1, 9, -10, 255, 2**31, -(2**32), 10**18, 2**63 - 1, -(2**63), 2**63, -(2**63) - 1)
 
 
 def additions(data: bytes) -> list[tuple[str, list[Addition]]]:
@@ -328,12 +330,13 @@ def addition(kind: int, content: bytes) -> Addition:
         ('text', content.replace(b'\0', b'')),
         ('bytes', content),
         ('integer', int.from_bytes(content[:8], 'little', signed=True)),
+        ('integer', BOUNDS[whole % (len(BOUNDS) - 2)]),
         ('object', content.decode('utf-8', 'replace')),
         ('object', content.decode('utf-8', 'surrogateescape')),
         ('object', content.decode('utf-16', 'replace')),
         ('object', content),
         ('object', whole),
-        ('object', whole % 2**64 - 2**63),
+        ('object', BOUNDS[whole % len(BOUNDS)]),
         ('object', 10 ** (whole % 6000)),
         ('object', struct.unpack('<d', content.ljust(8, b'\0')[:8])[0]),
         ('object', float(whole % 1000) / 8),

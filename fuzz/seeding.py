@@ -50,6 +50,22 @@ EXCHANGES: tuple[tuple[tuple[Shape, Shape], tuple[Command, ...]], ...] = (
         for shape, kind in product((Shape.VALUE, Shape.TEXTS), (*KINDS, 'bignum'))
     ),
 )
+# What no server sends, or no registry holds: the shapes, the bytes.
+STRANGE: tuple[tuple[tuple[Shape, Shape], bytes], ...] = (
+    ((Shape.TEXTS, Shape.TEXTS), b'*4294967295\r\n$1\r\na\r\n'),
+    ((Shape.JOB_IDS, Shape.JOB_IDS), b'*4294967296\r\n$1\r\na\r\n'),
+    ((Shape.HAS_JOB, Shape.HAS_JOB), b'*1\r\n$9\r\njob-2:1:\xff\r\n'),
+    ((Shape.HAS_JOB, Shape.HAS_JOB), b'*1\r\n$7\r\njob-2:1\r\n*1\r\n$7\r\njob-3:1\r\n*0\r\n'),
+    ((Shape.HAS_JOB, Shape.HAS_JOB), b'*1\r\n$8\r\njob-22:1\r\n*1\r\n$6\r\njob-:1\r\n'),
+    ((Shape.TEXTS, Shape.TEXTS), b'*2\r\n$2\r\na\xff\r\n'),
+    ((Shape.TEXTS, Shape.TEXTS), b'*3\r\n$4\r\naa\xc3\xa9\r\n$9\r\n12345678\xff\r\n'),
+    *(((shape, shape), b'*3\r\n$3\r\na:b\r\n$4\r\na:b:\r\n$1\r\n:\r\n') for shape in LISTING),
+    *(((shape, shape), b'*3\r\n$3\r\na:b\r\n$9\r\n1:345678\xff\r\n$1\r\n:\r\n') for shape in LISTING),
+    *(((shape, shape), b'*3\r\n$3\r\na:b\r\n$-1\r\n$3\r\nc:d\r\n') for shape in LISTING),
+    *(((shape, shape), b'*3\r\n$3\r\na:b\r\n-ERR\r\n$1\r\nc\r\n:1\r\n') for shape in LISTING),
+    *(((shape, shape), b'*3\r\n$03\r\na:b\r\n$+3\r\n') for shape in LISTING),
+    *(((shape, shape), b'*3\r\n$3\r\na:b\r\n*1\r\n+a:c\r\n+d:e\r\n') for shape in LISTING),
+)
 
 
 def encode(command: Command) -> bytes:
@@ -74,21 +90,26 @@ def answer(server: PrivateRedis, protocol: int, commands: tuple[Command, ...]) -
 
 def reply_seeds() -> Iterator[bytes]:
     """Return inputs for reply_target.c; its first comment describes them."""
+    wanted = b'job-2'
+    streams = list(STRANGE)
     with PrivateRedis(enable_debug_command='yes') as server:
         answer(server, 2, PREPARATION)
-        for number, (shapes, commands) in enumerate(EXCHANGES):
-            for protocol in (2, 3):
-                cut = CUTS.index(cut_and_collect if number % 4 == 0 else cut_as_rq)
-                wanted = b'job-2'
-                header = bytes([*shapes, cut, (0, 2, 30)[number % 3], len(wanted)])
-                yield header + wanted + answer(server, protocol, commands)
+        for shapes, commands in EXCHANGES:
+            streams += [(shapes, answer(server, protocol, commands)) for protocol in (2, 3)]
+    for number, (shapes, stream) in enumerate(streams):
+        cut = CUTS.index(cut_and_collect if number % 4 == 0 else cut_as_rq)
+        yield bytes([*shapes, cut, (0, 2, 30)[number % 3], len(wanted)]) + wanted + stream
 
 
 def command_seeds() -> Iterator[bytes]:
-    """Return inputs for command_target.c: an argument of each kind, alone and behind others; see additions()."""
-    arguments = [bytes([1, kind, times]) + 'é1'.encode() for kind, times in product(range(14), (0, 200))]
-    yield from arguments
-    yield b''.join(arguments)
+    """Return inputs for command_target.c: an argument of each kind, and some around the first size of the buffer."""
+    kinds = range(15)
+    for content in ('é1'.encode(), b'\xff\xff\xff', b'\1\0\0'):
+        arguments = [bytes([1, kind, times]) + content for kind, times in product(kinds, (0, 200))]
+        yield b''.join(arguments[::2])
+        yield from arguments
+    for times in range(145, 170, 2):
+        yield bytes([1, 1, times]) + b'abc' + bytes([1, 1, 0]) + b'abc'
 
 
 SEEDS = {'reply': reply_seeds, 'command': command_seeds}
