@@ -58,17 +58,16 @@ def fuzz(target: str, seconds: int, options: list[str]) -> int:
 def merge(target: str, options: list[str]) -> int:
     """Replace the corpus by the smallest inputs that reach as much, of the old ones, those found and the seeds."""
     found, merged = WORK / f'found-{target}', WORK / f'merged-{target}'
+    found.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(merged, ignore_errors=True)
-    merged.mkdir(parents=True)
-    print(f'fuzz: {write_seeds(target, found)} seeds')
+    # All of the seeds stay: each stands for something that the code reached does not tell.
+    print(f'fuzz: {write_seeds(target, merged)} seeds')
     # How often a line of code is reached does not count: that would keep three times as many.
     how = ['-merge=1', '-use_counters=0', *LIMITS, *options]
     status = run(build_fuzzer(target, WORK), *how, str(merged), str(CORPUS / target), str(found))
     if status == 0:
         shutil.rmtree(CORPUS / target)
         shutil.copytree(merged, CORPUS / target)
-        # All of the seeds stay: each stands for something that code reached does not tell.
-        write_seeds(target, CORPUS / target)
     return status
 
 

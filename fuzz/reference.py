@@ -304,6 +304,7 @@ def transcript(shapes: tuple[int, int], cut: int, wanted: bytes, data: bytes, re
 # ---- Commands -------------------------------------------------------------------------------------
 
 Addition = tuple[str, Any]
+KINDS_OF_VALUE = 15
 # Where a number is written differently from its neighbours.
 BOUNDS = (0, -1, 9, -10, 255, 2**31, -(2**32), 10**18, 2**63 - 1, -(2**63), 2**63, -(2**63) - 1)
 
@@ -343,7 +344,8 @@ def addition(kind: int, content: bytes) -> Addition:
         ('argument', content.decode('utf-8', 'replace')),
         ('argument text', content.replace(b'\0', b'')),
     )
-    return values[kind % len(values)]
+    assert len(values) == KINDS_OF_VALUE
+    return values[kind % KINDS_OF_VALUE]
 
 
 def encoded(value: Any) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-from .reference import CUTS, Shape, cut_and_collect, cut_as_rq
+from .reference import CUTS, KINDS_OF_VALUE, Shape, cut_and_collect, cut_as_rq
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'tools'))
 
@@ -103,11 +103,12 @@ def reply_seeds() -> Iterator[bytes]:
 
 def command_seeds() -> Iterator[bytes]:
     """Return inputs for command_target.c: an argument of each kind, and some around the first size of the buffer."""
-    kinds = range(15)
     for content in ('é1'.encode(), b'\xff\xff\xff', b'\1\0\0'):
-        arguments = [bytes([1, kind, times]) + content for kind, times in product(kinds, (0, 200))]
-        yield b''.join(arguments[::2])
+        arguments = [
+            b''.join(bytes([1, kind, times]) + content for times in (0, 200)) for kind in range(KINDS_OF_VALUE)
+        ]
         yield from arguments
+        yield b''.join(arguments)
     for times in range(145, 170, 2):
         yield bytes([1, 1, times]) + b'abc' + bytes([1, 1, 0]) + b'abc'
 
