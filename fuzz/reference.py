@@ -279,13 +279,9 @@ def transcript(shapes: tuple[int, int], cut: int, wanted: bytes, data: bytes, re
     lines: list[str] = []
     position = 0
     while len(lines) < replies:
-        reply = Reply(data, position, Shape(shapes[bool(lines)]), wanted, CUTS[cut])
+        shape = Shape(shapes[bool(lines)])
         try:
-            value = reply.read()
-            # A push message or an attribute stands before the reply, and is not one.
-            while reply.is_push:
-                reply = Reply(data, reply.position, reply.shape, wanted, CUTS[cut])
-                value = reply.read()
+            reply, value = first_reply(shape, cut, wanted, data, position)
         except Incomplete:
             return [*lines, 'INCOMPLETE']
         except Broken:
@@ -293,12 +289,27 @@ def transcript(shapes: tuple[int, int], cut: int, wanted: bytes, data: bytes, re
         except Raised as raised:
             (error,) = raised.args
             return [*lines, f'RAISED {type(error).__name__}: {error}']
-        if reply.error is not None:
-            lines.append(f'IS_ERROR bytes {reply.error!r}')
-        else:
-            lines.append(f'READY {type(value).__name__} {value!r}')
         position = reply.position
+        if reply.error is not None:
+            lines.append(f'IS_ERROR bytes {reply.error!r}' + rest(data, position))
+        else:
+            lines.append(f'READY {type(value).__name__} {value!r}' + rest(data, position))
     return lines
+
+
+def first_reply(shape: Shape, cut: int, wanted: bytes, data: bytes, position: int) -> tuple[Reply, Any]:
+    """Return the reply behind any push messages and attributes, and its value."""
+    while True:
+        reply = Reply(data, position, shape, wanted, CUTS[cut])
+        value = reply.read()
+        if not reply.is_push:
+            return reply, value
+        position = reply.position
+
+
+def rest(data: bytes, position: int) -> str:
+    """Tell whether there is more than was read."""
+    return ', and more' if position < len(data) else ''
 
 
 # ---- Commands -------------------------------------------------------------------------------------

@@ -122,10 +122,19 @@ has_shape(int shape, PyObject *value)
     }
 }
 
-static PyObject *
-tell_value(const char *outcome, PyObject *value)
+/* Whether the server said more than was read. */
+static const char *
+tell_rest(const reply_reader *reader, const sender *from)
 {
-    PyObject *line = PyUnicode_FromFormat("%s %s %R", outcome, Py_TYPE(value)->tp_name, value);
+    bool is_all = reply_reader_is_at_rest(reader) && from->sent == from->input->length;
+    return is_all ? "" : ", and more";
+}
+
+static PyObject *
+tell_value(const char *outcome, PyObject *value, const char *rest)
+{
+    PyObject *line
+        = PyUnicode_FromFormat("%s %s %R%s", outcome, Py_TYPE(value)->tp_name, value, rest);
     Py_DECREF(value);
     return line;
 }
@@ -150,8 +159,10 @@ tell_exception(void)
 
 /* One line that tells the outcome, and all of the value. */
 static PyObject *
-tell(reply_outcome outcome, int shape, PyObject *value, const reply_reader *reader)
+tell(reply_outcome outcome, int shape, PyObject *value, const reply_reader *reader,
+     const sender *from)
 {
+    const char *rest = tell_rest(reader, from);
     if (outcome != REPLY_RAISED && PyErr_Occurred()) {
         host_fail("outcome %d leaves an exception", (int)outcome);
     }
@@ -162,12 +173,12 @@ tell(reply_outcome outcome, int shape, PyObject *value, const reply_reader *read
         if (value == NULL || !has_shape(shape, value)) {
             host_fail("the reply is not of shape %d", shape);
         }
-        return tell_value("READY", value);
+        return tell_value("READY", value, rest);
     case REPLY_IS_ERROR:
         if (value == NULL || !PyBytes_CheckExact(value)) {
             host_fail("an error message is not of bytes");
         }
-        return tell_value("IS_ERROR", value);
+        return tell_value("IS_ERROR", value, rest);
     case REPLY_RAISED:
         return tell_exception();
     case REPLY_BROKEN:
@@ -215,7 +226,7 @@ transcript(const fuzz_input *input, bool whole)
         PyObject *value = NULL;
         reply_reader_expect(reader, &spec);
         outcome = next_outcome(reader, &from, &value);
-        PyObject *line = tell(outcome, shape, value, reader);
+        PyObject *line = tell(outcome, shape, value, reader, &from);
         if (line == NULL || PyList_Append(lines, line) < 0) {
             host_fail("the outcome cannot be told");
         }
