@@ -390,7 +390,9 @@ find_bulk_string(const char *data, size_t available, bulk_string *found)
         length = length * 10 + (size_t)(data[at++] - '0');
     }
     *found = (bulk_string){data + at + 2, length, at + length + 4};
-    return at > 0 && found->size <= available && data[at] == '\r' && data[at + 1] == '\n';
+    /* The parser refuses a number that is written with zeros before it. */
+    bool is_number = at == 1 || (at > 1 && data[0] != '0');
+    return is_number && found->size <= available && data[at] == '\r' && data[at + 1] == '\n';
 }
 
 /* The entry that comes next in a list, where nothing of it is in the parser's buffer; else NULL. */
