@@ -203,15 +203,15 @@ send_direct(const transport *io, const char *data, size_t length, io_failure *fa
     while (length > 0) {
         ssize_t sent;
         int error;
-        Py_BEGIN_ALLOW_THREADS sent = send(io->fd, data, length, MSG_NOSIGNAL);
+        Py_BEGIN_ALLOW_THREADS
+        sent = send(io->fd, data, length, MSG_NOSIGNAL);
         error = errno;
-        Py_END_ALLOW_THREADS if (sent >= 0)
-        {
+        Py_END_ALLOW_THREADS
+        if (sent >= 0) {
             data += sent;
             length -= (size_t)sent;
         }
-        else if (after_errno(io, error, started, true, failure) < 0)
-        {
+        else if (after_errno(io, error, started, true, failure) < 0) {
             return -1;
         }
     }
@@ -254,10 +254,11 @@ receive_direct(const transport *io, io_failure *failure)
     for (;;) {
         ssize_t received;
         int error;
-        Py_BEGIN_ALLOW_THREADS received = recv(io->fd, block, size, 0);
+        Py_BEGIN_ALLOW_THREADS
+        received = recv(io->fd, block, size, 0);
         error = errno;
-        Py_END_ALLOW_THREADS if (received >= 0)
-        {
+        Py_END_ALLOW_THREADS
+        if (received >= 0) {
             return received;
         }
         if (after_errno(io, error, started, false, failure) < 0) {
