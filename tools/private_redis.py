@@ -110,7 +110,10 @@ class PrivateRedis:
         command = [self.executable]
         for name, value in options.items():
             command += [f'--{name.replace("_", "-")}', *([''] if value == '' else str(value).split(' '))]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # What a check preloads into Python (a sanitizer, say) is not for the server.
+        environment = {name: value for name, value in os.environ.items() if name != 'LD_PRELOAD'}
+        nothing = subprocess.DEVNULL
+        return subprocess.Popen(command, env=environment, stdin=nothing, stdout=nothing, stderr=nothing)
 
     def _watch(self, pid: int) -> None:
         """Have the server end, and its folder go, with this process: also when that is killed."""
