@@ -14,10 +14,11 @@ FUZZ_SECONDS ?= 600
 C_FILES = $(wildcard src/*.c src/*.h fuzz/*.c fuzz/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deep lint format bench fuzz build debug sdist wheel clean
+.PHONY: help demo test test-deep lint analyze coverage check-sanitizers check-memory check-faults fuzz format bench build debug sdist \
+        wheel clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## show RQ's answers and ours side by side, on a private Redis with a real worker
 	@$(BOOTSTRAP)
@@ -38,6 +39,18 @@ lint: ## check style, C layout and types
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 	$(BIN)/mypy
+
+analyze: ## look for faults in the C sources: gcc -fanalyzer, clang-tidy, cppcheck
+	@$(BOOTSTRAP) --strict
+	$(BIN)/python tools/analyze.py
+
+coverage: ## tell which C lines and branches the tests run; fail below 95% of the lines
+	@$(BOOTSTRAP)
+	$(BIN)/python tools/c_coverage.py -n $(JOBS) --dist worksteal $(ARGS)
+
+check-sanitizers: ## run the tests under AddressSanitizer with UBSan, then those of threads under ThreadSanitizer
+	@$(BOOTSTRAP)
+	$(BIN)/python tools/check_sanitizers.py -n $(JOBS) --dist worksteal $(ARGS)
 
 format: ## bring Python and C into the checked style
 	@$(BOOTSTRAP)

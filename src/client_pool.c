@@ -296,6 +296,7 @@ check_out(client_pool *self)
 static int
 check_in(client_pool *self, core_connection *used)
 {
+    /* Pointers are what it holds: NOLINTNEXTLINE(bugprone-sizeof-expression) */
     size_t size = ((size_t)self->idle_count + 1) * sizeof *self->idle;
     core_connection **idle = PyMem_Realloc(self->idle, size);
     if (idle == NULL) {

@@ -312,6 +312,7 @@ create_integer(const redisReadTask *task, long long value)
 }
 
 static void *
+/* The type is hiredis's: NOLINTNEXTLINE(readability-non-const-parameter) */
 create_double(const redisReadTask *task, double value, char *text, size_t length)
 {
     (void)text;

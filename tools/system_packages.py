@@ -28,6 +28,7 @@ PROGRAMS = {
     'clang': ['clang', 'libclang-rt-dev'],
     'clang-tidy': ['clang-tidy'],
     'cppcheck': ['cppcheck'],
+    'gcc': ['gcc', 'libc6-dev'],
     'haproxy': ['haproxy'],
     'python3-dbg': ['python3-dbg', 'python3-dev', 'python3-venv'],
     'valgrind': ['valgrind'],
