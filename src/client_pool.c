@@ -10,7 +10,8 @@ struct client_pool {
     core_state *state;   /* the module's: kept alive through our type */
     PyObject *weak_pool; /* weak reference to the redis-py pool */
     redis_exceptions exceptions;
-    core_connection **idle; /* last in, first out */
+    core_connection **idle; /* last in, first out; has a place for each that is open */
+    Py_ssize_t idle_places;
     Py_ssize_t idle_count;
     Py_ssize_t open_count; /* idle ones and those in use */
     pid_t pid;
@@ -228,6 +229,74 @@ tell_redis_pool(PyObject *redis_pool, const char *what, const core_connection *a
     return errors_restore_unless_raised(told, type, value, traceback);
 }
 
+/* So that a connection can be put back without memory. */
+static int
+reserve_place(client_pool *self)
+{
+    if (self->open_count < self->idle_places) {
+        return 0;
+    }
+    Py_ssize_t places = self->open_count + 1;
+    core_connection **idle = PyMem_Realloc(self->idle, (size_t)places * sizeof *idle);
+    if (idle == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    self->idle = idle;
+    self->idle_places = places;
+    return 0;
+}
+
+static bool
+put_back(client_pool *self, core_connection *used)
+{
+    /* None left: a call that forked in its middle goes on in the child, where nobody counted its connection. */
+    bool has_place = self->idle_count < self->idle_places;
+    if (has_place) {
+        self->idle[self->idle_count++] = used;
+    }
+    return has_place;
+}
+
+/* Let go of a connection. Where memory lacks even for that, it is put back, not usable any more, and the next
+   call comes here again: the redis-py pool would keep its socket open. */
+static int
+discard(client_pool *self, core_connection *used)
+{
+    PyObject *redis_pool = redis_pool_of(self);
+    int told = redis_pool == NULL ? 0 : tell_redis_pool(redis_pool, "unregister", used);
+    Py_XDECREF(redis_pool);
+    int result = connection_disconnect(used) < 0 || told < 0 ? -1 : 0;
+    if (result < 0 && PyErr_ExceptionMatches(PyExc_MemoryError) && put_back(self, used)) {
+        return -1;
+    }
+    if (self->open_count > 0) {
+        self->open_count--;
+    }
+    connection_free(used);
+    return result;
+}
+
+/* Connect, and have the redis-py pool know it. */
+static core_connection *
+open_registered(client_pool *self, PyObject *redis_pool, PyObject *connection_class,
+                PyObject *connection_kwargs)
+{
+    /* Room is taken before connecting, which other threads can overtake. */
+    self->open_count++;
+    core_connection *opened = connection_open(connection_class, connection_kwargs,
+                                              &self->exceptions, &self->is_refused);
+    if (opened == NULL) {
+        self->open_count--;
+        return NULL;
+    }
+    if (tell_redis_pool(redis_pool, "register", opened) < 0) {
+        (void)discard(self, opened);
+        return NULL;
+    }
+    return opened;
+}
+
 static core_connection *
 open_connection(client_pool *self, PyObject *redis_pool)
 {
@@ -235,34 +304,12 @@ open_connection(client_pool *self, PyObject *redis_pool)
     core_connection *opened = NULL;
     PyObject *connection_class, *connection_kwargs;
     if (arguments != NULL
-        && PyArg_ParseTuple(arguments, "OO!", &connection_class, &PyDict_Type,
-                            &connection_kwargs)) {
-        /* Room is taken before connecting, which other threads can overtake. */
-        self->open_count++;
-        opened = connection_open(connection_class, connection_kwargs, &self->exceptions,
-                                 &self->is_refused);
-        if (opened != NULL && tell_redis_pool(redis_pool, "register", opened) < 0) {
-            connection_close(opened);
-            opened = NULL;
-        }
-        if (opened == NULL) {
-            self->open_count--;
-        }
+        && PyArg_ParseTuple(arguments, "OO!", &connection_class, &PyDict_Type, &connection_kwargs)
+        && reserve_place(self) == 0) {
+        opened = open_registered(self, redis_pool, connection_class, connection_kwargs);
     }
     Py_XDECREF(arguments);
     return opened;
-}
-
-static int
-discard(client_pool *self, core_connection *used)
-{
-    if (self->open_count > 0) {
-        self->open_count--;
-    }
-    PyObject *redis_pool = redis_pool_of(self);
-    int told = redis_pool == NULL ? 0 : tell_redis_pool(redis_pool, "unregister", used);
-    Py_XDECREF(redis_pool);
-    return connection_close(used) < 0 || told < 0 ? -1 : 0;
 }
 
 /* A usable connection, or NULL; then, without an exception, none can be had. */
@@ -296,15 +343,7 @@ check_out(client_pool *self)
 static int
 check_in(client_pool *self, core_connection *used)
 {
-    /* Pointers are what it holds: NOLINTNEXTLINE(bugprone-sizeof-expression) */
-    size_t size = ((size_t)self->idle_count + 1) * sizeof *self->idle;
-    core_connection **idle = PyMem_Realloc(self->idle, size);
-    if (idle == NULL) {
-        return discard(self, used);
-    }
-    self->idle = idle;
-    self->idle[self->idle_count++] = used;
-    return 0;
+    return put_back(self, used) ? 0 : discard(self, used);
 }
 
 const redis_exceptions *

@@ -12,6 +12,7 @@ struct core_connection {
     transport io;
     double health_check_interval; /* seconds; 0: never */
     time_t last_used;
+    bool is_spent; /* it was to be disconnected */
 };
 
 /* ---- Opening and closing ---------------------------------------------------------------------- */
@@ -129,15 +130,22 @@ connection_free(core_connection *self)
 }
 
 int
-connection_close(core_connection *self)
+connection_disconnect(core_connection *self)
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    /* Its disconnect() tells the peer only in the process that connected. */
+    self->is_spent = true;
+    /* It tells the peer only in the process that connected. */
     PyObject *closed = self->redis_connection == NULL
                            ? Py_NewRef(Py_None)
                            : PyObject_CallMethod(self->redis_connection, "disconnect", NULL);
-    int result = errors_restore_unless_raised(closed, type, value, traceback);
+    return errors_restore_unless_raised(closed, type, value, traceback);
+}
+
+int
+connection_close(core_connection *self)
+{
+    int result = connection_disconnect(self);
     connection_free(self);
     return result;
 }
@@ -153,7 +161,8 @@ bool
 connection_is_usable(const core_connection *self)
 {
     /* A server that said more than it was asked is not believed the next time. */
-    return reply_reader_is_at_rest(self->reader) && transport_is_quiet(&self->io);
+    return !self->is_spent && reply_reader_is_at_rest(self->reader)
+           && transport_is_quiet(&self->io);
 }
 
 PyObject *

@@ -23,8 +23,11 @@ typedef struct core_connection core_connection;
    none and *is_refused set where the socket is not one we can take over. */
 core_connection *connection_open(PyObject *connection_class, PyObject *connection_kwargs,
                                  const redis_exceptions *exceptions, bool *is_refused);
-/* Close, without a word on the wire when another process opened it. 0, and the exception that is set stays
-   set; or -1 with another in its place: an interrupt that came while redis-py disconnected. */
+/* Have redis-py disconnect, without a word on the wire when another process opened it. 0, and the exception that
+   is set stays set; or -1 with another in its place: an interrupt that came meanwhile, or no memory for it.
+   Afterwards the connection is not usable. */
+int connection_disconnect(core_connection *self);
+/* Disconnect, and let go of it even where that failed. */
 int connection_close(core_connection *self);
 /* Let go of it: redis-py's object disconnects when nobody else holds it. For when objects are being torn
    down, and its methods can no longer be relied on. */

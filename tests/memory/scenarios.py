@@ -1,0 +1,149 @@
+"""Every public call on every kind of registry, and its ways to fail, as calls that can be repeated.
+
+Each is made with failing allocations, under a counting interpreter, and under valgrind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+
+from rqreg_ext.registry import FailedJobRegistry, ScheduledJobRegistry
+
+from .world import LONG_PAST, MANY, NAME, NEVER, World
+
+IDS = ['failed-0', 'failed-1', 'failed-2', 'failed-3']
+LONG_IDS = [f'job-{number:032d}' for number in range(MANY)]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A call, and what it gives: a value, or an exception of the class `error`."""
+
+    call: Callable[[World], Any]
+    value: Any = None
+    error: type[BaseException] | None = None
+    # Done before each call, with memory enough.
+    before: Callable[[World], object] | None = None
+    # The call changes data: it is put back before each.
+    changes: bool = False
+    # A change is made at once or not at all: by one command or script of ours. Not so where RQ's path does it.
+    is_atomic: bool = True
+
+
+def _flush_scripts(world: World) -> None:
+    world.admin.script_flush()
+
+
+def _load_scripts(world: World) -> None:
+    """Have each script of ours in the server's cache, and the data as before."""
+    assert 'running' in world.started
+    world.failed.remove('failed-0', delete_job=True)
+    world.failed.requeue('failed-1')
+    world.put_back()
+
+
+SCENARIOS: dict[str, Scenario] = {
+    # What only reads.
+    'get_job_ids': Scenario(lambda w: w.failed.get_job_ids(cleanup=False), ['expired', *IDS]),
+    'get_job_ids in part': Scenario(
+        lambda w: w.failed.get_job_ids(-2, -1, desc=True, cleanup=False), ['failed-0', 'expired']
+    ),
+    'get_job_ids of many': Scenario(lambda w: w.long.get_job_ids(), LONG_IDS),
+    'get_job_count': Scenario(lambda w: w.failed.get_job_count(cleanup=False), 5),
+    'id in': Scenario(lambda w: 'failed-1' in w.failed, True),
+    'id not in': Scenario(lambda w: 'nobody' in w.failed, False),
+    'job in': Scenario(lambda w: w.job in w.failed, True),
+    'get_expired_job_ids': Scenario(lambda w: w.failed.get_expired_job_ids(), ['expired']),
+    'get_expired_job_ids at': Scenario(lambda w: w.failed.get_expired_job_ids(NEVER + 1), ['expired', *IDS[:2]]),
+    'get_expiration_time': Scenario(lambda w: w.failed.get_expiration_time(w.job).timestamp(), NEVER + 1),
+    'finished count': Scenario(lambda w: w.finished.count, 2),
+    'finished len': Scenario(lambda w: len(w.finished), 2),
+    'finished get_job_ids': Scenario(lambda w: w.finished.get_job_ids(), ['done-1', 'done-2']),
+    'finished cleanup': Scenario(lambda w: w.finished.cleanup(LONG_PAST), None),
+    'deferred get_job_ids': Scenario(lambda w: w.deferred.get_job_ids(), ['waiting']),
+    'deferred count': Scenario(lambda w: w.deferred.count, 1),
+    'canceled get_job_ids': Scenario(lambda w: w.canceled.get_job_ids(), ['canceled']),
+    'canceled get_expired_job_ids': Scenario(lambda w: w.canceled.get_expired_job_ids(), error=NotImplementedError),
+    'scheduled get_job_ids': Scenario(lambda w: w.scheduled.get_job_ids(), ['due', 'later']),
+    'get_jobs_to_schedule': Scenario(lambda w: w.scheduled.get_jobs_to_schedule(), ['due']),
+    'get_jobs_to_schedule, one': Scenario(lambda w: w.scheduled.get_jobs_to_schedule(NEVER, chunk_size=1), ['due']),
+    'get_jobs_to_enqueue': Scenario(lambda w: w.scheduled.get_jobs_to_enqueue(), ['due']),
+    'get_scheduled_time': Scenario(lambda w: w.scheduled.get_scheduled_time('later').timestamp(), NEVER),
+    'started count': Scenario(lambda w: w.started.count, 2),
+    'started get_job_ids': Scenario(lambda w: w.started.get_job_ids(), ['running', 'lone']),
+    'started get_job_ids of many': Scenario(lambda w: w.long_started.get_job_ids(), LONG_IDS),
+    'started get_job_ids, odd ones': Scenario(lambda w: w.odd.get_job_ids(), ['é', 'plain']),
+    'get_job_and_execution_ids': Scenario(
+        lambda w: w.odd.get_job_and_execution_ids(), [('é', 'one'), ('plain', 'two')]
+    ),
+    'id in started': Scenario(lambda w: 'running' in w.started, True),
+    'id in started, not running': Scenario(lambda w: 'lone' in w.started, True),
+    'id not in started': Scenario(lambda w: 'nobody' in w.started, False),
+    'id in started, odd one': Scenario(lambda w: 'é' in w.odd, True),
+    'id not in started of many': Scenario(lambda w: 'nobody' in w.long_started, False),
+    'executions count': Scenario(lambda w: w.executions.count, 1),
+    'get_execution_ids': Scenario(lambda w: w.executions.get_execution_ids(), ['one']),
+    # What makes registries.
+    'a registry': Scenario(lambda w: FailedJobRegistry(NAME, connection=w.client).key, f'rq:failed:{NAME}'),
+    'a registry of a queue': Scenario(lambda w: FailedJobRegistry(queue=w.queue).key, f'rq:failed:{NAME}'),
+    'a scheduled registry': Scenario(
+        lambda w: ScheduledJobRegistry(NAME, connection=w.client).key, f'rq:scheduled:{NAME}'
+    ),
+    'properties of a queue': Scenario(
+        lambda w: [w.queue.failed_job_registry.key, w.queue.started_job_registry.name], [f'rq:failed:{NAME}', NAME]
+    ),
+    'a registry that cannot be': Scenario(lambda w: FailedJobRegistry(nonsense=1), error=TypeError),
+    # What changes data.
+    'count with expired ones': Scenario(lambda w: w.failed.count, 4, changes=True),
+    'get_job_ids with expired ones': Scenario(lambda w: w.failed.get_job_ids(), IDS, changes=True),
+    'cleanup': Scenario(lambda w: w.failed.cleanup(), None, changes=True),
+    'remove': Scenario(lambda w: w.failed.remove('failed-0'), 1, changes=True),
+    'remove a job': Scenario(lambda w: w.failed.remove(w.job), 1, changes=True),
+    'remove nobody': Scenario(lambda w: w.failed.remove('nobody'), 0),
+    'remove and delete': Scenario(lambda w: w.failed.remove('failed-0', delete_job=True), 1, changes=True),
+    'remove and delete a job': Scenario(lambda w: w.failed.remove(w.job, delete_job=True), 1, changes=True),
+    'requeue': Scenario(lambda w: w.failed.requeue('failed-0').id, 'failed-0', changes=True),
+    'requeue at front': Scenario(lambda w: w.failed.requeue('failed-0', at_front=True).id, 'failed-0', changes=True),
+    # RQ's own paths, behind ours.
+    'requeue by RQ': Scenario(lambda w: w.failed.requeue('failed-3').id, 'failed-3', changes=True, is_atomic=False),
+    'count of abandoned ones': Scenario(lambda w: w.abandoned.count, 0, changes=True, is_atomic=False),
+    # Scripts that the server does not have yet.
+    'id in started, first': Scenario(lambda w: 'running' in w.started, True, before=_flush_scripts),
+    'remove and delete, first': Scenario(
+        lambda w: w.failed.remove('failed-0', delete_job=True), 1, before=_flush_scripts, changes=True
+    ),
+    'requeue, first': Scenario(
+        lambda w: w.failed.requeue('failed-0').id, 'failed-0', before=_flush_scripts, changes=True
+    ),
+    # Errors.
+    'wrong type': Scenario(lambda w: w.wrong.get_job_ids(cleanup=False), error=redis.ResponseError),
+    'wrong type, in two': Scenario(lambda w: w.wrong.count, error=redis.ResponseError),
+    'undecodable': Scenario(lambda w: w.sick.get_job_ids(cleanup=False), error=UnicodeDecodeError),
+    'too many colons': Scenario(lambda w: w.colons.get_job_ids(), error=ValueError),
+    'too many colons, id in': Scenario(lambda w: 'a' in w.colons, error=ValueError),
+    'delete nobody': Scenario(lambda w: w.failed.remove('nobody', delete_job=True), error=NoSuchJobError),
+    'requeue nobody': Scenario(lambda w: w.failed.requeue('nobody'), error=NoSuchJobError),
+    'requeue what is elsewhere': Scenario(lambda w: w.finished.requeue('failed-0'), error=InvalidJobOperation),
+    'get_scheduled_time of nobody': Scenario(lambda w: w.scheduled.get_scheduled_time('nobody'), error=NoSuchJobError),
+    'get_expiration_time of nobody': Scenario(lambda w: w.finished.get_expiration_time(w.job), error=TypeError),
+    'wrong arguments': Scenario(lambda w: w.failed.get_job_ids(nonsense=1), error=TypeError),
+    'wrong rank': Scenario(lambda w: w.failed.get_job_ids('one'), error=redis.ResponseError),
+    # Connections.
+    'connection lost before': Scenario(lambda w: w.finished.count, 2, before=World.kill_connections),
+}
+"""By name."""
+
+IN_SHORT = [
+    'get_job_ids',
+    'id in started',
+    'count with expired ones',
+    'remove and delete, first',
+    'a registry of a queue',
+    'wrong type, in two',
+]
+"""One of each kind, which run with the other tests."""

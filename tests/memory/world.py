@@ -1,0 +1,139 @@
+"""The data that the memory checks work on, and what they need to make calls on it again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from rq import Queue as RQQueue
+from rq.executions import ExecutionRegistry as RQExecutionRegistry
+from rq.job import Job, JobStatus
+from rq.registry import FailedJobRegistry as RQFailedJobRegistry
+
+import rqreg_ext
+from rqreg_ext.executions import ExecutionRegistry
+from rqreg_ext.registry import (
+    CanceledJobRegistry,
+    DeferredJobRegistry,
+    FailedJobRegistry,
+    FinishedJobRegistry,
+    ScheduledJobRegistry,
+    StartedJobRegistry,
+)
+
+NAME = 'memory'
+LONG_PAST = 1
+NEVER = 4_000_000_000
+# More than one block of the transport.
+MANY = 600
+WRONG, ODD, LONG, SICK, COLONS = 'wrong', 'odd', 'long', 'sick', 'colons'
+
+
+def fill(admin: redis.Redis) -> None:
+    """Empty the server and write jobs and entries of every kind."""
+    admin.flushall()
+    queue = RQQueue(NAME, connection=admin)
+    for number in range(4):
+        job = queue.enqueue('os.getpid', job_id=f'failed-{number}')
+        queue.remove(job)
+        job.set_status(JobStatus.FAILED)
+        RQFailedJobRegistry(queue=queue).add(job, ttl=3600, exc_string='an error')
+        admin.zadd(queue.failed_job_registry.key, {job.id: NEVER + number})
+    with_meta = Job.fetch('failed-3', connection=admin)
+    with_meta.meta = {'only': 'for RQ'}
+    with_meta.save()
+    admin.zadd(queue.failed_job_registry.key, {'expired': LONG_PAST})
+    admin.zadd(queue.finished_job_registry.key, {'done-1': NEVER, 'done-2': NEVER})
+    admin.zadd(queue.deferred_job_registry.key, {'waiting': NEVER})
+    admin.zadd(queue.canceled_job_registry.key, {'canceled': NEVER})
+    admin.zadd(queue.scheduled_job_registry.key, {'due': LONG_PAST, 'later': NEVER})
+    admin.zadd(queue.started_job_registry.key, {'running:one': NEVER, 'lone': NEVER + 1})
+    admin.zadd(RQExecutionRegistry('running', connection=admin).key, {'one': NEVER})
+    # Started entries of another form than job_id:execution_id in ASCII: RQ's own function is asked.
+    admin.zadd(StartedJobRegistry.key_template.format(ODD), {'é:one': NEVER, 'plain:two': NEVER + 1})
+    admin.zadd(StartedJobRegistry.key_template.format(COLONS), {'a:b:c': NEVER})
+    # Abandoned: RQ's cleanup has work to do.
+    admin.zadd(StartedJobRegistry.key_template.format(SICK), {'failed-0:one': LONG_PAST})
+    admin.set(FailedJobRegistry.key_template.format(WRONG), 'no sorted set')
+    admin.zadd(FailedJobRegistry.key_template.format(SICK), {'good': NEVER, b'\xff': NEVER + 1})
+    long_ids = {f'job-{number:032d}': NEVER + number for number in range(MANY)}
+    admin.zadd(FailedJobRegistry.key_template.format(LONG), long_ids)
+    admin.zadd(StartedJobRegistry.key_template.format(LONG), {f'{key}:one': at for key, at in long_ids.items()})
+
+
+class World:
+    """The servers' data, a client that is taken over, and a registry of each class on it."""
+
+    def __init__(self, admin: redis.Redis, client: redis.Redis) -> None:
+        self.admin = admin
+        fill(admin)
+        self._dumps = {key: admin.dump(key) for key in admin.keys('*')}
+        self.job = Job.fetch('failed-1', connection=client)
+        self.use(client)
+
+    def use(self, client: redis.Redis) -> None:
+        """Make the registries anew on this client, which nobody has used yet."""
+        self.client = client
+        self.queue = rqreg_ext.Queue(NAME, connection=client)
+        self.failed = FailedJobRegistry(NAME, connection=client)
+        self.finished = FinishedJobRegistry(NAME, connection=client)
+        self.deferred = DeferredJobRegistry(NAME, connection=client)
+        self.canceled = CanceledJobRegistry(NAME, connection=client)
+        self.scheduled = ScheduledJobRegistry(NAME, connection=client)
+        self.started = StartedJobRegistry(NAME, connection=client)
+        self.ready = getattr(self.queue, 'ready_job_registry', None)
+        self.executions = ExecutionRegistry('running', connection=client)
+        self.wrong = FailedJobRegistry(WRONG, connection=client)
+        self.odd = StartedJobRegistry(ODD, connection=client)
+        self.colons = StartedJobRegistry(COLONS, connection=client)
+        self.sick = FailedJobRegistry(SICK, connection=client)
+        self.abandoned = StartedJobRegistry(SICK, connection=client)
+        self.long = FailedJobRegistry(LONG, connection=client)
+        self.long_started = StartedJobRegistry(LONG, connection=client)
+
+    def put_back(self) -> None:
+        """Make the data what it was in the beginning."""
+        pipeline = self.admin.pipeline(transaction=False)
+        pipeline.flushdb()
+        for key, dump in self._dumps.items():
+            pipeline.restore(key, 0, dump)
+        pipeline.execute()
+
+    def state(self) -> dict[bytes, Any]:
+        """Return what the database holds, of hashes the status and the names of the fields: no times of day."""
+        keys = sorted(self.admin.keys('*'))
+        kinds = self._each(keys, lambda pipeline, key: pipeline.type(key))
+        read = {
+            b'zset': lambda pipeline, key: pipeline.zrange(key, 0, -1),
+            b'list': lambda pipeline, key: pipeline.lrange(key, 0, -1),
+            b'set': lambda pipeline, key: pipeline.smembers(key),
+            b'hash': lambda pipeline, key: pipeline.hgetall(key),
+            b'string': lambda pipeline, key: pipeline.get(key),
+            b'stream': lambda pipeline, key: pipeline.xlen(key),
+        }
+        kind_of = dict(zip(keys, kinds, strict=True))
+        values = self._each(keys, lambda pipeline, key: read[kind_of[key]](pipeline, key))
+        held = dict(zip(keys, values, strict=True))
+        return {
+            key: (sorted(value), value.get(b'status')) if kind_of[key] == b'hash' else value
+            for key, value in held.items()
+        }
+
+    def _each(self, keys: Iterable[bytes], read: Any) -> list[Any]:
+        pipeline = self.admin.pipeline(transaction=False)
+        for key in keys:
+            read(pipeline, key)
+        result: list[Any] = pipeline.execute()
+        return result
+
+    def kill_connections(self) -> None:
+        """Have the server end every connection but the admin's."""
+        self.admin.execute_command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+
+
+def new_client(port: int, **arguments: Any) -> redis.Redis:
+    """Return a client of the server on that port which tries a broken connection once more, at once."""
+    return redis.Redis(port=port, retry=Retry(NoBackoff(), 1), **arguments)
