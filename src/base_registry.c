@@ -370,10 +370,12 @@ PyObject *
 registry_datetime(const head *call, PyObject *score)
 {
     PyObject *datetime = installed_rq_name(&call->state->rq, call->state->names.datetime);
-    PyObject *timezone = installed_rq_name(&call->state->rq, call->state->names.timezone);
+    PyObject *timezone = datetime == NULL
+                             ? NULL
+                             : installed_rq_name(&call->state->rq, call->state->names.timezone);
     PyObject *utc = timezone == NULL ? NULL : PyObject_GetAttr(timezone, call->state->names.utc);
     PyObject *moment = NULL;
-    if (datetime != NULL && utc != NULL) {
+    if (utc != NULL) {
         moment = PyObject_CallMethodObjArgs(datetime, call->state->names.fromtimestamp, score, utc,
                                             NULL);
     }

@@ -127,7 +127,7 @@ is_plain_job(const head *call, PyObject *job)
         return false;
     }
     PyObject *connection = PyObject_GetAttr(job, state->names.connection);
-    PyObject *attributes = PyObject_GenericGetDict(job, NULL);
+    PyObject *attributes = connection == NULL ? NULL : PyObject_GenericGetDict(job, NULL);
     bool is_plain = connection == call->connection && attributes != NULL
                     && PyDict_GetItemWithError(attributes, state->names.delete) == NULL
                     && is_false(job, state->names.group_id)

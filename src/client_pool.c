@@ -590,6 +590,9 @@ client_pool_setup_types(PyObject *module, core_state *state)
 {
     state->client_pool_type
         = (PyTypeObject *)PyType_FromModuleAndSpec(module, &client_pool_spec, NULL);
+    if (state->client_pool_type == NULL) {
+        return -1;
+    }
     state->attempt_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &attempt_spec, NULL);
-    return state->client_pool_type == NULL || state->attempt_type == NULL ? -1 : 0;
+    return state->attempt_type == NULL ? -1 : 0;
 }

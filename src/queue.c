@@ -75,10 +75,11 @@ int
 queue_setup_type(PyObject *module, core_state *state)
 {
     state->registry_keywords = Py_BuildValue("(OO)", state->names.job_class, state->names.queue);
+    if (state->registry_keywords == NULL) {
+        return -1;
+    }
     PyObject *type = PyType_FromModuleAndSpec(module, &queue_spec, NULL);
-    int result = type == NULL || state->registry_keywords == NULL
-                     ? -1
-                     : PyModule_AddType(module, (PyTypeObject *)type);
+    int result = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
     Py_XDECREF(type);
     return result;
 }

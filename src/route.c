@@ -10,8 +10,10 @@ route_begin(head *call, PyObject *self)
         return TO_CALLER;
     }
     call->connection = PyObject_GetAttr(self, call->state->names.connection);
-    call->key = PyObject_GetAttr(self, call->state->names.key);
-    if (call->connection != NULL && call->key != NULL && PyUnicode_CheckExact(call->key)) {
+    if (call->connection != NULL) {
+        call->key = PyObject_GetAttr(self, call->state->names.key);
+    }
+    if (call->key != NULL && PyUnicode_CheckExact(call->key)) {
         call->pool = client_pool_find(call->state, call->connection);
         if (call->pool != NULL) {
             return TO_HEAD;

@@ -82,8 +82,8 @@ is_plain(PyObject *socket)
     int plain = base == NULL ? -1 : 1;
     for (size_t i = 0; plain == 1 && i < Py_ARRAY_LENGTH(methods); i++) {
         PyObject *theirs = PyObject_GetAttrString((PyObject *)Py_TYPE(socket), methods[i]);
-        PyObject *original = PyObject_GetAttrString(base, methods[i]);
-        plain = theirs == NULL || original == NULL ? -1 : theirs == original;
+        PyObject *original = theirs == NULL ? NULL : PyObject_GetAttrString(base, methods[i]);
+        plain = original == NULL ? -1 : theirs == original;
         Py_XDECREF(theirs);
         Py_XDECREF(original);
     }
