@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec, module_from_spec
 from typing import Any
 
 import redis
@@ -29,22 +30,48 @@ class Scenario:
     error: type[BaseException] | None = None
     # Done before each call, with memory enough.
     before: Callable[[World], object] | None = None
+    # Done after each call, whatever it gave.
+    after: Callable[[World], object] | None = None
     # The call changes data: it is put back before each.
     changes: bool = False
     # A change is made at once or not at all: by one command or script of ours. Not so where RQ's path does it.
     is_atomic: bool = True
+
+    @property
+    def outcome(self) -> tuple[str, Any]:
+        """What run_scenario gives where nothing goes wrong."""
+        return ('' if self.error is None else self.error.__name__, self.value)
 
 
 def _flush_scripts(world: World) -> None:
     world.admin.script_flush()
 
 
-def _load_scripts(world: World) -> None:
-    """Have each script of ours in the server's cache, and the data as before."""
-    assert 'running' in world.started
-    world.failed.remove('failed-0', delete_job=True)
-    world.failed.requeue('failed-1')
-    world.put_back()
+def _import_core() -> str:
+    """Make the module of the core once more, beside the one in use."""
+    spec = find_spec('rqreg_ext._core')
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.__name__
+
+
+def run_scenario(
+    world: World, scenario: Scenario, make: Callable[[Callable[[], Any]], Any] = lambda call: call()
+) -> tuple[str, Any]:
+    """Prepare the data, make the call through `make`, and return (name of the exception's class or '', value)."""
+    if scenario.changes:
+        world.put_back()
+    if scenario.before is not None:
+        scenario.before(world)
+    try:
+        return '', make(lambda: scenario.call(world))
+    except BaseException as error:
+        return type(error).__name__, None
+    finally:
+        if scenario.after is not None:
+            scenario.after(world)
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -134,7 +161,17 @@ SCENARIOS: dict[str, Scenario] = {
     'wrong arguments': Scenario(lambda w: w.failed.get_job_ids(nonsense=1), error=TypeError),
     'wrong rank': Scenario(lambda w: w.failed.get_job_ids('one'), error=redis.ResponseError),
     # Connections.
+    'first call': Scenario(lambda w: w.finished.count, 2, before=World.use_new_client),
     'connection lost before': Scenario(lambda w: w.finished.count, 2, before=World.kill_connections),
+    'connection lost in the reply': Scenario(
+        lambda w: w.long.get_job_ids(), error=redis.ConnectionError, before=World.limit_replies, after=World.lift_limit
+    ),
+    'connection refused': Scenario(lambda w: w.nowhere.get_job_ids(), error=redis.ConnectionError),
+    'timeout': Scenario(
+        lambda w: w.hasty.cleanup(), error=redis.TimeoutError, before=World.pause_writes, after=World.go_on
+    ),
+    # The module itself: another instance of it.
+    'import': Scenario(lambda w: _import_core(), 'rqreg_ext._core'),
 }
 """By name."""
 

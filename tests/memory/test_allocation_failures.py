@@ -1,4 +1,4 @@
-"""Every allocation of every call made to fail in turn: MemoryError or the right answer, nothing lost, nothing half done."""
+"""Every allocation of every call made to fail in turn: a MemoryError or the right answer, and nothing lost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from clients.certificates import Authority
+from clients.tls_proxy import TlsProxy
 
 from .conftest import IS_LONG
 from .preload import fail_each_allocation
@@ -26,3 +28,29 @@ def assert_well(shim: Path, scenario: str, *options: str, port: int) -> None:
 @pytest.mark.parametrize('options', [['--once'], []], ids=['one', 'all from one on'])
 def test_failing_allocations(shim: Path, redis_server: PrivateRedis, scenario: str, options: list[str]) -> None:
     assert_well(shim, scenario, *options, port=redis_server.port)
+
+
+VARIANTS = {
+    'RESP3': ['--protocol=3'],
+    'a second thread': ['--thread'],
+}
+CALLS = ['get_job_ids', 'id in started', 'first call', 'remove and delete, first', 'get_scheduled_time', 'wrong type']
+
+
+@pytest.mark.skipif(not IS_LONG, reason='part of make check-memory')
+@pytest.mark.parametrize('scenario', CALLS)
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_failing_allocations_elsewhere(shim: Path, redis_server: PrivateRedis, variant: str, scenario: str) -> None:
+    for mode in ['--once'], []:
+        assert_well(shim, scenario, *VARIANTS[variant], *mode, port=redis_server.port)
+
+
+@pytest.mark.skipif(not IS_LONG, reason='part of make check-memory')
+@pytest.mark.parametrize('scenario', CALLS)
+def test_failing_allocations_over_tls(shim: Path, redis_server: PrivateRedis, tmp_path: Path, scenario: str) -> None:
+    authority = Authority(tmp_path, 'authority')
+    pair = authority.issue('server')
+    with TlsProxy(redis_server.port, pair.certificate, pair.key) as proxy:
+        tls = ['--tls', str(proxy.port), authority.file]
+        for mode in ['--once'], []:
+            assert_well(shim, scenario, *tls, *mode, port=redis_server.port)

@@ -67,16 +67,25 @@ def fill(admin: redis.Redis) -> None:
 class World:
     """The servers' data, a client that is taken over, and a registry of each class on it."""
 
-    def __init__(self, admin: redis.Redis, client: redis.Redis) -> None:
-        self.admin = admin
+    def __init__(self, port: int, **arguments: Any) -> None:
+        self.port = port
+        self.arguments = arguments
+        self.admin = admin = redis.Redis(port=port)
         fill(admin)
         self._dumps = {key: admin.dump(key) for key in admin.keys('*')}
-        self.job = Job.fetch('failed-1', connection=client)
-        self.use(client)
+        self.use_new_client()
+        self.job = Job.fetch('failed-1', connection=self.client)
+        self.hasty = FailedJobRegistry(NAME, connection=self._new_client(socket_timeout=0.02))
+        # Nobody listens on the port of tcpmux.
+        self.nowhere = FailedJobRegistry(NAME, connection=self._new_client(host='127.0.0.1', port=1, ssl=False))
 
-    def use(self, client: redis.Redis) -> None:
-        """Make the registries anew on this client, which nobody has used yet."""
-        self.client = client
+    def _new_client(self, **arguments: Any) -> redis.Redis:
+        """Return a client that tries a broken connection once more, at once."""
+        return redis.Redis(**{'port': self.port, 'retry': Retry(NoBackoff(), 1), **self.arguments, **arguments})
+
+    def use_new_client(self) -> None:
+        """Make the registries anew on a client that nobody has used yet."""
+        self.client = client = self._new_client()
         self.queue = rqreg_ext.Queue(NAME, connection=client)
         self.failed = FailedJobRegistry(NAME, connection=client)
         self.finished = FinishedJobRegistry(NAME, connection=client)
@@ -133,7 +142,18 @@ class World:
         """Have the server end every connection but the admin's."""
         self.admin.execute_command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
 
+    def pause_writes(self) -> None:
+        """Have the server keep commands that write waiting, beyond what the hasty client waits in two attempts."""
+        self.admin.execute_command('CLIENT', 'PAUSE', '500', 'WRITE')
 
-def new_client(port: int, **arguments: Any) -> redis.Redis:
-    """Return a client of the server on that port which tries a broken connection once more, at once."""
-    return redis.Redis(port=port, retry=Retry(NoBackoff(), 1), **arguments)
+    def go_on(self) -> None:
+        """End the pause."""
+        self.admin.execute_command('CLIENT', 'UNPAUSE')
+
+    def limit_replies(self) -> None:
+        """Have the server end a connection in the middle of a long reply."""
+        self.admin.config_set('client-output-buffer-limit', 'normal 1024 0 0')
+
+    def lift_limit(self) -> None:
+        """Let replies be of any length again."""
+        self.admin.config_set('client-output-buffer-limit', 'normal 0 0 0')

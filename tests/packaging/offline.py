@@ -34,10 +34,10 @@ def closure(names: Iterable[str]) -> set[str]:
     return found
 
 
-def lend(folder: Path) -> Path:
+def lend(folder: Path, names: Iterable[str] = LENT) -> Path:
     """Make a folder with links to what rq, redis and a build need, and nothing else of this environment."""
     folder.mkdir()
-    for name in closure(LENT):
+    for name in closure(names):
         files = distribution(name).files or []
         for top in {file.parts[0] for file in files} - {'..', '__pycache__'}:
             link = folder / top
