@@ -1,0 +1,37 @@
+"""Servers and clients for the tests of faults, and a watchdog over each test."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from clients.conftest import own_server as own_server
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+# Far beyond what any test here takes, the deep ones included.
+PATIENCE = 170 if os.environ.get('RQREG_TEST_PROFILE') != 'deep' else 600
+
+
+@pytest.fixture(autouse=True)
+def watchdog() -> Iterator[None]:
+    """Have a test that hangs in a wait fail where it waits; pytest's fault handler ends one that hangs elsewhere."""
+
+    def bark(number: int, frame: FrameType | None) -> None:
+        raise AssertionError(f'the test took more than {PATIENCE} seconds')
+
+    before: Any = signal.signal(signal.SIGALRM, bark)
+    signal.alarm(PATIENCE)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope='session')
+def is_deep() -> bool:
+    """Whether everything is tried, not a selection."""
+    return os.environ.get('RQREG_TEST_PROFILE') == 'deep'

@@ -1,0 +1,157 @@
+"""Connections that break at every byte of every reply and command: redis-py's exception, and the next call right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+import rq.registry
+from clients.outcomes import Outcome
+from rq.utils import get_version
+
+import rqreg_ext.registry
+
+from .calls import CALLS, CHANGES, Database, Registries, assert_right, outcome
+from .relay import Cut, Drip, End, Fault, Refusal, Relay
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from private_redis import PrivateRedis
+
+Connect = Callable[[], Any]
+# A reply that is cut in a short run is cut at each of its first bytes, and then here and there.
+FIRST = 24
+STRIDE = 61
+
+
+@pytest.fixture
+def database(connection: redis.Redis) -> Database:
+    return Database(connection)
+
+
+@pytest.fixture(params=['tcp', 'unix'])
+def relay(request: pytest.FixtureRequest, redis_server: PrivateRedis, tmp_path: Path) -> Iterator[Relay]:
+    with Relay(redis_server.port, str(tmp_path / 'relay.sock') if request.param == 'unix' else None) as relay:
+        yield relay
+
+
+def connected(namespace: ModuleType, relay: Relay, **arguments: Any) -> Registries:
+    """Return registries of a new client whose connections, RQ's and ours, are open already."""
+    client = redis.Redis(**relay.address, **{'retry': None, 'socket_timeout': 20, **arguments})
+    get_version(client)
+    on = Registries(namespace, client)
+    assert 'failed-0' in on.failed
+    return on
+
+
+def strike(namespace: ModuleType, relay: Relay, database: Database, name: str, fault: Fault, protocol: int) -> Outcome:
+    """Make the call on a new client while the fault is armed; check the next ones and return what this one got."""
+    database.restore()
+    on = connected(namespace, relay, protocol=protocol)
+    relay.arm(fault)
+    struck = outcome(name, on)
+    assert not relay.is_armed
+    assert_right(on, database.admin)
+    on.failed.connection.close()
+    return struck
+
+
+def measured(
+    namespace: ModuleType, relay: Relay, database: Database, name: str, protocol: int
+) -> tuple[int, int, list[dict[str, Any]]]:
+    """Return how many bytes a call receives and sends, and what the database holds before and after it."""
+    on = connected(namespace, relay, protocol=protocol)
+    # Once before, for the server to know the script.
+    for _ in range(2):
+        database.restore()
+        before = database.state()
+        relay.arm(None)
+        assert outcome(name, on).error is None
+    lengths = relay.replied, relay.requested
+    on.failed.connection.close()
+    return *lengths, [before, database.state()]
+
+
+def places(length: int, is_deep: bool) -> list[int]:
+    """Return after which bytes to cut."""
+    return [n for n in range(length) if is_deep or n < FIRST or n % STRIDE == 0 or n == length - 1]
+
+
+@pytest.mark.parametrize('protocol', [2, 3])
+@pytest.mark.parametrize('name', CALLS)
+@pytest.mark.parametrize('relay', ['tcp'], indirect=True)
+def test_a_reply_cut_after_each_byte(relay: Relay, database: Database, name: str, protocol: int, is_deep: bool) -> None:
+    replied, _, states = measured(rqreg_ext.registry, relay, database, name, protocol)
+    theirs = strike(rq.registry, relay, database, name, Cut(0), protocol)
+    assert theirs.error is redis.ConnectionError
+    for n in places(replied, is_deep):
+        assert strike(rqreg_ext.registry, relay, database, name, Cut(n), protocol) == theirs, n
+        if name in CHANGES:
+            assert database.state() in states, n
+
+
+@pytest.mark.parametrize('end', [End.RESET, End.HALF])
+@pytest.mark.parametrize('name', CALLS)
+def test_a_reply_cut_in_other_ways(relay: Relay, database: Database, name: str, end: End, is_deep: bool) -> None:
+    """A reset may overtake the bytes before it: what was read until then is in the hands of the system."""
+    replied, _, states = measured(rqreg_ext.registry, relay, database, name, 3)
+    theirs = strike(rq.registry, relay, database, name, Cut(0, end), 3)
+    for n in (0, 1, replied // 2, replied - 1) if is_deep else (replied // 2,):
+        ours = strike(rqreg_ext.registry, relay, database, name, Cut(n, end), 3)
+        assert ours.error is redis.ConnectionError
+        if end is End.HALF:
+            assert ours == theirs
+        assert database.state() in states
+
+
+@pytest.mark.parametrize('end', [End.CLOSE, End.RESET])
+@pytest.mark.parametrize('name', CALLS)
+@pytest.mark.parametrize('relay', ['tcp'], indirect=True)
+def test_a_command_cut_while_it_is_sent(relay: Relay, database: Database, name: str, end: End, is_deep: bool) -> None:
+    """Of what the server got, it runs whole commands only: all or nothing of each is done."""
+    _, requested, states = measured(rqreg_ext.registry, relay, database, name, 2)
+    for n in places(requested, is_deep)[:: 1 if is_deep else 11]:
+        struck = strike(rqreg_ext.registry, relay, database, name, Refusal(n, end), 2)
+        assert struck.error is redis.ConnectionError, n
+        assert database.state() in states, n
+
+
+@pytest.mark.parametrize(('relay', 'protocol'), [('tcp', 2), ('unix', 3)], indirect=['relay'])
+@pytest.mark.parametrize('name', CALLS)
+def test_a_reply_that_comes_one_byte_at_a_time(relay: Relay, database: Database, name: str, protocol: int) -> None:
+    found = []
+    for namespace, fault in ((rq.registry, None), (rqreg_ext.registry, Drip())):
+        database.restore()
+        on = connected(namespace, relay, protocol=protocol)
+        relay.arm(fault)
+        found.append((outcome(name, on), database.state()))
+        if fault:
+            assert_right(on, database.admin)
+        relay.arm(None)
+        on.failed.connection.close()
+    assert found[1] == found[0]
+    assert found[1][0].error is None
+
+
+@pytest.mark.parametrize('relay', ['tcp'], indirect=True)
+def test_a_long_reply_cut_here_and_there(relay: Relay, database: Database, is_deep: bool) -> None:
+    """Past the reader's own short cut for the entries of long lists, and past its blocks."""
+    ids = [f'{n:036}' for n in range(3000)]
+    database.admin.zadd('rq:failed:long', dict.fromkeys(ids, 4_000_000_000))
+    client = redis.Redis(**relay.address, retry=None, socket_timeout=20)
+    registry = rqreg_ext.registry.FailedJobRegistry('long', connection=client)
+    assert registry.get_job_ids(cleanup=False) == ids
+    relay.arm(None)
+    assert registry.get_job_ids(cleanup=False) == ids
+    length = relay.replied
+    for n in range(3, length, 29 if is_deep else 1499):
+        relay.arm(Cut(n))
+        with pytest.raises(redis.ConnectionError, match='closed by server'):
+            registry.get_job_ids(cleanup=False)
+        assert registry.get_job_ids(0, 1, cleanup=False) == ids[:2]
+    relay.arm(Drip() if is_deep else None)
+    assert registry.get_job_ids(cleanup=False) == ids
