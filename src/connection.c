@@ -173,7 +173,26 @@ connection_object(const core_connection *self)
 
 /* ---- Exchanging ------------------------------------------------------------------------------- */
 
-/* redis-py's own PING, after an idle time as long as the client's health_check_interval. */
+/* Take over the socket that redis-py's connection has now. */
+static int
+take_socket(core_connection *self)
+{
+    PyObject *socket = real_socket(self->redis_connection);
+    if (socket == NULL) {
+        if (!PyErr_Occurred()) {
+            io_failure closed = {IO_CLOSED, false, NULL};
+            errors_set_io(self->exceptions, self->redis_connection, &closed);
+        }
+        return -1;
+    }
+    transport_close(&self->io);
+    int result = transport_open(&self->io, socket);
+    Py_DECREF(socket);
+    return result;
+}
+
+/* redis-py's own PING, after an idle time as long as the client's health_check_interval. Where it fails and
+   the client has a Retry, redis-py connects anew. */
 static int
 check_health(core_connection *self, time_t now)
 {
@@ -181,9 +200,12 @@ check_health(core_connection *self, time_t now)
         || difftime(now, self->last_used) < self->health_check_interval) {
         return 0;
     }
+    if (transport_lend(&self->io) < 0) {
+        return -1;
+    }
     PyObject *checked = PyObject_CallMethod(self->redis_connection, "check_health", NULL);
     Py_XDECREF(checked);
-    return checked == NULL ? -1 : 0;
+    return checked == NULL ? -1 : take_socket(self);
 }
 
 /* Read until the reader has something to say of the reply that it expects. */
@@ -199,7 +221,7 @@ read_outcome(core_connection *self, PyObject **value)
         const char *data;
         Py_ssize_t received = transport_receive(&self->io, &data, &failure);
         if (received < 0) {
-            errors_set_io(self->exceptions, &failure);
+            errors_set_io(self->exceptions, self->redis_connection, &failure);
             return REPLY_RAISED;
         }
         reply_reader_feed(self->reader, data, (size_t)received);
@@ -276,7 +298,7 @@ connection_exchange(core_connection *self, const command_buffer *commands, const
     memset(replies, 0, (size_t)commands->count * sizeof *replies);
     io_failure failure = {IO_DONE, false, NULL};
     if (transport_send(&self->io, commands->data, commands->length, &failure) < 0) {
-        errors_set_io(self->exceptions, &failure);
+        errors_set_io(self->exceptions, self->redis_connection, &failure);
         return -1;
     }
     for (int i = 0; i < commands->count; i++) {

@@ -61,8 +61,19 @@ set_write_error(const redis_exceptions *exceptions, PyObject *args)
     }
 }
 
+/* redis-py names the server: its host and port, or its path. */
+static void
+set_read_error(const redis_exceptions *exceptions, PyObject *redis_connection, PyObject *args)
+{
+    PyObject *server = PyObject_CallMethod(redis_connection, "_host_error", NULL);
+    if (server != NULL) {
+        PyErr_Format(exceptions->ConnectionError, "Error while reading from %S : %R", server, args);
+        Py_DECREF(server);
+    }
+}
+
 void
-errors_set_io(const redis_exceptions *exceptions, io_failure *failure)
+errors_set_io(const redis_exceptions *exceptions, PyObject *redis_connection, io_failure *failure)
 {
     switch (failure->status) {
     case IO_CLOSED:
@@ -77,8 +88,7 @@ errors_set_io(const redis_exceptions *exceptions, io_failure *failure)
             set_write_error(exceptions, failure->args);
         }
         else {
-            PyErr_Format(exceptions->ConnectionError, "Error while reading from socket: %R",
-                         failure->args);
+            set_read_error(exceptions, redis_connection, failure->args);
         }
         break;
     case IO_RAISED:

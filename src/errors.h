@@ -20,7 +20,8 @@ void redis_exceptions_clear(redis_exceptions *exceptions);
 int redis_exceptions_traverse(const redis_exceptions *exceptions, visitproc visit, void *arg);
 
 /* Raise what redis-py raises for this failure; releases failure->args. */
-void errors_set_io(const redis_exceptions *exceptions, io_failure *failure);
+void errors_set_io(const redis_exceptions *exceptions, PyObject *redis_connection,
+                   io_failure *failure);
 void errors_set_broken_reply(const redis_exceptions *exceptions, const char *problem);
 void errors_set_demoted_master(const redis_exceptions *exceptions);
 /* The exception that redis-py's parser makes of the server's message (bytes): a new reference. */

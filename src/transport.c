@@ -92,23 +92,31 @@ is_plain(PyObject *socket)
     return plain;
 }
 
-/* Make reads and writes block in the system, one system call each, for a slice of the wait at a time. */
+/* How long one system call may wait; 0 for ever. */
 static int
-block_in_system(const transport *io)
+limit_calls(const transport *io, suseconds_t microseconds)
 {
-    double slice = io->timeout > 0 && io->timeout < SLICE_SECONDS ? io->timeout : SLICE_SECONDS;
-    struct timeval limit = {.tv_usec = (suseconds_t)(slice * 1e6)};
-    if (limit.tv_usec == 0) {
-        limit.tv_usec = 1;
-    }
-    int flags = fcntl(io->fd, F_GETFL, 0);
-    if (flags < 0 || fcntl(io->fd, F_SETFL, flags & ~O_NONBLOCK) < 0
-        || setsockopt(io->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0
+    struct timeval limit = {.tv_usec = microseconds};
+    if (setsockopt(io->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0
         || setsockopt(io->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
     return 0;
+}
+
+/* Make reads and writes block in the system, one system call each, for a slice of the wait at a time. */
+static int
+block_in_system(const transport *io)
+{
+    int flags = fcntl(io->fd, F_GETFL, 0);
+    if (flags < 0 || fcntl(io->fd, F_SETFL, flags & ~O_NONBLOCK) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    double slice = io->timeout > 0 && io->timeout < SLICE_SECONDS ? io->timeout : SLICE_SECONDS;
+    suseconds_t microseconds = (suseconds_t)(slice * 1e6);
+    return limit_calls(io, microseconds > 0 ? microseconds : 1);
 }
 
 static int
@@ -173,6 +181,13 @@ transport_close(transport *io)
     }
     Py_CLEAR(io->socket);
     Py_CLEAR(io->block);
+}
+
+/* A socket object without a timeout takes the end of our slice for an error. */
+int
+transport_lend(const transport *io)
+{
+    return io->direct ? limit_calls(io, 0) : 0;
 }
 
 int

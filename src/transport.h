@@ -34,6 +34,8 @@ typedef struct {
 /* Take the connected socket over; -1 with an exception set. */
 int transport_open(transport *io, PyObject *socket);
 void transport_close(transport *io);
+/* Have the socket object read and write again as if it were not shared; transport_open() takes it back. */
+int transport_lend(const transport *io);
 int transport_traverse(const transport *io, visitproc visit, void *arg);
 
 /* 0 when all was sent; -1 with the failure told. */

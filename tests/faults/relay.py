@@ -82,6 +82,7 @@ class Relay:
         self._fault: Fault | None = None
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
+        self._ended: set[socket.socket] = set()
         self._is_closed = False
         if unix_path is None:
             self._listener = socket.create_server(('127.0.0.1', 0))
@@ -165,8 +166,8 @@ class Relay:
                     self._end_both(client, server, fault.end)
                     return
                 server.sendall(octets)
-        _end(server, End.CLOSE)
-        _end(client, End.CLOSE)
+        self._end_unless_ended(server)
+        self._end_unless_ended(client)
 
     def _pass_replies(self, server: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -189,9 +190,17 @@ class Relay:
                     client.sendall(octets[:at] + fault.octets + octets[at:])
                 else:
                     client.sendall(octets)
-        _end(client, End.CLOSE)
+        self._end_unless_ended(client)
+
+    def _end_unless_ended(self, connection: socket.socket) -> None:
+        with self._lock:
+            is_ended = connection in self._ended
+        if not is_ended:
+            _end(connection, End.CLOSE)
 
     def _end_both(self, client: socket.socket, server: socket.socket, end: End) -> None:
+        with self._lock:
+            self._ended.add(client)
         _end(client, end)
         if end in (End.CLOSE, End.RESET):
             _end(server, End.CLOSE)
