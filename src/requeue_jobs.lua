@@ -61,6 +61,13 @@ local function expire(id, key, ttl)
     end
 end
 
+-- The queue first: what may fail then comes before the job itself is written.
+local function enqueue(id, key, queue, fields, ttl)
+    call(PUSH, queue, id)
+    write(key, fields)
+    expire(id, key, ttl)
+end
+
 local function requeue(id)
     local key = JOBS .. id
     local fields, has_rare = get_plain_fields(key)
@@ -77,13 +84,18 @@ local function requeue(id)
     if is_given(result) or is_given(meta) or ttl == '0' or not can_push(QUEUES .. fields[ORIGIN]) then
         return -1
     end
-    if call('ZREM', KEYS[1], id) == 0 then
+    local queue, score = QUEUES .. fields[ORIGIN], call('ZSCORE', KEYS[1], id)
+    if not score then
         return 0
     end
-    write(key, fields)
-    expire(id, key, ttl)
-    call(PUSH, QUEUES .. fields[ORIGIN], id)
-    return 1
+    call('ZREM', KEYS[1], id)
+    if pcall(enqueue, id, key, queue, fields, ttl) then
+        return 1
+    end
+    -- The user may not do all of this. RQ's own way through it begins with what we found.
+    redis.pcall('LREM', queue, PUSH == 'LPUSH' and 1 or -1, id)
+    call('ZADD', KEYS[1], score, id)
+    return -1
 end
 
 local answers = {}

@@ -1,0 +1,325 @@
+"""Servers that refuse for a while, for real reasons: RQ's exception, nothing half done, and then right answers."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+import rq.registry
+from clients.outcomes import Outcome
+from clients.tour import NAME
+from host.patience import eventually
+from private_redis import PrivateRedis, free_port
+from rq.utils import get_version
+
+import rqreg_ext.registry
+
+from .calls import CALLS, Database, Registries, assert_right, outcome
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+NAMESPACES = (rq.registry, rqreg_ext.registry)
+# Refusals that take a while to arrange: a short run makes fewer calls.
+SLOW = ('BUSY', 'MISCONF')
+
+Refusing = Callable[[PrivateRedis, Any], AbstractContextManager[None]]
+
+
+def used(namespace: ModuleType, server: PrivateRedis, **arguments: Any) -> Registries:
+    """Return registries of a new client that has asked and changed something already."""
+    client = server.client(retry=None, **arguments)
+    get_version(client)
+    on = Registries(namespace, client)
+    on.failed.remove('failed-6', delete_job=True)
+    on.failed.requeue('failed-7')
+    return on
+
+
+@pytest.fixture(scope='module')
+def server() -> Iterator[PrivateRedis]:
+    """A private Redis for this module, which may be reconfigured."""
+    with PrivateRedis(save='3600 1000') as server:
+        yield server
+
+
+@contextmanager
+def busy(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]:
+    """Have another client run a script that does not end by itself."""
+    admin.config_set('lua-time-limit', 5)
+
+    def run() -> None:
+        with contextlib.suppress(redis.ResponseError):
+            server.client(socket_timeout=60).eval('while true do end', 0)
+
+    runner = threading.Thread(target=run)
+    runner.start()
+    assert eventually(lambda: is_busy(admin))
+    try:
+        yield
+    finally:
+        admin.script_kill()
+        runner.join()
+        assert eventually(lambda: not is_busy(admin))
+
+
+def is_busy(admin: redis.Redis) -> bool:
+    """Whether the server says that it is busy."""
+    try:
+        admin.get('anything')
+    except redis.ResponseError as error:
+        return str(error).startswith('BUSY') or 'busy' in str(error).lower()
+    return False
+
+
+@contextmanager
+def out_of_memory(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]:
+    """Have the server hold more than it is allowed to."""
+    admin.config_set('maxmemory', 1)
+    try:
+        yield
+    finally:
+        admin.config_set('maxmemory', 0)
+
+
+@contextmanager
+def cannot_save(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]:
+    """Have the server fail to save its data, and refuse to be changed for that."""
+    # Where the file is to be stands something that it cannot replace.
+    place = Path(server.folder, 'dump.rdb')
+    place.unlink(missing_ok=True)
+    place.mkdir()
+    save(admin, 'err')
+    try:
+        yield
+    finally:
+        place.rmdir()
+        save(admin, 'ok')
+
+
+def save(admin: redis.Redis, result: str) -> None:
+    """Have the server save its data, with this result."""
+
+    def is_over() -> bool:
+        about = admin.info('persistence')
+        return not about['rdb_bgsave_in_progress'] and about['rdb_last_bgsave_status'] == result
+
+    admin.bgsave()
+    assert eventually(is_over)
+
+
+@contextmanager
+def too_few_replicas(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]:
+    """Have the server want a replica, which it has not, before it is changed."""
+    admin.config_set('min-replicas-to-write', 1)
+    try:
+        yield
+    finally:
+        admin.config_set('min-replicas-to-write', 0)
+
+
+@contextmanager
+def lost_master(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]:
+    """Have the server be a replica that must not answer from what it has, and whose master is not there."""
+    admin.config_set('replica-serve-stale-data', 'no')
+    admin.replicaof('127.0.0.1', free_port())
+    try:
+        yield
+    finally:
+        admin.replicaof('NO', 'ONE')
+        admin.config_set('replica-serve-stale-data', 'yes')
+
+
+@contextmanager
+def stale_replica(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]:
+    """Have the server be a replica, which is read only."""
+    admin.replicaof('127.0.0.1', free_port())
+    try:
+        yield
+    finally:
+        admin.replicaof('NO', 'ONE')
+
+
+@contextmanager
+def no_scripts(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]:
+    """Have the server forget all scripts: what is sent again then is whole."""
+    admin.script_flush()
+    yield
+
+
+REFUSALS: dict[str, Refusing] = {
+    'BUSY': busy,
+    'OOM': out_of_memory,
+    'MISCONF': cannot_save,
+    'NOREPLICAS': too_few_replicas,
+    'MASTERDOWN': lost_master,
+    'READONLY': stale_replica,
+    'NOSCRIPT': no_scripts,
+    'nothing': lambda server, admin: contextlib.nullcontext(),
+}
+
+
+def changed(
+    namespace: ModuleType, server: PrivateRedis, refusing: Refusing, names: list[str]
+) -> dict[str, tuple[Outcome, dict[str, Any]]]:
+    """Make the calls, each while the server refuses; return what came of it, and what is in the database after it."""
+    admin = server.client()
+    database = Database(admin)
+    on = used(namespace, server)
+    found = {}
+    for name in names:
+        database.restore()
+        with refusing(server, admin):
+            struck = outcome(name, on)
+        found[name] = (struck, database.state())
+        assert_right(on, admin)
+    return found
+
+
+@pytest.mark.parametrize('reason', REFUSALS)
+def test_a_server_that_refuses(server: PrivateRedis, reason: str, is_deep: bool) -> None:
+    """The same error as RQ's, and the same data.
+
+    Without memory RQ's requeue stops after its first step: the job is in no registry and on no queue. Ours begins with
+    that step too, and Redis lets a script that has begun to write come to its end.
+    """
+    names = [*CALLS] if is_deep or reason not in SLOW else ['count', 'started in', 'remove', 'delete', 'requeue']
+    theirs, ours = (changed(namespace, server, REFUSALS[reason], names) for namespace in NAMESPACES)
+    for name in names:
+        if reason == 'OOM' and name.startswith('requeue'):
+            assert theirs[name][0].error is redis.exceptions.OutOfMemoryError
+            assert ours[name] == changed(rqreg_ext.registry, server, REFUSALS['nothing'], [name])[name]
+        else:
+            assert ours[name] == theirs[name]
+    refused = {name for name in names if ours[name][0].error is not None}
+    assert bool(refused) is (reason not in ('NOSCRIPT', 'nothing'))
+
+
+# ---- A server that loads its data -----------------------------------------------------------------
+
+
+def test_a_server_that_loads_its_data() -> None:
+    """It was restarted and is still reading its file: -LOADING, and after that the connection is another one."""
+    with PrivateRedis() as server:
+        admin = server.client()
+        sides = []
+        for namespace in NAMESPACES:
+            Database(admin)
+            sides.append(used(namespace, server, socket_timeout=20))
+        admin.mset({f'filling:{n}': 'x' * 500 for n in range(20_000)})
+        admin.save()
+        before = [outcome(name, sides[1]) for name in LOADING_CALLS]
+        server.kill()
+        # Slow enough to be seen, and answering meanwhile.
+        server.options |= {'key-load-delay': 100, 'loading-process-events-interval-bytes': 1024}
+        server.start()
+        found = []
+        for on in sides:
+            found.append([outcome(name, on) for name in LOADING_CALLS])
+            assert admin.info('persistence')['loading']
+        admin.config_set('key-load-delay', 0)
+        assert found[1] == found[0]
+        assert {one.error for one in found[1]} == {redis.BusyLoadingError}
+        assert eventually(lambda: not admin.info('persistence')['loading'])
+        assert [outcome(name, sides[1]) for name in LOADING_CALLS] == before
+        assert_right(sides[1], admin)
+
+
+LOADING_CALLS = ('count', 'ids', 'in', 'started in', 'started pairs', 'remove nobody')
+
+
+# ---- Users who may not do everything --------------------------------------------------------------
+
+RULES: dict[str, list[str]] = {
+    'no scripts': ['+@all', '-eval', '-evalsha', '~*'],
+    'no EVALSHA': ['+@all', '-evalsha', '~*'],
+    'no EVAL, script unknown': ['+@all', '-eval', '~*'],
+    'no HGETALL': ['+@all', '-hgetall', '~*'],
+    'no ZREM': ['+@all', '-zrem', '~*'],
+    'no DEL': ['+@all', '-del', '~*'],
+    'no LPUSH, no RPUSH': ['+@all', '-lpush', '-rpush', '~*'],
+    'no HSET': ['+@all', '-hset', '~*'],
+    'no cleanup': ['+@all', '-zremrangebyscore', '~*'],
+    'registries only': ['+@all', '~rq:failed:*', '~rq:wip:*', '~rq:scheduled:*'],
+    'no registries': ['+@all', '~rq:job*', '~rq:queue*', '~rq:execution*', '~rq:results*'],
+    'no queues': ['+@all', '~rq:job*', '~rq:failed:*', '~rq:wip:*', '~rq:execution*', '~rq:results*'],
+    'nothing but reading': ['+@read', '+@connection', '+info', '~*'],
+}
+
+
+@pytest.mark.parametrize('rules', RULES)
+def test_a_user_who_may_not_do_everything(server: PrivateRedis, rules: str) -> None:
+    admin = server.client()
+    database = Database(admin)
+    admin.acl_setuser('limited', enabled=True, passwords=['+secret'], reset=True)
+    admin.execute_command('ACL', 'SETUSER', 'limited', *RULES[rules])
+    admin.script_flush()
+    found: list[dict[str, Any]] = []
+    for namespace in NAMESPACES:
+        client = server.client(retry=None, username='limited', password='secret')
+        on = Registries(namespace, client)
+        found.append({})
+        for name in CALLS:
+            database.restore()
+            found[-1][name] = (outcome(name, on), database.state())
+    admin.acl_deluser('limited')
+    for name in CALLS:
+        if (rules, name) not in LESS_IS_ENOUGH:
+            assert found[1][name] == found[0][name], name
+        elif name.startswith('delete'):
+            assert found[1][name][0].error is None
+        else:
+            assert found[1][name][0] == found[0][name][0]
+    refused = {name for name in CALLS if found[0][name][0].error is not None}
+    assert bool(refused) is ('EVAL' not in rules and 'scripts' not in rules)
+
+
+# The script that deletes a plain job has no need for these commands, and succeeds where RQ is refused half way. For
+# requeue the hash is asked for beside the script: without the right to do so, RQ's exception comes after the job has
+# been put on its queue.
+LESS_IS_ENOUGH = {
+    ('no HGETALL', 'delete'),
+    ('no HGETALL', 'requeue'),
+    ('no HGETALL', 'requeue at front'),
+    ('no cleanup', 'delete'),
+    ('no cleanup', 'delete job'),
+}
+
+
+# ---- Keys of another type -------------------------------------------------------------------------
+
+KEYS = (
+    'rq:failed:{name}',
+    'rq:wip:{name}',
+    'rq:queue:{name}',
+    'rq:job:failed-2',
+    'rq:job:failed-4',
+    'rq:executions:running',
+)
+
+
+@pytest.mark.parametrize('key', KEYS)
+@pytest.mark.parametrize('kind', ['string', 'hash'])
+def test_a_key_of_another_type(server: PrivateRedis, key: str, kind: str) -> None:
+    admin = server.client()
+    database = Database(admin)
+    place = key.format(name=NAME)
+    found: list[dict[str, Any]] = []
+    for namespace in NAMESPACES:
+        on = used(namespace, server)
+        found.append({})
+        for name in CALLS:
+            database.restore()
+            admin.delete(place)
+            admin.set(place, 'x') if kind == 'string' else admin.hset(place, 'field', 'x')
+            found[-1][name] = (outcome(name, on), database.state())
+        database.restore()
+        assert_right(on, admin)
+    for name in CALLS:
+        assert found[1][name] == found[0][name], name
