@@ -99,6 +99,9 @@ def reply_seeds() -> Iterator[bytes]:
     for number, (shapes, stream) in enumerate(streams):
         cut = CUTS.index(cut_and_collect if number % 4 == 0 else cut_as_rq)
         yield bytes([*shapes, cut, (0, 2, 30)[number % 3], len(wanted)]) + wanted + stream
+    # Cut at every place of an entry.
+    for piece in range(4, 24):
+        yield bytes([Shape.TEXTS, Shape.TEXTS, 0, piece, 0]) + b'*19\r\n' + 19 * b'$5\r\nab:cd\r\n'
 
 
 def command_seeds() -> Iterator[bytes]:
