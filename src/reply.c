@@ -224,13 +224,17 @@ create_error(const redisReadTask *task, const char *text, size_t length)
     return no_object(task);
 }
 
-static PyObject *
-score_of(const char *text, size_t length)
+static void *
+place_score(const redisReadTask *task, const char *text, size_t length)
 {
-    PyObject *digits = PyUnicode_DecodeASCII(text, (Py_ssize_t)length, NULL);
+    PyObject *digits = PyBytes_FromStringAndSize(text, (Py_ssize_t)length);
     PyObject *score = digits == NULL ? NULL : PyFloat_FromString(digits);
     Py_XDECREF(digits);
-    return score;
+    if (score == NULL && PyErr_ExceptionMatches(PyExc_ValueError)) {
+        PyErr_Clear();
+        return mismatch(reader_of(task));
+    }
+    return place(task, score);
 }
 
 static void *
@@ -257,7 +261,7 @@ create_string(const redisReadTask *task, char *text, size_t length)
     case REPLY_JOB_AND_IDS:
         return place(task, job_and_execution_id_of(reader, text, length));
     case REPLY_SCORE:
-        return place(task, score_of(text, length));
+        return place_score(task, text, length);
     case REPLY_VALUE:
         return place(task, PyBytes_FromStringAndSize(text, (Py_ssize_t)length));
     default:

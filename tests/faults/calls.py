@@ -73,6 +73,8 @@ CHANGES: dict[str, Call] = {
     'schedule': lambda on: on.scheduled.schedule(on.job, MOMENT),
 }
 CALLS = {**READS, **CHANGES}
+# RQ's own methods: redis-py reads their replies.
+INHERITED = ('execution ids', 'schedule')
 
 
 class Database:

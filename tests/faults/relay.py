@@ -1,7 +1,7 @@
 """A relay between clients and a real server that spoils what passes through it, as a test tells it to.
 
-It listens on TCP, or on a unix socket where a path is given. One fault is armed at a time and strikes once: on the
-next replies (`Cut`, `Insertion`, `Drip`) or on the next commands (`Refusal`) of whichever connection sends first.
+It listens on TCP, or on a unix socket where a path is given. One fault is armed at a time and strikes once: on
+the next replies (`Cut`, `Insertion`, `Lie`, `Drip`) or commands (`Refusal`) of whichever connection sends first.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from clients.recording import command_names
+from host.patience import PATIENCE
 
 BLOCK = 1 << 16
 # Time for the other side to read one byte before the next is sent, where the system cannot tell that it has.
@@ -63,11 +64,19 @@ class Insertion:
 
 
 @dataclass(frozen=True)
+class Lie:
+    """Send these bytes instead of the replies, and then end the connection, if so wished."""
+
+    octets: bytes
+    end: End | None = End.CLOSE
+
+
+@dataclass(frozen=True)
 class Drip:
     """Pass the replies one byte at a time, until another fault is armed."""
 
 
-Fault = Cut | Refusal | Insertion | Drip
+Fault = Cut | Refusal | Insertion | Lie | Drip
 
 
 class Relay:
@@ -84,6 +93,7 @@ class Relay:
         self._sockets: list[socket.socket] = []
         self._ended: set[socket.socket] = set()
         self._is_closed = False
+        self._has_struck = threading.Event()
         if unix_path is None:
             self._listener = socket.create_server(('127.0.0.1', 0))
             self.port: int = self._listener.getsockname()[1]
@@ -104,7 +114,13 @@ class Relay:
         with self._lock:
             self._fault = fault
             self.commands.clear()
+            self._has_struck.clear()
             self.replied = self.requested = 0
+
+    def wait_until_struck(self) -> None:
+        """Return when the fault has struck and the connection is as it leaves it."""
+        if not self._has_struck.wait(PATIENCE):
+            raise AssertionError(f'{self._fault} has not struck')
 
     @property
     def is_armed(self) -> bool:
@@ -176,7 +192,9 @@ class Relay:
                     fault = self._fault
                     passed = self.replied
                     self.replied += len(octets)
-                    strikes = isinstance(fault, Cut | Insertion) and passed + len(octets) > fault.after
+                    strikes = isinstance(fault, Lie) or (
+                        isinstance(fault, Cut | Insertion) and passed + len(octets) > fault.after
+                    )
                     if strikes:
                         self._fault = None
                 if isinstance(fault, Drip):
@@ -185,9 +203,16 @@ class Relay:
                     client.sendall(octets[: fault.after - passed])
                     self._end_both(client, server, fault.end)
                     return
+                elif isinstance(fault, Lie):
+                    client.sendall(fault.octets)
+                    if fault.end is not None:
+                        self._end_both(client, server, fault.end)
+                        return
+                    self._has_struck.set()
                 elif strikes and isinstance(fault, Insertion):
                     at = fault.after - passed
                     client.sendall(octets[:at] + fault.octets + octets[at:])
+                    self._has_struck.set()
                 else:
                     client.sendall(octets)
         self._end_unless_ended(client)
@@ -204,6 +229,7 @@ class Relay:
         _end(client, end)
         if end in (End.CLOSE, End.RESET):
             _end(server, End.CLOSE)
+        self._has_struck.set()
 
 
 def _end(connection: socket.socket, end: End) -> None:

@@ -13,7 +13,7 @@ from rq.utils import get_version
 
 import rqreg_ext.registry
 
-from .calls import CALLS, Database, Registries, assert_right, outcome
+from .calls import CALLS, INHERITED, Database, Registries, assert_right, outcome
 from .relay import Insertion, Relay
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ FIRST_REPLIES = {
 }
 
 
-# `schedule` is RQ's own.
-NAMES = [name for name in CALLS if name != 'schedule']
+NAMES = [name for name in CALLS if name not in INHERITED]
 SHORT = ['count', 'ids', 'in', 'started not in', 'expiration time', 'delete', 'requeue']
 
 
