@@ -186,7 +186,8 @@ class Relay:
         self._end_unless_ended(client)
 
     def _pass_replies(self, server: socket.socket, client: socket.socket) -> None:
-        with contextlib.suppress(OSError):
+        # ValueError: the other thread has closed the socket meanwhile.
+        with contextlib.suppress(OSError, ValueError):
             while octets := server.recv(BLOCK):
                 with self._lock:
                     fault = self._fault
