@@ -33,6 +33,11 @@ test-deep: ## run the tests with ten times the examples, on each RQ that is supp
 	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=2.12.0 REDIS=6.4.0
 	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=2.6.1 REDIS=5.0.1
 
+check-faults: ## the tests of failing servers and networks, in their long form: some minutes
+	@$(BOOTSTRAP) --strict
+	@$(BIN)/python tools/system_packages.py haproxy
+	RQREG_TEST_PROFILE=deep $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/faults $(ARGS)
+
 lint: ## check style, C layout and types
 	@$(BOOTSTRAP) --strict
 	$(BIN)/ruff check .

@@ -166,13 +166,15 @@ class Relay:
             threading.Thread(target=self._pass_replies, args=(server, client), daemon=True).start()
 
     def _pass_commands(self, client: socket.socket, server: socket.socket) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError):
             while octets := client.recv(BLOCK):
                 with self._lock:
                     fault = self._fault if isinstance(self._fault, Refusal) else None
                     passed = self.requested
                     self.requested += len(octets)
-                    self.commands.update(command_names(octets))
+                    # What is encrypted, or does not come whole, has no names.
+                    with contextlib.suppress(ValueError):
+                        self.commands.update(command_names(octets))
                     if fault and passed + len(octets) > fault.after:
                         self._fault = None
                     else:
