@@ -202,8 +202,11 @@ bind_range(const core_state *state, const call_arguments *given, range *wanted)
         return TO_TAIL;
     }
     wanted->desc = values[2] == NULL ? 0 : PyObject_IsTrue(values[2]);
+    if (wanted->desc < 0) {
+        return TO_CALLER;
+    }
     wanted->cleanup = values[3] == NULL ? 1 : PyObject_IsTrue(values[3]);
-    return wanted->desc < 0 || wanted->cleanup < 0 ? TO_CALLER : TO_HEAD;
+    return wanted->cleanup < 0 ? TO_CALLER : TO_HEAD;
 }
 
 static command_argument
