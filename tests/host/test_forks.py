@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import random
+import shlex
 import subprocess
 import sys
 import threading
@@ -245,3 +247,39 @@ def test_sockets_do_not_pile_up_in_children(registry: FailedJobRegistry) -> None
 
     _, *descendants = in_child(lambda: descend(6))
     assert len(set(descendants)) == 1, descendants
+
+
+# What a program that was started sees of our descriptors: a socket would show as `socket:[...]`, or as S_ISSOCK.
+COUNT_SOCKETS = """
+import os, stat
+sockets = 0
+for name in os.listdir('/dev/fd'):
+    try:
+        sockets += stat.S_ISSOCK(os.fstat(int(name)).st_mode)
+    except OSError:
+        pass
+raise SystemExit(sockets)
+"""
+
+
+@pytest.mark.parametrize('way', ['subprocess', 'posix_spawn', 'fork and exec', 'os.system'])
+def test_no_descriptor_of_ours_is_left_to_another_program(
+    registry: FailedJobRegistry, redis_server: PrivateRedis, way: str
+) -> None:
+    """Every descriptor is closed on exec, the socket and our own one beside it; on TCP and on the unix socket."""
+    client = redis_server.client(unix_socket_path=redis_server.socket_path)
+    ask(registry, 5)
+    ask(FailedJobRegistry(registry.name, connection=client), 5)
+    assert open_sockets() >= 4
+    command = [sys.executable, '-S', '-c', COUNT_SOCKETS]
+    if way == 'subprocess':
+        status = subprocess.run(command, close_fds=False, check=False).returncode
+    elif way == 'os.system':
+        status = os.waitstatus_to_exitcode(os.system(shlex.join(command)))
+    else:
+        pid = os.posix_spawn(sys.executable, command, os.environ) if way == 'posix_spawn' else os.fork()
+        if pid == 0:
+            os.execv(sys.executable, command)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert status == 0, f'{status} sockets are open in the other program'
+    client.close()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import threading
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -24,6 +27,8 @@ from .patience import eventually
 
 if TYPE_CHECKING:
     from private_redis import PrivateRedis
+
+CLIENTS = 5_000 if os.environ.get('RQREG_TEST_PROFILE') == 'deep' else 1_000
 
 CLASSES = [
     getattr(registries, name)
@@ -180,6 +185,38 @@ def test_clients_made_and_dropped(redis_server: PrivateRedis, connection: redis.
     gc.collect()
     assert open_descriptors() == descriptors
     assert eventually(lambda: server_connections(connection) <= connections)
+
+
+def resident_kilobytes() -> int:
+    """Return how much memory of this process is in use."""
+    return int(subprocess.run(['ps', '-o', 'rss=', '-p', str(os.getpid())], capture_output=True, check=True).stdout)
+
+
+def test_thousands_of_clients(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    """Descriptors, threads, the server's connections and memory stay flat."""
+
+    def drop(times: int) -> tuple[list[int], int, int]:
+        make_and_drop(redis_server.client, times)
+        gc.collect()
+        return open_descriptors(), threading.active_count(), server_connections(connection)
+
+    flat = drop(CLIENTS // 4)
+    before = resident_kilobytes()
+    assert drop(CLIENTS) == flat
+    # A client with its pool and our connection takes some 100 kB while it lives.
+    assert resident_kilobytes() - before < 4 * CLIENTS
+
+
+def test_thousands_of_registries(connection: redis.Redis) -> None:
+    def make(times: int) -> None:
+        for number in range(times):
+            FailedJobRegistry(f'queue-{number}', connection=connection).get_job_count(cleanup=False)
+
+    make(CLIENTS)
+    connections, before = server_connections(connection), resident_kilobytes()
+    make(CLIENTS * 4)
+    assert server_connections(connection) == connections
+    assert resident_kilobytes() - before < 2 * CLIENTS
 
 
 def test_clients_closed_and_kept(redis_server: PrivateRedis, connection: redis.Redis) -> None:

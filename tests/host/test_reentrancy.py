@@ -403,10 +403,14 @@ def tracing(install: Callable[[Any], None], events: int) -> Hook:
     @contextmanager
     def hook(scene: Scene) -> Iterator[Call]:
         scene.client.connection_pool.disconnect()
-        before = sys.gettrace(), sys.getprofile()
+        before = sys.gettrace() if install is sys.settrace else sys.getprofile() if install is sys.setprofile else None
 
-        def watch(frame: Any, event: str, argument: Any) -> Any:
-            scene.act()
+        caller = threading.get_ident()
+
+        def watch(*event: Any) -> Any:
+            # sys.monitoring watches the threads of the proxy too.
+            if threading.get_ident() == caller:
+                scene.act()
             return watch
 
         def call() -> list[str]:
@@ -416,13 +420,29 @@ def tracing(install: Callable[[Any], None], events: int) -> Hook:
                 ids: list[str] = scene.started.get_job_ids(start=20)
                 return ids
             finally:
-                sys.settrace(before[0])
-                sys.setprofile(before[1])
+                install(before)
 
         yield call
 
     return hook
 
+
+def monitor(watch: Any) -> None:
+    """Have `watch` called for each Python function that begins and each call; None ends it."""
+    monitoring: Any = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
+    tool, watched = monitoring.PROFILER_ID, (monitoring.events.PY_START, monitoring.events.CALL)
+    if watch is not None:
+        monitoring.use_tool_id(tool, 'reentrancy')
+    for event in watched:
+        monitoring.register_callback(tool, event, watch)
+    monitoring.set_events(tool, sum(watched) if watch is not None else 0)
+    if watch is None:
+        monitoring.free_tool_id(tool)
+
+
+INSTALLS: dict[str, Callable[[Any], None]] = {'trace': sys.settrace, 'profile': sys.setprofile}
+if sys.version_info >= (3, 12):
+    INSTALLS['monitor'] = monitor
 
 HOOKS: dict[str, Hook] = {
     hook.__name__: hook
@@ -445,7 +465,7 @@ HOOKS: dict[str, Hook] = {
     )
 } | {
     f'{kind} event {number}': tracing(install, number)
-    for kind, install in (('trace', sys.settrace), ('profile', sys.setprofile))
+    for kind, install in INSTALLS.items()
     for number in (0, 1, 2, 5, 20, 60, 150)
 }
 UNRAISABLE = {'a_lost_method', 'a_weak_reference', 'the_collector'}
