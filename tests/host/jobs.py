@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rq import get_current_job
+from rq.job import Job
 
 from rqreg_ext import Queue
 from rqreg_ext.registry import BaseRegistry
+
+if TYPE_CHECKING:
+    import redis
 
 INHERITED: dict[str, BaseRegistry] = {}
 """Filled in the worker process: its children find it as it was at the fork."""
 
 GO = 'host-tests:go'
+SEEN = 'host-tests:seen'
 PATIENCE = 60
 
 
@@ -49,3 +55,38 @@ def clean_up() -> int:
     for job_id in failed.get_job_ids():
         failed.remove(job_id, delete_job=True)
     return failed.count
+
+
+def seen_of(job: Job) -> dict[str, Any]:
+    """Return what our registries tell of the queue of a job that is running."""
+    queue = Queue(job.origin, connection=job.connection)
+    return {
+        'started': job in queue.started_job_registry,
+        'started ids': queue.started_job_registry.get_job_ids(),
+        'executions': len(queue.started_job_registry.get_job_and_execution_ids()),
+        'finished': queue.finished_job_registry.get_job_ids(),
+        'failed': queue.failed_job_registry.get_job_ids(),
+    }
+
+
+def look_alone() -> dict[str, Any]:
+    """Look without anybody's word."""
+    job = get_current_job()
+    assert job is not None
+    return seen_of(job)
+
+
+def fail_alone() -> None:
+    """Fail after a look."""
+    look_alone()
+    raise RuntimeError('as it should')
+
+
+def after_success(job: Job, connection: redis.Redis, result: Any) -> None:
+    """Write down what is seen; RQ calls this in the process of the job."""
+    connection.rpush(SEEN, json.dumps(['success', seen_of(job)]))
+
+
+def after_failure(job: Job, connection: redis.Redis, *error: Any) -> None:
+    """Write down what is seen; RQ calls this in the process of the job."""
+    connection.rpush(SEEN, json.dumps(['failure', seen_of(job)]))

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import redis
+from rq import Callback
 
 from rqreg_ext import Queue
 
@@ -23,11 +25,11 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).resolve().parent.parent
 
 
-def work(server: PrivateRedis) -> list[dict[str, Any]]:
-    """Let a worker process empty the queue, and return what its parent side saw of each job."""
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the folder of the tests, which its children can import too."""
     path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get('PYTHONPATH')]))
-    finished = subprocess.run(
-        [sys.executable, '-m', 'host.worker_program', server.url],
+    return subprocess.run(
+        [sys.executable, *arguments],
         cwd=TESTS,
         env={**os.environ, 'PYTHONPATH': path},
         capture_output=True,
@@ -35,6 +37,11 @@ def work(server: PrivateRedis) -> list[dict[str, Any]]:
         timeout=PATIENCE,
         check=False,
     )
+
+
+def work(server: PrivateRedis) -> list[dict[str, Any]]:
+    """Let a worker process empty the queue, and return what its parent side saw of each job."""
+    finished = run('-m', 'host.worker_program', server.url)
     assert finished.returncode == 0, finished.stderr
     sightings: list[dict[str, Any]] = json.loads(finished.stdout)
     return sightings
@@ -114,3 +121,33 @@ def test_a_requeued_job_runs_again(redis_server: PrivateRedis, connection: redis
 
     assert sighting['job'] == failing.id
     assert failing in queue.failed_job_registry
+
+
+@pytest.mark.parametrize('worker_class', ['Worker', 'SimpleWorker', 'SpawnWorker'])
+def test_each_class_of_worker(redis_server: PrivateRedis, connection: redis.Redis, worker_class: str) -> None:
+    """Registries in jobs and in their callbacks: in a forked process, in the worker's own, and in a spawned one."""
+    queue = Queue(QUEUE_NAME, connection=connection)
+    callbacks = {'on_success': Callback(jobs.after_success), 'on_failure': Callback(jobs.after_failure)}
+    names = ['look-0', 'fail-0', 'look-1', 'look-2']
+    functions = {'look': jobs.look_alone, 'fail': jobs.fail_alone}
+    enqueued = [queue.enqueue(functions[name[:4]], job_id=name, **callbacks) for name in names]
+
+    command = ['worker', '--burst', '--quiet', '--url', redis_server.url, '--worker-class', f'rq.worker.{worker_class}']
+    finished = run('-c', 'from rq.cli import main; main()', *command, QUEUE_NAME)
+
+    assert finished.returncode == 0, finished.stderr
+    told = [json.loads(line) for line in connection.lrange(jobs.SEEN, 0, -1)]
+    assert [what for what, _ in told] == ['success', 'failure', 'success', 'success']
+    for number, (job, (_, after)) in enumerate(zip(enqueued, told, strict=True)):
+        expected = {
+            'started': True,
+            'started ids': [job.id],
+            'executions': 1,
+            'finished': [name for name in names[:number] if name.startswith('look')],
+            'failed': [name for name in names[:number] if name.startswith('fail')],
+        }
+        assert after == expected
+        assert job.return_value() == (expected if job.id.startswith('look') else None)
+    assert queue.started_job_registry.count == 0
+    assert queue.failed_job_registry.get_job_ids() == ['fail-0']
+    assert queue.finished_job_registry.get_job_ids() == ['look-0', 'look-1', 'look-2']
