@@ -13,6 +13,7 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from rqreg_ext import _clients
 from rqreg_ext.registry import DeferredJobRegistry, FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 
 from .filling import NEVER, fill, job_ids
@@ -94,6 +95,28 @@ def test_a_client_per_thread(redis_server: PrivateRedis, connection: redis.Redis
         return number
 
     assert in_threads(work) == list(range(THREADS))
+
+
+def test_threads_that_meet_a_client_at_the_same_moment(
+    redis_server: PrivateRedis, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both find it unknown, and look it over; their connections are kept in one place all the same."""
+    both = threading.Barrier(2)
+    admit = _clients.admit
+
+    def admit_together(pool: Any) -> Any:
+        both.wait(PATIENCE)
+        return admit(pool)
+
+    monkeypatch.setattr(_clients, 'admit', admit_together)
+    client = redis_server.client(client_name='met')
+    registry = FailedJobRegistry('met', connection=client)
+    assert in_threads(lambda number: registry.get_job_count(cleanup=False), 2) == [0, 0]
+    # Now both wait for an answer at the same time: two connections are enough, and two there are.
+    connection.client_pause(500)
+    assert in_threads(lambda number: registry.get_job_count(cleanup=False), 2) == [0, 0]
+    assert sum(entry['name'] == 'met' for entry in connection.client_list()) <= 2
+    client.close()
 
 
 def test_threads_that_make_and_drop_clients(redis_server: PrivateRedis, connection: redis.Redis) -> None:
