@@ -160,6 +160,13 @@ def retry_of(connection: Any) -> tuple[Any, Callable[[Exception], None]]:
     return connection.retry, on_failure
 
 
+def reading_error(connection: Any, arguments: Any) -> str:
+    """Return the client's words for an OSError of these arguments while reading; its parser has a say in them."""
+    if type(connection._parser).__module__.endswith('.hiredis'):
+        return f'Error while reading from socket: {arguments}'
+    return f'Error while reading from {connection._host_error()} : {arguments}'
+
+
 def is_demoted(connection: Any, error: Exception) -> bool:
     """Tell whether a read-only answer says that this connection's Sentinel master is one no more."""
     pool = getattr(connection, 'connection_pool', None)

@@ -1,5 +1,7 @@
 #include "errors.h"
 
+#include "clients.h"
+
 #define EACH_EXCEPTION(X)                                                                          \
     X(ConnectionError)                                                                             \
     X(TimeoutError)                                                                                \
@@ -61,14 +63,14 @@ set_write_error(const redis_exceptions *exceptions, PyObject *args)
     }
 }
 
-/* redis-py names the server: its host and port, or its path. */
+/* And for one while reading with the parser that it uses. */
 static void
 set_read_error(const redis_exceptions *exceptions, PyObject *redis_connection, PyObject *args)
 {
-    PyObject *server = PyObject_CallMethod(redis_connection, "_host_error", NULL);
-    if (server != NULL) {
-        PyErr_Format(exceptions->ConnectionError, "Error while reading from %S : %R", server, args);
-        Py_DECREF(server);
+    PyObject *words = clients_call("reading_error", redis_connection, args);
+    if (words != NULL) {
+        PyErr_SetObject(exceptions->ConnectionError, words);
+        Py_DECREF(words);
     }
 }
 
