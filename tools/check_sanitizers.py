@@ -93,7 +93,7 @@ class SanitizedCopy:
         """End unless the deliberate faults are found here, and nothing where there is none."""
         library = self.copy.folder / 'deliberate_faults.so'
         build = [*compiler(), '-O0', '-g', *self.check.flags, '-shared', '-fPIC', str(FAULTS), '-o', str(library)]
-        self.copy.run(*build, check=True)
+        self.copy.must_run(*build)
         for program, finding in self.check.faults.items():
             if finding not in self._found_in(program, library):
                 sys.exit(f'{self.check.name}: no {finding!r} is found in {FAULTS.name}: it does not look')

@@ -55,11 +55,17 @@ class InstrumentedCopy:
         flags = {'RQREG_CFLAGS': shlex.join(compile_flags), 'RQREG_LDFLAGS': shlex.join(link_flags)}
         print(f'compiling build/{self.folder.name} with {flags["RQREG_CFLAGS"]}', flush=True)
         command = [sys.executable, 'setup.py', '--quiet', 'build_clib', 'build_ext', '--inplace']
-        self.run(*command, check=True, RQREG_DEBUG='1', **flags)
+        self.must_run(*command, RQREG_DEBUG='1', **flags)
 
-    def run(self, *command: str, check: bool = False, **variables: str) -> int:
+    def run(self, *command: str, **variables: str) -> int:
         """Run a command in the copy, whose package comes before an installed one, and return its exit status."""
-        return subprocess.run(command, cwd=self.folder, env=self._environment(variables), check=check).returncode
+        return subprocess.run(command, cwd=self.folder, env=self._environment(variables), check=False).returncode
+
+    def must_run(self, *command: str, **variables: str) -> None:
+        """Run a command in the copy, and end where it fails."""
+        status = self.run(*command, **variables)
+        if status != 0:
+            sys.exit(f'exit status {status} of: {shlex.join(command)}')
 
     def ask(self, *command: str, **variables: str) -> tuple[int, str]:
         """Run a command in the copy, and return its exit status and what it says."""
