@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,13 @@ def outcome_of(function: Callable[[], Any]) -> Any:
         return (type(error), error.args)
 
 
+class Undecided:
+    """What is neither true nor false."""
+
+    def __bool__(self) -> bool:
+        raise RuntimeError('undecided')
+
+
 @pytest.mark.parametrize(
     'arguments',
     [
@@ -83,6 +91,9 @@ def outcome_of(function: Callable[[], Any]) -> Any:
         {'death_penalty_class': 'no.such.Class'},
         {'queue': 'q'},
         {'queue': 5},
+        {'name': 'twice'},
+        {'queue': Undecided()},
+        {'job_class': Undecided()},
     ],
 )
 def test_arguments_that_are_refused(connection: Redis, arguments: dict[str, Any]) -> None:
@@ -205,3 +216,58 @@ def test_a_subclass_that_never_calls_init() -> None:
     expected = outcome_of(lambda: make(rq.registry.FailedJobRegistry)().count)
     assert outcome_of(lambda: make(rqreg_ext.FailedJobRegistry)().count) == expected
     assert expected[0] is AttributeError
+
+
+@pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext])
+def test_a_count_that_is_no_length(connection: Redis, namespace: Any) -> None:
+    class Negative(namespace.FailedJobRegistry):  # type: ignore[misc]
+        count = -1
+
+    with pytest.raises(ValueError, match='should return >= 0'):
+        len(Negative(connection=connection))
+
+
+@pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext])
+def test_arguments_that_are_neither_true_nor_false(connection: Redis, namespace: Any) -> None:
+    registry = namespace.FailedJobRegistry(connection=connection)
+    undecided = Undecided()
+    calls = [
+        lambda: registry.get_job_count(undecided),
+        lambda: registry.get_job_ids(desc=undecided),
+        lambda: registry.remove('a', delete_job=undecided),
+    ]
+    for call in calls:
+        with pytest.raises(RuntimeError, match='undecided'):
+            call()
+
+
+class Unclassified:
+    """What does not tell its class, as a lazy proxy whose target cannot be had."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        raise RuntimeError('unclassified')
+
+
+@pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext])
+def test_jobs_that_do_not_tell_their_class(connection: Redis, namespace: Any) -> None:
+    item = Unclassified()
+    failed = namespace.FailedJobRegistry(connection=connection)
+    started = namespace.StartedJobRegistry(connection=connection)
+    scheduled = namespace.ScheduledJobRegistry(connection=connection)
+    calls = [
+        lambda: item in failed,
+        lambda: item in started,
+        lambda: failed.remove(item),
+        lambda: scheduled.get_scheduled_time(item),
+    ]
+    for call in calls:
+        with pytest.raises(RuntimeError, match='unclassified'):
+            call()
+
+
+@pytest.mark.skipif(not hasattr(sys, 'get_int_max_str_digits'), reason='this Python writes every number')
+@pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext])
+def test_a_rank_beyond_what_python_writes(connection: Redis, namespace: Any) -> None:
+    with pytest.raises(ValueError, match='Exceeds the limit'):
+        namespace.FailedJobRegistry(connection=connection).get_job_ids(10**5000)

@@ -123,6 +123,11 @@ def test_get_job_ids_of_a_range_in_other_types(same_as_rq: Same, index: Any) -> 
     assert outcome.value == ['a', 'c'] or isinstance(outcome.error, ResponseError)
 
 
+def test_keywords_that_were_made_at_run_time(same_as_rq: Same) -> None:
+    names = {''.join(letters): value for letters, value in ((('de', 'sc'), True), (('e', 'nd'), 0))}
+    assert same_as_rq('FailedJobRegistry', Call('get_job_ids', **names), world=FAILED).value == ['c']
+
+
 def test_the_cleanup_stays_when_the_range_is_refused(same_as_rq: Same) -> None:
     outcome = same_as_rq('FailedJobRegistry', Call('get_job_ids', 'x'), world=FAILED)
     assert len(outcome.database[b'rq:failed:q'].content) == 2
@@ -364,6 +369,8 @@ def test_wrong_arguments_give_the_same_text(same_as_rq: Same) -> None:
     ]
     for call in calls:
         assert isinstance(same_as_rq('FailedJobRegistry', call).error, TypeError)
+    for call in (Call('get_scheduled_time'), Call('get_jobs_to_schedule', 1, 2, 3)):
+        assert isinstance(same_as_rq('ScheduledJobRegistry', call).error, TypeError)
 
 
 # Subclasses and patches

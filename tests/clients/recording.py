@@ -1,4 +1,7 @@
-"""A TCP proxy before a server that records what clients write, and can end a connection instead of passing a reply."""
+"""A TCP proxy before a server that records what clients write.
+
+It can end a connection instead of passing a reply, or answer a command itself, as a server would that is no Redis.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +59,7 @@ class Recorder:
         self._sockets: list[socket.socket] = []
         self._to_cut: list[str] = []
         self._cut: set[int] = set()
+        self._answers: dict[str, bytes] = {}
         self._problems: list[Exception] = []
 
     @property
@@ -75,6 +79,10 @@ class Recorder:
     def cut(self, command: str, times: int = 1) -> None:
         """Let the server run this command, but close the connection instead of passing its reply, so many times."""
         self._to_cut = [command] * times
+
+    def answer(self, command: str, octets: bytes) -> None:
+        """Keep what is written with this command from the server, and answer it so; with no octets no more."""
+        self._answers = {command: octets} if octets else {}
 
     def __enter__(self) -> Recorder:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -112,7 +120,11 @@ class Recorder:
                 if self._to_cut and self._to_cut[0] in names:
                     self._to_cut.pop()
                     self._cut.add(number)
-                server.sendall(octets)
+                answers = [self._answers[name] for name in names if name in self._answers]
+                if answers:
+                    client.sendall(answers[0])
+                else:
+                    server.sendall(octets)
         except OSError:
             pass
         except ValueError as problem:

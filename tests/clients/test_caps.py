@@ -20,6 +20,7 @@ from redis.retry import Retry
 import rqreg_ext.registry
 from rqreg_ext.registry import FailedJobRegistry
 
+from .connections import beside
 from .outcomes import outcome_of
 
 if TYPE_CHECKING:
@@ -220,3 +221,9 @@ def test_a_full_server_where_only_the_client_is_connected(small_server: PrivateR
     )
     assert theirs[0].value == (int, 1)
     assert ours == theirs
+
+
+def test_a_limit_that_is_no_number_of_connections(filled: PrivateRedis, connection: redis.Redis) -> None:
+    client = filled.client()
+    client.connection_pool.max_connections = float('inf')
+    assert len(beside(client, connection)) == 1

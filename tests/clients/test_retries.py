@@ -172,3 +172,22 @@ def test_an_error_of_the_server_that_the_client_wants_retried(recorder: Recorder
         found.append((outcome, recorder.commands.count('ZREM')))
     assert found[0][1] == 4
     assert found[1] == found[0]
+
+
+def test_a_retry_that_keeps_what_it_was_given(recorder: Recorder, connection: redis.Redis) -> None:
+    """What it was to call belongs to one call of ours, and says so when that is over."""
+    kept: list[Callable[[], Any]] = []
+
+    class Keeping(Retry):
+        def call_with_retry(self, do: Any, fail: Any, *args: Any, **kwargs: Any) -> Any:
+            kept.append(do)
+            return super().call_with_retry(do, fail, *args, **kwargs)
+
+    prepare(connection)
+    registry = connected(rqreg_ext.registry, recorder, Keeping(NoBackoff(), 1))
+    kept.clear()
+    recorder.cut('ZSCORE')
+    assert 'failed-0' in registry
+    attempt = next(do for do in kept if type(do).__name__ == 'Attempt')
+    with pytest.raises(RuntimeError, match='is over'):
+        attempt()
