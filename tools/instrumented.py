@@ -19,6 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NOT_IN_A_CHECKOUT = ('.git', '.venv*', 'build', 'dist', '*.egg-info', '*.so', '__pycache__', '.*_cache', '.hypothesis')
 NOT_INSTRUMENTED = 'tests/packaging'
+# Seconds after which a test hangs: what is instrumented may take ten times as long.
+PATIENCE = 1800
 
 
 def compiler() -> list[str]:
@@ -82,5 +84,5 @@ class InstrumentedCopy:
 
     def test(self, *arguments: str, **variables: str) -> int:
         """Run pytest in the copy, without what is not instrumented, and return its exit status."""
-        without = f'--ignore={NOT_INSTRUMENTED}'
-        return self.python('-m', 'pytest', '-p', 'no:cacheprovider', without, *arguments, **variables)
+        options = ['-p', 'no:cacheprovider', '-o', f'faulthandler_timeout={PATIENCE}', f'--ignore={NOT_INSTRUMENTED}']
+        return self.python('-m', 'pytest', *options, *arguments, **variables)
