@@ -201,12 +201,12 @@ bind_range(const core_state *state, const call_arguments *given, range *wanted)
         || (values[1] != NULL && !PyLong_CheckExact(values[1]))) {
         return TO_TAIL;
     }
-    wanted->desc = values[2] == NULL ? 0 : PyObject_IsTrue(values[2]);
-    if (wanted->desc < 0) {
-        return TO_CALLER;
-    }
     wanted->cleanup = values[3] == NULL ? 1 : PyObject_IsTrue(values[3]);
-    return wanted->cleanup < 0 ? TO_CALLER : TO_HEAD;
+    if (wanted->cleanup < 0) {
+        return route_of_raised();
+    }
+    wanted->desc = values[2] == NULL ? 0 : PyObject_IsTrue(values[2]);
+    return wanted->desc < 0 ? route_of_raised() : TO_HEAD;
 }
 
 static command_argument

@@ -161,7 +161,7 @@ delete_by_script(head *call, PyObject *job, PyObject *job_id, PyObject **removed
     }
     PyObject *origin = origin_argument(call, job);
     if (origin == NULL) {
-        return TO_CALLER;
+        return route_of_raised();
     }
     const command_argument more = {.object = origin};
     const job_script wanted = {&script_delete_jobs, rq->delete_arguments, &more, 1, NULL};
@@ -199,7 +199,10 @@ remove_in_head(head *call, const call_arguments *given, PyObject **removed)
         return TO_TAIL;
     }
     int delete_job = values[2] == NULL ? 0 : PyObject_IsTrue(values[2]);
-    PyObject *job_id = delete_job < 0 ? NULL : registry_id_of(call, values[0]);
+    if (delete_job < 0) {
+        return route_of_raised();
+    }
+    PyObject *job_id = registry_id_of(call, values[0]);
     if (job_id == NULL) {
         return TO_CALLER;
     }
@@ -257,7 +260,10 @@ requeue_at(head *call, PyObject *job_id, PyObject *at_front, PyObject *moment, P
            PyObject **job)
 {
     int is_front = PyObject_IsTrue(at_front);
-    PyObject *hash_key = is_front < 0 ? NULL : hash_key_of(call, job_id);
+    if (is_front < 0) {
+        return route_of_raised();
+    }
+    PyObject *hash_key = hash_key_of(call, job_id);
     if (hash_key == NULL) {
         return TO_CALLER;
     }

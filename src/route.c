@@ -194,6 +194,16 @@ position_of(PyObject *name, PyObject *const *names, Py_ssize_t names_count)
     return -1;
 }
 
+route
+route_of_raised(void)
+{
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return TO_CALLER;
+    }
+    PyErr_Clear();
+    return TO_TAIL;
+}
+
 bool
 bind_arguments(const call_arguments *given, PyObject *const *names, Py_ssize_t names_count,
                PyObject **values)

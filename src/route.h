@@ -77,6 +77,10 @@ PyObject *route_call(PyObject *self, const char *name, head_method serve,
 typedef route (*head_contains)(head *call, PyObject *item, PyObject **answer);
 int route_contains(PyObject *self, PyObject *item, head_contains serve);
 
+/* Where an argument raised when it was asked: RQ's own path meets that too, after what it does before it asks. An
+   interrupt is the caller's. */
+route route_of_raised(void);
+
 /* Fill `values` by the `names` of the parameters; false where the arguments do not fit, which RQ's own
    path tells the caller in RQ's words. Values are borrowed. */
 bool bind_arguments(const call_arguments *given, PyObject *const *names, Py_ssize_t names_count,

@@ -227,20 +227,6 @@ def test_a_count_that_is_no_length(connection: Redis, namespace: Any) -> None:
         len(Negative(connection=connection))
 
 
-@pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext])
-def test_arguments_that_are_neither_true_nor_false(connection: Redis, namespace: Any) -> None:
-    registry = namespace.FailedJobRegistry(connection=connection)
-    undecided = Undecided()
-    calls = [
-        lambda: registry.get_job_count(undecided),
-        lambda: registry.get_job_ids(desc=undecided),
-        lambda: registry.remove('a', delete_job=undecided),
-    ]
-    for call in calls:
-        with pytest.raises(RuntimeError, match='undecided'):
-            call()
-
-
 class Unclassified:
     """What does not tell its class, as a lazy proxy whose target cannot be had."""
 
