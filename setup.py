@@ -112,7 +112,8 @@ else:
     build_info = {
         'sources': [f'vendor/hiredis/{name}.c' for name in ('alloc', 'read', 'sds')],
         'include_dirs': ['vendor/hiredis'],
-        'cflags': [*CFLAGS, '-fPIC', *EXTRA_CFLAGS],
+        # hiredis adds to lengths on the server's word, which may be as long as an integer can be.
+        'cflags': [*CFLAGS, '-fPIC', '-fwrapv', *EXTRA_CFLAGS],
     }
     libraries.append(('hiredis', build_info))
 
