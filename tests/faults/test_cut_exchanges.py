@@ -41,39 +41,32 @@ def relay(request: pytest.FixtureRequest, redis_server: PrivateRedis, tmp_path: 
 
 def connected(namespace: ModuleType, relay: Relay, **arguments: Any) -> Registries:
     """Return registries of a new client whose connections, RQ's and ours, are open already."""
-    client = redis.Redis(**relay.address, **{'retry': None, 'socket_timeout': 20, **arguments})
+    client = redis.Redis(**relay.address, **{'retry': None, 'socket_timeout': 20, 'protocol': 3, **arguments})
     get_version(client)
     on = Registries(namespace, client)
-    assert 'failed-0' in on.failed
+    assert on.failed.get_job_count(cleanup=False) > 0
     return on
 
 
-def strike(namespace: ModuleType, relay: Relay, database: Database, name: str, fault: Fault, protocol: int) -> Outcome:
-    """Make the call on a new client while the fault is armed; check the next ones and return what this one got."""
+def strike(on: Registries, relay: Relay, database: Database, name: str, fault: Fault) -> Outcome:
+    """Make the call while the fault is armed; check the next ones and return what this one got."""
     database.restore()
-    on = connected(namespace, relay, protocol=protocol)
     relay.arm(fault)
     struck = outcome(name, on)
     assert not relay.is_armed
     assert_right(on, database.admin)
-    on.failed.connection.close()
     return struck
 
 
-def measured(
-    namespace: ModuleType, relay: Relay, database: Database, name: str, protocol: int
-) -> tuple[int, int, list[dict[str, Any]]]:
+def measured(on: Registries, relay: Relay, database: Database, name: str) -> tuple[int, int, list[dict[str, Any]]]:
     """Return how many bytes a call receives and sends, and what the database holds before and after it."""
-    on = connected(namespace, relay, protocol=protocol)
     # Once before, for the server to know the script.
     for _ in range(2):
         database.restore()
         before = database.state()
         relay.arm(None)
         assert outcome(name, on).error is None
-    lengths = relay.replied, relay.requested
-    on.failed.connection.close()
-    return *lengths, [before, database.state()]
+    return relay.replied, relay.requested, [before, database.state()]
 
 
 def places(length: int, is_deep: bool) -> list[int]:
@@ -85,11 +78,12 @@ def places(length: int, is_deep: bool) -> list[int]:
 @pytest.mark.parametrize('name', CALLS)
 @pytest.mark.parametrize('relay', ['tcp'], indirect=True)
 def test_a_reply_cut_after_each_byte(relay: Relay, database: Database, name: str, protocol: int, is_deep: bool) -> None:
-    replied, _, states = measured(rqreg_ext.registry, relay, database, name, protocol)
-    theirs = strike(rq.registry, relay, database, name, Cut(0), protocol)
+    on = connected(rqreg_ext.registry, relay, protocol=protocol)
+    replied, _, states = measured(on, relay, database, name)
+    theirs = strike(connected(rq.registry, relay, protocol=protocol), relay, database, name, Cut(0))
     assert theirs.error is redis.ConnectionError
     for n in places(replied, is_deep):
-        assert strike(rqreg_ext.registry, relay, database, name, Cut(n), protocol) == theirs, n
+        assert strike(on, relay, database, name, Cut(n)) == theirs, n
         if name in CHANGES:
             assert database.state() in states, n
 
@@ -98,10 +92,11 @@ def test_a_reply_cut_after_each_byte(relay: Relay, database: Database, name: str
 @pytest.mark.parametrize('name', CALLS)
 def test_a_reply_cut_in_other_ways(relay: Relay, database: Database, name: str, end: End, is_deep: bool) -> None:
     """A reset may overtake the bytes before it: what was read until then is in the hands of the system."""
-    replied, _, states = measured(rqreg_ext.registry, relay, database, name, 3)
-    theirs = strike(rq.registry, relay, database, name, Cut(0, end), 3)
+    on = connected(rqreg_ext.registry, relay)
+    replied, _, states = measured(on, relay, database, name)
+    theirs = strike(connected(rq.registry, relay), relay, database, name, Cut(0, end))
     for n in (0, 1, replied // 2, replied - 1) if is_deep else (replied // 2,):
-        ours = strike(rqreg_ext.registry, relay, database, name, Cut(n, end), 3)
+        ours = strike(on, relay, database, name, Cut(n, end))
         assert ours.error is redis.ConnectionError
         if end is End.HALF:
             assert ours == theirs
@@ -113,9 +108,10 @@ def test_a_reply_cut_in_other_ways(relay: Relay, database: Database, name: str, 
 @pytest.mark.parametrize('relay', ['tcp'], indirect=True)
 def test_a_command_cut_while_it_is_sent(relay: Relay, database: Database, name: str, end: End, is_deep: bool) -> None:
     """Of what the server got, it runs whole commands only: all or nothing of each is done."""
-    _, requested, states = measured(rqreg_ext.registry, relay, database, name, 2)
+    on = connected(rqreg_ext.registry, relay, protocol=2)
+    _, requested, states = measured(on, relay, database, name)
     for n in places(requested, is_deep)[:: 1 if is_deep else 11]:
-        struck = strike(rqreg_ext.registry, relay, database, name, Refusal(n, end), 2)
+        struck = strike(on, relay, database, name, Refusal(n, end))
         assert struck.error is redis.ConnectionError, n
         assert database.state() in states, n
 
