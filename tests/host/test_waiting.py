@@ -5,9 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
+from clients.recording import Recorder
+from redis.backoff import AbstractBackoff
+from redis.retry import Retry
 
 from rqreg_ext.registry import FailedJobRegistry
 
@@ -16,9 +21,6 @@ from .filling import LARGE, MEDIUM, job_ids
 from .gate import Gate
 from .patience import PATIENCE, eventually
 from .stoppable import StoppableRedis
-
-if TYPE_CHECKING:
-    import redis
 
 THREADS = 16
 
@@ -80,6 +82,85 @@ def test_others_work_in_the_middle_of_a_reply(stoppable: StoppableRedis) -> None
             gate.release()
             assert waiting.result(PATIENCE) == job_ids(MEDIUM)
         client.close()
+
+
+def test_others_work_while_a_large_command_is_sent(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+    """The server reads nothing, and the command is larger than the buffers on the way to it."""
+    registry = FailedJobRegistry('medium', connection=patient_client)
+    assert registry.count == MEDIUM
+    huge = 'x' * (32 << 20)
+    with ThreadPoolExecutor(1) as pool:
+        with stoppable.stopped():
+            waiting = pool.submit(lambda: huge in registry)
+            work()
+            assert not waiting.done()
+        assert waiting.result(PATIENCE) is False
+
+
+def test_others_work_while_a_call_waits_over_tls(stoppable: StoppableRedis, tmp_path: Path) -> None:
+    pytest.importorskip('cryptography', reason='makes the certificate')
+    from clients.certificates import Authority
+    from clients.tls_proxy import TlsProxy
+
+    authority = Authority(tmp_path, 'authority')
+    server = authority.issue('server')
+    with TlsProxy(stoppable.port, server.certificate, server.key) as proxy, ThreadPoolExecutor(1) as pool:
+        client = redis.Redis(
+            host='localhost', port=proxy.port, ssl=True, ssl_ca_certs=authority.file, socket_timeout=None
+        )
+        registry = FailedJobRegistry('medium', connection=client)
+        # The first call waits for its connection, the second for its answer.
+        for _ in range(2):
+            with stoppable.stopped():
+                waiting = pool.submit(registry.get_job_ids)
+                work()
+                assert not waiting.done()
+            assert waiting.result(PATIENCE) == job_ids(MEDIUM)
+        client.close()
+
+
+def test_others_work_while_a_call_waits_for_another_attempt(stoppable: StoppableRedis) -> None:
+    """The client's backoff waits; other threads work, and call on the same client."""
+    waits, let_go = threading.Event(), threading.Event()
+
+    class Waiting(AbstractBackoff):
+        def __deepcopy__(self, memo: Any) -> Waiting:
+            return self
+
+        def compute(self, failures: int) -> float:
+            waits.set()
+            let_go.wait(PATIENCE)
+            return 0
+
+    with Recorder(stoppable.port) as recorder, ThreadPoolExecutor(1) as pool:
+        client = stoppable.client(port=recorder.port, retry=Retry(Waiting(), 1))
+        registry = FailedJobRegistry('medium', connection=client)
+        assert registry.count == MEDIUM
+        recorder.cut('ZRANGE')
+        waiting = pool.submit(registry.get_job_ids, 3, 5, cleanup=False)
+        try:
+            assert waits.wait(PATIENCE)
+            assert registry.count == MEDIUM
+            assert registry.get_expired_job_ids() == []
+            work()
+            assert not waiting.done()
+        finally:
+            let_go.set()
+        assert waiting.result(PATIENCE) == job_ids(6)[3:]
+        client.close()
+
+
+def test_others_work_while_a_call_waits_for_the_pools_lock(stoppable: StoppableRedis) -> None:
+    """A new connection of ours is entered with redis-py's pool, which another thread may have locked."""
+    client = stoppable.client()
+    registry = FailedJobRegistry('medium', connection=client)
+    with ThreadPoolExecutor(1) as pool:
+        with client.connection_pool._lock:
+            waiting = pool.submit(lambda: registry.count)
+            work()
+            assert not waiting.done()
+        assert waiting.result(PATIENCE) == MEDIUM
+    client.close()
 
 
 def test_sixteen_threads_wait_at_the_same_time(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
