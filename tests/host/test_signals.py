@@ -218,6 +218,52 @@ def test_an_interrupted_change_is_made_or_not(stoppable: StoppableRedis, interru
     client.close()
 
 
+CHANGES: dict[str, tuple[Callable[[Any, str], Any], bool]] = {
+    'delete': (lambda registry, job_id: registry.remove(job_id, delete_job=True), False),
+    'delete by RQ': (lambda registry, job_id: registry.remove(fetched(registry, job_id), None, True), True),
+    'requeue': (lambda registry, job_id: registry.requeue(job_id).id, False),
+    'requeue by RQ': (lambda registry, job_id: registry.requeue(fetched(registry, job_id)).id, True),
+}
+"""A change of a job, by a script in one step or by RQ's own path in many; whether it is RQ's."""
+
+
+class OwnJob(Job):
+    """RQ's own path deletes it: the script stands for rq.job.Job only."""
+
+
+def fetched(registry: Any, job_id: str) -> Job:
+    return OwnJob.fetch(job_id, connection=registry.connection)
+
+
+@pytest.mark.parametrize('name', CHANGES)
+def test_an_interrupted_change_of_a_job(stoppable: StoppableRedis, interrupt: Interrupt, name: str) -> None:
+    """A script has run or has not; RQ's own path may stop anywhere. The next call is right in any case."""
+    client = stoppable.client(db=2, socket_timeout=None)
+    client.flushdb()
+    queue = Queue('changed', connection=client)
+    registry = FailedJobRegistry(queue=queue)
+    change, is_rqs = CHANGES[name]
+    jobs = [queue.create_job('os.getpid', job_id=job_id) for job_id in job_ids(40)]
+    for job in jobs:
+        job.save()
+        registry.add(job, ttl=3600)
+    change(registry, jobs[0].id)
+    whole = seconds_of(lambda: change(registry, jobs[1].id))
+    hits = 0
+    for job in jobs[2:]:
+        right = 1 if 'delete' in name else job.id
+        hits += is_hit_within(interrupt, whole, partial(change, registry, job.id), right)
+        in_registry = client.zscore(registry.key, job.id) is not None
+        assert (job.id in registry) == in_registry
+        if not is_rqs:
+            # All of it, or nothing.
+            assert client.exists(job.key) == (in_registry or name == 'requeue')
+            assert (job.id in queue.job_ids) == (name == 'requeue' and not in_registry)
+    assert hits > 0
+    assert registry.get_job_ids() == [entry.decode() for entry in client.zrange(registry.key, 0, -1)]
+    client.close()
+
+
 def test_an_interrupt_while_a_lost_connection_is_closed(stoppable: StoppableRedis) -> None:
     """The exception is the caller's also when it is raised while our connection is put away."""
     closing = []
