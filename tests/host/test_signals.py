@@ -218,13 +218,13 @@ def test_an_interrupted_change_is_made_or_not(stoppable: StoppableRedis, interru
     client.close()
 
 
-CHANGES: dict[str, tuple[Callable[[Any, str], Any], bool]] = {
-    'delete': (lambda registry, job_id: registry.remove(job_id, delete_job=True), False),
-    'delete by RQ': (lambda registry, job_id: registry.remove(fetched(registry, job_id), None, True), True),
-    'requeue': (lambda registry, job_id: registry.requeue(job_id).id, False),
-    'requeue by RQ': (lambda registry, job_id: registry.requeue(fetched(registry, job_id)).id, True),
+CHANGES: dict[str, Callable[[Any, str], Any]] = {
+    'delete': lambda registry, job_id: registry.remove(job_id, delete_job=True),
+    'delete by RQ': lambda registry, job_id: registry.remove(fetched(registry, job_id), delete_job=True),
+    'requeue': lambda registry, job_id: registry.requeue(job_id).id,
+    'requeue by RQ': lambda registry, job_id: registry.requeue(fetched(registry, job_id)).id,
 }
-"""A change of a job, by a script in one step or by RQ's own path in many; whether it is RQ's."""
+"""A change of a job, by a script in one step, or by RQ's own path in many."""
 
 
 class OwnJob(Job):
@@ -235,6 +235,37 @@ def fetched(registry: Any, job_id: str) -> Job:
     return OwnJob.fetch(job_id, connection=registry.connection)
 
 
+def came_out(interrupt: Interrupt, whole: float, call: Callable[[], Any], right: Any) -> bool | None:
+    """Make a call with the interrupt at a random moment of it. Return whether the exception came out of the call.
+
+    None: it was raised and did not come out. RQ's Job.restore has clauses that catch whatever is raised in them.
+    """
+    raised: list[bool] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raised.append(begun and not answered)
+        raise interrupt.exception
+
+    lead = 0.005
+    begun = answered = False
+    number = signal.SIGINT if isinstance(interrupt, CtrlC) else signal.SIGALRM
+    before = signal.signal(number, handle)
+    gc.collect()
+    try:
+        interrupt.after(lead)
+        time.sleep(random.uniform(max(lead - whole, 0.0001), lead))
+        begun = True
+        answer = call()
+        answered = True
+        assert answer == right
+        assert eventually(lambda: raised)
+    except interrupt.exception:
+        return begun and not answered
+    finally:
+        signal.signal(number, before)
+    return None
+
+
 @pytest.mark.parametrize('name', CHANGES)
 def test_an_interrupted_change_of_a_job(stoppable: StoppableRedis, interrupt: Interrupt, name: str) -> None:
     """A script has run or has not; RQ's own path may stop anywhere. The next call is right in any case."""
@@ -242,24 +273,28 @@ def test_an_interrupted_change_of_a_job(stoppable: StoppableRedis, interrupt: In
     client.flushdb()
     queue = Queue('changed', connection=client)
     registry = FailedJobRegistry(queue=queue)
-    change, is_rqs = CHANGES[name]
-    jobs = [queue.create_job('os.getpid', job_id=job_id) for job_id in job_ids(40)]
+    change = CHANGES[name]
+    jobs = [queue.create_job('os.getpid', job_id=job_id) for job_id in job_ids(20)]
     for job in jobs:
         job.save()
         registry.add(job, ttl=3600)
     change(registry, jobs[0].id)
     whole = seconds_of(lambda: change(registry, jobs[1].id))
-    hits = 0
+    ends = []
     for job in jobs[2:]:
-        right = 1 if 'delete' in name else job.id
-        hits += is_hit_within(interrupt, whole, partial(change, registry, job.id), right)
+        right = 1 if name.startswith('delete') else job.id
+        ends.append(came_out(interrupt, whole, partial(change, registry, job.id), right))
         in_registry = client.zscore(registry.key, job.id) is not None
         assert (job.id in registry) == in_registry
-        if not is_rqs:
+        if not name.endswith('by RQ'):
             # All of it, or nothing.
             assert client.exists(job.key) == (in_registry or name == 'requeue')
             assert (job.id in queue.job_ids) == (name == 'requeue' and not in_registry)
-    assert hits > 0
+    if name.endswith('by RQ'):
+        # A script takes a fraction of the time that a signal is on its way: whether one hits is chance.
+        assert True in ends
+    if name == 'delete':
+        assert None not in ends
     assert registry.get_job_ids() == [entry.decode() for entry in client.zrange(registry.key, 0, -1)]
     client.close()
 
