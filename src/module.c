@@ -60,6 +60,10 @@ core_exec(PyObject *module)
         || scheduled_job_registry_setup_type(module, state) < 0
         || execution_registry_setup_type(module, state) < 0
         || queue_setup_type(module, state) < 0) {
+        /* PyType_FromModuleAndSpec does not say so in each place where it has no memory (CPython 3.11). */
+        if (!PyErr_Occurred()) {
+            PyErr_NoMemory();
+        }
         return -1;
     }
     return 0;
