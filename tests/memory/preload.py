@@ -69,14 +69,15 @@ class Report:
     elsewhere: int = 0
 
 
+def program_environment() -> dict[str, str]:
+    """Return the environment of a program of this folder, whose every object is a block of malloc's."""
+    folders = [TESTS, TESTS.parent / 'tools', TESTS.parent]
+    path = os.pathsep.join(map(str, folders))
+    return {**os.environ, 'PYTHONMALLOC': 'malloc', 'PYTHONPATH': path, 'PYTHONDONTWRITEBYTECODE': '1'}
+
+
 def _run_program(shim: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        'LD_PRELOAD': str(shim),
-        'PYTHONMALLOC': 'malloc',
-        'PYTHONPATH': os.pathsep.join([str(TESTS), str(TESTS.parent / 'tools'), str(TESTS.parent)]),
-        'PYTHONDONTWRITEBYTECODE': '1',
-    }
+    environment = {**program_environment(), 'LD_PRELOAD': str(shim)}
     command = [sys.executable, '-m', 'memory.allocation_failures', str(shim), *arguments]
     return subprocess.run(
         command,

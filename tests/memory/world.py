@@ -75,7 +75,7 @@ class World:
         self._dumps = {key: admin.dump(key) for key in admin.keys('*')}
         self.use_new_client()
         self.job = Job.fetch('failed-1', connection=self.client)
-        self.hasty = FailedJobRegistry(NAME, connection=self._new_client(socket_timeout=0.02))
+        self.hasty = FailedJobRegistry(NAME, connection=self._new_client(socket_timeout=0.005))
         # Nobody listens on the port of tcpmux.
         self.nowhere = FailedJobRegistry(NAME, connection=self._new_client(host='127.0.0.1', port=1, ssl=False))
 
