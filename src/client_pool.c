@@ -484,6 +484,10 @@ try_again(run *this)
     Py_XDECREF(again);
     Py_XDECREF(result);
     Py_CLEAR(this->failure);
+    if (result == NULL) {
+        /* An interrupt, say, behind the attempt that succeeded. */
+        replies_clear(this->replies, this->commands->count);
+    }
     return result == NULL ? -1 : 0;
 }
 
