@@ -195,8 +195,7 @@ bind_range(const core_state *state, const call_arguments *given, range *wanted)
     if (!bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values)) {
         return TO_TAIL;
     }
-    wanted->start = values[0];
-    wanted->end = values[1];
+    *wanted = (range){.start = values[0], .end = values[1]};
     if ((values[0] != NULL && !PyLong_CheckExact(values[0]))
         || (values[1] != NULL && !PyLong_CheckExact(values[1]))) {
         return TO_TAIL;

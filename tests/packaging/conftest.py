@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import offline
+from instrumented import copy_checkout
 from offline import FreshVenv
 
 SDIST = 'from setuptools import build_meta; print(build_meta.build_sdist("dist"))'
@@ -25,13 +26,13 @@ def lent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the checkout, never built in."""
-    return offline.copy_checkout(tmp_path / 'checkout')
+    return copy_checkout(tmp_path / 'checkout')
 
 
 @pytest.fixture(scope='session')
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Our source distribution."""
-    folder = offline.copy_checkout(tmp_path_factory.mktemp('sdist') / 'rqreg_ext')
+    folder = copy_checkout(tmp_path_factory.mktemp('sdist') / 'rqreg_ext')
     result = offline.run(sys.executable, '-c', SDIST, cwd=folder)
     assert result.returncode == 0, result.stdout
     return folder / 'dist' / result.stdout.splitlines()[-1]
@@ -47,7 +48,7 @@ def fresh_venv(tmp_path: Path, lent: Path) -> FreshVenv:
 def wheel(tmp_path_factory: pytest.TempPathFactory, lent: Path) -> Path:
     """Our wheel for the Python that runs the tests."""
     folder = tmp_path_factory.mktemp('wheel')
-    checkout = offline.copy_checkout(folder / 'checkout')
+    checkout = copy_checkout(folder / 'checkout')
     return FreshVenv(folder / 'venv', Path(sys.executable), lent).wheel(checkout, folder)
 
 

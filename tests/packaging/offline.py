@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 # async-timeout: redis needs it on Python 3.10, so the distribution may not ask for it on the Python of this run.
 LENT = ('rq', 'redis', 'setuptools', 'async-timeout')
-NOT_IN_A_CHECKOUT = ('.git', '.venv*', 'build', 'dist', '*.egg-info', '*.so', '__pycache__', '.*_cache', '.hypothesis')
 
 
 def closure(names: Iterable[str]) -> set[str]:
@@ -43,12 +40,6 @@ def lend(folder: Path, names: Iterable[str] = LENT) -> Path:
             link = folder / top
             if not link.exists():
                 link.symlink_to(Path(str(distribution(name).locate_file(top))))
-    return folder
-
-
-def copy_checkout(folder: Path) -> Path:
-    """Copy what a checkout holds after its first build: the sources, and hiredis in vendor/."""
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*NOT_IN_A_CHECKOUT))
     return folder
 
 
