@@ -125,6 +125,19 @@ attribute_count(PyObject *client)
     return count;
 }
 
+/* The three belong together: what is let go of, which can run Python, goes when all are set. */
+static void
+remember_plain(core_state *state, PyObject *client, PyObject *function, Py_ssize_t attributes)
+{
+    PyObject *previous_function = state->plain_execute_command;
+    PyObject *previous_type = state->plain_client_type;
+    state->plain_execute_command = Py_NewRef(function);
+    state->plain_client_type = Py_NewRef((PyObject *)Py_TYPE(client));
+    state->plain_client_attributes = attributes;
+    Py_XDECREF(previous_function);
+    Py_XDECREF(previous_type);
+}
+
 /* Whether the client's commands go out as redis-py sends them: 1, 0, or -1 with an exception. Remembered
    for the last kind of client that passed; rqreg_ext._clients knows why another one does not. */
 static int
@@ -148,9 +161,7 @@ sends_plainly(core_state *state, PyObject *client)
         plain = answer == NULL ? -1 : PyObject_IsTrue(answer);
         Py_XDECREF(answer);
         if (plain == 1) {
-            Py_XSETREF(state->plain_execute_command, Py_NewRef(function));
-            Py_XSETREF(state->plain_client_type, Py_NewRef((PyObject *)Py_TYPE(client)));
-            state->plain_client_attributes = attributes;
+            remember_plain(state, client, function, attributes);
         }
     }
     Py_DECREF(execute);
