@@ -1,7 +1,7 @@
 """A relay between clients and a real server that spoils what passes through it, as a test tells it to.
 
-It listens on TCP, or on a unix socket where a path is given. One fault is armed at a time and strikes once: on
-the next replies (`Cut`, `Insertion`, `Lie`, `Drip`) or commands (`Refusal`) of whichever connection sends first.
+It listens on TCP, or on a unix socket where a path is given. One fault is armed at a time and strikes once: the next
+replies (`Cut`, `Insertion`, `Lie`, `Hold`, `Drip`) or commands (`Refusal`) of whichever connection sends first.
 """
 
 from __future__ import annotations
@@ -72,11 +72,16 @@ class Lie:
 
 
 @dataclass(frozen=True)
+class Hold:
+    """Keep the replies back until the client sends another command on the same connection: they come first then."""
+
+
+@dataclass(frozen=True)
 class Drip:
     """Pass the replies one byte at a time, until another fault is armed."""
 
 
-Fault = Cut | Refusal | Insertion | Lie | Drip
+Fault = Cut | Refusal | Insertion | Lie | Hold | Drip
 
 
 class Relay:
@@ -91,6 +96,7 @@ class Relay:
         self._fault: Fault | None = None
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
+        self._held: dict[socket.socket, bytes] = {}
         self._ended: set[socket.socket] = set()
         self._is_closed = False
         self._has_struck = threading.Event()
@@ -168,6 +174,7 @@ class Relay:
     def _pass_commands(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while octets := client.recv(BLOCK):
+                client.sendall(self._held.pop(client, b''))
                 with self._lock:
                     fault = self._fault if isinstance(self._fault, Refusal) else None
                     passed = self.requested
@@ -195,7 +202,7 @@ class Relay:
                     fault = self._fault
                     passed = self.replied
                     self.replied += len(octets)
-                    strikes = isinstance(fault, Lie) or (
+                    strikes = isinstance(fault, Lie | Hold) or (
                         isinstance(fault, Cut | Insertion) and passed + len(octets) > fault.after
                     )
                     if strikes:
@@ -206,6 +213,9 @@ class Relay:
                     client.sendall(octets[: fault.after - passed])
                     self._end_both(client, server, fault.end)
                     return
+                elif isinstance(fault, Hold):
+                    self._held[client] = octets
+                    self._has_struck.set()
                 elif isinstance(fault, Lie):
                     client.sendall(fault.octets)
                     if fault.end is not None:

@@ -23,7 +23,7 @@ from rq.utils import get_version
 
 from rqreg_ext.registry import FailedJobRegistry, StartedJobRegistry
 
-from .relay import Cut, Drip, End, Fault, Insertion, Lie, Refusal, Relay
+from .relay import Cut, Drip, End, Fault, Hold, Insertion, Lie, Refusal, Relay
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,6 +131,7 @@ def random_fault(choice: random.Random) -> Fault:
             Lie(b'-LOADING Redis is loading the dataset in memory\r\n'),
             Lie(b'HTTP/1.1 502 Bad Gateway\r\n\r\n'),
             Lie(b''),
+            Hold(),
             Drip(),
         ]
     )

@@ -21,7 +21,7 @@ from rq.utils import get_version
 import rqreg_ext.registry
 
 from .calls import CALLS, CHANGES, Database, Registries, assert_right, outcome
-from .relay import Cut, End, Relay
+from .relay import Cut, End, Hold, Relay
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -94,6 +94,19 @@ def test_a_change_is_sent_once_more_with_one_retry(relay: Relay, database: Datab
     assert max(ours[1].values()) == 2
     if ours[1]['EVALSHA'] == 0:
         assert ours == theirs
+
+
+@pytest.mark.parametrize('name', CALLS if IS_DEEP else ['count', 'in', 'started pairs', 'delete', 'remove'])
+def test_a_reply_that_comes_too_late(relay: Relay, database: Database, name: str) -> None:
+    """It is not the answer to the next command."""
+    on = connected(rqreg_ext.registry, relay, socket_timeout=SHORT)
+    database.restore()
+    relay.arm(Hold())
+    assert outcome(name, on).error is redis.TimeoutError
+    relay.wait_until_struck()
+    assert on.deferred.count == 1
+    assert 'nobody' not in on.failed
+    assert_right(on, database.admin)
 
 
 @pytest.mark.parametrize('retries', [None, 0, 1])
