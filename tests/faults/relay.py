@@ -97,6 +97,7 @@ class Relay:
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._held: dict[socket.socket, bytes] = {}
+        self._drained: dict[socket.socket, threading.Event] = {}
         self._ended: set[socket.socket] = set()
         self._is_closed = False
         self._has_struck = threading.Event()
@@ -188,6 +189,7 @@ class Relay:
                         fault = None
                 if fault:
                     server.sendall(octets[: fault.after - passed])
+                    self._let_it_finish(client, server)
                     self._end_both(client, server, fault.end)
                     return
                 server.sendall(octets)
@@ -229,6 +231,19 @@ class Relay:
                 else:
                     client.sendall(octets)
         self._end_unless_ended(client)
+        with self._lock:
+            drained = self._drained.pop(server, None)
+        if drained is not None:
+            drained.set()
+
+    def _let_it_finish(self, client: socket.socket, server: socket.socket) -> None:
+        """Return when the server has run what it got, which it says by hanging up."""
+        drained = threading.Event()
+        with self._lock:
+            self._drained[server] = drained
+            self._ended.add(client)
+        server.shutdown(socket.SHUT_WR)
+        drained.wait(PATIENCE)
 
     def _end_unless_ended(self, connection: socket.socket) -> None:
         with self._lock:

@@ -110,7 +110,7 @@ def test_a_command_cut_while_it_is_sent(relay: Relay, database: Database, name: 
     """Of what the server got, it runs whole commands only: all or nothing of each is done."""
     on = connected(rqreg_ext.registry, relay, protocol=2)
     _, requested, states = measured(on, relay, database, name)
-    for n in places(requested, is_deep)[:: 1 if is_deep else 11]:
+    for n in places(requested, is_deep)[:: 5 if is_deep else 11]:
         struck = strike(on, relay, database, name, Refusal(n, end))
         assert struck.error is redis.ConnectionError, n
         assert database.state() in states, n
@@ -144,7 +144,7 @@ def test_a_long_reply_cut_here_and_there(relay: Relay, database: Database, is_de
     relay.arm(None)
     assert registry.get_job_ids(cleanup=False) == ids
     length = relay.replied
-    for n in range(3, length, 29 if is_deep else 1499):
+    for n in range(3, length, 97 if is_deep else 1499):
         relay.arm(Cut(n))
         with pytest.raises(redis.ConnectionError, match='closed by server'):
             registry.get_job_ids(cleanup=False)

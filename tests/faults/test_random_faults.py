@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from private_redis import PrivateRedis
 
 IS_DEEP = os.environ.get('RQREG_TEST_PROFILE') == 'deep'
-SECONDS = 45.0 if IS_DEEP else 4.0
+SECONDS = 30.0 if IS_DEEP else 4.0
 THREADS = 4
 NEVER = 4_000_000_000
 PUSH = b'>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n'
