@@ -26,18 +26,15 @@ def assert_well(shim: Path, scenario: str, *options: str, port: int) -> None:
 
 # No C of ours has a part in these.
 NOT_OURS = ('get_execution_ids', 'canceled get_expired_job_ids')
+CHOSEN = [name for name in SCENARIOS if name not in NOT_OURS] if IS_LONG else IN_SHORT
 
 
-@pytest.mark.parametrize('scenario', [name for name in SCENARIOS if name not in NOT_OURS] if IS_LONG else IN_SHORT)
+@pytest.mark.parametrize('scenario', CHOSEN)
 def test_one_failing_allocation(shim: Path, redis_server: PrivateRedis, scenario: str) -> None:
     assert_well(shim, scenario, '--once', port=redis_server.port)
 
 
-# Where RQ and redis-py do most of the work, some of what they do without any memory left hangs.
-MOSTLY_OURS = [name for name, scenario in SCENARIOS.items() if name not in NOT_OURS and scenario.is_atomic]
-
-
-@pytest.mark.parametrize('scenario', MOSTLY_OURS if IS_LONG else IN_SHORT)
+@pytest.mark.parametrize('scenario', CHOSEN)
 def test_no_memory_from_an_allocation_on(shim: Path, redis_server: PrivateRedis, scenario: str) -> None:
     assert_well(shim, scenario, port=redis_server.port)
 
