@@ -167,7 +167,8 @@ write_frames(char *text, size_t size, void *const *from, int count)
         }
         const char *name = info.dli_sname == NULL ? "?" : info.dli_sname;
         unsigned long offset = (unsigned long)((char *)from[i] - (char *)info.dli_fbase);
-        int added = snprintf(text + length, size - length, "%s 0x%lx %s\n", info.dli_fname, offset, name);
+        int added
+            = snprintf(text + length, size - length, "%s 0x%lx %s\n", info.dli_fname, offset, name);
         if (added < 0 || (size_t)added >= size - length) {
             break;
         }
