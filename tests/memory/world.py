@@ -67,7 +67,7 @@ def fill(admin: redis.Redis) -> None:
 class World:
     """The servers' data, a client that is taken over, and a registry of each class on it."""
 
-    def __init__(self, port: int, **arguments: Any) -> None:
+    def __init__(self, port: int, /, **arguments: Any) -> None:
         self.port = port
         self.arguments = arguments
         self.admin = admin = redis.Redis(port=port)
