@@ -66,6 +66,7 @@ class Program:
         self.world = world
         self.scenario = scenario
         self.once = once
+        self.counts_blocks = True
         self.words = ''
         self.before: Any = None
         self.after: Any = None
@@ -167,7 +168,7 @@ class Program:
             told['stack'] = stack.frames
             told['descriptors'] = self.in_use() - descriptors
             descriptors += told['descriptors']
-            if stack.is_ours():
+            if stack.is_ours() and self.counts_blocks:
                 now = self.alive()
                 told['leaked'] = self.leaks(number, stack) if now > alive else 0
                 alive = self.alive()
@@ -184,6 +185,7 @@ def main() -> None:
     parser.add_argument('--once', action='store_true')
     parser.add_argument('--protocol', type=int, default=2)
     parser.add_argument('--thread', action='store_true')
+    parser.add_argument('--no-blocks', action='store_true', help='do not count the blocks that are alive')
     parser.add_argument('--tls', nargs=2, metavar=('PORT', 'AUTHORITY'), help='the same server behind TLS')
     arguments = parser.parse_args()
     tls = {}
@@ -199,6 +201,7 @@ def main() -> None:
 
     world = World(arguments.port, protocol=arguments.protocol, **tls)
     program = Program(Shim(arguments.shim), world, SCENARIOS[arguments.scenario], arguments.once)
+    program.counts_blocks = not arguments.no_blocks
     if arguments.thread:
         thread = threading.Thread(target=work)
         thread.start()
