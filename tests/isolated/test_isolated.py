@@ -58,7 +58,7 @@ def leaks(told: dict[str, Any]) -> dict[str, int]:
         'blocks': few,
         'objects': few,
         'descriptors': 0,
-        'malloc': max(calls * OBJECT // 2, 20_000),
+        'malloc': max(calls * OBJECT // 2, 300_000),
         'resident': max(calls * OBJECT, SOME_PAGES),
     }
     return {name: grown for name, grown in growth.items() if grown > bounds[name]}
