@@ -105,7 +105,9 @@ class Run:
         return measurement
 
     def _time(self, measurement: Measurement, names: list[str]) -> None:
-        calls = {name: self.legs[name].calls_in(self.pace.round_seconds) for name in names}
+        # Threads that start and end one after another are not what is measured: each gets a round's time.
+        round_seconds = self.pace.round_seconds * measurement.workload.threads
+        calls = {name: self.legs[name].calls_in(round_seconds) for name in names}
         measurement.seconds = {name: [] for name in names}
         for round_number in range(self.pace.rounds_of(measurement.workload)):
             for name in rotated(names, round_number):

@@ -165,7 +165,12 @@ def enqueued_at() -> tuple[datetime.datetime, str]:
     return moment, utils.utcformat(moment)
 
 
-# Parsing these takes RQ longer than all the rest, and requeue() sets them anew.
+def _date(text: bytes) -> datetime.datetime:
+    """Return what RQ's str_to_date() would, and takes ten times as long for, of a date that the script has checked."""
+    return datetime.datetime.fromisoformat(f'{text[:-1].decode()}+00:00')
+
+
+# What requeue() sets anew: RQ would spend most of its time on parsing the dates.
 _REQUEUE_OVERWRITES = (b'enqueued_at', b'started_at', b'ended_at', b'exc_info')
 
 
@@ -182,8 +187,11 @@ def requeued_job(
     restored = dict(zip(fields[::2], fields[1::2], strict=True))
     for name in _REQUEUE_OVERWRITES:
         restored.pop(name, None)
+    created_at = restored.pop(b'created_at', None)
     requeued.restore(restored)
     requeued._exc_info = ''
+    if created_at:
+        requeued.created_at = _date(created_at)
     requeued.redis_server_version = utils.get_version(rq_registry.connection)
     requeued.enqueued_at = moment
     if requeued.timeout is None:
