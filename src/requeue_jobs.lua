@@ -24,22 +24,18 @@ local function can_push(queue)
     return kind == 'list' or kind == 'none'
 end
 
--- What RQ writes with every job, empty where there is nothing to say, and this hash has not.
-local function get_missing(fields)
-    local missing = {}
-    local function add(index, name, value)
+-- Write what RQ writes with every job, empty where there is nothing to say, and this hash has not.
+local function write_missing(key, fields)
+    local NAMES = {
+        [SUCCESS_CALLBACK_NAME] = 'success_callback_name', [FAILURE_CALLBACK_NAME] = 'failure_callback_name',
+        [STOPPED_CALLBACK_NAME] = 'stopped_callback_name', [LAST_HEARTBEAT] = 'last_heartbeat',
+        [WORKER_NAME] = 'worker_name', [GROUP_ID] = 'group_id',
+    }
+    for index, name in pairs(NAMES) do
         if not fields[index] then
-            missing[#missing + 1] = name
-            missing[#missing + 1] = value
+            call('HSET', key, name, '')
         end
     end
-    add(SUCCESS_CALLBACK_NAME, 'success_callback_name', '')
-    add(FAILURE_CALLBACK_NAME, 'failure_callback_name', '')
-    add(STOPPED_CALLBACK_NAME, 'stopped_callback_name', '')
-    add(LAST_HEARTBEAT, 'last_heartbeat', '')
-    add(WORKER_NAME, 'worker_name', '')
-    add(GROUP_ID, 'group_id', '')
-    return missing
 end
 
 local function write(key, fields)
@@ -47,9 +43,10 @@ local function write(key, fields)
         'HSET', key, 'status', 'queued', 'started_at', '', 'ended_at', '', 'exc_info', NO_EXC_INFO,
         'enqueued_at', ENQUEUED_AT, 'timeout', is_given(fields[TIMEOUT]) and fields[TIMEOUT] or DEFAULT_TIMEOUT
     )
-    local missing = get_missing(fields)
-    if #missing > 0 then
-        call('HSET', key, unpack(missing))
+    for i = 1, GROUP_ID do
+        if not fields[i] then
+            return write_missing(key, fields)
+        end
     end
 end
 
