@@ -14,8 +14,8 @@ FUZZ_SECONDS ?= 600
 C_FILES = $(wildcard src/*.c src/*.h fuzz/*.c fuzz/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deep lint analyze coverage check-sanitizers check-memory check-faults fuzz format bench build debug sdist \
-        wheel clean
+.PHONY: help demo test test-deep check-faults check-memory check-sanitizers fuzz lint analyze coverage format bench
+.PHONY: build debug sdist wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,15 +28,22 @@ test: ## run the tests
 	@$(BOOTSTRAP) --strict
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
+# What has a target of its own is left to that.
+test-deep: ARGS += --ignore tests/memory --ignore tests/isolated --ignore tests/faults
 test-deep: ## run the tests with ten times the examples, on each RQ that is supported
-	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=3.0.0 REDIS=8.1.0
-	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=2.12.0 REDIS=6.4.0
-	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=2.6.1 REDIS=5.0.1
+	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=3.0.0 REDIS=8.1.0 ARGS='$(ARGS)'
+	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=2.12.0 REDIS=6.4.0 ARGS='$(ARGS)'
+	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=2.6.1 REDIS=5.0.1 ARGS='$(ARGS)'
 
-check-faults: ## the tests of failing servers and networks, in their long form: some minutes
+check-faults: ## servers and networks that fail, refuse, stall and lie, in the long form
 	@$(BOOTSTRAP) --strict
-	@$(BIN)/python tools/system_packages.py haproxy
+	@$(PYTHON) tools/system_packages.py haproxy
 	RQREG_TEST_PROFILE=deep $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/faults $(ARGS)
+
+check-memory: ## make each allocation fail, count references, look for leaks, run valgrind
+	@$(BOOTSTRAP) --strict
+	@$(PYTHON) tools/system_packages.py python3-dbg valgrind
+	RQREG_TEST_PROFILE=deep $(BIN)/python -m pytest -n $(JOBS) -o faulthandler_timeout=1200 tests/memory tests/isolated $(ARGS)
 
 lint: ## check style, C layout and types
 	@$(BOOTSTRAP) --strict
@@ -71,7 +78,7 @@ bench: ## measure RQ, RQ with hiredis-py, rqreg_ext and a bare round trip
 
 fuzz: ## fuzz the reply reader and the command builder, FUZZ_SECONDS=600 each, under sanitizers
 	@$(BOOTSTRAP)
-	@$(BIN)/python tools/system_packages.py clang
+	@$(PYTHON) tools/system_packages.py clang
 	$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) $(ARGS)
 
 build: ## compile the package in place, for .venv/bin/python

@@ -1,6 +1,6 @@
 """The tests under sanitizers: AddressSanitizer with UndefinedBehaviorSanitizer, then ThreadSanitizer; no finding.
 
-python tools/check_sanitizers.py [--only address|thread] [pytest's arguments]
+python tools/check_sanitizers.py [--only address|thread] [--short] [pytest's arguments]
 
 Python itself is not instrumented, so the sanitizer's library is preloaded. AddressSanitizer sees every access of the
 core and of hiredis, and every allocation of the process. ThreadSanitizer sees the core's accesses, and through its own
@@ -13,6 +13,7 @@ its test.
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,11 +27,22 @@ IN_THREADS = (
     'threads = [Thread(target=library.count_by_hand, args=(3_000_000,)) for _ in range(4)]; '
     '[thread.start() for thread in threads]; [thread.join() for thread in threads]'
 )
+# They replace malloc(), measure what the process takes, or compile with sanitizers themselves.
+MEMORY_OF_THEIR_OWN = ['tests/memory', 'tests/isolated', 'tests/test_fuzz_corpus.py']
+CORE_TESTS = [
+    'tests/test_executions.py',
+    'tests/test_long_listings.py',
+    'tests/test_raising_arguments.py',
+    'tests/test_registry_init.py',
+    'tests/test_registry_reads.py',
+    'tests/test_registry_remove.py',
+    'tests/test_registry_requeue.py',
+]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One build, how it is run, what it must find in the faults, and the tests that it is for."""
+    """One build, how it is run, what it must find in the faults, and the tests that it is for: all, and a choice."""
 
     name: str
     flags: list[str]
@@ -39,6 +51,7 @@ class Check:
     faults: dict[str, str]
     harmless: list[str] = field(default_factory=list)
     tests: list[str] = field(default_factory=list)
+    short: list[str] = field(default_factory=list)
 
 
 CHECKS = [
@@ -52,6 +65,8 @@ CHECKS = [
             CALL + 'library.read_past_the_end(0)': 'heap-buffer-overflow',
             CALL + 'library.overflow(2)': 'signed integer overflow',
         },
+        tests=['tests', *(f'--ignore={path}' for path in MEMORY_OF_THEIR_OWN)],
+        short=[*CORE_TESTS, 'tests/faults/test_lying_servers.py', 'tests/host/test_reentrancy.py'],
     ),
     Check(
         name='thread',
@@ -63,6 +78,7 @@ CHECKS = [
         # The same under the GIL: that must not be taken for a race.
         harmless=[CALL.replace('CDLL', 'PyDLL') + IN_THREADS],
         tests=['tests/host/test_threads.py', 'tests/host/test_forks.py', 'tests/clients/test_caps.py'],
+        short=['tests/host/test_threads.py'],
     ),
 ]
 
@@ -106,9 +122,9 @@ class SanitizedCopy:
         # UndefinedBehaviorSanitizer, beside another, keeps to stderr and ends the process.
         return self.found() + (said if status != 0 else '')
 
-    def passes(self, arguments: list[str]) -> bool:
+    def passes(self, tests: list[str], arguments: list[str]) -> bool:
         """Run the tests, and tell whether they pass and nothing is found."""
-        status = self.copy.test(*self.check.tests, *arguments, **self.environment)
+        status = self.copy.test(*tests, *arguments, **self.environment)
         found = self.found()
         print(found or f'{self.check.name}: nothing found', flush=True)
         return status == 0 and not found
@@ -116,17 +132,17 @@ class SanitizedCopy:
 
 def main() -> None:
     """Run all checks, or the one that is asked for."""
-    arguments = sys.argv[1:]
-    checks = CHECKS
-    if arguments[:1] == ['--only']:
-        checks = [check for check in CHECKS if check.name == arguments[1]]
-        arguments = arguments[2:]
+    parser = ArgumentParser(description="Run the tests under sanitizers. Other arguments are pytest's.")
+    parser.add_argument('--only', choices=[check.name for check in CHECKS])
+    parser.add_argument('--short', action='store_true', help='a choice of the tests')
+    options, arguments = parser.parse_known_args()
     passed = []
-    for check in checks:
-        copy = SanitizedCopy(check)
-        copy.must_find_faults()
-        passed.append(copy.passes(arguments))
-    sys.exit(0 if passed and all(passed) else 1)
+    for check in CHECKS:
+        if options.only in {None, check.name}:
+            copy = SanitizedCopy(check)
+            copy.must_find_faults()
+            passed.append(copy.passes(check.short if options.short else check.tests, arguments))
+    sys.exit(0 if all(passed) else 1)
 
 
 if __name__ == '__main__':

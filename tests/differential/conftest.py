@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
+from depth import PROFILE
 from hypothesis import HealthCheck, settings
 
 EXAMPLES = 500
@@ -18,7 +17,7 @@ for name, factor in (('default', 1), ('deep', 10)):
         print_blob=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-settings.load_profile(os.environ.get('RQREG_TEST_PROFILE', 'default'))
+settings.load_profile(PROFILE)
 
 
 @pytest.fixture(autouse=True)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from clients.conftest import own_server as own_server
+from depth import IS_DEEP
 
 if TYPE_CHECKING:
     from types import FrameType
 
 # Far beyond what any test here takes, the deep ones included.
-PATIENCE = 170 if os.environ.get('RQREG_TEST_PROFILE') != 'deep' else 600
+PATIENCE = 600 if IS_DEEP else 170
 
 
 @pytest.fixture(autouse=True)
@@ -34,4 +34,4 @@ def watchdog() -> Iterator[None]:
 @pytest.fixture(scope='session')
 def is_deep() -> bool:
     """Whether everything is tried, not a selection."""
-    return os.environ.get('RQREG_TEST_PROFILE') == 'deep'
+    return IS_DEEP

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import resource
 import socket
 import sys
@@ -16,6 +15,7 @@ import pytest
 import redis
 import rq.registry
 from clients.outcomes import Outcome
+from depth import IS_DEEP
 from rq.job import Job
 from rq.utils import get_version
 
@@ -27,7 +27,6 @@ from .relay import Insertion, Lie, Relay
 if TYPE_CHECKING:
     from private_redis import PrivateRedis
 
-IS_DEEP = os.environ.get('RQREG_TEST_PROFILE') == 'deep'
 LIES = {
     'garbage': b'HTTP/1.1 400 Bad Request\r\n\r\n',
     'null characters': b'\0\0\0\0\r\n',

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import threading
@@ -18,6 +17,7 @@ import rq.registry
 from clients.connections import kill_all
 from clients.test_sentinel import SentinelProcess
 from clients.tls_proxy import TlsProxy
+from depth import IS_DEEP
 from host.patience import PATIENCE, eventually
 from private_redis import PrivateRedis, free_port
 from redis.backoff import ConstantBackoff, NoBackoff
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from clients.certificates import Pair
 
 NAMESPACES = (rq.registry, rqreg_ext.registry)
-IS_DEEP = os.environ.get('RQREG_TEST_PROFILE') == 'deep'
 NEVER = 4_000_000_000
 IDS = [f'job-{n}' for n in range(50)]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 from clients.connections import connection_ids
+from depth import IS_DEEP
 from rq.utils import get_version
 
 import rqreg_ext.registry
@@ -19,7 +19,6 @@ from .relay import Insertion, Relay
 if TYPE_CHECKING:
     from private_redis import PrivateRedis
 
-IS_DEEP = os.environ.get('RQREG_TEST_PROFILE') == 'deep'
 PUSHES = {
     'invalidation': b'>2\r\n$10\r\ninvalidate\r\n*1\r\n$7\r\nfailed1\r\n',
     'all invalid': b'>2\r\n$10\r\ninvalidate\r\n_\r\n',

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
+from depth import IS_DEEP
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from private_redis import PrivateRedis
 
-IS_DEEP = os.environ.get('RQREG_TEST_PROFILE') == 'deep'
 SECONDS = 30.0 if IS_DEEP else 4.0
 THREADS = 4
 NEVER = 4_000_000_000

@@ -14,6 +14,7 @@ import pytest
 import redis
 import rq.registry
 from clients.outcomes import outcome_of
+from depth import IS_DEEP
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq.utils import get_version
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from private_redis import PrivateRedis
 
-IS_DEEP = os.environ.get('RQREG_TEST_PROFILE') == 'deep'
 # Long enough for a busy machine to answer in, and short enough to wait for many times.
 SHORT = 0.5
 NAMESPACES = (rq.registry, rqreg_ext.registry)

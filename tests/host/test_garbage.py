@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
+from depth import IS_DEEP
 from private_redis import free_port
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -28,7 +29,7 @@ from .patience import eventually
 if TYPE_CHECKING:
     from private_redis import PrivateRedis
 
-CLIENTS = 5_000 if os.environ.get('RQREG_TEST_PROFILE') == 'deep' else 1_000
+CLIENTS = 5_000 if IS_DEEP else 1_000
 
 CLASSES = [
     getattr(registries, name)

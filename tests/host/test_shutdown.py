@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
@@ -10,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from depth import IS_DEEP
 
 from .filling import MEDIUM
 from .patience import PATIENCE
 from .stoppable import StoppableRedis
 
 PROGRAM = Path(__file__).with_name('shutdown_program.py')
-RUNS = 200 if os.environ.get('RQREG_TEST_PROFILE') == 'deep' else 8
+RUNS = 200 if IS_DEEP else 8
 """Of those that end at a random moment."""
 
 OURS = 'rqreg_ext.registry'

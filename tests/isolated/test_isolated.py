@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from depth import IS_DEEP
 
 if TYPE_CHECKING:
     from private_redis import PrivateRedis
@@ -19,7 +20,7 @@ LEAKING = 'one_object_kept_per_call'
 SCRIPTS = sorted(
     path.stem for path in HERE.glob('*.py') if path.stem not in ('__init__', 'measuring', LEAKING, Path(__file__).stem)
 )
-FACTOR = 20 if os.environ.get('RQREG_MEMORY') == 'long' else 1
+FACTOR = 20 if IS_DEEP else 1
 # Of the smallest object that CPython allocates.
 OBJECT = 16
 # What the resident set may grow by without a leak: an arena of CPython's, and pages touched late.

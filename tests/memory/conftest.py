@@ -11,7 +11,6 @@ import pytest
 from .preload import compile_shim
 
 # `make check-memory` sets it: everything, not only what fits beside the other tests.
-IS_LONG = os.environ.get('RQREG_MEMORY') == 'long'
 
 
 @pytest.fixture(scope='session')

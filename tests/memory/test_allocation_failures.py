@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from clients.certificates import Authority
 from clients.tls_proxy import TlsProxy
+from depth import IS_DEEP
 
-from .conftest import IS_LONG
 from .preload import fail_each_allocation
 from .scenarios import IN_SHORT, SCENARIOS
 
@@ -26,7 +26,7 @@ def assert_well(shim: Path, scenario: str, *options: str, port: int) -> None:
 
 # No C of ours has a part in these.
 NOT_OURS = ('get_execution_ids', 'canceled get_expired_job_ids')
-CHOSEN = [name for name in SCENARIOS if name not in NOT_OURS] if IS_LONG else IN_SHORT
+CHOSEN = [name for name in SCENARIOS if name not in NOT_OURS] if IS_DEEP else IN_SHORT
 
 
 @pytest.mark.parametrize('scenario', CHOSEN)
@@ -48,7 +48,7 @@ VARIANTS = {
 CALLS = ['get_job_ids', 'id in started', 'first call', 'remove and delete, first', 'get_scheduled_time', 'wrong type']
 
 
-@pytest.mark.skipif(not IS_LONG, reason='part of make check-memory')
+@pytest.mark.skipif(not IS_DEEP, reason='part of make check-memory')
 @pytest.mark.parametrize('scenario', CALLS)
 @pytest.mark.parametrize('variant', VARIANTS)
 def test_failing_allocations_elsewhere(shim: Path, redis_server: PrivateRedis, variant: str, scenario: str) -> None:
@@ -56,7 +56,7 @@ def test_failing_allocations_elsewhere(shim: Path, redis_server: PrivateRedis, v
         assert_well(shim, scenario, *VARIANTS[variant], *mode, port=redis_server.port)
 
 
-@pytest.mark.skipif(not IS_LONG, reason='part of make check-memory')
+@pytest.mark.skipif(not IS_DEEP, reason='part of make check-memory')
 # Not the first call: most of its thousands of allocations are OpenSSL's.
 @pytest.mark.parametrize('scenario', [name for name in CALLS if name != 'first call'])
 def test_failing_allocations_over_tls(shim: Path, redis_server: PrivateRedis, tmp_path: Path, scenario: str) -> None:

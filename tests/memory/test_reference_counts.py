@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from depth import IS_DEEP
 
 from . import debug_python
-from .conftest import IS_LONG
 from .debug_python import DebugPython
 from .scenarios import SCENARIOS
 
@@ -28,7 +28,7 @@ CORE_TESTS = [
 ]
 
 pytestmark = [
-    pytest.mark.skipif(not IS_LONG, reason='part of make check-memory: the package is compiled once more for it'),
+    pytest.mark.skipif(not IS_DEEP, reason='part of make check-memory: the package is compiled once more for it'),
     pytest.mark.skipif(not debug_python.is_there(), reason=f'no {debug_python.PROGRAM}: apt-get install python3-dbg'),
 ]
 

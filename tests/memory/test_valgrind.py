@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
+from depth import IS_DEEP
 
-from .conftest import IS_LONG
 from .preload import program_environment
 from .stacks import Stack
 
@@ -22,7 +22,7 @@ PATIENCE = 900
 OPTIONS = ['--leak-check=full', '--show-leak-kinds=definite', '--num-callers=40', '--xml=yes']
 
 pytestmark = [
-    pytest.mark.skipif(not IS_LONG, reason='part of make check-memory: valgrind is slow'),
+    pytest.mark.skipif(not IS_DEEP, reason='part of make check-memory: valgrind is slow'),
     pytest.mark.skipif(shutil.which('valgrind') is None, reason='no valgrind: apt-get install valgrind'),
 ]
 
