@@ -248,6 +248,7 @@ reserve_place(client_pool *self)
         return 0;
     }
     Py_ssize_t places = self->open_count + 1;
+    /* Pointers are what it holds: NOLINTNEXTLINE(bugprone-sizeof-expression) */
     core_connection **idle = PyMem_Realloc(self->idle, (size_t)places * sizeof *idle);
     if (idle == NULL) {
         PyErr_NoMemory();
