@@ -256,7 +256,10 @@ class Reply:
         if self.shape is Shape.VALUE:
             return text
         if self.shape is Shape.SCORE:
-            return float(text.decode('ascii'))
+            try:
+                return float(text)
+            except ValueError:
+                raise Broken from None
         if self.shape not in LISTS or depth == 0:
             raise Broken
         if self.shape is Shape.TEXTS:
