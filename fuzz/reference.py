@@ -256,10 +256,7 @@ class Reply:
         if self.shape is Shape.VALUE:
             return text
         if self.shape is Shape.SCORE:
-            try:
-                return float(text)
-            except ValueError:
-                raise Broken from None
+            return float(text)
         if self.shape not in LISTS or depth == 0:
             raise Broken
         if self.shape is Shape.TEXTS:

@@ -72,8 +72,8 @@ get_job_count_in_head(head *call, const call_arguments *given, PyObject **value)
     if (!bind_arguments(given, &call->state->names.cleanup, 1, &cleanup)) {
         return TO_TAIL;
     }
-    int with_cleanup = cleanup == NULL ? 1 : PyObject_IsTrue(cleanup);
-    return with_cleanup < 0 ? TO_CALLER : count_jobs(call, with_cleanup, value);
+    int with_cleanup = plain_truth(cleanup, true);
+    return with_cleanup < 0 ? TO_TAIL : count_jobs(call, with_cleanup, value);
 }
 
 static DEFINE_METHOD(get_job_count, "get_job_count", get_job_count_in_head)
@@ -200,12 +200,9 @@ bind_range(const core_state *state, const call_arguments *given, range *wanted)
         || (values[1] != NULL && !PyLong_CheckExact(values[1]))) {
         return TO_TAIL;
     }
-    wanted->cleanup = values[3] == NULL ? 1 : PyObject_IsTrue(values[3]);
-    if (wanted->cleanup < 0) {
-        return route_of_raised();
-    }
-    wanted->desc = values[2] == NULL ? 0 : PyObject_IsTrue(values[2]);
-    return wanted->desc < 0 ? route_of_raised() : TO_HEAD;
+    wanted->desc = plain_truth(values[2], false);
+    wanted->cleanup = plain_truth(values[3], true);
+    return wanted->desc < 0 || wanted->cleanup < 0 ? TO_TAIL : TO_HEAD;
 }
 
 static command_argument

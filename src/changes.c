@@ -137,7 +137,8 @@ is_plain_job(const head *call, PyObject *job)
     return is_plain;
 }
 
-/* How delete_jobs.lua learns the queue: from the hash that it fetches, or from the object at hand. */
+/* How delete_jobs.lua learns the queue: from the hash that it fetches, or from the object at hand. NULL, also
+   without an exception, for what only RQ can make a name of. */
 static PyObject *
 origin_argument(const head *call, PyObject *job)
 {
@@ -145,7 +146,9 @@ origin_argument(const head *call, PyObject *job)
         return PyUnicode_FromString("fetch");
     }
     PyObject *origin = PyObject_GetAttr(job, call->state->names.origin);
-    PyObject *argument = origin == NULL ? NULL : PyUnicode_FromFormat("origin:%S", origin);
+    PyObject *argument = origin != NULL && PyUnicode_CheckExact(origin)
+                             ? PyUnicode_FromFormat("origin:%U", origin)
+                             : NULL;
     Py_XDECREF(origin);
     return argument;
 }
@@ -161,7 +164,7 @@ delete_by_script(head *call, PyObject *job, PyObject *job_id, PyObject **removed
     }
     PyObject *origin = origin_argument(call, job);
     if (origin == NULL) {
-        return route_of_raised();
+        return route_elsewhere();
     }
     const command_argument more = {.object = origin};
     const job_script wanted = {&script_delete_jobs, rq->delete_arguments, &more, 1, NULL};
@@ -198,9 +201,9 @@ remove_in_head(head *call, const call_arguments *given, PyObject **removed)
         || (values[1] != NULL && values[1] != Py_None)) {
         return TO_TAIL;
     }
-    int delete_job = values[2] == NULL ? 0 : PyObject_IsTrue(values[2]);
+    int delete_job = plain_truth(values[2], false);
     if (delete_job < 0) {
-        return route_of_raised();
+        return TO_TAIL;
     }
     PyObject *job_id = registry_id_of(call, values[0]);
     if (job_id == NULL) {
@@ -259,9 +262,9 @@ static route
 requeue_at(head *call, PyObject *job_id, PyObject *at_front, PyObject *moment, PyObject *written,
            PyObject **job)
 {
-    int is_front = PyObject_IsTrue(at_front);
+    int is_front = plain_truth(at_front, false);
     if (is_front < 0) {
-        return route_of_raised();
+        return TO_TAIL;
     }
     PyObject *hash_key = hash_key_of(call, job_id);
     if (hash_key == NULL) {

@@ -224,17 +224,14 @@ create_error(const redisReadTask *task, const char *text, size_t length)
     return no_object(task);
 }
 
-static void *
-place_score(const redisReadTask *task, const char *text, size_t length)
+/* As redis-py does, with its ValueError for what is no number. */
+static PyObject *
+score_of(const char *text, size_t length)
 {
     PyObject *digits = PyBytes_FromStringAndSize(text, (Py_ssize_t)length);
     PyObject *score = digits == NULL ? NULL : PyFloat_FromString(digits);
     Py_XDECREF(digits);
-    if (score == NULL && PyErr_ExceptionMatches(PyExc_ValueError)) {
-        PyErr_Clear();
-        return mismatch(reader_of(task));
-    }
-    return place(task, score);
+    return score;
 }
 
 static void *
@@ -261,7 +258,7 @@ create_string(const redisReadTask *task, char *text, size_t length)
     case REPLY_JOB_AND_IDS:
         return place(task, job_and_execution_id_of(reader, text, length));
     case REPLY_SCORE:
-        return place_score(task, text, length);
+        return place(task, score_of(text, length));
     case REPLY_VALUE:
         return place(task, PyBytes_FromStringAndSize(text, (Py_ssize_t)length));
     default:

@@ -194,14 +194,14 @@ position_of(PyObject *name, PyObject *const *names, Py_ssize_t names_count)
     return -1;
 }
 
-route
-route_of_raised(void)
+int
+plain_truth(PyObject *argument, bool otherwise)
 {
-    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-        return TO_CALLER;
+    if (argument == NULL) {
+        return otherwise;
     }
-    PyErr_Clear();
-    return TO_TAIL;
+    bool is_plain = PyBool_Check(argument) || argument == Py_None || PyLong_CheckExact(argument);
+    return is_plain ? PyObject_IsTrue(argument) : -1;
 }
 
 bool

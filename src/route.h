@@ -77,9 +77,9 @@ PyObject *route_call(PyObject *self, const char *name, head_method serve,
 typedef route (*head_contains)(head *call, PyObject *item, PyObject **answer);
 int route_contains(PyObject *self, PyObject *item, head_contains serve);
 
-/* Where an argument raised when it was asked: RQ's own path meets that too, after what it does before it asks. An
-   interrupt is the caller's. */
-route route_of_raised(void);
+/* The truth of an argument: `otherwise` where it is not given; -1 for an object whose truth may run Python, or raise.
+   RQ's own path asks that once, after what it does before it asks. */
+int plain_truth(PyObject *argument, bool otherwise);
 
 /* Fill `values` by the `names` of the parameters; false where the arguments do not fit, which RQ's own
    path tells the caller in RQ's words. Values are borrowed. */

@@ -92,7 +92,7 @@ PAIRS = ('count', 'ids', 'last ids', 'started count', 'started ids', 'started pa
 # The bytes of memory that a lie of a few bytes may cost us.
 ENOUGH = 300 << 20
 # What RQ itself raises for an answer that it did not expect, and its documented errors.
-RAISED = (redis.RedisError, UnicodeDecodeError, rq.exceptions.NoSuchJobError, rq.exceptions.InvalidJobOperation)
+RAISED = (redis.RedisError, ValueError, rq.exceptions.NoSuchJobError, rq.exceptions.InvalidJobOperation)
 NOT_RESP = [*LIES][: [*LIES].index('a string that is longer')]
 # RQ hands what it got to datetime, which has words of its own for what is no time; and Python has some for len().
 FROM_DATETIME = {

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import working
-from offline import ROOT, FreshVenv
+from offline import FreshVenv
 from private_redis import PrivateRedis
 
 PKG_CONFIG = shutil.which('pkg-config')
+ROOT = Path(__file__).resolve().parent.parent.parent
 HIREDIS = ROOT / 'vendor' / 'hiredis'
 needs_pkg_config = pytest.mark.skipif(PKG_CONFIG is None, reason='no pkg-config here')
 
