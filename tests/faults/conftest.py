@@ -10,8 +10,14 @@ import pytest
 from clients.conftest import own_server as own_server
 from depth import IS_DEEP
 
+from .calls import Database
+from .relay import Relay
+
 if TYPE_CHECKING:
     from types import FrameType
+
+    import redis
+    from private_redis import PrivateRedis
 
 # Far beyond what any test here takes, the deep ones included.
 PATIENCE = 600 if IS_DEEP else 170
@@ -35,3 +41,16 @@ def watchdog() -> Iterator[None]:
 def is_deep() -> bool:
     """Whether everything is tried, not a selection."""
     return IS_DEEP
+
+
+@pytest.fixture
+def database(connection: redis.Redis) -> Database:
+    """The data that the calls are made on, in the server that all tests share."""
+    return Database(connection)
+
+
+@pytest.fixture
+def relay(redis_server: PrivateRedis) -> Iterator[Relay]:
+    """A relay before that server, which spoils nothing yet."""
+    with Relay(redis_server.port) as relay:
+        yield relay

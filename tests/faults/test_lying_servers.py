@@ -8,7 +8,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -110,17 +109,6 @@ FROM_DATETIME = {
 } | {('len', 'a negative number')}
 NAMES = [name for name in CALLS if name not in INHERITED]
 SHORT = ['count', 'ids', 'in', 'started not in', 'started pairs', 'expiration time', 'delete', 'requeue', 'remove']
-
-
-@pytest.fixture
-def database(connection: redis.Redis) -> Database:
-    return Database(connection)
-
-
-@pytest.fixture
-def relay(redis_server: PrivateRedis) -> Iterator[Relay]:
-    with Relay(redis_server.port) as relay:
-        yield relay
 
 
 def connected(relay: Relay) -> Registries:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,17 +32,6 @@ ATTRIBUTES = {
     'attribute': b'|1\r\n+key-popularity\r\n%2\r\n$1\r\na\r\n,0.1923\r\n$1\r\nb\r\n,0.0012\r\n',
     'empty attribute': b'|0\r\n',
 }
-
-
-@pytest.fixture
-def database(connection: redis.Redis) -> Database:
-    return Database(connection)
-
-
-@pytest.fixture
-def relay(redis_server: PrivateRedis) -> Iterator[Relay]:
-    with Relay(redis_server.port) as relay:
-        yield relay
 
 
 def connected(relay: Relay) -> Registries:

@@ -7,7 +7,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,17 +33,6 @@ SHORT = 0.5
 NAMESPACES = (rq.registry, rqreg_ext.registry)
 # What must not be sent again unless the client's Retry says so.
 CHANGING = ('ZREM', 'ZREMRANGEBYSCORE', 'ZADD', 'EVALSHA', 'EVAL')
-
-
-@pytest.fixture
-def database(connection: redis.Redis) -> Database:
-    return Database(connection)
-
-
-@pytest.fixture
-def relay(redis_server: PrivateRedis) -> Iterator[Relay]:
-    with Relay(redis_server.port) as relay:
-        yield relay
 
 
 def connected(namespace: ModuleType, relay: Relay, **arguments: Any) -> Registries:
