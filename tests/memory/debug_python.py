@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'packaging'))
 
 import offline
+from instrumented import copy_checkout
 
 PROGRAM = 'python3-dbg'
 LENT = (*offline.LENT, 'pytest', 'hypothesis', 'cryptography')
@@ -20,7 +21,7 @@ class DebugPython:
     """python3-dbg with the package compiled in a copy of the checkout; what it imports is lent by this environment."""
 
     def __init__(self, folder: Path) -> None:
-        self.checkout = offline.copy_checkout(folder / 'checkout')
+        self.checkout = copy_checkout(folder / 'checkout')
         lent = offline.lend(folder / 'lent', LENT)
         paths = [self.checkout, self.checkout / 'tests', self.checkout / 'tools', lent]
         self._environment = {
