@@ -39,10 +39,8 @@ def test_no_memory_from_an_allocation_on(shim: Path, redis_server: PrivateRedis,
     assert_well(shim, scenario, port=redis_server.port)
 
 
-# The count of blocks grows by one or two per call here, unexplained: calls with memory enough, measured apart, add
-# none over RESP3, and references do not grow. So only outcomes, descriptors, data and the next call are judged.
 VARIANTS = {
-    'RESP3': ['--protocol=3', '--no-blocks'],
+    'RESP3': ['--protocol=3'],
     'a second thread': ['--thread'],
 }
 CALLS = ['get_job_ids', 'id in started', 'first call', 'remove and delete, first', 'get_scheduled_time', 'wrong type']
@@ -63,6 +61,6 @@ def test_failing_allocations_over_tls(shim: Path, redis_server: PrivateRedis, tm
     authority = Authority(tmp_path, 'authority')
     pair = authority.issue('server')
     with TlsProxy(redis_server.port, pair.certificate, pair.key) as proxy:
-        tls = ['--tls', str(proxy.port), authority.file, '--no-blocks']
+        tls = ['--tls', str(proxy.port), authority.file]
         for mode in ['--once'], []:
             assert_well(shim, scenario, *tls, *mode, port=redis_server.port)
