@@ -112,9 +112,9 @@ class Program:
     def alive(self) -> int:
         """Return how many blocks are alive, garbage collected.
 
-        The type cache keeps the names that were looked up last, until others take their places. The client of
-        RESP3 or TLS is part of reference cycles, and what the end of one cycle lets go of may be the next one:
-        once is not always enough.
+        The type cache keeps the names that were looked up last, until others take their places. redis-py's clients,
+        those of RESP3 above all, are part of reference cycles: what is let go of by weak references' callbacks
+        while one is collected can wait for the next collection.
         """
         sys._clear_type_cache()
         while gc.collect() > 0:
