@@ -207,26 +207,46 @@ leave_parent_connections(client_pool *self)
     return 0;
 }
 
-/* Whether another connection may be opened: ours are counted beside the client's, under the same cap. A pool
-   of somebody's own that knows none is left to the client; what else is raised stays set. */
-static bool
-has_room(const client_pool *self, PyObject *redis_pool)
+/* How many connections the redis-py pool may have: -1 for as many as are wanted; -2 where it does not say, or where
+   what it raised stays set. */
+static long long
+cap_of(const client_pool *self, PyObject *redis_pool)
 {
     PyObject *cap = PyObject_GetAttr(redis_pool, self->state->names.max_connections);
     if (cap == NULL) {
         if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
             PyErr_Clear();
         }
-        return false;
+        return -2;
     }
-    if (!PyLong_Check(cap)) {
-        Py_DECREF(cap);
-        return true;
-    }
-    int overflow;
-    long long limit = PyLong_AsLongLongAndOverflow(cap, &overflow);
+    int overflow = 1;
+    long long limit = PyLong_Check(cap) ? PyLong_AsLongLongAndOverflow(cap, &overflow) : -1;
     Py_DECREF(cap);
-    return overflow > 0 || self->open_count < limit;
+    if (overflow > 0) {
+        return -1;
+    }
+    return limit < 0 ? 0 : limit;
+}
+
+/* Take room for another connection: ours are counted beside the client's, under the same cap. A pool of somebody's
+   own that knows none is left to the client. Nothing that lets another thread run stands between the question and
+   the count. */
+static bool
+take_room(client_pool *self, PyObject *redis_pool)
+{
+    long long cap = cap_of(self, redis_pool);
+    bool has_room = cap == -1 || self->open_count < cap;
+    self->open_count += has_room;
+    return has_room;
+}
+
+static void
+give_room_back(client_pool *self)
+{
+    /* In a forked child nobody counted what its parent was about to open. */
+    if (self->open_count > 0) {
+        self->open_count--;
+    }
 }
 
 /* Enter the connection among those that the redis-py pool disconnects, or take it out again. 0, and the
@@ -244,10 +264,10 @@ tell_redis_pool(PyObject *redis_pool, const char *what, const core_connection *a
 static int
 reserve_place(client_pool *self)
 {
-    if (self->open_count < self->idle_places) {
+    Py_ssize_t places = self->open_count;
+    if (places <= self->idle_places) {
         return 0;
     }
-    Py_ssize_t places = self->open_count + 1;
     /* Pointers are what it holds: NOLINTNEXTLINE(bugprone-sizeof-expression) */
     core_connection **idle = PyMem_Realloc(self->idle, (size_t)places * sizeof *idle);
     if (idle == NULL) {
@@ -282,33 +302,12 @@ discard(client_pool *self, core_connection *used)
     if (result < 0 && PyErr_ExceptionMatches(PyExc_MemoryError) && put_back(self, used)) {
         return -1;
     }
-    if (self->open_count > 0) {
-        self->open_count--;
-    }
+    give_room_back(self);
     connection_free(used);
     return result;
 }
 
 /* Connect, and have the redis-py pool know it. */
-static core_connection *
-open_registered(client_pool *self, PyObject *redis_pool, PyObject *connection_class,
-                PyObject *connection_kwargs)
-{
-    /* Room is taken before connecting, which other threads can overtake. */
-    self->open_count++;
-    core_connection *opened = connection_open(connection_class, connection_kwargs,
-                                              &self->exceptions, &self->is_refused);
-    if (opened == NULL) {
-        self->open_count--;
-        return NULL;
-    }
-    if (tell_redis_pool(redis_pool, "register", opened) < 0) {
-        (void)discard(self, opened);
-        return NULL;
-    }
-    return opened;
-}
-
 static core_connection *
 open_connection(client_pool *self, PyObject *redis_pool)
 {
@@ -318,9 +317,17 @@ open_connection(client_pool *self, PyObject *redis_pool)
     if (arguments != NULL
         && PyArg_ParseTuple(arguments, "OO!", &connection_class, &PyDict_Type, &connection_kwargs)
         && reserve_place(self) == 0) {
-        opened = open_registered(self, redis_pool, connection_class, connection_kwargs);
+        opened = connection_open(connection_class, connection_kwargs, &self->exceptions,
+                                 &self->is_refused);
     }
     Py_XDECREF(arguments);
+    if (opened == NULL) {
+        give_room_back(self);
+    }
+    else if (tell_redis_pool(redis_pool, "register", opened) < 0) {
+        (void)discard(self, opened);
+        opened = NULL;
+    }
     return opened;
 }
 
@@ -345,7 +352,7 @@ check_out(client_pool *self)
         return NULL;
     }
     core_connection *opened = NULL;
-    if (has_room(self, redis_pool)) {
+    if (take_room(self, redis_pool)) {
         opened = open_connection(self, redis_pool);
     }
     Py_DECREF(redis_pool);

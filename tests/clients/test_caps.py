@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -99,6 +100,28 @@ def test_more_threads_than_both_have(filled: PrivateRedis, connection: redis.Red
     assert named(connection, name) <= 2
     assert registry.count == len(IDS)
     assert client.ping()
+
+
+class SlowToTell(redis.ConnectionPool):
+    """A pool that takes a while to say how to connect, in which other threads run."""
+
+    @property
+    def connection_class(self) -> type[redis.Connection]:
+        time.sleep(0.05)
+        return redis.Connection
+
+    @connection_class.setter
+    def connection_class(self, value: Any) -> None:
+        pass
+
+
+def test_room_for_a_connection_is_taken_at_once(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+    pool = SlowToTell(host='127.0.0.1', port=filled.port, max_connections=1, client_name=name)
+    registry = FailedJobRegistry('capped', connection=redis.Redis(connection_pool=pool))
+    in_threads(8, lambda: outcome_of('ids', registry.get_job_ids))
+    assert named(connection, name) <= 2
+    assert registry.count == len(IDS)
+    pool.disconnect()
 
 
 def test_a_blocking_pool_has_its_threads_wait(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
