@@ -136,7 +136,7 @@ class Program:
             told['next'] = f'{type(error).__name__}: {error}'
         return told, stack
 
-    def leaks(self, number: int, where: Stack) -> int:
+    def growth(self, number: int, where: Stack) -> int:
         """Return by how many blocks each repetition of the failure grows the process; 0 if not by one each."""
         before = self.alive()
         for _ in range(REPEATS):
@@ -146,6 +146,11 @@ class Program:
                 return 0
             del stack
         return (self.alive() - before) // REPEATS
+
+    def leaks(self, number: int, where: Stack) -> int:
+        """Return by how many blocks each repetition of the failure grows the process, now and later."""
+        first = self.growth(number, where)
+        return min(first, self.growth(number, where)) if first > 0 else 0
 
     def run(self, start: int, write: Callable[[dict[str, Any]], None]) -> None:
         """Go through the allocations until the call has no more of them."""
