@@ -55,8 +55,9 @@ def test_failing_allocations_elsewhere(shim: Path, redis_server: PrivateRedis, v
 
 
 @pytest.mark.skipif(not IS_DEEP, reason='part of make check-memory')
-# Not the first call: most of its thousands of allocations are OpenSSL's.
-@pytest.mark.parametrize('scenario', [name for name in CALLS if name != 'first call'])
+# Not the first call: most of its thousands of allocations are OpenSSL's. Not a change of data: the proxy may pass a
+# failed call's script on when the data have been put back for the next one.
+@pytest.mark.parametrize('scenario', [name for name in CALLS if name != 'first call' and not SCENARIOS[name].changes])
 def test_failing_allocations_over_tls(shim: Path, redis_server: PrivateRedis, tmp_path: Path, scenario: str) -> None:
     authority = Authority(tmp_path, 'authority')
     pair = authority.issue('server')
