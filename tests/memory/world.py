@@ -138,7 +138,7 @@ class World:
 
     def pause_writes(self) -> None:
         """Have the server keep commands that write waiting, beyond what the hasty client waits in two attempts."""
-        self.admin.execute_command('CLIENT', 'PAUSE', '500', 'WRITE')
+        self.admin.execute_command('CLIENT', 'PAUSE', '10000', 'WRITE')
 
     def go_on(self) -> None:
         """End the pause."""
