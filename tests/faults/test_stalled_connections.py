@@ -138,7 +138,9 @@ def test_a_health_check_that_fails(relay: Relay, database: Database, retries: in
         database.restore()
         idle(on)
         relay.arm(Cut(0, end))
-        found.append((outcome('count', on), relay.commands['PING'], relay.commands['ZCARD']))
+        found.append((outcome('count', on), relay.commands['ZCARD']))
+        # On a busy machine another one may be due by then.
+        assert relay.commands['PING']
         assert not relay.is_armed
         relay.arm(None)
         assert_right(on, database.admin)
