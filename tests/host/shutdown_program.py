@@ -46,7 +46,9 @@ def call_for_ever(kind: str) -> None:
         registry.get_job_ids()
         registry.get_job_count()
         'nobody' in registry  # noqa: B015
-        registry.remove('nobody')
+        # RQ has no removing of a started job by its id.
+        if kind == 'FailedJobRegistry':
+            registry.remove('nobody')
 
 
 def daemons() -> None:
