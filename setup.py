@@ -7,12 +7,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / 'tools'))
@@ -21,6 +24,8 @@ import embed_lua  # noqa: E402
 import fetch_hiredis  # noqa: E402
 from system_packages import ADVICE  # noqa: E402
 
+# Read by every interpreter of the environment at its start; it belongs beside the package, not in it.
+PTH = 'rqreg_ext.pth'
 SYSTEM_HIREDIS = os.environ.get('RQREG_SYSTEM_HIREDIS') == '1'
 DEBUG = os.environ.get('RQREG_DEBUG') == '1'
 STRICT = os.environ.get('RQREG_STRICT') == '1'
@@ -93,6 +98,46 @@ class BuildExt(build_ext):
         super().build_extensions()
 
 
+class BuildPy(build_py):
+    """Put the .pth file at the root of what is built."""
+
+    def run(self) -> None:
+        """Build as usual, then add the file."""
+        super().run()
+        if not self.editable_mode:
+            self.copy_file(PTH, os.path.join(self.build_lib, PTH), preserve_mode=False)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """Return the files that are built, this one too."""
+        return [*super().get_outputs(include_bytecode), os.path.join(self.build_lib, PTH)]
+
+
+class EditableWheel(editable_wheel):
+    """Put the .pth file into the wheel of an editable installation."""
+
+    def _select_strategy(self, *args: object) -> object:
+        return WithPth(super()._select_strategy(*args))
+
+
+class WithPth:
+    """A way of setuptools to make a wheel editable, and our file added to the wheel."""
+
+    def __init__(self, strategy: object) -> None:
+        self.strategy = strategy
+
+    def __enter__(self) -> WithPth:
+        self.strategy.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.strategy.__exit__(*error)
+
+    def __call__(self, wheel: zipfile.ZipFile, files: list[str], mapping: dict[str, str]) -> None:
+        """Write the wheel's other files, then ours."""
+        self.strategy(wheel, files, mapping)
+        wheel.write(PTH, PTH)
+
+
 core = Extension(
     'rqreg_ext._core',
     sources=sorted(glob('src/*.c')),
@@ -120,5 +165,5 @@ else:
 setup(
     ext_modules=[core],
     libraries=libraries,
-    cmdclass={'build_clib': BuildClib, 'build_ext': BuildExt},
+    cmdclass={'build_clib': BuildClib, 'build_ext': BuildExt, 'build_py': BuildPy, 'editable_wheel': EditableWheel},
 )

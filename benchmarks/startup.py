@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,8 +16,10 @@ from .memory import Peak
 from .workloads import Workload
 
 BARE_PYTHON = 'bare python'
+WAITING = 'RQREG_EXT_INSTALL=1, rq never imported'
 IMPORTS = {
     BARE_PYTHON: 'pass',
+    WAITING: 'pass',
     'import rqreg_ext': 'import rqreg_ext',
     'import rqreg_ext.registry': 'import rqreg_ext.registry',
     'import rq.registry': 'import rq.registry',
@@ -37,8 +40,10 @@ def import_seconds(rounds: int) -> dict[str, list[float]]:
     """Return the seconds of whole processes that import something and end."""
 
     def run(name: str) -> float:
+        command = [sys.executable, '-c', IMPORTS[name]]
+        environment = {**os.environ, 'RQREG_EXT_INSTALL': str(int(name == WAITING))}
         start = perf_counter()
-        subprocess.run([sys.executable, '-c', IMPORTS[name]], cwd=ROOT, check=True, start_new_session=True)
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, start_new_session=True)
         return perf_counter() - start
 
     for name in IMPORTS:

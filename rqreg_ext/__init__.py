@@ -5,10 +5,11 @@ Importing this package imports neither rq nor redis: the names below resolve on 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+# As type checkers know it; typing itself would cost more than all of this package.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .executions import ExecutionRegistry
+    from .installation import Report, install, is_installed, uninstall
     from .queue import Queue
     from .registry import (
         BaseRegistry,
@@ -32,14 +33,25 @@ __all__ = [
     'FinishedJobRegistry',
     'Queue',
     'ReadyJobRegistry',
+    'Report',
     'ScheduledJobRegistry',
     'StartedJobRegistry',
     'clean_registries',
+    'install',
+    'is_installed',
+    'uninstall',
 ]
 
 if not TYPE_CHECKING:
     # The modules that define the names that are not in rqreg_ext.registry.
-    _MODULES = {'ExecutionRegistry': 'rqreg_ext.executions', 'Queue': 'rqreg_ext.queue'}
+    _MODULES = {
+        'ExecutionRegistry': 'rqreg_ext.executions',
+        'Queue': 'rqreg_ext.queue',
+        'Report': 'rqreg_ext.installation',
+        'install': 'rqreg_ext.installation',
+        'is_installed': 'rqreg_ext.installation',
+        'uninstall': 'rqreg_ext.installation',
+    }
 
     def __getattr__(name):
         if name not in __all__:

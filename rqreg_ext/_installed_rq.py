@@ -58,13 +58,13 @@ def _installed_version() -> list[int]:
     return [*numbers, 0, 0][:3]
 
 
-_version = _installed_version()
-if tuple(_version) < OLDEST:
+installed_version = _installed_version()
+if tuple(installed_version) < OLDEST:
     raise ImportError(
         f'rqreg_ext needs RQ {".".join(map(str, OLDEST))} or newer, and RQ {version.VERSION} is installed: '
         "pip install --upgrade 'rq>=2.6.1'"
     )
-release = RELEASES.get((_version[0], _version[1]))
+release = RELEASES.get((installed_version[0], installed_version[1]))
 # An RQ newer than the table: what depends on RQ's internals is left to RQ.
 is_known = release is not None
 delete_keeps_status = is_known and release.deletes_results  # type: ignore[union-attr]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from rq import executions as rq_executions
+from rq.executions import ExecutionRegistry as RQExecutionRegistry
 
 from . import _clients, _core
-from .registry import BaseRegistry, prefer_rq_overrides
+from .registry import BaseRegistry, complete
 
 
 # Its remove() takes an execution, as RQ's does.
 class ExecutionRegistry(  # type: ignore[misc]
-    _core.ExecutionRegistry, BaseRegistry, rq_executions.ExecutionRegistry
+    _core.ExecutionRegistry, BaseRegistry, RQExecutionRegistry
 ):
     """The executions of one job, scored by when they expire.
 
@@ -22,10 +23,10 @@ class ExecutionRegistry(  # type: ignore[misc]
     def __init__(self, job_id: str, connection: Any) -> None:
         if isinstance(connection, str):
             connection = _clients.client_of(connection)
-        rq_executions.ExecutionRegistry.__init__(self, job_id, connection)
+        RQExecutionRegistry.__init__(self, job_id, connection)
 
 
-prefer_rq_overrides(ExecutionRegistry)
+complete(ExecutionRegistry)
 
 
 def __getattr__(name: str) -> Any:

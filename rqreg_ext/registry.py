@@ -12,9 +12,10 @@ from rq import registry as rq_registry
 
 # _installed_rq for its word on an RQ that is too old.
 from . import _core, _installed_rq  # noqa: F401
+from ._registry_type import RegistryType
 
 
-class BaseRegistry(_core.BaseRegistry, rq_registry.BaseRegistry):
+class BaseRegistry(_core.BaseRegistry, rq_registry.BaseRegistry, metaclass=RegistryType):
     """What the registries of jobs share: a sorted set of job ids, scored by Unix timestamps in seconds.
 
     Made by `queue=`, or by `name=` (the queue's) and `connection=`: a redis-py client, or a URL string.
@@ -49,7 +50,8 @@ class CanceledJobRegistry(_core.CanceledJobRegistry, BaseRegistry, rq_registry.C
     """The jobs that were canceled."""
 
 
-_COMPOSED: list[type[BaseRegistry]] = [
+COMPOSED: list[type[BaseRegistry]] = [
+    BaseRegistry,
     StartedJobRegistry,
     FinishedJobRegistry,
     FailedJobRegistry,
@@ -63,29 +65,30 @@ if hasattr(rq_registry, 'ReadyJobRegistry'):
     class ReadyJobRegistry(_core.ReadyJobRegistry, BaseRegistry, rq_registry.ReadyJobRegistry):
         """The jobs whose dependencies are met, on their way to the queue (RQ 3)."""
 
-    _COMPOSED.append(ReadyJobRegistry)
+    COMPOSED.append(ReadyJobRegistry)
 
 
-def prefer_rq_overrides(composed: type[BaseRegistry]) -> None:
-    """Let RQ's class win over the head of BaseRegistry where it overrides a method and our class has no own.
+def complete(composed: type[BaseRegistry]) -> None:
+    """Note RQ's class in ours, and let it win over the head of BaseRegistry where it has a method of its own.
 
-    So CanceledJobRegistry.get_expired_job_ids raises as RQ's does, and a method that a newer RQ overrides
-    in one of its classes is RQ's there.
+    Unless our class has one too. So CanceledJobRegistry.get_expired_job_ids raises as RQ's does, and a method that
+    a newer RQ overrides in one of its classes is RQ's there.
     """
-    head, _, rq_class = composed.__bases__
+    head, rq_class = composed.__bases__[0], composed.__bases__[-1]
+    composed._rq_class = rq_class  # type: ignore[attr-defined]
     ours = {*vars(head), *vars(composed)}
     for name in vars(_core.BaseRegistry):
         if name in vars(rq_class) and name not in ours:
             setattr(composed, name, vars(rq_class)[name])
 
 
-for _composed in _COMPOSED:
-    prefer_rq_overrides(_composed)
+for _composed in COMPOSED:
+    complete(_composed)
 
 # RQ's own function, over our classes.
 clean_registries = FunctionType(
     rq_registry.clean_registries.__code__,
-    {**vars(rq_registry), **{_composed.__name__: _composed for _composed in _COMPOSED}},
+    {**vars(rq_registry), **{_composed.__name__: _composed for _composed in COMPOSED}},
     rq_registry.clean_registries.__name__,
     rq_registry.clean_registries.__defaults__,
 )

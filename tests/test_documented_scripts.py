@@ -1,4 +1,4 @@
-"""The scripts of RQ's documentation print and leave behind the same with RQ's imports and with ours.
+"""The scripts of RQ's documentation print and leave behind the same with RQ's imports, under the runner, and with ours.
 
 Each runs twice, in a process of its own, with a private Redis, a real worker process and a page on loopback.
 """
@@ -12,18 +12,18 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'examples'))
 
-from demo.documented import BROKEN_JOBS, SCRIPTS, Outcome, Script, run, with_rq_imports
+from demo.documented import BROKEN_JOBS, RUNNER, SCRIPTS, Outcome, Script, run, with_rq_imports
 
 STARTED, QUEUE, REMOVING, DELETING = SCRIPTS
 
 
-def outcome_of_both(script: Script) -> Outcome:
-    """Run the script with both import lines and return what both of them gave."""
+def outcome_of_all(script: Script) -> Outcome:
+    """Run the script as documented, so under the runner, and with our imports; return what all of them gave."""
     theirs = run(script, with_rq_imports(script.source))
-    ours = run(script, script.source)
-    assert ours.output == theirs.output
-    assert ours.keys == theirs.keys
-    return ours
+    for ours in (run(script, with_rq_imports(script.source), RUNNER), run(script, script.source)):
+        assert ours.output == theirs.output
+        assert ours.keys == theirs.keys
+    return theirs
 
 
 def keys_named(outcome: Outcome, prefix: str) -> list[str]:
@@ -42,7 +42,7 @@ def test_only_import_lines_differ(script: Script) -> None:
 
 
 def test_started_jobs() -> None:
-    outcome = outcome_of_both(STARTED)
+    outcome = outcome_of_all(STARTED)
     queue, *answers = outcome.output.splitlines()
     assert queue.startswith('Queue associated with the registry: ')
     assert answers == [
@@ -55,18 +55,18 @@ def test_started_jobs() -> None:
 
 
 def test_registries_of_a_queue() -> None:
-    outcome = outcome_of_both(QUEUE)
+    outcome = outcome_of_all(QUEUE)
     documented = [line.partition('  # ')[2] for line in QUEUE.source.splitlines() if '# Returns' in line]
     assert outcome.output.splitlines() == documented
 
 
 def test_removing_jobs() -> None:
-    outcome = outcome_of_both(REMOVING)
+    outcome = outcome_of_all(REMOVING)
     assert not keys_named(outcome, 'rq:failed:default')
     assert keys_named(outcome, 'rq:job:') == [f'rq:job:{job_id}' for job_id in BROKEN_JOBS]
 
 
 def test_removing_and_deleting_jobs() -> None:
-    outcome = outcome_of_both(DELETING)
+    outcome = outcome_of_all(DELETING)
     assert not keys_named(outcome, 'rq:failed:default')
     assert not keys_named(outcome, 'rq:job:')

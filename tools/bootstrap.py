@@ -24,7 +24,7 @@ TOOLS = ROOT / 'tools'
 DEVELOPMENT = TOOLS / 'dev-requirements.txt'
 SERVER = TOOLS / 'server-requirements.txt'
 BUILD_TOOLS = ('tools/embed_lua.py', 'tools/fetch_hiredis.py', 'tools/hiredis-requirements.txt')
-BUILD_FILES = ('setup.py', 'pyproject.toml', *BUILD_TOOLS)
+BUILD_FILES = ('setup.py', 'pyproject.toml', 'rqreg_ext.pth', *BUILD_TOOLS)
 BUILD_VARIABLES = ('CC', 'CFLAGS', 'LDFLAGS', 'RQREG_CFLAGS', 'RQREG_LDFLAGS', 'RQREG_SYSTEM_HIREDIS')
 
 NO_SERVER = '\nInstall redis-server or valkey-server instead, or set RQREG_REDIS_SERVER to the path of one.'

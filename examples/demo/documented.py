@@ -15,6 +15,8 @@ from .database import contents, masked
 from .interruption import wait_until
 from .stage import DOCUMENTED_SCRIPTS, Stage, child_environment
 
+# How a program is run on our registries without a change.
+RUNNER = ('-m', 'rqreg_ext')
 BROKEN_JOBS = ('broken-1', 'broken-2', 'broken-3')
 
 
@@ -78,17 +80,17 @@ class Outcome:
     keys: list[tuple[str, Any]]
 
 
-def run(script: Script, source: str) -> Outcome:
-    """Run the script's source against a private Redis, a worker and a page of its own."""
+def run(script: Script, source: str, runner: tuple[str, ...] = ()) -> Outcome:
+    """Run the source, on our registries if by RUNNER, against a private Redis, a worker and a page of its own."""
     with Stage() as stage:
         script.prepare(stage)
-        output = _run_in_child(stage, source)
+        output = _run_in_child(stage, source, runner)
         stage.settle()
         return Outcome(masked(output), contents(stage.connection))
 
 
-def _run_in_child(stage: Stage, source: str) -> str:
-    command = [sys.executable, '-m', 'demo.plain_redis', str(stage.server.port), stage.page.address]
+def _run_in_child(stage: Stage, source: str, runner: tuple[str, ...]) -> str:
+    command = [sys.executable, *runner, '-m', 'demo.plain_redis', str(stage.server.port), stage.page.address]
     with tempfile.TemporaryFile('w+') as script, tempfile.TemporaryFile('w+') as output:
         script.write(source)
         script.seek(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from base64 import b64decode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +16,16 @@ EXPIRY_TOLERANCE_MS = 2000
 DUMP_SCRIPT = """
 local time = redis.call('TIME')
 local dump = {}
-for _, key in ipairs(redis.call('KEYS', '*')) do
+for _, key in ipairs(#KEYS > 0 and KEYS or redis.call('KEYS', '*')) do
   local kind, value = redis.call('TYPE', key).ok, nil
   if kind == 'string' then value = redis.call('GET', key)
   elseif kind == 'hash' then value = redis.call('HGETALL', key)
   elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1)
   elseif kind == 'set' then value = redis.call('SMEMBERS', key)
   elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
-  else value = redis.call('XRANGE', key, '-', '+')
+  elseif kind == 'stream' then value = redis.call('XRANGE', key, '-', '+')
   end
-  dump[#dump + 1] = {key, kind, value, redis.call('PTTL', key)}
+  if kind ~= 'none' then dump[#dump + 1] = {key, kind, value, redis.call('PTTL', key)} end
 end
 return {time, dump}
 """
@@ -51,9 +52,9 @@ class Key:
 Dump = dict[bytes, Key]
 
 
-def dump(client: Any) -> Dump:
-    """Return everything in the client's database."""
-    (seconds, microseconds), keys = client.eval(DUMP_SCRIPT, 0)
+def dump(client: Any, only: Sequence[bytes] = ()) -> Dump:
+    """Return everything in the client's database, or what it has of some keys."""
+    (seconds, microseconds), keys = client.eval(DUMP_SCRIPT, len(only), *only)
     now = int(seconds) * 1000 + int(microseconds) // 1000
     return {
         key: Key(kind.decode(), _content(kind.decode(), value), now + ttl if ttl >= 0 else None)

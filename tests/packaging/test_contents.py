@@ -27,9 +27,9 @@ def metadata(files: dict[str, str]) -> Message:
 
 
 def test_wheel_has_the_package_and_nothing_else(wheel_files: dict[str, str]) -> None:
-    modules = {f'rqreg_ext/{path.name}' for path in (ROOT / 'rqreg_ext').glob('*.py*')}
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / 'rqreg_ext').glob('**/*.py*') if path.suffix != '.pyc'}
     packaged = {name for name in wheel_files if '.dist-info/' not in name}
-    assert {name for name in packaged if not name.endswith('.so')} == modules | {'rqreg_ext/py.typed'}
+    assert {name for name in packaged if not name.endswith('.so')} == modules | {'rqreg_ext/py.typed', 'rqreg_ext.pth'}
     assert [name for name in packaged if name.endswith('.so')] == [
         name for name in packaged if name.startswith('rqreg_ext/_core.') and not name.endswith('.pyi')
     ]
@@ -55,5 +55,5 @@ def test_sdist_has_what_a_build_needs(sdist: Path) -> None:
         names = {name.partition('/')[2] for name in archive.getnames()}
     sources = [path.relative_to(ROOT) for folder in ('src', 'vendor/hiredis') for path in (ROOT / folder).iterdir()]
     assert {str(path) for path in sources} <= names
-    assert {'setup.py', 'pyproject.toml', 'LICENSE', 'Makefile', 'tools/fetch_hiredis.py'} <= names
+    assert {'setup.py', 'pyproject.toml', 'rqreg_ext.pth', 'LICENSE', 'Makefile', 'tools/fetch_hiredis.py'} <= names
     assert not [name for name in names if name.endswith(('.so', '.pyc', '.o'))]
