@@ -59,8 +59,10 @@ def same_as_rq(comparison: Comparison) -> Callable[..., Outcome]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many random examples ran, in all processes together."""
+    """Say how many random examples ran, in all processes together, and what the workers under load have done."""
     reports = [report for outcome in ('passed', 'failed') for report in terminalreporter.stats.get(outcome, [])]
     counts = [value for report in reports for name, value in report.user_properties if name == 'examples']
     if counts:
         terminalreporter.write_line(f'{sum(counts)} random examples compared with RQ in {len(counts)} tests')
+    for figures in [value for report in reports for name, value in report.user_properties if name == 'load']:
+        terminalreporter.write_line(f'workers under load, {figures}')

@@ -1,0 +1,79 @@
+"""What a worker cleans when it starts and from time to time: jobs whose worker died, and entries that have expired."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from rq import Queue, Retry
+from rq.job import Dependency
+
+from . import jobs
+from .sides import Side, Sides
+from .waiting import let_an_hour_pass
+
+SIMPLE_WORKER = ('--worker-class', 'rq.worker.SimpleWorker')
+
+
+def let_a_worker_die(side: Side, *arguments: str) -> None:
+    with side.running('worker', *arguments) as worker:
+        assert worker.process.wait() == -signal.SIGKILL, worker.text()
+
+
+def test_jobs_of_workers_that_died(sides: Sides) -> None:
+    def scenario(side: Side) -> dict[str, Any]:
+        queue = Queue('kept', connection=side.client)
+        lost = queue.enqueue(jobs.kill_the_worker_once, job_id='lost')
+        queue.enqueue(jobs.succeed, job_id='waits', depends_on=lost)
+        queue.enqueue(jobs.succeed, job_id='follows', depends_on=Dependency([lost], allow_failure=True))
+        queue.enqueue(jobs.kill_the_worker_once, job_id='retried', retry=Retry(1))
+        for name in ('first', 'second'):
+            let_a_worker_die(side, *SIMPLE_WORKER, '--name', name, 'kept')
+        assert queue.started_job_registry.get_job_ids() == ['lost', 'retried']
+        let_an_hour_pass(side.client)
+        side.work(*SIMPLE_WORKER, '--name', 'third', 'kept')
+        assert 'AbandonedJobError' in lost.latest_result().exc_string
+        return {
+            'runs': side.counts(),
+            'started': queue.started_job_registry.get_job_ids(),
+            'failed': queue.failed_job_registry.get_job_ids(),
+            'deferred': queue.deferred_job_registry.get_job_ids(),
+            'finished': sorted(queue.finished_job_registry.get_job_ids()),
+        }
+
+    assert sides.same(scenario) == {
+        'runs': {'lost': 1, 'retried': 2, 'follows': 1},
+        'started': [],
+        'failed': ['lost'],
+        'deferred': ['waits'],
+        'finished': ['follows', 'retried'],
+    }
+
+
+def test_expired_entries(sides: Sides) -> None:
+    def scenario(side: Side) -> list[list[bytes]]:
+        queue = Queue('kept', connection=side.client)
+        registries = {'finished': jobs.succeed, 'failed': jobs.fail}
+        for name, function in registries.items():
+            for number in range(2):
+                queue.enqueue(function, job_id=f'{name}-{number}')
+        side.work('--name', 'first', 'kept')
+        for name in registries:
+            side.client.zadd(f'rq:{name}:kept', {f'{name}-0': 1_000_000})
+        side.work('--name', 'second', 'kept')
+        # RQ's own calls would clean up.
+        return [side.client.zrange(f'rq:{name}:kept', 0, -1) for name in registries]
+
+    assert sides.same(scenario) == [[b'finished-1'], [b'failed-1']]
+
+
+def test_a_work_horse_that_died(sides: Sides) -> None:
+    def scenario(side: Side) -> list[str]:
+        queue = Queue('kept', connection=side.client)
+        queue.enqueue(jobs.kill_the_worker_once, job_id='lost')
+        queue.enqueue(jobs.kill_the_worker_once, job_id='retried', retry=Retry(1))
+        side.work('--name', 'survivor', 'kept')
+        assert side.counts() == {'lost': 1, 'retried': 2}
+        return [*queue.failed_job_registry.get_job_ids(), *queue.finished_job_registry.get_job_ids()]
+
+    assert sides.same(scenario) == ['lost', 'retried']

@@ -1,0 +1,51 @@
+"""`rq worker-pool`: some workers in processes of its own, each with a scheduler."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from host.patience import eventually
+from rq import Queue, Worker
+
+from . import jobs
+from .sides import Side, Sides
+from .waiting import let_an_hour_pass
+
+JOBS = 24
+
+
+def fill(side: Side) -> Queue:
+    queue = Queue('pooled', connection=side.client)
+    for number in range(JOBS):
+        queue.enqueue(jobs.fail if number % 4 == 0 else jobs.succeed, job_id=f'job-{number:02d}')
+    queue.enqueue_in(timedelta(minutes=59), jobs.succeed, job_id='scheduled')
+    let_an_hour_pass(side.client)
+    return queue
+
+
+def check(side: Side, queue: Queue) -> tuple[int, int]:
+    assert side.counts() == dict.fromkeys([*(f'job-{number:02d}' for number in range(JOBS)), 'scheduled'], 1)
+    assert queue.started_job_registry.count == 0
+    assert Worker.count(connection=side.client) == 0
+    return queue.failed_job_registry.count, queue.finished_job_registry.count
+
+
+def test_a_pool_in_burst_mode(sides: Sides) -> None:
+    def scenario(side: Side) -> tuple[int, int]:
+        queue = fill(side)
+        side.rq('worker-pool', '--burst', '--num-workers', '2', 'pooled')
+        return check(side, queue)
+
+    assert sides.same(scenario) == (JOBS // 4, JOBS * 3 // 4 + 1)
+
+
+def test_a_pool_that_is_stopped(sides: Sides) -> None:
+    def scenario(side: Side) -> tuple[int, int]:
+        queue = fill(side)
+        with side.running('worker-pool', '--num-workers', '2', 'pooled') as pool:
+            assert eventually(lambda: queue.failed_job_registry.count + queue.finished_job_registry.count == JOBS + 1)
+            pool.process.terminate()
+            pool.wait()
+        return check(side, queue)
+
+    assert sides.same(scenario) == (JOBS // 4, JOBS * 3 // 4 + 1)
