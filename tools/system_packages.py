@@ -30,7 +30,10 @@ PROGRAMS = {
     'cppcheck': ['cppcheck'],
     'gcc': ['gcc', 'libc6-dev'],
     'haproxy': ['haproxy'],
+    'ip': ['iproute2'],
+    'mount': ['mount'],
     'python3-dbg': ['python3-dbg', 'python3-dev', 'python3-venv'],
+    'unshare': ['util-linux'],
     'valgrind': ['valgrind'],
 }
 ADVICE = f"""\

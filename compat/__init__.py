@@ -1,0 +1,1 @@
+"""Other people's programs and tests on plain RQ and on ours, compared: `python -m compat`."""

@@ -1,0 +1,128 @@
+"""The steps of a client on both sides, one after the other: answers, keys left in Redis, and times."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from private_redis import free_port
+
+from compat.clients import programs
+from compat.clients.answers import DATE, Answer, Mask, Request, ask, mask, text_differences
+from compat.clients.keys import key_differences
+from compat.clients.programs import Ended
+from compat.clients.sides import OURS, PLAIN, SIDES, Population, Side
+from compat.environments import ROOT, Environment
+
+
+@dataclass(frozen=True)
+class Row:
+    """A step of a client: what it gave, the seconds on both sides, and how the sides differ."""
+
+    client: str
+    step: str
+    result: str
+    plain: float | None = None
+    accelerated: float | None = None
+    differences: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Comparison:
+    """One client on both sides, each on its copy of the population."""
+
+    client: str
+    population: Population
+    environment: Environment
+    masks: tuple[Mask, ...]
+    rows: list[Row] = field(default_factory=list)
+    turns: Iterator[int] = field(default_factory=count)
+    compared: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.population.copy()
+        self.compared = time.time()
+
+    def in_turn(self) -> tuple[Side, ...]:
+        """Return the sides: each is first as often as the other."""
+        return SIDES if next(self.turns) % 2 == 0 else SIDES[::-1]
+
+    def command(self, *words: str, keys: bool = False, masks: Iterable[Mask] = ()) -> None:
+        """Compare a command that ends: what it prints, its exit status, and with `keys` also what is in Redis."""
+        ended: dict[str, Ended] = {}
+        for side in self.in_turn():
+            url = self.population.url(side)
+            ended[side.name] = programs.run(
+                side, self.environment, [word.replace('{url}', url) for word in words], ROOT, RQ_REDIS_URL=url
+            )
+        plain, ours = ended[PLAIN.name], ended[OURS.name]
+        found = [f'exit status {plain.status} of plain, {ours.status} of ours'] if plain.status != ours.status else []
+        for of_plain, of_ours in ((plain.output, ours.output), (plain.errors, ours.errors)):
+            found += text_differences(of_plain, of_ours, (*self.masks, *masks))
+        found += self.keys() if keys else []
+        result = f'exit status {plain.status}'
+        self.rows.append(Row(self.client, ' '.join(words), result, plain.seconds, ours.seconds, found))
+
+    def keys(self) -> list[str]:
+        """Return how the keys differ after the steps since the last time."""
+        seconds = time.time() - self.compared + 1
+        clients = (self.population.client(side) for side in SIDES)
+        found = key_differences(*clients, seconds=seconds)
+        self.compared = time.time()
+        return found
+
+    @contextlib.contextmanager
+    def web(
+        self, new_command: Callable[[Side, int], list[str]], folders: dict[str, Path] | None = None, **variables: str
+    ) -> Iterator[Web]:
+        """Serve with a command on both sides; `new_command` makes it for a side and a port."""
+        with contextlib.ExitStack() as stack:
+            ports = {}
+            for side in SIDES:
+                ports[side.name] = free_port()
+                folder = folders[side.name] if folders else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                command = new_command(side, ports[side.name])
+                more = {**variables, 'RQ_REDIS_URL': self.population.url(side)}
+                stack.enter_context(programs.serving(side, self.environment, command, folder, ports[side.name], more))
+            yield Web(self, ports)
+
+
+@dataclass
+class Web:
+    """The servers of both sides."""
+
+    comparison: Comparison
+    ports: dict[str, int]
+    cookies: dict[str, dict[str, str]] = field(default_factory=lambda: {side.name: {} for side in SIDES})
+
+    def ask(self, request: Request, expected: int = 200, form_token: str = '', keys: bool = False) -> Answer:
+        """Send a request to both sides, compare, with `keys` also what is in Redis, and return plain's answer.
+
+        `form_token` names the field and the cookie that a site wants to see again in each form.
+        """
+        answers = {side.name: self._ask(side, request, form_token) for side in self.comparison.in_turn()}
+        plain, ours = answers[PLAIN.name], answers[OURS.name]
+        masks = (DATE, *self._ports(), *self.comparison.masks)
+        found = text_differences(plain.text(), ours.text(), masks)
+        if plain.status != expected:
+            found.append(f'status {plain.status} of plain, {expected} was expected:\n{plain.body[-500:]}')
+        found += self.comparison.keys() if keys else []
+        row = Row(self.comparison.client, request.name, str(plain.status), plain.seconds, ours.seconds, found)
+        self.comparison.rows.append(row)
+        return plain
+
+    def _ask(self, side: Side, request: Request, form_token: str) -> Answer:
+        cookies = self.cookies[side.name]
+        if form_token and request.form is not None:
+            field_name, cookie = form_token.split('=')
+            form = {**request.form, field_name: cookies[cookie]}
+            request = Request(request.path, form, request.headers)
+        return ask(self.ports[side.name], request, cookies)
+
+    def _ports(self) -> list[Mask]:
+        return [mask('port of the program', rf'127\.0\.0\.1:({port})\b') for port in self.ports.values()]

@@ -1,0 +1,1 @@
+"""A small Django project with django-rq in its admin site."""

@@ -1,0 +1,9 @@
+"""The admin site, and django-rq's own pages beside it."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path('admin/', admin.site.urls),
+    path('django-rq/', include('django_rq.urls')),
+]

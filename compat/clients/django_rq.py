@@ -1,0 +1,125 @@
+"""django-rq: the pages of the admin site in a small Django project, as `manage.py runserver` serves them."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from compat.clients.answers import Request, mask
+from compat.clients.comparison import Comparison, Row, Web
+from compat.clients.sides import PLAIN, SIDES, Population, Side
+from compat.environments import ROOT, Environment
+
+NAME = 'django-rq'
+PINS = ('rq-3.0.0', 'redis-8.1.0', 'django-rq')
+
+MANAGE = ROOT / 'compat' / 'clients' / 'django_project' / 'manage.py'
+# In the order of their numbers in the URLs.
+QUEUES = ('default', 'bulk', 'queue-02', 'queue-03', 'queue-04', 'queue-05', 'queue-06')
+PREFIX = '/admin/django_rq/dashboard'
+USER, PASSWORD = 'admin', 'for a comparison'
+FORM_TOKEN = 'csrfmiddlewaretoken=csrftoken'
+
+MASKS = (
+    mask('CSRF token', r'name="csrfmiddlewaretoken" value="(\w{64})"'),
+    mask('CSRF token', r'csrftoken=(\w{32})\b'),
+    mask('session', r'sessionid=(\w{32})\b'),
+    mask('time', r'^Set-Cookie: .*\bexpires=([^;]+);'),
+    mask('time', r'^(?:Expires|Last-Modified): (.*)$'),
+    mask("number of the side's database", r'(?:[\'"]db[\'"]|&#x27;db&#x27;|&quot;db&quot;): (\d)\b'),
+    mask("number of the side's database", r'redis://127\.0\.0\.1:\d+/(\d)\b'),
+    mask('duration', r'^rq_request_processing_seconds_total_sum (\d[\d.e+-]*)$'),
+    mask('start', r'^rq_request_processing_seconds_total_created (\d[\d.e+-]*)$'),
+)
+
+
+def compare(population: Population, environment: Environment) -> list[Row]:
+    """Run it on both sides, and return what was compared."""
+    comparison = Comparison(NAME, population, environment, MASKS)
+
+    def command(side: Side, port: int) -> list[str]:
+        return ['python', str(MANAGE), 'runserver', '--noreload', f'127.0.0.1:{port}']
+
+    with tempfile.TemporaryDirectory() as folder:
+        folders = {side.name: Path(folder, side.name) for side in SIDES}
+        for path in folders.values():
+            path.mkdir()
+            make_site(path, population, environment)
+        with comparison.web(command, folders, PROJECT_QUEUES=','.join(QUEUES)) as web:
+            log_in(web)
+            look(web)
+            change(web)
+    return comparison.rows
+
+
+def make_site(folder: Path, population: Population, environment: Environment) -> None:
+    """Make the site's database, with a user who may see everything."""
+    variables = environment.variables(
+        accelerated=False,
+        RQ_REDIS_URL=population.url(PLAIN),
+        PROJECT_QUEUES=','.join(QUEUES),
+        DJANGO_SUPERUSER_PASSWORD=PASSWORD,
+    )
+    manage = [str(environment.python), str(MANAGE)]
+    subprocess.run([*manage, 'migrate', '--verbosity', '0'], cwd=folder, env=variables, check=True)
+    create = ['createsuperuser', '--noinput', '--verbosity', '0', '--username', USER, '--email', 'admin@example.com']
+    subprocess.run([*manage, *create], cwd=folder, env=variables, check=True)
+
+
+def log_in(web: Web) -> None:
+    """Log in as the browser does."""
+    web.ask(Request('/admin/login/'))
+    web.ask(Request('/admin/login/', form={'username': USER, 'password': PASSWORD}), 302, FORM_TOKEN)
+
+
+def look(web: Web) -> None:
+    """Ask for every page that only shows something."""
+    # The overview cleans up.
+    for path in ('/admin/', f'{PREFIX}/', f'{PREFIX}/stats.json', f'{PREFIX}/metrics', '/django-rq/'):
+        web.ask(Request(path))
+    for number in range(len(QUEUES)):
+        for page in ('', 'details/', 'failed/', 'finished/', 'started/', 'deferred/', 'scheduled/'):
+            web.ask(Request(f'{PREFIX}/queues/{number}/{page}'))
+    for page in ('?page=2', '?page=1000', '?page=2000&desc=1', '?desc=0', '?page=99999'):
+        web.ask(Request(f'{PREFIX}/queues/0/failed/{page}'))
+    for job_id in (*(f'default-{n:06}' for n in range(8)), 'default-started', 'default-deferred', 'default-scheduled'):
+        web.ask(Request(f'{PREFIX}/queues/0/{job_id}/'))
+    web.ask(Request(f'{PREFIX}/queues/0/no-such-job/'), expected=404)
+    web.ask(Request(f'{PREFIX}/workers/0/'))
+    web.ask(Request(f'{PREFIX}/workers/0/rq:worker:worker-0/'), keys=True)
+
+
+def change(web: Web) -> None:
+    """Requeue, delete and clear, with the page that asks before and the pages that tell after it."""
+    queue = f'{PREFIX}/queues'
+    press(web, f'{queue}/0/default-000001/requeue/')
+    press(web, f'{queue}/0/default-000002/delete/')
+    press(web, f'{queue}/0/default-deferred/enqueue/')
+    press(web, f'{queue}/5/queue-05-finished-1/delete/')
+    press(web, f'{queue}/6/failed/clear/')
+    press(web, f'{queue}/5/empty/')
+    press(web, f'{queue}/4/requeue-all/')
+    web.ask(Request(f'{PREFIX}/stats.json'), keys=True)
+    press(web, f'{queue}/1/requeue-all/')
+    web.ask(Request(f'{PREFIX}/stats.json'), keys=True)
+    for action, job_ids in (
+        ('requeue', ['default-000003', 'default-000004', 'default-scheduled', 'no-such-job']),
+        ('delete', ['default-000005', 'default-finished-1']),
+        ('stop', ['default-000006']),
+    ):
+        chosen: dict[str, str | list[str]] = {'action': action, '_selected_action': job_ids}
+        web.ask(Request(f'{queue}/confirm-action/0/', form=chosen), form_token=FORM_TOKEN)
+        confirmed: dict[str, str | list[str]] = {
+            'action': action,
+            'job_ids': [i for i in job_ids if i != 'no-such-job'],
+        }
+        web.ask(Request(f'{queue}/actions/0/', form=confirmed), 302, FORM_TOKEN)
+    web.ask(Request(f'{PREFIX}/'), keys=True)
+
+
+def press(web: Web, path: str) -> None:
+    """See the page, send its form, and see the overview with the message."""
+    web.ask(Request(path))
+    web.ask(Request(path, form={'post': 'yes'}), 302, FORM_TOKEN)
+    web.ask(Request(f'{PREFIX}/stats.json'))

@@ -1,0 +1,113 @@
+"""Real programs in processes of their own, and the proof whose registries they run on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from compat.clients.sides import Side
+from compat.environments import Environment
+
+CORE = 'rqreg_ext/_core'
+START_SECONDS = 60.0
+LOOK_SECONDS = 0.002
+LIMIT_SECONDS = 900
+# The same order of sets of strings, times and width of lines on both sides.
+EQUAL = {'PYTHONHASHSEED': '0', 'TZ': 'UTC', 'COLUMNS': '120', 'LC_ALL': 'C.UTF-8', 'PYTHONDONTWRITEBYTECODE': '1'}
+
+
+class WrongSide(RuntimeError):
+    """A program ran on other registries than it was to be run on: the comparison would mean nothing."""
+
+
+def has_core(pid: int) -> bool:
+    """Tell whether our core is loaded in a process, as the kernel sees it."""
+    try:
+        return CORE in Path(f'/proc/{pid}/maps').read_text(encoding='utf-8')
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def require_side(side: Side, found: bool, program: str) -> None:
+    """Refuse to go on where a program did not run on the registries of its side."""
+    if found != side.accelerated:
+        raise WrongSide(f'{program} ran {"with" if found else "without"} {CORE} on the {side.name} side')
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command printed, its exit status, and how long it took."""
+
+    status: int
+    output: str
+    errors: str
+    seconds: float
+
+
+def run(side: Side, environment: Environment, command: Sequence[str], folder: Path, **variables: str) -> Ended:
+    """Run a command of the environment to its end."""
+    with tempfile.TemporaryFile('w+') as output, tempfile.TemporaryFile('w+') as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [str(environment.bin / command[0]), *command[1:]],
+            cwd=folder,
+            env=environment.variables(side.accelerated, **EQUAL, **variables),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+        )
+        found = False
+        # It may end in a moment: from outside there is no other moment to look.
+        while process.poll() is None:
+            found = found or has_core(process.pid)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LIMIT_SECONDS if found else LOOK_SECONDS)
+        seconds = time.perf_counter() - start
+        require_side(side, found, ' '.join(command))
+        output.seek(0)
+        errors.seek(0)
+        return Ended(process.returncode, output.read(), errors.read(), seconds)
+
+
+@contextlib.contextmanager
+def serving(
+    side: Side, environment: Environment, command: Sequence[str], folder: Path, port: int, variables: Mapping[str, str]
+) -> Iterator[int]:
+    """Run a command that serves HTTP on a port until the end of the block; give its process id."""
+    with tempfile.TemporaryFile('w+') as log:
+        process = subprocess.Popen(
+            [str(environment.bin / command[0]), *command[1:]],
+            cwd=folder,
+            env=environment.variables(side.accelerated, **EQUAL, **variables),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            if not _accepts(process, port):
+                log.seek(0)
+                raise RuntimeError(f'{" ".join(command)} does not serve HTTP:\n{log.read()[-3000:]}')
+            require_side(side, has_core(process.pid), ' '.join(command))
+            yield process.pid
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _accepts(process: subprocess.Popen[bytes], port: int) -> bool:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(('127.0.0.1', port), timeout=1):
+            return True
+        time.sleep(0.02)
+    return False
