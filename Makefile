@@ -14,8 +14,8 @@ FUZZ_SECONDS ?= 600
 C_FILES = $(wildcard src/*.c src/*.h fuzz/*.c fuzz/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deep check-faults check-memory check-sanitizers fuzz lint analyze coverage format bench
-.PHONY: build debug sdist wheel clean
+.PHONY: help demo test test-deep compat check-faults check-workers check-memory check-sanitizers fuzz lint analyze
+.PHONY: coverage format bench build debug sdist wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,16 +29,25 @@ test: ## run the tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 # What has a target of its own is left to that.
-test-deep: ARGS += --ignore tests/memory --ignore tests/isolated --ignore tests/faults
+test-deep: ARGS += --ignore tests/memory --ignore tests/isolated --ignore tests/faults --ignore tests/workers/load
 test-deep: ## run the tests with ten times the examples, on each RQ that is supported
 	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=3.0.0 REDIS=8.1.0 ARGS='$(ARGS)'
 	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=2.12.0 REDIS=6.4.0 ARGS='$(ARGS)'
 	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=2.6.1 REDIS=5.0.1 ARGS='$(ARGS)'
 
+compat: ## run RQ's own test suite on plain RQ and on our registries, and compare
+	@$(BOOTSTRAP) --strict
+	@$(PYTHON) tools/system_packages.py ip mount unshare
+	$(BIN)/python -m compat $(ARGS)
+
 check-faults: ## servers and networks that fail, refuse, stall and lie, in the long form
 	@$(BOOTSTRAP) --strict
 	@$(PYTHON) tools/system_packages.py haproxy
 	RQREG_TEST_PROFILE=deep $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/faults $(ARGS)
+
+check-workers: ## RQ's workers on our registries: 10 000 jobs, with workers killed in the middle
+	@$(BOOTSTRAP) --strict
+	RQREG_TEST_PROFILE=deep $(BIN)/python -m pytest -o faulthandler_timeout=1200 tests/workers $(ARGS)
 
 check-memory: ## make each allocation fail, count references, look for leaks, run valgrind
 	@$(BOOTSTRAP) --strict
@@ -98,4 +107,4 @@ wheel: ## dist/: a wheel for this Python and machine
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-rq* build dist vendor LICENSE.hiredis rqreg_ext.egg-info rqreg_ext/*.so
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find rqreg_ext tools tests benchmarks examples fuzz -name __pycache__ -prune -exec rm -rf {} +
+	find rqreg_ext tools tests benchmarks compat examples fuzz -name __pycache__ -prune -exec rm -rf {} +
