@@ -1,5 +1,6 @@
 """The types of the C core. What is not here is RQ's own, inherited by the composed classes."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,16 @@ from rq.serializers import Serializer
 from rq.timeouts import BaseDeathPenalty
 
 from . import registry
+
+INTEGER: int
+SCORE: int
+VALUE: int
+NOTHING: int
+TEXTS: int
+ENTRIES: int
+SCRIPTS: dict[str, tuple[str, bytes]]
+
+def exchange(connection: Any, commands: Sequence[tuple[Any, ...]], /) -> list[Any] | None: ...
 
 class BaseRegistry:
     def __init__(

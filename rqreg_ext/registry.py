@@ -13,9 +13,10 @@ from rq import registry as rq_registry
 # _installed_rq for its word on an RQ that is too old.
 from . import _core, _installed_rq  # noqa: F401
 from ._registry_type import RegistryType
+from .whole import WholeRegistry
 
 
-class BaseRegistry(_core.BaseRegistry, rq_registry.BaseRegistry, metaclass=RegistryType):
+class BaseRegistry(_core.BaseRegistry, rq_registry.BaseRegistry, WholeRegistry, metaclass=RegistryType):
     """What the registries of jobs share: a sorted set of job ids, scored by Unix timestamps in seconds.
 
     Made by `queue=`, or by `name=` (the queue's) and `connection=`: a redis-py client, or a URL string.
@@ -74,7 +75,8 @@ def complete(composed: type[BaseRegistry]) -> None:
     Unless our class has one too. So CanceledJobRegistry.get_expired_job_ids raises as RQ's does, and a method that
     a newer RQ overrides in one of its classes is RQ's there.
     """
-    head, rq_class = composed.__bases__[0], composed.__bases__[-1]
+    head = composed.__bases__[0]
+    rq_class = next(base for base in composed.__bases__ if base.__module__.partition('.')[0] == 'rq')
     composed._rq_class = rq_class  # type: ignore[attr-defined]
     ours = {*vars(head), *vars(composed)}
     for name in vars(_core.BaseRegistry):

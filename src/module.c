@@ -3,10 +3,12 @@
 
 #include "base_registry.h"
 #include "client_pool.h"
+#include "exchange.h"
 #include "execution_registry.h"
 #include "job_registries.h"
 #include "queue.h"
 #include "scheduled_job_registry.h"
+#include "script.h"
 #include "started_job_registry.h"
 
 static struct PyModuleDef core_definition;
@@ -58,8 +60,8 @@ core_exec(PyObject *module)
         || job_registries_setup_types(module, state) < 0
         || started_job_registry_setup_type(module, state) < 0
         || scheduled_job_registry_setup_type(module, state) < 0
-        || execution_registry_setup_type(module, state) < 0
-        || queue_setup_type(module, state) < 0) {
+        || execution_registry_setup_type(module, state) < 0 || queue_setup_type(module, state) < 0
+        || exchange_setup(module) < 0 || scripts_setup(module) < 0) {
         /* PyType_FromModuleAndSpec does not say so in each place where it has no memory (CPython 3.11). */
         if (!PyErr_Occurred()) {
             PyErr_NoMemory();

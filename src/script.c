@@ -93,3 +93,35 @@ script_answer_clear(script_answer *answer)
     Py_CLEAR(answer->hash);
     Py_CLEAR(answer->value);
 }
+
+/* ---- For what is written in Python ------------------------------------------------------------- */
+
+static int
+add_script(PyObject *scripts, const char *name, const script *source)
+{
+    PyObject *item = Py_BuildValue("(sy#)", source->sha1, source->text, (Py_ssize_t)source->length);
+    int result = item == NULL ? -1 : PyDict_SetItemString(scripts, name, item);
+    Py_XDECREF(item);
+    return result;
+}
+
+int
+scripts_setup(PyObject *module)
+{
+#define X(name) {#name, {lua_##name##_sha1, lua_##name##_text, lua_##name##_length}},
+    static const struct {
+        const char *name;
+        script source;
+    } all[] = {LUA_SCRIPTS(X)};
+#undef X
+    PyObject *scripts = PyDict_New();
+    int result = scripts == NULL ? -1 : 0;
+    for (size_t i = 0; result == 0 && i < Py_ARRAY_LENGTH(all); i++) {
+        result = add_script(scripts, all[i].name, &all[i].source);
+    }
+    if (result == 0) {
+        result = PyModule_AddObjectRef(module, "SCRIPTS", scripts);
+    }
+    Py_XDECREF(scripts);
+    return result;
+}

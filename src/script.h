@@ -32,3 +32,6 @@ typedef struct {
    that is not RQ's, ...), and RQ's own commands are to say why, or to do the work. */
 route script_run(head *call, const script_call *wanted, script_answer *answer);
 void script_answer_clear(script_answer *answer);
+
+/* Add SCRIPTS to the module: name -> (SHA1, text), of all scripts that are compiled in. */
+int scripts_setup(PyObject *module);

@@ -36,9 +36,10 @@ def write_header(scripts: Iterable[Path], header: Path) -> None:
 
     Only where its content changes, so that an unchanged tree is not compiled again.
     """
-    content = '#pragma once\n#include <stddef.h>\n' + '\n'.join(
-        _definition(path) for path in scripts if not path.name.endswith('.inc.lua')
-    )
+    whole = [path for path in scripts if not path.name.endswith('.inc.lua')]
+    names = ' '.join(f'X({path.stem})' for path in whole)
+    content = '#pragma once\n#include <stddef.h>\n' + '\n'.join(map(_definition, whole))
+    content += f'\n#define LUA_SCRIPTS(X) {names}\n'
     header.parent.mkdir(parents=True, exist_ok=True)
     if not header.is_file() or header.read_text(encoding='ascii') != content:
         header.write_text(content, encoding='ascii')

@@ -13,12 +13,21 @@ from typing import Any
 import redis
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
+from rqreg_ext import _core
 from rqreg_ext.registry import FailedJobRegistry, ScheduledJobRegistry
 
 from .world import LONG_PAST, MANY, NAME, NEVER, World
 
 IDS = ['failed-0', 'failed-1', 'failed-2', 'failed-3']
 LONG_IDS = [f'job-{number:032d}' for number in range(MANY)]
+_WRONG = [(_core.INTEGER, 'ZCARD', 'rq:job:failed-0'), (_core.INTEGER, 'ZCARD', f'rq:finished:{NAME}')]
+_READS = [
+    (_core.INTEGER, 'ZCARD', f'rq:finished:{NAME}'),
+    (_core.ENTRIES, 'ZRANGE', f'rq:deferred:{NAME}', 0, -1, 'WITHSCORES'),
+    (_core.VALUE, 'HMGET', 'rq:job:failed-0', 'status', 'nothing'),
+    (_core.SCORE, 'ZSCORE', f'rq:finished:{NAME}', 'nobody'),
+    (_core.TEXTS, 'ZRANGE', f'rq:deferred:{NAME}', 0, -1),
+]
 
 
 @dataclass(frozen=True)
@@ -160,6 +169,21 @@ SCENARIOS: dict[str, Scenario] = {
     'get_expiration_time of nobody': Scenario(lambda w: w.finished.get_expiration_time(w.job), error=TypeError),
     'wrong arguments': Scenario(lambda w: w.failed.get_job_ids(nonsense=1), error=TypeError),
     'wrong rank': Scenario(lambda w: w.failed.get_job_ids('one'), error=redis.ResponseError),
+    # Commands of any kind.
+    'exchange': Scenario(
+        lambda w: _core.exchange(w.client, _READS),
+        [2, [('waiting', float(NEVER))], [b'failed', None], None, ['waiting']],
+    ),
+    'exchange, an error': Scenario(
+        lambda w: [type(reply).__name__ for reply in _core.exchange(w.client, _WRONG) or ()], ['ResponseError', 'int']
+    ),
+    'exchange, no entries': Scenario(
+        lambda w: _core.exchange(w.client, [(_core.ENTRIES, 'PING')]), error=redis.InvalidResponse
+    ),
+    'exchange, no command': Scenario(
+        lambda w: _core.exchange(w.client, [(_core.INTEGER, 'PING', None)]), error=TypeError
+    ),
+    'exchange, a client of another kind': Scenario(lambda w: _core.exchange(w, _READS), None),
     # Connections.
     'first call': Scenario(lambda w: w.finished.count, 2, before=World.use_new_client),
     'connection lost before': Scenario(lambda w: w.finished.count, 2, before=World.kill_connections),
@@ -176,6 +200,7 @@ SCENARIOS: dict[str, Scenario] = {
 """By name."""
 
 IN_SHORT = [
+    'exchange',
     'get_job_ids',
     'id in started',
     'count with expired ones',

@@ -1,0 +1,112 @@
+"""Commands in one write and their replies in one read, for whatever takes more than one command.
+
+On our connections where the client can be taken over, and by the client itself elsewhere: the replies are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import _core
+from ._core import ENTRIES, INTEGER, NOTHING, SCORE, TEXTS, VALUE
+
+__all__ = ['ENTRIES', 'INTEGER', 'NOTHING', 'SCORE', 'TEXTS', 'VALUE', 'Command', 'ask', 'exchange', 'run_script']
+
+# (shape, name, *arguments): what the reply is made into, the command, and its str, bytes, int or float arguments.
+#   INTEGER   int
+#   SCORE     float, or None for a member that is not there
+#   VALUE     what came: int, bytes, None, float, or a list of these
+#   NOTHING   None
+#   TEXTS     list of str
+#   ENTRIES   list of (member, score), str and float, of a range WITHSCORES
+Command = tuple[Any, ...]
+
+
+def exchange(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    """Return the reply to each command, in one round trip; the server's error for one is an exception in its place.
+
+    One round trip a command on a RedisCluster. Raises redis.exceptions.RedisError when the connection fails.
+    """
+    replies = _core.exchange(connection, commands)
+    return _by_client(connection, commands) if replies is None else replies
+
+
+def ask(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    """Return the reply to each command, in one round trip. Raises the first error that the server answers."""
+    replies = exchange(connection, commands)
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+def run_script(
+    connection: Any, name: str, keys: Sequence[str], arguments: Sequence[str | bytes | int | float], shape: int = VALUE
+) -> Any:
+    """Return the answer of a compiled-in script, in one round trip; two where the server has not seen it yet."""
+    sha1, text = _core.SCRIPTS[name]
+    rest = (len(keys), *keys, *arguments)
+    (reply,) = exchange(connection, [(shape, 'EVALSHA', sha1, *rest)])
+    # Of whichever package the client is.
+    if type(reply).__name__ == 'NoScriptError':
+        (reply,) = exchange(connection, [(shape, 'EVAL', text, *rest)])
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+def _by_client(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    words = [command[1:] for command in commands]
+    replies = _one_by_one(connection, words) if _is_cluster(connection) else _by_pipeline(connection, words)
+    return [
+        reply if isinstance(reply, Exception) else _SHAPED[command[0]](reply)
+        for command, reply in zip(commands, replies, strict=True)
+    ]
+
+
+def _is_cluster(connection: Any) -> bool:
+    """Tell whether the client's pipeline takes only some commands, because keys are on several servers."""
+    return hasattr(connection, 'get_node_from_key')
+
+
+def _by_pipeline(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    with connection.pipeline(transaction=False) as pipeline:
+        # What came, as our own connections give it.
+        pipeline.response_callbacks = {}
+        for words in commands:
+            pipeline.execute_command(*words)
+        replies: list[Any] = pipeline.execute(raise_on_error=False)
+    return replies
+
+
+def _one_by_one(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    from redis.exceptions import ResponseError
+
+    replies: list[Any] = []
+    for words in commands:
+        try:
+            replies.append(connection.execute_command(*words))
+        except ResponseError as error:
+            replies.append(error)
+    return replies
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode()
+
+
+def _entries(value: list[Any]) -> list[tuple[str, float]]:
+    # RESP3 has pairs, RESP2 members and scores in line.
+    pairs = value if value and isinstance(value[0], (list, tuple)) else zip(value[::2], value[1::2], strict=True)
+    return [(_text(member), float(score)) for member, score in pairs]
+
+
+_SHAPED: dict[int, Callable[[Any], Any]] = {
+    INTEGER: int,
+    SCORE: lambda value: None if value is None else float(value),
+    VALUE: lambda value: value,
+    NOTHING: lambda _: None,
+    TEXTS: lambda value: [_text(item) for item in value],
+    ENTRIES: _entries,
+}

@@ -1,0 +1,158 @@
+"""Commands of any kind in one write: the same replies on our connections and by the client itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import fakeredis
+import pytest
+import redis
+from clients.recording import Recorder
+from private_redis import PrivateRedis
+
+from rqreg_ext import _core
+from rqreg_ext._exchange import ENTRIES, INTEGER, NOTHING, SCORE, TEXTS, VALUE, Command, ask, exchange, run_script
+
+READS: list[Command] = [
+    (INTEGER, 'ZCARD', 'scores'),
+    (ENTRIES, 'ZRANGE', 'scores', 0, -1, 'WITHSCORES'),
+    (ENTRIES, 'ZRANGE', 'nothing', 0, -1, 'WITHSCORES'),
+    (TEXTS, 'ZRANGE', 'scores', 0, -1),
+    (SCORE, 'ZSCORE', 'scores', 'ä'),
+    (SCORE, 'ZSCORE', 'scores', 'missing'),
+    (VALUE, 'HMGET', 'hash', 'octets', 'missing'),
+    (VALUE, 'LRANGE', b'list', 0, -1),
+    (NOTHING, 'LRANGE', 'list', 0, -1),
+]
+REPLIES = [
+    3,
+    [('low', -1.5), ('ä', 2.0), ('never', float('inf'))],
+    [],
+    ['low', 'ä', 'never'],
+    2.0,
+    None,
+    [b'\xff\x00', None],
+    [b'a', b'b'],
+    None,
+]
+
+
+class Instrumented(redis.Redis):
+    """A client that is not taken over."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        return super().execute_command(*args, **options)
+
+
+def populate(client: Any) -> None:
+    client.zadd('scores', {'low': -1.5, 'ä': 2, 'never': float('inf')})
+    client.hset('hash', 'octets', b'\xff\x00')
+    client.rpush('list', 'a', 'b')
+
+
+@pytest.fixture(params=[2, 3], ids=['RESP2', 'RESP3'])
+def client(request: pytest.FixtureRequest, connection: redis.Redis, redis_server: PrivateRedis) -> Iterator[Any]:
+    populate(connection)
+    with redis_server.client(protocol=request.param) as client:
+        yield client
+
+
+def instrumented(client: redis.Redis) -> Instrumented:
+    return Instrumented(connection_pool=client.connection_pool)
+
+
+def test_replies_are_of_their_shapes(client: redis.Redis) -> None:
+    assert exchange(client, READS) == REPLIES
+    assert ask(client, READS) == REPLIES
+
+
+def test_a_client_that_is_not_taken_over(client: redis.Redis) -> None:
+    assert _core.exchange(instrumented(client), READS) is None
+    assert exchange(instrumented(client), READS) == REPLIES
+
+
+def test_fakeredis() -> None:
+    client = fakeredis.FakeRedis()
+    populate(client)
+    assert exchange(client, READS) == REPLIES
+
+
+def test_a_client_that_sends_one_by_one(client: redis.Redis) -> None:
+    """As a RedisCluster does, which has keys on several servers."""
+    cluster = instrumented(client)
+    cluster.get_node_from_key = None  # type: ignore[attr-defined]
+    commands = [*READS, (INTEGER, 'ZCARD', 'list'), (INTEGER, 'LLEN', 'list')]
+    *replies, error, length = exchange(cluster, commands)
+    assert (replies, length) == (REPLIES, 2)
+    assert isinstance(error, redis.ResponseError)
+
+
+def test_one_write(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    populate(connection)
+    with Recorder(redis_server.port) as recorder, redis_server.client(port=recorder.port) as client:
+        exchange(client, READS)
+        recorder.clear()
+        assert exchange(client, READS) == REPLIES
+        assert recorder.blocks == [[str(command[1]) for command in READS]]
+
+
+@pytest.mark.parametrize('of', [lambda client: client, instrumented], ids=['taken over', 'by the client'])
+def test_an_error_stands_in_its_place(client: redis.Redis, of: Callable[[redis.Redis], redis.Redis]) -> None:
+    commands = [(INTEGER, 'ZCARD', 'list'), (INTEGER, 'LLEN', 'list')]
+    error, length = exchange(of(client), commands)
+    assert isinstance(error, redis.ResponseError)
+    assert str(error).startswith('WRONGTYPE')
+    assert length == 2
+    with pytest.raises(redis.ResponseError, match='WRONGTYPE'):
+        ask(of(client), commands)
+
+
+@pytest.mark.parametrize('of', [lambda client: client, instrumented], ids=['taken over', 'by the client'])
+def test_a_script_that_the_server_has_forgotten(client: redis.Redis, of: Callable[[redis.Redis], redis.Redis]) -> None:
+    """The second call sends its SHA1 only."""
+    client.zadd('started', {'id:first': 1})
+    client.zadd('executions', {'first': 1})
+    client.script_flush()
+    for _ in range(2):
+        assert run_script(of(client), 'has_execution', ['started', 'executions'], ['id'], INTEGER) == 1
+        assert client.script_exists(_core.SCRIPTS['has_execution'][0]) == [True]
+    with pytest.raises(redis.ResponseError, match='WRONGTYPE'):
+        run_script(of(client), 'has_execution', ['list', 'list'], ['id'])
+
+
+def test_every_script_is_known_by_its_sha1(client: redis.Redis) -> None:
+    assert {'delete_jobs', 'requeue_jobs', 'has_execution'} <= _core.SCRIPTS.keys()
+    for sha1, text in _core.SCRIPTS.values():
+        assert client.script_load(text.decode()) == sha1
+
+
+def test_nothing_to_send() -> None:
+    assert exchange(redis.Redis(port=1), []) == []
+
+
+@pytest.mark.parametrize(
+    ('command', 'error', 'words'),
+    [
+        (5, TypeError, '5 is not a command'),
+        ((INTEGER,), TypeError, 'not a command'),
+        ((INTEGER, b'PING'), TypeError, 'not a command'),
+        ((99, 'PING'), ValueError, '99 is no shape'),
+        ((-1, 'PING'), ValueError, '-1 is no shape'),
+        ((2**70, 'PING'), OverflowError, 'too large'),
+        ((INTEGER, 'ECHO', None), TypeError, 'argument 1 of ECHO is None, not a str, bytes, int or float'),
+        ((INTEGER, 'ECHO', '\ud800'), UnicodeEncodeError, 'surrogates'),
+    ],
+)
+def test_what_is_no_command(client: redis.Redis, command: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        exchange(client, [(INTEGER, 'ZCARD', 'scores'), command])
+    assert exchange(client, READS) == REPLIES
+
+
+def test_scores_that_are_missing(client: redis.Redis) -> None:
+    """A reply of another shape is the server's fault, and costs no later reply."""
+    for command in [(ENTRIES, 'ZRANGE', 'scores', 0, 0), (ENTRIES, 'PING'), (ENTRIES, 'ZCARD', 'scores')]:
+        with pytest.raises(redis.InvalidResponse, match='without the scores'):
+            exchange(client, [command])
+    assert exchange(client, READS) == REPLIES
