@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -212,18 +213,19 @@ def test_a_server_that_loads_its_data() -> None:
         for namespace in NAMESPACES:
             Database(admin)
             sides.append(used(namespace, server, socket_timeout=20))
-        admin.mset({f'filling:{n}': 'x' * 500 for n in range(20_000)})
+        # The server answers between two of these: it looks up after two megabytes, and cannot make them smaller.
+        for n in range(60):
+            admin.set(f'filling:{n}', os.urandom(2**21))
         admin.save()
         before = [outcome(name, sides[1]) for name in LOADING_CALLS]
         server.kill()
-        # Slow enough to be seen, and answering meanwhile.
-        server.options |= {'key-load-delay': 100, 'loading-process-events-interval-bytes': 1024}
+        # Slow enough to be seen: 0.1 s for each key.
+        server.options |= {'key-load-delay': 100_000}
         server.start()
         found = []
         for on in sides:
             found.append([outcome(name, on) for name in LOADING_CALLS])
             assert admin.info('persistence')['loading']
-        admin.config_set('key-load-delay', 0)
         assert found[1] == found[0]
         assert {one.error for one in found[1]} == {redis.BusyLoadingError}
         assert eventually(lambda: not admin.info('persistence')['loading'])
