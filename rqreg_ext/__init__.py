@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         StartedJobRegistry,
         clean_registries,
     )
+    from .snapshots import Snapshot, snapshot
 
 __version__ = '0.1.0'
 __all__ = [
@@ -35,10 +36,12 @@ __all__ = [
     'ReadyJobRegistry',
     'Report',
     'ScheduledJobRegistry',
+    'Snapshot',
     'StartedJobRegistry',
     'clean_registries',
     'install',
     'is_installed',
+    'snapshot',
     'uninstall',
 ]
 
@@ -50,6 +53,8 @@ if not TYPE_CHECKING:
         'Report': 'rqreg_ext.installation',
         'install': 'rqreg_ext.installation',
         'is_installed': 'rqreg_ext.installation',
+        'Snapshot': 'rqreg_ext.snapshots',
+        'snapshot': 'rqreg_ext.snapshots',
         'uninstall': 'rqreg_ext.installation',
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
+from inspect import iscoroutinefunction
 from types import FunctionType
 from typing import Any
 
@@ -188,3 +189,36 @@ def client_of(url: str) -> Any:
             ) from error
         client = _clients_by_url.setdefault(url, client)
     return client
+
+
+def client_from(connection: Any) -> Any:
+    """Return the client that a `connection` argument names: a client itself, or a URL."""
+    if isinstance(connection, str):
+        return client_of(connection)
+    execute = getattr(connection, 'execute_command', None)
+    if execute is None or iscoroutinefunction(execute):
+        raise TypeError(
+            f'connection={connection!r} is no client to ask: give one of redis-py (not of redis.asyncio), '
+            'or a URL like redis://localhost:6379/0'
+        )
+    return connection
+
+
+def are_of_one_database(client: Any, other: Any) -> bool:
+    """Tell whether two clients talk to the same database, by what they are configured with."""
+    if client is other:
+        return True
+    place = _place_of(client)
+    return place is not None and place == _place_of(other)
+
+
+def _place_of(client: Any) -> tuple[Any, ...] | None:
+    pool = getattr(client, 'connection_pool', None)
+    arguments = getattr(pool, 'connection_kwargs', None)
+    if not isinstance(arguments, dict):
+        return None
+    path, host, port = (arguments.get(name) for name in ('path', 'host', 'port'))
+    # A Sentinel's client has the name of a service instead of a host; a fake one may have a server of its own.
+    service, server = getattr(pool, 'service_name', None), arguments.get('server')
+    address = path or (host or 'localhost', int(port or 6379))
+    return address, int(arguments.get('db') or 0), service, id(server) if server is not None else None

@@ -11,7 +11,19 @@ from typing import Any
 from . import _core
 from ._core import ENTRIES, INTEGER, NOTHING, SCORE, TEXTS, VALUE
 
-__all__ = ['ENTRIES', 'INTEGER', 'NOTHING', 'SCORE', 'TEXTS', 'VALUE', 'Command', 'ask', 'exchange', 'run_script']
+__all__ = [
+    'ENTRIES',
+    'INTEGER',
+    'NOTHING',
+    'SCORE',
+    'TEXTS',
+    'VALUE',
+    'Command',
+    'ask',
+    'exchange',
+    'run_script',
+    'without_errors',
+]
 
 # (shape, name, *arguments): what the reply is made into, the command, and its str, bytes, int or float arguments.
 #   INTEGER   int
@@ -34,7 +46,11 @@ def exchange(connection: Any, commands: Sequence[Command]) -> list[Any]:
 
 def ask(connection: Any, commands: Sequence[Command]) -> list[Any]:
     """Return the reply to each command, in one round trip. Raises the first error that the server answers."""
-    replies = exchange(connection, commands)
+    return without_errors(exchange(connection, commands))
+
+
+def without_errors(replies: list[Any]) -> list[Any]:
+    """Return the replies. Raises the first error among them."""
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply

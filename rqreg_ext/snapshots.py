@@ -1,0 +1,268 @@
+"""snapshot(): the state of all queues of a Redis in one round trip, without importing rq."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from ._clients import are_of_one_database, client_from
+from ._exchange import TEXTS, VALUE, Command, ask, exchange, without_errors
+from ._queue_counts import by_queue, count_commands, score_commands, score_from
+from ._rq_keys import REGISTRIES, Keys, installed_keys
+from ._worker_states import WorkerState, read_workers, workers_from
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from rq import Queue
+
+Found = TypeVar('Found')
+
+NAMES = ('queued', *REGISTRIES)
+
+
+class Scores(NamedTuple):
+    """The lowest and the highest score of a registry, in seconds: Unix timestamps of what RQ scores its entries by."""
+
+    oldest: float
+    newest: float
+
+
+class Counts(Mapping[str, int]):
+    """How many jobs wait in a queue (`queued`), and how many entries its registries have.
+
+    Attributes, and a mapping of the same names in the order of NAMES. `ready` is 0 before RQ 3.
+    """
+
+    __slots__ = NAMES
+
+    def __init__(
+        self,
+        queued: int,
+        started: int,
+        finished: int,
+        failed: int,
+        deferred: int,
+        scheduled: int,
+        canceled: int,
+        ready: int = 0,
+    ) -> None:
+        self.queued = queued
+        self.started = started
+        self.finished = finished
+        self.failed = failed
+        self.deferred = deferred
+        self.scheduled = scheduled
+        self.canceled = canceled
+        self.ready = ready
+
+    def __getitem__(self, name: str) -> int:
+        if name not in NAMES:
+            raise KeyError(name)
+        count: int = getattr(self, name)
+        return count
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NAMES)
+
+    def __len__(self) -> int:
+        return len(NAMES)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({", ".join(f"{name}={count}" for name, count in self.items())})'
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as dicts and numbers."""
+        return dict(self)
+
+
+class QueueSnapshot(Counts):
+    """The counts of one queue, and its name."""
+
+    __slots__ = ('_scores', '_workers', 'name')
+
+    def __init__(self, name: str, *counts: int) -> None:
+        super().__init__(*counts)
+        self.name = name
+        self._scores: dict[str, Scores | None] | None = None
+        self._workers: Counter[str] | None = None
+
+    @property
+    def scores(self) -> dict[str, Scores | None]:
+        """By registry, the scores of its oldest and its newest entry; None for an empty one."""
+        return _asked_for('scores', self._scores)
+
+    @property
+    def workers(self) -> Counter[str]:
+        """How many workers listen to this queue, by state."""
+        return _asked_for('workers', self._workers)
+
+    def __repr__(self) -> str:
+        return f'{self.name!r}: {super().__repr__()}'
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as dicts and numbers; a score is a float, infinity for an entry that never expires."""
+        told: dict[str, Any] = dict(self)
+        if self._scores is not None:
+            told['scores'] = {name: found and found._asdict() for name, found in self._scores.items()}
+        if self._workers is not None:
+            told['workers'] = dict(self._workers)
+        return told
+
+
+class Snapshot(Mapping[str, QueueSnapshot]):
+    """The queues of a Redis by name, as they were at `timestamp` (Unix timestamp in seconds, by the server's clock)."""
+
+    def __init__(self, timestamp: float, queues: Iterable[QueueSnapshot], workers: Counter[str] | None) -> None:
+        self.timestamp = timestamp
+        self._queues = {queue.name: queue for queue in queues}
+        self._workers = workers
+        self.total = Counts(*(sum(map(attrgetter(name), self._queues.values())) for name in NAMES))
+
+    @property
+    def time(self) -> datetime:
+        """The server's time, in UTC."""
+        return datetime.fromtimestamp(self.timestamp, timezone.utc)
+
+    @property
+    def workers(self) -> Counter[str]:
+        """How many workers there are, of all queues, by state: 'busy', 'idle', 'suspended', 'started', ..."""
+        return _asked_for('workers', self._workers)
+
+    def __getitem__(self, name: str) -> QueueSnapshot:
+        return self._queues[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._queues)
+
+    def __len__(self) -> int:
+        return len(self._queues)
+
+    def __repr__(self) -> str:
+        workers = '' if self._workers is None else f', workers={dict(self._workers)}'
+        return f'<{type(self).__name__} of {len(self)} queues at {self.time.isoformat()}: {self.total}{workers}>'
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as dicts and numbers: `timestamp`, `queues` by name, `total`, and `workers` by state."""
+        told = {
+            'timestamp': self.timestamp,
+            'queues': {name: queue.to_dict() for name, queue in self.items()},
+            'total': self.total.to_dict(),
+        }
+        if self._workers is not None:
+            told['workers'] = dict(self._workers)
+        return told
+
+
+def _asked_for(name: str, value: Found | None) -> Found:
+    if value is None:
+        raise AttributeError(f'this snapshot was taken without {name}: give snapshot(..., {name}=True)')
+    return value
+
+
+def snapshot(
+    connection: Redis | str,
+    queues: Iterable[str | Queue] | str | Queue | None = None,
+    cleanup: bool = False,
+    scores: bool = False,
+    workers: bool = True,
+) -> Snapshot:
+    """Return the length of every queue and the size of each of its registries, as RQ counts them.
+
+    connection: a redis-py client, or a URL string.
+    queues: names of queues, or Queue objects; None for all that RQ knows. A queue that does not exist is empty.
+    cleanup: whether to run RQ's cleanup of each registry first, as its `count` does. Without it nothing is changed,
+    and rq is not imported.
+    scores: whether to tell the oldest and the newest score of each registry too.
+    workers: whether to count the workers by state too.
+
+    One round trip, and one before it where queues is None. Where RQ's cleanup has work to do, that work and one more;
+    where the server denies SORT, or has a thousand workers, a few more. It is one write, but no transaction.
+    Raises TypeError and ValueError for arguments of another kind; redis.exceptions.RedisError.
+    Source: rq.Queue.all, rq.Queue.count, rq.registry.BaseRegistry.get_job_count, rq.Worker.all; Redis LLEN, ZCARD.
+    """
+    client = client_from(connection)
+    keys = installed_keys()
+    wanted = _all_queues(client, keys) if queues is None else _named_queues(client, queues, keys)
+    named = tuple((name, _key_of(name, queue, keys)) for name, queue in wanted.items())
+    counting = count_commands(named)
+    scoring = score_commands(named) if scores else ()
+    asking = [read_workers(keys.workers)] if workers else []
+    reads = [(VALUE, 'TIME'), *counting, *scoring, *asking]
+    replies = _clean_and_exchange(client, wanted, keys, reads) if cleanup else exchange(client, reads)
+    found = workers_from(client, keys.workers, replies.pop()) if workers else None
+    time, *answers = without_errors(replies)
+    counts = by_queue(answers[: len(counting)], len(wanted))
+    taken = [QueueSnapshot(name, *row) for name, row in zip(wanted, counts, strict=True)]
+    if scores:
+        _note_scores(taken, by_queue(answers[len(counting) :], len(wanted)), keys)
+    if found is not None:
+        _note_workers(taken, found)
+    return Snapshot(_timestamp(time), taken, None if found is None else Counter(worker.state for worker in found))
+
+
+def _all_queues(client: Any, keys: Keys) -> dict[str, Queue | None]:
+    (found,) = ask(client, [(TEXTS, 'SMEMBERS', keys.queues)])
+    return {keys.queue_name(key): None for key in sorted(found) if key}
+
+
+def _named_queues(client: Any, queues: Any, keys: Keys) -> dict[str, Queue | None]:
+    """Return the Queue objects by name, None for what was given as a name only."""
+    given = [queues] if isinstance(queues, str) or _is_queue(queues) else queues
+    if not isinstance(given, Iterable):
+        raise TypeError(f'queues={queues!r} are none: give names or Queue objects, or None for all queues')
+    named: dict[str, Queue | None] = {}
+    for queue in given:
+        if isinstance(queue, str):
+            named.setdefault(queue, None)
+        elif not _is_queue(queue):
+            raise TypeError(f'{queue!r} in queues is no queue: give a name or a Queue object')
+        elif not are_of_one_database(client, queue.connection):
+            raise ValueError(f'{queue!r} in queues is in another Redis than connection=: give its name if not')
+        else:
+            named[queue.name] = queue
+    return named
+
+
+def _is_queue(queue: Any) -> bool:
+    return all(hasattr(queue, name) for name in ('connection', 'key', 'name'))
+
+
+def _key_of(name: str, queue: Queue | None, keys: Keys) -> str:
+    return keys.queue_prefix + name if queue is None else str(queue.key)
+
+
+def _clean_and_exchange(client: Any, wanted: Mapping[str, Queue | None], keys: Keys, reads: list[Command]) -> list[Any]:
+    # RQ's cleanup, and so rq.
+    from ._cleaning import clean_and_exchange
+    from .queue import Queue
+
+    queues = [Queue(name, connection=client) if queue is None else queue for name, queue in wanted.items()]
+    registries = [getattr(queue, f'{registry}_job_registry') for queue in queues for registry in keys.templates]
+    return clean_and_exchange(client, registries, reads)
+
+
+def _timestamp(time: Sequence[Any]) -> float:
+    """Return what TIME says: seconds, and microseconds of the next one."""
+    seconds, microseconds = time
+    return int(seconds) + int(microseconds) / 1e6
+
+
+def _note_scores(queues: Iterable[QueueSnapshot], scored: Iterable[Sequence[Any]], keys: Keys) -> None:
+    for queue, replies in zip(queues, scored, strict=True):
+        found = map(score_from, replies)
+        queue._scores = {
+            name: None if oldest is None or newest is None else Scores(oldest, newest)
+            for name, oldest, newest in zip(keys.templates, found, found, strict=True)
+        }
+
+
+def _note_workers(queues: Iterable[QueueSnapshot], workers: Iterable[WorkerState]) -> None:
+    states: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for state, names in workers:
+        for name in names:
+            states[name][state] += 1
+    for queue in queues:
+        queue._workers = states[queue.name]
