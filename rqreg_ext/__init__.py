@@ -8,6 +8,7 @@ from __future__ import annotations
 # As type checkers know it; typing itself would cost more than all of this package.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .batches import Batch, Pending, batch
     from .executions import ExecutionRegistry
     from .installation import Report, install, is_installed, uninstall
     from .queue import Queue
@@ -27,17 +28,20 @@ if TYPE_CHECKING:
 __version__ = '0.1.0'
 __all__ = [
     'BaseRegistry',
+    'Batch',
     'CanceledJobRegistry',
     'DeferredJobRegistry',
     'ExecutionRegistry',
     'FailedJobRegistry',
     'FinishedJobRegistry',
+    'Pending',
     'Queue',
     'ReadyJobRegistry',
     'Report',
     'ScheduledJobRegistry',
     'Snapshot',
     'StartedJobRegistry',
+    'batch',
     'clean_registries',
     'install',
     'is_installed',
@@ -48,9 +52,12 @@ __all__ = [
 if not TYPE_CHECKING:
     # The modules that define the names that are not in rqreg_ext.registry.
     _MODULES = {
+        'Batch': 'rqreg_ext.batches',
         'ExecutionRegistry': 'rqreg_ext.executions',
+        'Pending': 'rqreg_ext.batches',
         'Queue': 'rqreg_ext.queue',
         'Report': 'rqreg_ext.installation',
+        'batch': 'rqreg_ext.batches',
         'install': 'rqreg_ext.installation',
         'is_installed': 'rqreg_ext.installation',
         'Snapshot': 'rqreg_ext.snapshots',

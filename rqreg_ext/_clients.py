@@ -191,6 +191,14 @@ def client_of(url: str) -> Any:
     return client
 
 
+def is_broken_connection(error: Exception) -> bool:
+    """Tell whether this is a client's error of its connection, not the server's answer to one command."""
+    return any(
+        owner.__name__ in ('ConnectionError', 'TimeoutError') and owner.__module__.partition('.')[0] in PACKAGES
+        for owner in type(error).__mro__
+    )
+
+
 def client_from(connection: Any) -> Any:
     """Return the client that a `connection` argument names: a client itself, or a URL."""
     if isinstance(connection, str):

@@ -1,0 +1,463 @@
+"""batch(): what single calls return and leave, in one write."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import fakeredis
+import pytest
+import redis
+import rq.registry
+from clients.outcomes import Outcome, outcome_of
+from clients.recording import Recorder
+from depth import IS_DEEP
+from differential.database import COPY_SCRIPT, differences, dump
+from differential.sides import MODEL_DATABASE, OUR_DATABASE, REGISTRIES, RQ_DATABASE
+from differential.strategies import FLAG, JOB_ID, mostly, worlds
+from differential.world import World, Writer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from private_redis import PrivateRedis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from rq import Queue
+from rq.executions import ExecutionRegistry
+from rq.job import Job
+
+import rqreg_ext
+from rqreg_ext import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry, batch
+
+NEVER = 4_000_000_000
+TRIES = 30
+KEY = rq.registry.FailedJobRegistry.key_template.format('q')
+
+examples = settings(
+    max_examples=1000 if IS_DEEP else 150,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+)
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the jobs' webhooks fail on this machine, never on somebody's proxy."""
+    monkeypatch.setenv('no_proxy', '*')
+
+
+@pytest.fixture(params=[2, 3], ids=['RESP2', 'RESP3'])
+def client(request: pytest.FixtureRequest, connection: redis.Redis, redis_server: PrivateRedis) -> Iterator[Any]:
+    connection.zadd(KEY, {'a': NEVER, 'b': NEVER + 1, 'c': NEVER + 2, 'expired': 1})
+    with redis_server.client(protocol=request.param) as client:
+        yield client
+
+
+# Results
+
+
+def test_results_are_there_behind_the_block(client: redis.Redis) -> None:
+    failed = FailedJobRegistry('q', client)
+    finished = FinishedJobRegistry('q', client)
+    with batch(client) as calls:
+        uncleaned = calls.count(failed, cleanup=False)
+        count = calls.count(failed)
+        there, gone = calls.contains(failed, 'a'), calls.contains(failed, 'expired')
+        ids = calls.get_job_ids(failed, desc=True)
+        some = calls.get_job_ids(failed, 1, 1)
+        removed, not_there = calls.remove(failed, 'a'), calls.remove(failed, 'nobody')
+        rest = calls.get_job_count(failed)
+        nothing = calls.get_job_ids(finished)
+        assert len(calls) == 10
+    assert (uncleaned.result(), count.result(), rest.result()) == (4, 3, 2)
+    assert (there.result(), gone.result()) == (True, False)
+    assert (ids.result(), some.result(), nothing.result()) == (['c', 'b', 'a'], ['b'], [])
+    assert (removed.result(), not_there.result()) == (1, 0)
+    assert client.zrange(KEY, 0, -1) == [b'b', b'c']
+
+
+def test_a_job_is_as_good_as_its_id(client: redis.Redis) -> None:
+    job = Job.create('os.getpid', id='b', connection=client)
+    with batch(client) as calls:
+        there = calls.contains(FailedJobRegistry('q', client), job)
+        removed = calls.remove(FailedJobRegistry('q', client), job)
+    assert (there.result(), removed.result()) == (True, 1)
+
+
+def test_rqs_own_registries(client: redis.Redis) -> None:
+    queue = Queue('q', connection=client)
+    with batch(client) as calls:
+        count, ids = calls.count(queue.failed_job_registry), calls.get_job_ids(queue.failed_job_registry)
+    assert (count.result(), ids.result()) == (3, ['a', 'b', 'c'])
+
+
+def test_an_execution_registry(client: redis.Redis) -> None:
+    client.zadd(ExecutionRegistry.key_template.format('a'), {'run': NEVER, 'gone': 1})
+    with batch(client) as calls:
+        count = calls.count(rqreg_ext.ExecutionRegistry('a', client))
+        ids = calls.get_job_ids(rqreg_ext.ExecutionRegistry('a', client))
+    assert (count.result(), ids.result()) == (1, ['run'])
+
+
+def test_nothing_in_the_block(client: redis.Redis) -> None:
+    with batch(client) as calls:
+        assert len(calls) == 0
+
+
+# One write
+
+
+@pytest.fixture
+def recorded(client: redis.Redis, redis_server: PrivateRedis) -> Iterator[tuple[Recorder, redis.Redis]]:
+    with Recorder(redis_server.port) as recorder, redis_server.client(port=recorder.port) as through:
+        assert FailedJobRegistry('elsewhere', through).count == 0
+        recorder.clear()
+        yield recorder, through
+
+
+def test_one_write(recorded: tuple[Recorder, redis.Redis]) -> None:
+    recorder, client = recorded
+    failed, started = FailedJobRegistry('q', client), StartedJobRegistry('q', client)
+    with batch(client) as calls:
+        calls.count(failed)
+        calls.contains(failed, 'a')
+        calls.count(started)
+        calls.get_job_ids(started, cleanup=False)
+        calls.remove(failed, 'a')
+        assert recorder.blocks == []
+    assert recorder.blocks == [['ZREMRANGEBYSCORE', 'ZCARD', 'ZSCORE', 'ZCOUNT', 'ZCARD', 'ZRANGE', 'ZREM']]
+
+
+def test_an_exception_in_the_block_keeps_it_from_being_sent(recorded: tuple[Recorder, redis.Redis]) -> None:
+    recorder, client = recorded
+    failed = FailedJobRegistry('q', client)
+    error = KeyError('mine')
+    with pytest.raises(KeyError, match='mine'), batch(client) as calls:  # noqa: PT012
+        removed = calls.remove(failed, 'a')
+        deleted = calls.remove(failed, 'b', delete_job=True)
+        raise error
+    assert recorder.blocks == []
+    for call in (removed, deleted):
+        with pytest.raises(RuntimeError, match="no result, because the batch ended with KeyError: 'mine'") as raised:
+            call.result()
+        assert raised.value.__cause__ is error
+    assert len(client.zrange(KEY, 0, -1)) == 4
+
+
+# What a single call would do by itself
+
+
+def abandon(client: Any, job_id: str) -> None:
+    queue = Queue('q', connection=client)
+    job = queue.enqueue('os.getpid', job_id=job_id)
+    queue.remove(job)
+    job.set_status('started')
+    client.zadd(queue.started_job_registry.key, {f'{job_id}:run': 1})
+
+
+def test_rqs_own_cleanup_where_it_has_work_to_do(client: redis.Redis) -> None:
+    abandon(client, 'lost')
+    client.zadd(StartedJobRegistry('q', client).key, {'running:run': NEVER})
+    with batch(client) as calls:
+        failed_before = calls.count(FailedJobRegistry('q', client))
+        count = calls.count(StartedJobRegistry('q', client))
+        ids = calls.get_job_ids(StartedJobRegistry('q', client))
+        there = calls.contains(StartedJobRegistry('q', client), 'running')
+    assert (count.result(), ids.result(), there.result()) == (1, ['running'], True)
+    assert failed_before.result() == 3
+    assert 'lost' in FailedJobRegistry('q', client)
+
+
+def test_deleting_jobs(client: redis.Redis) -> None:
+    job = Queue('elsewhere', connection=client).enqueue('os.getpid', job_id='a')
+    with batch(client) as calls:
+        deleted = calls.remove(FailedJobRegistry('q', client), 'a', delete_job=True)
+        missing = calls.remove(FailedJobRegistry('q', client), 'b', delete_job=True)
+    assert deleted.result() == 1
+    assert not client.exists(job.key)
+    with pytest.raises(rq.exceptions.NoSuchJobError):
+        missing.result()
+
+
+class Doubling(FailedJobRegistry):
+    def cleanup(self, timestamp: Any = None, exception_handlers: Any = None) -> None:
+        self.cleaned = True
+
+    def get_job_count(self, cleanup: bool = True) -> int:
+        return 2 * super().get_job_count(cleanup)
+
+    def get_job_ids(self, *args: Any, **kwargs: Any) -> list[str]:
+        return [job_id.upper() for job_id in super().get_job_ids(*args, **kwargs)]
+
+    def __contains__(self, item: Any) -> bool:
+        return not super().__contains__(item)
+
+    def remove(self, job: Any, pipeline: Any = None, delete_job: bool = False) -> Any:
+        return f'{job} removed'
+
+
+def test_a_class_with_methods_of_its_own(client: redis.Redis) -> None:
+    registry = Doubling('q', client)
+    with batch(client) as calls:
+        count, ids = calls.count(registry), calls.get_job_ids(registry)
+        there, removed = calls.contains(registry, 'a'), calls.remove(registry, 'a')
+    assert (count.result(), ids.result()) == (8, ['EXPIRED', 'A', 'B', 'C'])
+    assert (there.result(), removed.result(), registry.cleaned) == (False, 'a removed', True)
+
+
+class Parsing(FailedJobRegistry):
+    @staticmethod
+    def parse_job_id(entry: Any) -> str:
+        return f'job {rq.registry.BaseRegistry.parse_job_id(entry)}'
+
+
+def test_a_class_that_parses_entries_in_its_own_way(client: redis.Redis) -> None:
+    with batch(client) as calls:
+        ids = calls.get_job_ids(Parsing('q', client), 0, 0)
+    assert ids.result() == ['job a']
+
+
+def test_a_cleanup_of_the_registrys_own(client: redis.Redis) -> None:
+    registry = FailedJobRegistry('q', client)
+    registry.cleanup = mock.Mock()  # type: ignore[method-assign]
+    with batch(client) as calls:
+        count = calls.count(registry)
+        calls.count(registry, cleanup=False)
+    assert count.result() == 4
+    registry.cleanup.assert_called_once()
+
+
+@pytest.mark.parametrize('name', ['get_job_count', 'get_job_ids', 'remove'])
+def test_a_method_of_one_registrys_own(client: redis.Redis, name: str) -> None:
+    registry = FailedJobRegistry('q', client)
+    with mock.patch.object(registry, name, return_value='mine'), batch(client) as calls:
+        arguments = ('a',) if name == 'remove' else ()
+        call = getattr(calls, name)(registry, *arguments)
+    assert call.result() == 'mine'
+
+
+@pytest.mark.parametrize('owner', [FailedJobRegistry, rq.registry.FailedJobRegistry])
+def test_a_patched_cleanup(client: redis.Redis, owner: Any) -> None:
+    with mock.patch.object(owner, 'cleanup') as patched, batch(client) as calls:
+        count = calls.count(owner('q', connection=client))
+    assert count.result() == 3 + patched.called
+    assert patched.called
+
+
+# Trouble
+
+
+def test_a_result_before_the_end_of_the_block(client: redis.Redis) -> None:
+    with batch(client) as calls:
+        count = calls.count(FailedJobRegistry('q', client))
+        with pytest.raises(RuntimeError, match='sent at the end of its with-block'):
+            count.result()
+    assert count.result() == 3
+
+
+def test_a_call_behind_the_block(client: redis.Redis) -> None:
+    with batch(client) as calls:
+        pass
+    with pytest.raises(RuntimeError, match='this batch is over'):
+        calls.count(FailedJobRegistry('q', client))
+
+
+def test_an_error_of_one_call_is_raised_by_that_call(client: redis.Redis) -> None:
+    client.set(FinishedJobRegistry('q', client).key, 'x')
+    client.zadd(FailedJobRegistry('odd', client).key, {b'\xff': NEVER})
+    with batch(client) as calls:
+        before = calls.count(FailedJobRegistry('q', client))
+        wrong = calls.count(FinishedJobRegistry('q', client))
+        odd = calls.get_job_ids(FailedJobRegistry('odd', client))
+        surrogate = calls.contains(FailedJobRegistry('q', client), '\udc80')
+        no_id = calls.remove(FailedJobRegistry('q', client), ('a',))  # type: ignore[arg-type]
+        started = calls.remove(StartedJobRegistry('q', client), 'a')
+        behind = calls.remove(FailedJobRegistry('q', client), 'a')
+    assert (before.result(), behind.result()) == (3, 1)
+    for call, error in [
+        (wrong, redis.ResponseError),
+        (odd, UnicodeDecodeError),
+        (surrogate, UnicodeEncodeError),
+        (no_id, redis.DataError),
+        (started, NotImplementedError),
+    ]:
+        for _ in range(2):
+            with pytest.raises(error):
+                call.result()
+
+
+def test_a_lost_connection_is_raised_by_the_block(client: redis.Redis, redis_server: PrivateRedis) -> None:
+    lost = redis.Redis(port=1)
+    with pytest.raises(redis.ConnectionError), batch(lost) as calls:
+        count = calls.count(FailedJobRegistry('q', lost))
+    with pytest.raises(RuntimeError, match='no result, because the batch ended with ConnectionError'):
+        count.result()
+
+
+def test_a_connection_lost_in_a_call_by_itself(client: redis.Redis, redis_server: PrivateRedis) -> None:
+    """What was answered before stays."""
+    with Recorder(redis_server.port) as recorder:
+        through = redis_server.client(port=recorder.port, retry=Retry(NoBackoff(), 0))
+        assert 'a' not in StartedJobRegistry('q', through)
+        recorder.cut('EVALSHA')
+        with pytest.raises(redis.ConnectionError), batch(through) as calls:  # noqa: PT012
+            count = calls.count(FailedJobRegistry('q', through))
+            there = calls.contains(StartedJobRegistry('q', through), 'a')
+            removed = calls.remove(FailedJobRegistry('q', through), 'b')
+    assert count.result() == 3
+    for call in (there, removed):
+        with pytest.raises(RuntimeError, match='no result, because the batch ended with ConnectionError: '):
+            call.result()
+
+
+def test_registries_of_another_redis(client: redis.Redis, redis_server: PrivateRedis) -> None:
+    for other in (redis_server.client(db=5), redis.Redis(port=1)):
+        with batch(client) as calls, pytest.raises(ValueError, match='is in another Redis than this batch'):
+            calls.count(FailedJobRegistry('q', other))
+    with batch(client) as calls:
+        count = calls.count(FailedJobRegistry('q', redis_server.client()))
+    assert count.result() == 3
+
+
+@pytest.mark.parametrize('registry', [None, 'failed', KEY, Queue('q', connection=redis.Redis())])
+def test_what_is_no_registry(client: redis.Redis, registry: Any) -> None:
+    calls_of: list[Callable[[Any], Any]] = [
+        lambda calls: calls.count(registry),
+        lambda calls: calls.contains(registry, 'a'),
+        lambda calls: calls.get_job_ids(registry),
+        lambda calls: calls.remove(registry, 'a'),
+    ]
+    with batch(client) as calls:
+        for call in calls_of:
+            with pytest.raises(TypeError, match='is no registry'):
+                call(calls)
+
+
+def test_what_is_no_client() -> None:
+    with pytest.raises(TypeError, match='connection=5 is no client'), batch(5):  # type: ignore[arg-type]
+        pass
+
+
+# Clients
+
+
+class Instrumented(redis.Redis):
+    """A client that is not taken over."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        return super().execute_command(*args, **options)
+
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda server: server.url,
+        lambda server: server.client(decode_responses=True),
+        lambda server: Instrumented(host='127.0.0.1', port=server.port),
+        lambda server: Instrumented(host='127.0.0.1', port=server.port, decode_responses=True, protocol=3),
+    ],
+    ids=['url', 'decode_responses', 'not taken over', 'neither'],
+)
+def test_other_clients(client: redis.Redis, redis_server: PrivateRedis, make: Callable[[PrivateRedis], Any]) -> None:
+    connection_ = make(redis_server)
+    client.zadd(StartedJobRegistry('q', client).key, {'running:run': NEVER})
+    with batch(connection_) as calls:
+        failed = FailedJobRegistry('q', connection_)
+        count, ids, there = calls.count(failed), calls.get_job_ids(failed), calls.contains(failed, 'b')
+        started = calls.get_job_ids(StartedJobRegistry('q', connection_))
+        removed = calls.remove(failed, 'a')
+    assert (count.result(), ids.result(), there.result(), removed.result()) == (3, ['a', 'b', 'c'], True, 1)
+    assert started.result() == ['running']
+
+
+def test_fakeredis() -> None:
+    client = fakeredis.FakeRedis()
+    client.zadd(KEY, {'a': NEVER, 'expired': 1})
+    with batch(client) as calls:
+        count, there = calls.count(FailedJobRegistry('q', client)), calls.contains(FailedJobRegistry('q', client), 'a')
+    assert (count.result(), there.result()) == (1, True)
+
+
+# Beside RQ, on random databases
+
+RANK = mostly(
+    st.sampled_from([0, -1, 1, -2, 2, 100]), st.sampled_from([None, 'x', 1.5, True, '0', b'1', 2**64, [], '\udc80'])
+)
+ARGUMENTS: dict[str, Any] = {
+    'get_job_count': st.tuples(FLAG),
+    'contains': st.tuples(mostly(JOB_ID, st.sampled_from([None, b'a', 5, 1.5, '\udc80', ('a',), b'\xff', 'é']))),
+    'get_job_ids': st.tuples(RANK, RANK, FLAG, FLAG),
+    'remove': st.tuples(mostly(JOB_ID, st.sampled_from([None, b'a', 5, '\udc80', 'é']))),
+}
+CALLS = st.sampled_from(list(ARGUMENTS)).flatmap(lambda name: st.tuples(st.just(name), ARGUMENTS[name]))
+
+
+@pytest.fixture
+def sides(redis_server: PrivateRedis) -> Iterator[tuple[Any, Any, Any]]:
+    """Clients of three databases: what both start from, RQ's and ours."""
+    clients = [redis_server.client(db=database) for database in (MODEL_DATABASE, RQ_DATABASE, OUR_DATABASE)]
+    yield tuple(clients)
+    for client in clients:
+        client.close()
+
+
+def single(registry: Any, name: str, arguments: tuple[Any, ...]) -> Outcome:
+    if name == 'contains':
+        return outcome_of(name, lambda: arguments[0] in registry)
+    return outcome_of(name, lambda: getattr(registry, name)(*arguments))
+
+
+def compare(sides: tuple[Any, Any, Any], world: World, kind: str, calls: list[Any]) -> tuple[Any, Any, list[str]]:
+    """Return the outcomes of RQ's single calls and of a batch of ours, and where the databases differ then."""
+    model, of_rq, ours = sides
+    with model.pipeline(transaction=False) as pipe:
+        pipe.flushall()
+        Writer(world, pipe, math.floor(time.time())).write()
+        pipe.eval(COPY_SCRIPT, 0, RQ_DATABASE, OUR_DATABASE)
+        pipe.execute()
+    rqs = getattr(rq.registry, kind)(world.queue, connection=of_rq)
+    expected = [single(rqs, name, arguments) for name, arguments in calls]
+    registry = getattr(rqreg_ext, kind)(world.queue, connection=ours)
+    with batch(ours) as gathered:
+        pending = [(name, getattr(gathered, name)(registry, *arguments)) for name, arguments in calls]
+    found = [outcome_of(name, call.result) for name, call in pending]
+    return found, expected, differences(dump(of_rq), dump(ours))
+
+
+def assert_same(sides: tuple[Any, Any, Any], world: World, kind: str, calls: list[Any]) -> None:
+    for _ in range(TRIES):
+        begun = math.floor(time.time())
+        found, expected, different = compare(sides, world, kind, calls)
+        # What takes the time of day may have got another second on the other side.
+        if (found == expected and not different) or math.floor(time.time()) == begun:
+            break
+    assert found == expected
+    assert different == []
+
+
+@pytest.mark.parametrize('kind', REGISTRIES)
+@pytest.mark.filterwarnings('ignore:Composite key')
+def test_random_calls(kind: str, sides: tuple[Any, Any, Any]) -> None:
+    @examples
+    @given(world=worlds(kind), call=CALLS)
+    def one_call(world: World, call: Any) -> None:
+        assert_same(sides, world, kind, [call])
+
+    one_call()
+
+
+@pytest.mark.parametrize('kind', ['FailedJobRegistry', 'FinishedJobRegistry', 'CanceledJobRegistry'])
+def test_random_batches(kind: str, sides: tuple[Any, Any, Any]) -> None:
+    """Of calls that are all sent, and so done in their order."""
+    plain = CALLS.filter(lambda call: all(type(argument) in (str, int, bool) for argument in call[1]))
+
+    @examples
+    @given(world=worlds(kind), calls=st.lists(plain.filter(lambda call: '\udc80' not in call[1]), max_size=6))
+    def many_calls(world: World, calls: list[Any]) -> None:
+        assert_same(sides, world, kind, calls)
+
+    many_calls()
