@@ -79,7 +79,7 @@ format: ## bring Python and C into the checked style
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
 
-bench: ## measure RQ, RQ with hiredis-py, rqreg_ext and a bare round trip
+bench: ## measure RQ, code written by hand, rqreg_ext and a bare round trip, side by side
 	@$(BOOTSTRAP)
 	@# Beside the environment, not in it: redis-py would use it everywhere.
 	@test -d $(VENV)/hiredis-py || $(BIN)/pip install --quiet --no-deps --target $(VENV)/hiredis-py hiredis==3.5.0

@@ -1,1 +1,1 @@
-"""RQ, RQ with hiredis-py, rqreg_ext and a bare round trip, measured side by side: `python -m benchmarks`."""
+"""RQ, code written by hand, rqreg_ext and a bare round trip, measured side by side: `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""Measure RQ, RQ with hiredis-py, rqreg_ext and a bare round trip side by side, on a private Redis.
+"""Measure RQ, code written by hand, rqreg_ext and a bare round trip side by side, on a private Redis.
 
 Times are medians of rounds with their quartiles; ratios are medians over the rounds of the ratio within a
 round, and are what can be compared between machines. `python -m benchmarks --help` for the options.
@@ -9,15 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import placement, report, startup
 from .child import ROOT, LegError, RemoteLeg
-from .legs import BOUND, NAMES, OURS, RQ, RQ_HIREDIS, Server
+from .legs import NAMES, OURS, RQ, RQ_HIREDIS, WITH_HIREDIS, Server
 from .measuring import DifferentAnswers, Measurement, Pace, Run
 from .workloads import ALL, BY_NAME, Workload
 
@@ -28,10 +29,12 @@ from private_redis import PrivateRedis
 IMPORT, FIRST_CALL, MEMORY = 'import', 'first-call', 'memory'
 APART = (IMPORT, FIRST_CALL, MEMORY)
 
-FULL = Pace(rounds=30, round_seconds=0.005)
-QUICK = Pace(rounds=5, round_seconds=0.002)
+FULL = Pace(rounds=30, round_seconds=0.005, seconds=4)
+QUICK = Pace(rounds=5, round_seconds=0.002, seconds=0.5)
 FRESH_PROCESSES = {FULL: 15, QUICK: 3}
-LISTING = {FULL: 'get_job_ids-1000000', QUICK: 'get_job_ids-100000'}
+FIRST = 'in-100'
+LISTING = {FULL: 'get_job_ids-1000000', QUICK: 'get_job_ids-10000'}
+RESULTS = ROOT / 'build' / 'benchmarks.json'
 
 
 def say(message: str) -> None:
@@ -39,25 +42,46 @@ def say(message: str) -> None:
     print(f'benchmarks: {message}', file=sys.stderr, flush=True)
 
 
+def named(text: str) -> list[str]:
+    """Return the names that a text stands for: a name or an operation, or else all that it is a part of."""
+    found = [text] if text in APART else [w.name for w in ALL if text in (w.name, w.operation)]
+    found = found or [name for name in (*BY_NAME, *APART) if text in name]
+    if not found:
+        raise argparse.ArgumentTypeError(f'nothing is named {text!r}; there are {", ".join((*BY_NAME, *APART))}')
+    return found
+
+
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(prog='python -m benchmarks', description=__doc__)
-    names = [*BY_NAME, *APART]
     parser.add_argument('--socket', choices=('tcp', 'unix', 'both'), default='both', help='default: both')
     parser.add_argument(
         '--placement',
         choices=(placement.APART, placement.TOGETHER, placement.FREE, 'both'),
         help='server and caller on different CPUs, on the same one, or not bound; default: both, with --quick apart',
     )
-    parser.add_argument('--quick', action='store_true', help='few and short rounds, no workload of a million ids')
+    parser.add_argument('--quick', action='store_true', help='few and short rounds, nothing of a million entries')
     parser.add_argument(
-        '--only', action='append', choices=names, metavar='NAME', help=f'may be repeated; one of {", ".join(names)}'
+        '--only',
+        action='extend',
+        type=named,
+        metavar='TEXT',
+        help='an operation (count), one size of it (count-100), or a part of names; may be repeated',
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write everything there, round by round')
+    parser.add_argument(
+        '--json', type=Path, default=RESULTS, metavar='FILE', help=f'default: {RESULTS.relative_to(ROOT)}'
+    )
     parser.add_argument(
         '--hiredis-folder', metavar='FOLDER', help='where hiredis-py is installed, if not where everything else is'
     )
     return parser.parse_args(arguments)
+
+
+class Surroundings(NamedTuple):
+    """Where the server and the callers run, and how they talk."""
+
+    placed: str
+    socket: str
 
 
 class Session:
@@ -68,6 +92,7 @@ class Session:
         self.server = server
         self.pace = QUICK if options.quick else FULL
         self.results: dict[str, Any] = {'quick': options.quick, 'pace': asdict(self.pace), 'calls': []}
+        self.measurements: dict[Surroundings, dict[str, Measurement]] = {}
 
     def new_leg(self, name: str) -> RemoteLeg:
         """Start a leg's process, on any CPU."""
@@ -80,24 +105,27 @@ class Session:
         return leg
 
     def run(self) -> None:
-        """Measure what was asked for, and print it as it comes."""
+        """Measure what was asked for, and print it."""
         with ExitStack() as stack:
             legs = {name: stack.enter_context(self.new_leg(name)) for name in NAMES}
             versions = {name: legs[name].versions() for name in (RQ, RQ_HIREDIS, OURS)}
             if 'hiredis' not in versions[RQ_HIREDIS]:
-                del legs[RQ_HIREDIS], versions[RQ_HIREDIS]
+                del versions[RQ_HIREDIS]
+                for name in WITH_HIREDIS:
+                    del legs[name]
             self.results['surroundings'] = report.surroundings(self.server, versions)
             print(report.heading(self.results['surroundings']))
             if RQ_HIREDIS not in legs:
-                print('hiredis-py is not installed, or too old for redis-py: its column stays empty.')
+                print('hiredis-py is not installed, or too old for redis-py: its columns stay empty.')
             self._measure(Run(self.server.port, legs, self.pace))
 
     def _measure(self, run: Run) -> None:
-        workloads = [workload for workload in ALL if self._is_wanted(workload)]
-        for placed in self._placements() if workloads else ():
-            self._place(placed, run.legs.values())
-            for kind, server in self._sockets().items():
-                self._calls(run, kind, server, placed, workloads)
+        try:
+            # A population is put there once.
+            for _, workloads in groupby(filter(self._is_wanted, ALL), lambda workload: workload.population):
+                self._calls(run, list(workloads))
+        finally:
+            self._report_calls()
         server = Server(self.server.port)
         if self._is_asked_for(IMPORT):
             self._imports()
@@ -124,7 +152,7 @@ class Session:
 
     def _is_wanted(self, workload: Workload) -> bool:
         by_name = workload.name in (self.options.only or ())
-        return by_name or (not self.options.only and not (self.options.quick and workload.is_slow))
+        return by_name or (not self.options.only and not (self.options.quick and workload.is_huge))
 
     def _sockets(self) -> dict[str, Server]:
         sockets = {
@@ -133,15 +161,26 @@ class Session:
         }
         return sockets if self.options.socket == 'both' else {self.options.socket: sockets[self.options.socket]}
 
-    def _calls(self, run: Run, kind: str, server: Server, placed: str, workloads: list[Workload]) -> None:
-        measurements: list[Measurement] = []
+    def _surroundings(self, workload: Workload) -> Iterator[tuple[Surroundings, Server]]:
+        placements = self._placements()
+        for placed in placements[:1] if workload.is_huge else placements:
+            for kind, server in self._sockets().items():
+                yield Surroundings(placed, kind), server
+
+    def _calls(self, run: Run, workloads: list[Workload]) -> None:
         for workload in workloads:
-            say(f'{placed}, {kind}: {workload.name}')
-            measurements.append(run.measure(workload, server))
-        self.results['calls'] += [report.calls_as_json(measurement, kind, placed) for measurement in measurements]
-        print(
-            f'\nOn {kind}, {placement.TITLES[placed]}, time per call:\n\n{report.calls_table(measurements)}', flush=True
-        )
+            for surroundings, server in self._surroundings(workload):
+                say(f'{", ".join(surroundings)}: {workload.name}')
+                self._place(surroundings.placed, run.legs.values())
+                measurement = run.measure(workload, server)
+                self.measurements.setdefault(surroundings, {})[workload.name] = measurement
+
+    def _report_calls(self) -> None:
+        for (placed, kind), measurements in self.measurements.items():
+            found = list(measurements.values())
+            self.results['calls'] += [report.calls_as_json(measurement, kind, placed) for measurement in found]
+            print(f'\nOn {kind}, {placement.TITLES[placed]}, time per call:\n\n{report.times_table(found)}')
+            print(f'\nHow many times as long:\n\n{report.ratios_table(found)}', flush=True)
 
     def _imports(self) -> None:
         say('imports, in fresh processes')
@@ -153,11 +192,11 @@ class Session:
 
     def _first_calls(self, run: Run, server: Server) -> None:
         say('first calls, in fresh processes')
-        workload = BY_NAME['in']
+        workload = BY_NAME[FIRST]
         place = run.place(workload, server)
         seconds = startup.first_call_seconds(self.new_bound_leg, workload, place, FRESH_PROCESSES[self.pace])
         self.results['first_call'] = {name: report.seconds_as_json(s) for name, s in seconds.items()}
-        print(f'\n{report.seconds_table("first call on a client (in)", seconds)}', flush=True)
+        print(f'\n{report.seconds_table(f"first call on a client ({FIRST})", seconds)}', flush=True)
 
     def _memory(self, run: Run, server: Server) -> None:
         workload = BY_NAME[LISTING[self.pace]]
@@ -165,7 +204,7 @@ class Session:
             say('peak memory is measured on Linux only')
             return
         say(f'peak memory of {workload.name}, in fresh processes')
-        names = [name for name in run.legs if name != BOUND]
+        names = list(run.legs_of(workload))
         peaks = startup.peaks(self.new_bound_leg, names, workload, run.place(workload, server))
         self.results['memory'] = {'workload': workload.name, **{name: asdict(peak) for name, peak in peaks.items()}}
         print(f'\n{report.memory_table(workload.name, peaks)}', flush=True)
@@ -183,9 +222,9 @@ def main(arguments: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    if options.json is not None:
-        options.json.write_text(json.dumps(session.results, indent=1), encoding='utf-8')
-        say(f'wrote {options.json}')
+    options.json.parent.mkdir(exist_ok=True)
+    options.json.write_text(json.dumps(session.results, indent=1), encoding='utf-8')
+    say(f'wrote {options.json}')
     return 0
 
 

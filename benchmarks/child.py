@@ -15,7 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from .legs import BOUND, RQ_HIREDIS, BareLeg, LibraryLeg, set_up_hiredis
+from .bare_leg import BareLeg
+from .calling_leg import CallingLeg, set_up_hiredis
+from .legs import BOUND, WITH_HIREDIS
 from .recording import Recording
 from .workloads import BY_NAME, Workload
 
@@ -63,8 +65,11 @@ class RemoteLeg:
     def set_to(self, workload: Workload, *arguments: Any) -> None:
         self._ask('set_to', workload.name, *arguments)
 
-    def answer(self) -> Any:
-        return self._ask('answer')
+    def warm_up(self) -> None:
+        self._ask('warm_up')
+
+    def answers(self) -> list[Any]:
+        return list(self._ask('answers'))
 
     def record(self) -> Recording:
         recording: Recording = self._ask('record')
@@ -126,8 +131,8 @@ def main(name: str, hiredis_folder: str) -> None:
     # What anybody prints must not come between the replies.
     replies = os.fdopen(os.dup(1), 'wb')
     os.dup2(2, 1)
-    set_up_hiredis(is_wanted=name == RQ_HIREDIS, folder=hiredis_folder or None)
-    leg = BareLeg() if name == BOUND else LibraryLeg(name)
+    set_up_hiredis(is_wanted=name in WITH_HIREDIS, folder=hiredis_folder or None)
+    leg = BareLeg() if name == BOUND else CallingLeg(name)
     serve(leg, sys.stdin.buffer, replies)
 
 

@@ -1,36 +1,46 @@
-"""How it is measured: answers compared first, then short rounds in which the legs take turns."""
+"""How it is measured: answers and keys compared first, then short rounds in which the legs take turns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import quantiles
+from time import perf_counter
 from typing import Any
 
-from . import preparation
-from .legs import BOUND, OURS, RQ, Place, Server
-from .recording import Recording
-from .workloads import Workload, library
+from compat.clients.keys import with_near_scores
+from tests.differential.database import Dump, differences, dump
 
-# Calls that use their argument up: one is compared, and two more are recorded.
-NOT_TIMED = 3
-SHARED_DATABASE = 0
+from .legs import BOUND, KINDS, OURS, Place, Server
+from .populations import Filled, Population
+from .recording import Recording
+from .workloads import Workload
+
+DATABASE, LOOKED_AT_DATABASE = 0, 1
+# What lies between the calls of two legs, in seconds.
+NEAR_SECONDS = 30
+TOLD = 10
+# A recording of more is not replayed: it would be kept in memory several times over.
+RECORDED_ENTRIES = 10_000
 
 
 class DifferentAnswers(RuntimeError):
-    """RQ and rqreg_ext answer differently: there is nothing to time."""
+    """The legs answer differently, or leave different keys: there is nothing to time."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How many rounds, and about how long one of them is."""
+    """How many rounds, about how long a leg's turn is, and after how long (in seconds) there are enough rounds."""
 
     rounds: int
     round_seconds: float
+    seconds: float
+    least_rounds: int = 3
 
-    def rounds_of(self, workload: Workload) -> int:
-        """Return the rounds of a workload: fewer of one whose calls take long."""
-        return max(3, self.rounds // 3) if workload.is_slow else self.rounds
+    def is_enough(self, workload: Workload, rounds: int, seconds: float) -> bool:
+        """Whether so many rounds of the workload will do; of what takes long, one."""
+        least = 1 if workload.is_huge and workload.changes else self.least_rounds
+        return rounds >= self.rounds or (rounds >= least and seconds > self.seconds)
 
 
 @dataclass(frozen=True)
@@ -63,14 +73,12 @@ class Measurement:
             return None
         return spread([a / b for a, b in zip(self.seconds[leg], self.seconds[to], strict=True)])
 
-
-def verify(workload: Workload, legs: Mapping[str, Any]) -> Any:
-    """Make one call in each leg and return the answer that they agree on, or refuse the workload."""
-    answers = {name: leg.answer() for name, leg in legs.items()}
-    if any(answer != answers[RQ] for answer in answers.values()):
-        told = '\n'.join(f'  {name}: {answer}' for name, answer in answers.items())
-        raise DifferentAnswers(f'{workload.name}: the answers differ (value, what is left in Redis):\n{told}')
-    return answers[RQ]
+    def sampled(self, leg: str) -> int | None:
+        """Return on how many entries or queues a leg was timed, if not on all of them."""
+        if leg == BOUND:
+            return None
+        of = self.workload.sampled(KINDS[leg], self.workload.size)
+        return of if of < self.workload.size else None
 
 
 def rotated(names: list[str], round_number: int) -> list[str]:
@@ -80,63 +88,115 @@ def rotated(names: list[str], round_number: int) -> list[str]:
 
 
 class Run:
-    """All workloads on one server, with the data that they share."""
+    """All workloads on one server, with the population that they share as long as they follow each other."""
 
     def __init__(self, port: int, legs: Mapping[str, Any], pace: Pace) -> None:
         self.port = port
         self.legs = legs
         self.pace = pace
-        self.libraries = {name: leg for name, leg in legs.items() if name != BOUND}
-        self._shared: dict[str, list[Any]] = {}
+        self._population: Population | None = None
+        self._filled = Filled([], [])
+        self._answers: dict[str, Any] = {}
+
+    def legs_of(self, workload: Workload) -> dict[str, Any]:
+        """Return the legs that have a call for the workload."""
+        return {
+            name: leg
+            for name, leg in self.legs.items()
+            if name != BOUND and workload.call_of(KINDS[name], 1) is not None
+        }
 
     def measure(self, workload: Workload, server: Server) -> Measurement:
-        """Prepare, compare and time one workload."""
-        places = self._places(workload, server)
-        for name, leg in self.libraries.items():
-            leg.set_to(workload, places[name])
-        answer = verify(workload, self.libraries)
-        recording = self.legs[OURS].record()
-        measurement = Measurement(workload, answer, list(self.libraries), recording)
-        names = list(self.libraries)
-        if recording.exchanges:
-            self.legs[BOUND].set_to(workload, places[BOUND], recording)
+        """Compare, prepare and time one workload."""
+        legs = self.legs_of(workload)
+        if workload.name not in self._answers:
+            self._answers[workload.name] = self.verify(workload, server)[0]
+        place = self.place(workload, server)
+        for leg in legs.values():
+            leg.set_to(workload, place)
+            leg.warm_up()
+        answer = self._answers[workload.name]
+        measurement = Measurement(workload, answer, list(legs), self._recording(workload, legs))
+        names = list(legs)
+        if measurement.recording.exchanges:
+            self.legs[BOUND].set_to(workload, place, measurement.recording)
             names.append(BOUND)
         self._time(measurement, names)
         return measurement
 
+    def verify(self, workload: Workload, server: Server) -> list[Any]:
+        """Return the answers that the legs agree on, and leave the same keys behind, or refuse the workload.
+
+        On a population that is small enough for every leg to do everything and for every key to be looked at; where
+        nothing is changed and everything is read, on the whole one too.
+        """
+        client = Server(self.port).client(LOOKED_AT_DATABASE)
+        client.flushdb()
+        small = workload.looked_at()
+        filled = small.population.fill(client)
+        place = Place(server, LOOKED_AT_DATABASE, small.size, small.arguments(filled))
+        found = {}
+        for name, leg in self.legs_of(workload).items():
+            filled.restore()
+            leg.set_to(workload, place)
+            found[name] = leg.answers(), dump(client)
+        compare(workload, found)
+        if not workload.changes:
+            self._verify_whole(workload, server)
+        answers: list[Any] = found[OURS][0]
+        return answers
+
+    def _verify_whole(self, workload: Workload, server: Server) -> None:
+        place = self.place(workload, server)
+        found: dict[str, tuple[Any, Dump]] = {}
+        for name, leg in self.legs_of(workload).items():
+            if workload.sampled(KINDS[name], workload.size) == workload.size:
+                leg.set_to(workload, place)
+                found[name] = leg.answers(), {}
+        compare(workload, found)
+
+    def _recording(self, workload: Workload, legs: Mapping[str, Any]) -> Recording:
+        if workload.changes and workload.population.entries > RECORDED_ENTRIES:
+            return Recording()
+        recording: Recording = legs[OURS].record()
+        return recording
+
     def _time(self, measurement: Measurement, names: list[str]) -> None:
         # Threads that start and end one after another are not what is measured: each gets a round's time.
-        round_seconds = self.pace.round_seconds * measurement.workload.threads
+        workload, start = measurement.workload, perf_counter()
+        round_seconds = self.pace.round_seconds * workload.threads
         calls = {name: self.legs[name].calls_in(round_seconds) for name in names}
         measurement.seconds = {name: [] for name in names}
-        for round_number in range(self.pace.rounds_of(measurement.workload)):
-            for name in rotated(names, round_number):
+        rounds = 0
+        while not self.pace.is_enough(workload, rounds, perf_counter() - start):
+            for name in rotated(names, rounds):
+                if workload.changes:
+                    self._filled.restore()
                 measurement.seconds[name].append(self.legs[name].seconds_per_call(calls[name]))
+            rounds += 1
 
     def place(self, workload: Workload, server: Server) -> Place:
-        """Return where the data is of a workload that uses nothing up: the same for all legs."""
-        if workload.name not in self._shared:
-            self._shared[workload.name] = workload.prepare(self._queue(workload, SHARED_DATABASE), 0)
-        return Place(server, SHARED_DATABASE, self._shared[workload.name])
+        """Return where the workload's data is, after putting it there."""
+        if workload.population == self._population:
+            self._filled.restore()
+        else:
+            client = Server(self.port).client(DATABASE)
+            client.flushall()
+            self._filled = workload.population.fill(client)
+            self._population = workload.population
+        return Place(server, DATABASE, workload.size, workload.arguments(self._filled))
 
-    def _places(self, workload: Workload, server: Server) -> dict[str, Place]:
-        if not workload.uses_up:
-            return dict.fromkeys(self.legs, self.place(workload, server))
-        return dict(self._equal_places(workload, server))
 
-    def _equal_places(self, workload: Workload, server: Server) -> Iterator[tuple[str, Place]]:
-        """Prepare a database for each leg, all with the same contents."""
-        needed = self.pace.rounds_of(workload) * workload.calls + NOT_TIMED
-        source = self._client(1)
-        source.flushdb()
-        arguments = workload.prepare(self._queue(workload, 1), needed)
-        for database, name in enumerate(self.legs, start=1):
-            if database > 1:
-                preparation.copy_database(source, self._client(database))
-            yield name, Place(server, database, arguments)
-
-    def _client(self, database: int) -> Any:
-        return Server(self.port).client(database)
-
-    def _queue(self, workload: Workload, database: int) -> Any:
-        return library(is_ours=False).Queue(workload.name, connection=self._client(database))
+def compare(workload: Workload, found: Mapping[str, tuple[Any, Dump]]) -> None:
+    """Refuse the workload unless all legs have found the same answers and left the same keys."""
+    answers = {name: answer for name, (answer, _) in found.items()}
+    first, *others = found
+    if any(answers[name] != answers[first] for name in others):
+        told = '\n'.join(f'  {name}: {answer}' for name, answer in answers.items())
+        raise DifferentAnswers(f'{workload.name}: the answers differ:\n{told}')
+    for name in others:
+        expected, left = found[first][1], found[name][1]
+        lines = differences(expected, with_near_scores(expected, left, NEAR_SECONDS))
+        if lines:
+            told = '\n'.join(lines[:TOLD])
+            raise DifferentAnswers(f'{workload.name}: {name} leaves other keys than {first}:\n{told}')

@@ -10,6 +10,7 @@ import socket
 import threading
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Any
 
 BLOCK = 1 << 20
 
@@ -24,17 +25,26 @@ class Exchange:
 
 @dataclass
 class Recording:
-    """The round trips of one call that was given `argument`."""
+    """The round trips of calls, by their arguments."""
 
-    argument: str | None = None
-    exchanges: list[Exchange] = field(default_factory=list)
+    calls: dict[Any, list[Exchange]] = field(default_factory=dict)
 
-    def requests_for(self, argument: str | None) -> list[bytes]:
-        """Return what the call would send for another argument; job ids are all of one length."""
-        requests = [exchange.request for exchange in self.exchanges]
-        if self.argument is None or argument is None:
-            return requests
-        return [request.replace(self.argument.encode(), argument.encode()) for request in requests]
+    def add(self, argument: Any, exchanges: list[Exchange]) -> None:
+        """Keep the round trips of the call that was given this argument; a list stands for itself alone."""
+        self.calls[argument if isinstance(argument, str) else None] = exchanges
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """The round trips of the first call."""
+        return next(iter(self.calls.values()), [])
+
+    def of(self, argument: Any) -> list[tuple[bytes, int]]:
+        """Return what each round trip of a call sends, and how many bytes it receives; ids are all of one length."""
+        if not isinstance(argument, str):
+            return [(exchange.request, exchange.reply_length) for exchange in self.exchanges]
+        recorded = argument if argument in self.calls else next(iter(self.calls))
+        old, new = recorded.encode(), argument.encode()
+        return [(exchange.request.replace(old, new), exchange.reply_length) for exchange in self.calls[recorded]]
 
 
 class Relay:

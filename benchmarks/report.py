@@ -7,18 +7,16 @@ import platform
 from dataclasses import asdict
 from typing import Any
 
-from .legs import BOUND, NAMES, OURS, RQ, RQ_HIREDIS, TITLES
+from .legs import BOUND, BY_HAND, BY_HAND_HIREDIS, NAMES, OURS, RQ, RQ_HIREDIS, TITLES
 from .measuring import Measurement, Spread, spread
 from .memory import Peak
 
-RATIOS = ((RQ, OURS), (RQ_HIREDIS, OURS), (OURS, BOUND))
-RATIO_TITLES = {
-    (RQ, OURS): 'RQ / rqreg_ext',
-    (RQ_HIREDIS, OURS): 'RQ + hiredis-py / rqreg_ext',
-    (OURS, BOUND): 'rqreg_ext / bare',
-}
+RATIOS = ((RQ, OURS), (RQ_HIREDIS, OURS), (BY_HAND, OURS), (BY_HAND_HIREDIS, OURS), (OURS, BOUND))
+SHORT = {**TITLES, OURS: 'ours', BOUND: 'bare'}
 UNITS = ((1.0, 's'), (1e-3, 'ms'), (1e-6, 'µs'))
 EMPTY = '-'
+EXTRAPOLATED = '~'
+NOTE = f'{EXTRAPOLATED} extrapolated from a sample: all of it would take too long.'
 
 
 def digits(value: float) -> str:
@@ -53,17 +51,29 @@ def table(rows: list[list[str]]) -> str:
     return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
 
 
-def _row(measurement: Measurement) -> list[str]:
+def _cell(measurement: Measurement, name: str) -> str:
+    if name not in measurement.seconds:
+        return EMPTY
     cell = rate_cell if measurement.workload.threads > 1 else time_cell
-    times = [cell(spread(measurement.seconds[name])) if name in measurement.seconds else EMPTY for name in NAMES]
-    ratios = [ratio_cell(measurement.ratio(*pair)) for pair in RATIOS]
-    return [measurement.workload.name, *times, *ratios, str(len(measurement.recording.exchanges))]
+    mark = '' if measurement.sampled(name) is None else EXTRAPOLATED
+    return mark + cell(spread(measurement.seconds[name]))
 
 
-def calls_table(measurements: list[Measurement]) -> str:
-    """Return medians (and quartiles) of the time per call, of the ratios within a round, and our round trips."""
-    titles = ['workload', *(TITLES[name] for name in NAMES), *RATIO_TITLES.values(), 'round trips']
-    return table([titles, *map(_row, measurements)])
+def times_table(measurements: list[Measurement]) -> str:
+    """Return medians (and quartiles) of the time per call, and our round trips."""
+    rows = [['workload', *(TITLES[name] for name in NAMES), 'round trips']]
+    for found in measurements:
+        trips = str(len(found.recording.exchanges) or EMPTY)
+        rows.append([found.workload.name, *(_cell(found, name) for name in NAMES), trips])
+    is_extrapolated = any(cell.startswith(EXTRAPOLATED) for row in rows for cell in row)
+    return f'{table(rows)}\n{NOTE}' if is_extrapolated else table(rows)
+
+
+def ratios_table(measurements: list[Measurement]) -> str:
+    """Return medians (and quartiles) of the ratios within a round."""
+    rows = [['workload', *(f'{SHORT[leg]} / {SHORT[to]}' for leg, to in RATIOS)]]
+    rows += [[found.workload.name, *(ratio_cell(found.ratio(*pair)) for pair in RATIOS)] for found in measurements]
+    return table(rows)
 
 
 def seconds_table(title: str, seconds: dict[str, list[float]]) -> str:
@@ -105,18 +115,28 @@ def heading(found: dict[str, Any]) -> str:
 
 def calls_as_json(measurement: Measurement, kind: str, placed: str) -> dict[str, Any]:
     """Return everything about one workload on one kind of socket."""
+    workload, recording = measurement.workload, measurement.recording
     ratios = {f'{leg}/{to}': measurement.ratio(leg, to) for leg, to in RATIOS}
+    legs = {
+        name: {**seconds_as_json(values), 'sampled': measurement.sampled(name)}
+        for name, values in measurement.seconds.items()
+    }
     return {
-        'workload': measurement.workload.name,
+        'workload': workload.name,
+        'operation': workload.operation,
+        'axis': workload.axis and workload.axis.value,
+        'size': workload.size,
+        'entries': workload.population.entries,
+        'queues': workload.population.queues,
+        'threads': workload.threads,
         'socket': kind,
         'placement': placed,
-        'threads': measurement.workload.threads,
         'answer': measurement.answer,
         'compared': measurement.compared,
-        'round_trips': len(measurement.recording.exchanges),
-        'bytes_sent': sum(len(exchange.request) for exchange in measurement.recording.exchanges),
-        'bytes_received': sum(exchange.reply_length for exchange in measurement.recording.exchanges),
-        'legs': {name: seconds_as_json(values) for name, values in measurement.seconds.items()},
+        'round_trips': len(recording.exchanges),
+        'bytes_sent': sum(len(exchange.request) for exchange in recording.exchanges),
+        'bytes_received': sum(exchange.reply_length for exchange in recording.exchanges),
+        'legs': legs,
         'ratios': {name: asdict(ratio) for name, ratio in ratios.items() if ratio is not None},
     }
 

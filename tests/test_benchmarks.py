@@ -17,32 +17,47 @@ from private_redis import PrivateRedis
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import placement
+from benchmarks import placement, populations
+from benchmarks.__main__ import named
+from benchmarks.bare_leg import BareLeg
+from benchmarks.calling_leg import CallingLeg
 from benchmarks.child import ROOT, RemoteLeg
-from benchmarks.legs import BOUND, OURS, RQ, RQ_HIREDIS, BareLeg, LibraryLeg, Place, Server
-from benchmarks.measuring import DifferentAnswers, Pace, Run, spread, verify
-from benchmarks.workloads import BY_NAME, Workload
+from benchmarks.legs import BOUND, BY_HAND, BY_HAND_HIREDIS, OURS, RQ, RQ_HIREDIS, Place, Server
+from benchmarks.measuring import DATABASE, DifferentAnswers, Pace, Run, spread
+from benchmarks.populations import Population
+from benchmarks.workloads import ALL, BY_NAME, Sample
+from compat.clients.keys import with_near_scores
+from tests.differential.database import differences, dump
 
-LIBRARIES = [RQ, OURS] if importlib.util.find_spec('hiredis') is None else [RQ, RQ_HIREDIS, OURS]
-ANSWERS = {'count': [1000, None], 'remove': [1, [None, 0, None, False]]}
-
-PairOfLegs = Callable[[Workload], dict[str, LibraryLeg]]
+HIREDIS = importlib.util.find_spec('hiredis') is not None
+CALLING = [RQ, RQ_HIREDIS, BY_HAND, BY_HAND_HIREDIS, OURS] if HIREDIS else [RQ, BY_HAND, OURS]
+ANSWERS = {'count-100': 100, 'remove': 1}
+# What is looked at before timing is the same for larger ones.
+SMALL = [w.name for w in ALL if w.size <= 100 or w.axis is None]
+CHANGING = [w.name for w in ALL if w.changes and w.name in SMALL]
 
 
 @pytest.fixture
-def set_to(redis_server: PrivateRedis) -> Iterator[PairOfLegs]:
-    """A function that returns RQ's leg and ours, in this process, set to a workload on equal data."""
-    legs = {name: LibraryLeg(name) for name in (RQ, OURS)}
-    run = Run(redis_server.port, legs, Pace(rounds=3, round_seconds=0.001))
+def run(redis_server: PrivateRedis) -> Iterator[Run]:
+    """All legs that need no process of their own, on equal terms."""
+    legs = {name: CallingLeg(name) for name in (RQ, BY_HAND, OURS)}
+    redis_server.client().flushall()
+    yield Run(redis_server.port, legs, Pace(rounds=3, round_seconds=0.001, seconds=1))
     redis_server.client().flushall()
 
-    def setter(workload: Workload) -> dict[str, LibraryLeg]:
-        for name, place in run._places(workload, Server(redis_server.port)).items():
-            legs[name].set_to(workload, place)
-        return legs
 
-    yield setter
-    redis_server.client().flushall()
+@pytest.fixture
+def ours_at(run: Run, redis_server: PrivateRedis) -> Callable[[str], tuple[CallingLeg, Place]]:
+    """A function that sets our leg to a workload and returns both it and the place."""
+
+    def set_to(name: str) -> tuple[CallingLeg, Place]:
+        place = run.place(BY_NAME[name], Server(redis_server.port))
+        leg: CallingLeg = run.legs[OURS]
+        leg.set_to(BY_NAME[name], place)
+        leg.warm_up()
+        return leg, place
+
+    return set_to
 
 
 def run_benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -52,25 +67,25 @@ def run_benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_leg_is_reported(tmp_path: Path) -> None:
     found = tmp_path / 'found.json'
-    done = run_benchmarks('--only', 'count', '--only', 'remove', '--json', str(found))
+    done = run_benchmarks('--only', 'count-100', '--only', 'remove', '--json', str(found))
     assert done.returncode == 0, done.stderr
     results = json.loads(found.read_text(encoding='utf-8'))
     assert sorted((r['socket'], r['workload']) for r in results['calls']) == sorted(
         (socket, workload) for socket in ('tcp', 'unix') for workload in ANSWERS
     )
     for result in results['calls']:
-        assert result['compared'] == LIBRARIES
+        assert result['compared'] == CALLING
         assert result['answer'] == ANSWERS[result['workload']]
-        assert list(result['legs']) == [*LIBRARIES, BOUND]
+        assert list(result['legs']) == [*CALLING, BOUND]
         for leg in result['legs'].values():
-            assert len(leg['rounds']) == results['pace']['rounds']
+            assert results['pace']['least_rounds'] <= len(leg['rounds']) <= results['pace']['rounds']
             assert all(seconds > 0 for seconds in leg['rounds'])
             assert leg['q1'] <= leg['median'] <= leg['q3']
     rows = [line for line in done.stdout.splitlines() if line.startswith(tuple(ANSWERS))]
-    # Per leg a time; the empty column is that of an uninstalled hiredis-py, in its time and its ratio.
-    assert [row.count(' - ') for row in rows] == [0 if RQ_HIREDIS in LIBRARIES else 2] * 4
-    assert [row.split()[-1] for row in rows] == ['1'] * 4
-    assert (RQ_HIREDIS in LIBRARIES) != ('hiredis-py is not installed' in done.stdout)
+    # On each kind of socket the times, then the ratios; the empty columns are those of an uninstalled hiredis-py.
+    assert [row.count(' - ') + row.endswith(' -') for row in rows] == [0 if HIREDIS else 2] * 8
+    assert [row.split()[-1] for row in (*rows[:2], *rows[4:6])] == ['1'] * 4
+    assert ('hiredis-py is not installed' in done.stdout) != HIREDIS
 
 
 def test_unknown_workload_is_refused() -> None:
@@ -79,56 +94,123 @@ def test_unknown_workload_is_refused() -> None:
     assert "'counting'" in done.stderr
 
 
-@pytest.mark.parametrize('name', [w.name for w in BY_NAME.values() if not w.is_slow])
-def test_answers_agree(set_to: PairOfLegs, name: str) -> None:
-    value, _ = verify(BY_NAME[name], set_to(BY_NAME[name]))
-    assert value is not None
+def test_names_and_parts_of_names() -> None:
+    assert named('count-100') == ['count-100']
+    assert named('count') == [w.name for w in ALL if w.operation == 'count']
+    assert set(named('delete')) == {'remove-delete_job'}
 
 
-def test_different_answer_is_refused(set_to: PairOfLegs) -> None:
-    wrong = replace(BY_NAME['count'], call=lambda registry, _: type(registry).__module__)
-    with pytest.raises(DifferentAnswers, match=r"rqreg_ext: \('rqreg_ext\.registry', None\)"):
-        verify(wrong, set_to(wrong))
+@pytest.mark.parametrize('name', SMALL)
+def test_answers_and_keys_agree(run: Run, redis_server: PrivateRedis, name: str) -> None:
+    assert run.verify(BY_NAME[name], Server(redis_server.port))[0] is not None
 
 
-def test_different_state_is_refused(set_to: PairOfLegs) -> None:
-    def remove_only_with_rq(registry: Any, job_id: str) -> int:
-        if type(registry).__module__.startswith('rq.'):
-            registry.remove(job_id)
-        return 1
-
-    wrong = replace(BY_NAME['remove'], call=remove_only_with_rq)
-    with pytest.raises(DifferentAnswers, match='remove: the answers differ'):
-        verify(wrong, set_to(wrong))
+def test_different_answer_is_refused(run: Run, redis_server: PrivateRedis) -> None:
+    wrong = replace(BY_NAME['count-1'], ours=lambda registry, _: type(registry).__module__)
+    with pytest.raises(DifferentAnswers, match=r"rqreg_ext: \['rqreg_ext\.registry'\]"):
+        run.verify(wrong, Server(redis_server.port))
 
 
-def test_bound_is_of_the_bytes_that_are_sent(set_to: PairOfLegs) -> None:
-    (exchange,) = set_to(BY_NAME['count'])[OURS].record().exchanges  # type: ignore[misc]
+def test_different_keys_are_refused(run: Run, redis_server: PrivateRedis) -> None:
+    wrong = replace(BY_NAME['remove'], by_hand=lambda client, job_id: 1)
+    with pytest.raises(DifferentAnswers, match='remove: by_hand leaves other keys than rq:\n'):
+        run.verify(wrong, Server(redis_server.port))
+
+
+def test_other_answer_on_everything_is_refused(run: Run, redis_server: PrivateRedis) -> None:
+    def count(registry: Any, _: Any) -> int:
+        return min(registry.count, 100)
+
+    with pytest.raises(DifferentAnswers, match='count-10000: the answers differ'):
+        run.verify(replace(BY_NAME['count-10000'], ours=count), Server(redis_server.port))
+
+
+@pytest.mark.parametrize('name', CHANGING)
+def test_what_was_changed_is_restored(run: Run, ours_at: Any, redis_server: PrivateRedis, name: str) -> None:
+    leg, _ = ours_at(name)
+    client = redis_server.client(db=DATABASE)
+    before = dump(client)
+    leg.answers()
+    assert differences(before, dump(client))
+    run.place(BY_NAME[name], Server(redis_server.port))
+    assert not differences(before, dump(client))
+
+
+def test_sample_is_extrapolated(run: Run, redis_server: PrivateRedis) -> None:
+    """A call on a tenth of the entries is said to take ten times as long."""
+    sizes = []
+    sampled = replace(BY_NAME['count-100'], ours=Sample(lambda registry, _, count: sizes.append(count), 10))
+    leg: CallingLeg = run.legs[OURS]
+    leg.set_to(sampled, run.place(sampled, Server(redis_server.port)))
+    leg.elapsed = lambda calls: 3.0 * calls  # type: ignore[method-assign]
+    assert leg.seconds_per_call(2) == pytest.approx(30.0)
+    leg.answers()
+    assert sizes == [10]
+
+
+def test_call_that_does_not_do_everything_is_refused(run: Run, ours_at: Any) -> None:
+    leg, place = ours_at('remove')
+    leg.set_to(replace(BY_NAME['remove'], counts=True), place)
+    with pytest.raises(RuntimeError, match='remove: 1 done, 1000 wanted'):
+        leg.elapsed(len(place.arguments))
+
+
+def test_bound_is_of_the_bytes_that_are_sent(ours_at: Any) -> None:
+    leg, _ = ours_at('count-100')
+    (exchange,) = leg.record().exchanges
     assert exchange.request.count(b'ZREMRANGEBYSCORE') == 1
     assert exchange.request.count(b'ZCARD') == 1
-    assert exchange.reply_length == len(b':0\r\n:1000\r\n')
+    assert exchange.reply_length == len(b':0\r\n:100\r\n')
 
 
-@pytest.mark.parametrize('name', ['remove', 'remove-delete_job', 'requeue'])
-def test_bound_does_what_a_call_does(set_to: PairOfLegs, redis_server: PrivateRedis, name: str) -> None:
-    workload = BY_NAME[name]
-    ours = set_to(workload)[OURS]
-    recording = ours.record()
-    place = ours.place
-    assert place is not None
+@pytest.mark.parametrize('name', CHANGING)
+def test_bound_does_what_the_calls_do(run: Run, ours_at: Any, redis_server: PrivateRedis, name: str) -> None:
+    leg, place = ours_at(name)
+    client = redis_server.client(db=DATABASE)
+    leg.answers()
+    run.place(BY_NAME[name], Server(redis_server.port))
+    recording = leg.record()
+    after = dump(client)
+    place = run.place(BY_NAME[name], Server(redis_server.port))
     bare = BareLeg()
-    bare.set_to(workload, Place(place.server, place.database, place.arguments[2:]), recording)
-    before = len(ours.subject)
-    assert bare.elapsed(5) > 0
-    assert len(ours.subject) == before - 5
-    assert not any(job_id in ours.subject for job_id in place.arguments[:7])
-    assert place.arguments[7] in ours.subject
+    bare.set_to(BY_NAME[name], place, recording)
+    assert differences(after, dump(client))
+    assert bare.elapsed(len(place.arguments)) > 0
+    assert not differences(after, with_near_scores(after, dump(client), seconds=60))
 
 
-def test_arguments_that_run_out_are_told(set_to: PairOfLegs) -> None:
-    leg = set_to(BY_NAME['remove'])[OURS]
-    with pytest.raises(RuntimeError, match='1000000 arguments wanted'):
-        leg.elapsed(1_000_000)
+def test_calls_that_would_find_nothing_to_change_are_refused(ours_at: Any) -> None:
+    leg, place = ours_at('remove')
+    with pytest.raises(RuntimeError, match=f'1 calls, where {len(place.arguments)} find what they change'):
+        leg.elapsed(1)
+
+
+def test_population_is_shared(run: Run, redis_server: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled = []
+    fill = populations.FailedIds.fill
+    monkeypatch.setattr(populations.FailedIds, 'fill', lambda self, client: filled.append(self) or fill(self, client))
+    for name in ('count-100', 'in-100', 'count-1', 'in-1'):
+        run.place(BY_NAME[name], Server(redis_server.port))
+    assert filled == [populations.FailedIds(100), populations.FailedIds(1)]
+
+
+@pytest.mark.parametrize('kind', [populations.FailedJobs, populations.BusyQueues])
+def test_many_queues_are_filled(redis_server: PrivateRedis, kind: type[Population]) -> None:
+    from rq import Queue
+
+    client = redis_server.client()
+    client.flushall()
+    filled = kind(entries=3, queues=2).fill(client)
+    queues = Queue.all(connection=client)
+    assert sorted(queue.name for queue in queues) == filled.queues == ['benchmark-0000', 'benchmark-0001']
+    for queue in queues:
+        registry = queue.failed_job_registry
+        assert registry.count == 3
+        if kind is populations.FailedJobs:
+            assert {registry.job_class.fetch(i, connection=client).origin for i in registry.get_job_ids()} == {
+                queue.name
+            }
+    client.flushall()
 
 
 def test_hiredis_is_hidden_from_the_other_legs() -> None:

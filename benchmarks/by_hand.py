@@ -1,0 +1,209 @@
+"""What a careful person writes by hand, who knows RQ's keys and redis-py: few round trips, no more than is needed.
+
+What a function leaves in Redis is compared with what RQ leaves. What it takes for granted of the jobs stands in
+its docstring: RQ, and what is measured against it, look.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from fnmatch import fnmatchcase
+from itertools import islice
+from time import time
+from typing import Any
+
+JOBS, QUEUES, EXECUTIONS = 'rq:job:', 'rq:queue:', 'rq:executions:'
+STARTED, FINISHED, FAILED, DEFERRED = 'rq:wip:{}', 'rq:finished:{}', 'rq:failed:{}', 'rq:deferred:{}'
+SCHEDULED, CANCELED, READY = 'rq:scheduled:{}', 'rq:canceled:{}', 'rq:ready:{}'
+REGISTRIES = (STARTED, FINISHED, FAILED, DEFERRED, SCHEDULED, CANCELED, READY)
+# The keys of a job, by its id.
+KEYS = ('rq:job:{0}', 'rq:job:{0}:dependents', 'rq:job::{0}:dependencies', 'rq:results:{0}')
+
+CHUNK = 1000
+DEFAULT_TIMEOUT = 180
+NO_EXC_INFO = zlib.compress(b'')
+
+
+def _chunks(items: Iterable[str]) -> Iterator[list[str]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
+
+
+def _together(client: Any, commands: Callable[[Any], None]) -> list[Any]:
+    """Send commands in one write, without MULTI."""
+    with client.pipeline(transaction=False) as pipeline:
+        commands(pipeline)
+        replies: list[Any] = pipeline.execute()
+    return replies
+
+
+def count(client: Any, queue: str) -> int:
+    """Drop what has expired and count, in one round trip."""
+    key = FAILED.format(queue)
+    return int(_together(client, lambda pipeline: pipeline.zremrangebyscore(key, 0, int(time())).zcard(key))[-1])
+
+
+def counts(client: Any, queues: Sequence[str]) -> list[int]:
+    """Do the same for many queues, in one round trip."""
+
+    def commands(pipeline: Any) -> None:
+        now = int(time())
+        for queue in queues:
+            key = FAILED.format(queue)
+            pipeline.zremrangebyscore(key, 0, now).zcard(key)
+
+    return list(map(int, _together(client, commands)[1::2]))
+
+
+def is_failed(client: Any, queue: str, job_id: str) -> bool:
+    """Ask for the entry's score."""
+    return client.zscore(FAILED.format(queue), job_id) is not None
+
+
+def are_failed(client: Any, queue: str, job_ids: Sequence[str]) -> list[bool]:
+    """Ask for all scores with one command."""
+    return [score is not None for score in client.zmscore(FAILED.format(queue), job_ids)]
+
+
+def is_started(client: Any, queue: str, job_id: str) -> bool:
+    """Ask the job's own executions first, and look through the whole registry only where they do not tell."""
+    key = STARTED.format(queue)
+    executions = [execution.decode() for execution in client.zrange(EXECUTIONS + job_id, 0, -1)]
+    if executions and any(
+        score is not None for score in client.zmscore(key, [f'{job_id}:{execution}' for execution in executions])
+    ):
+        return True
+    prefix = f'{job_id}:'.encode()
+    return any(entry.startswith(prefix) for entry in client.zrange(key, 0, -1))
+
+
+def job_ids(client: Any, queue: str) -> list[str]:
+    """Drop what has expired and list, in one round trip."""
+    key = FAILED.format(queue)
+    replies = _together(client, lambda pipeline: pipeline.zremrangebyscore(key, 0, int(time())).zrange(key, 0, -1))
+    return [entry.decode() for entry in replies[-1]]
+
+
+def scan_ids(client: Any, queue: str) -> Iterator[str]:
+    """Iterate in constant memory, in no order; an entry may come twice."""
+    for entry, _ in client.zscan_iter(FAILED.format(queue), count=CHUNK):
+        yield entry.decode()
+
+
+def remove(client: Any, queue: str, job_id: str) -> int:
+    """Remove one entry."""
+    return int(client.zrem(FAILED.format(queue), job_id))
+
+
+def remove_many(client: Any, queue: str, ids: Iterable[str]) -> int:
+    """Remove many entries, a thousand a command."""
+    return sum(client.zrem(FAILED.format(queue), *chunk) for chunk in _chunks(ids))
+
+
+def delete(client: Any, queue: str, ids: Sequence[str]) -> int:
+    """Delete jobs with their entries, in two round trips: those whose status still is failed.
+
+    Taken for granted: they stand on no queue, run nowhere, and have no group and no rate limit.
+    """
+
+    def ask(pipeline: Any) -> None:
+        for job_id in ids:
+            pipeline.hget(JOBS + job_id, 'status')
+
+    failed = [job_id for job_id, status in zip(ids, _together(client, ask), strict=True) if status == b'failed']
+    if failed:
+        keys = [key.format(job_id) for job_id in failed for key in KEYS]
+        _together(client, lambda pipeline: pipeline.zrem(FAILED.format(queue), *failed).unlink(*keys))
+    return len(failed)
+
+
+def requeue(client: Any, queue: str, ids: Sequence[str]) -> int:
+    """Put jobs back on their queue, in two round trips: those whose status still is failed.
+
+    Taken for granted: their hashes have every field that RQ writes, and no rate limit, metadata or result.
+    """
+
+    def ask(pipeline: Any) -> None:
+        for job_id in ids:
+            pipeline.hmget(JOBS + job_id, 'status', 'origin', 'timeout', 'ttl')
+
+    found = zip(ids, _together(client, ask), strict=True)
+    failed = [(job_id, *fields[1:]) for job_id, fields in found if fields[0] == b'failed']
+
+    def change(pipeline: Any) -> None:
+        now = datetime.now(timezone.utc).strftime('%Y-%m-%dT%H:%M:%S.%fZ')
+        origins: dict[str, list[str]] = {}
+        for job_id, origin, timeout, ttl in failed:
+            fields = {'status': 'queued', 'enqueued_at': now, 'started_at': '', 'ended_at': '', 'exc_info': NO_EXC_INFO}
+            pipeline.hset(JOBS + job_id, mapping={**fields, 'timeout': timeout or DEFAULT_TIMEOUT})
+            if ttl:
+                pipeline.expire(JOBS + job_id, int(ttl))
+            origins.setdefault(origin.decode(), []).append(job_id)
+        for origin, of_origin in origins.items():
+            pipeline.rpush(QUEUES + origin, *of_origin)
+        pipeline.zrem(FAILED.format(queue), *(job_id for job_id, *_ in failed))
+
+    if failed:
+        _together(client, change)
+    return len(failed)
+
+
+def cancel(client: Any, queue: str, ids: Sequence[str]) -> int:
+    """Cancel jobs, in two round trips: those whose status still is failed.
+
+    Taken for granted: they stand on no queue and have no rate limit.
+    """
+
+    def ask(pipeline: Any) -> None:
+        for job_id in ids:
+            pipeline.hget(JOBS + job_id, 'status')
+
+    failed = [job_id for job_id, status in zip(ids, _together(client, ask), strict=True) if status == b'failed']
+
+    def change(pipeline: Any) -> None:
+        for job_id in failed:
+            pipeline.hset(JOBS + job_id, 'status', 'canceled')
+        pipeline.zadd(CANCELED.format(queue), dict.fromkeys(failed, int(time())))
+        pipeline.zrem(FAILED.format(queue), *failed)
+
+    if failed:
+        _together(client, change)
+    return len(failed)
+
+
+def change_all(client: Any, queue: str, change: Callable[[Any, str, Sequence[str]], int]) -> int:
+    """Change the whole registry, a thousand jobs at a time; what is left standing is stepped over."""
+    key, done, left = FAILED.format(queue), 0, 0
+    while ids := [entry.decode() for entry in client.zrange(key, left, left + CHUNK - 1)]:
+        changed = change(client, queue, ids)
+        done += changed
+        left += len(ids) - changed
+    return done
+
+
+def find(client: Any, queue: str, description: str) -> Iterator[str]:
+    """Find jobs by a glob on their description, a thousand at a time; the ids are taken at the start."""
+    for ids in _chunks(job_ids(client, queue)):
+
+        def ask(pipeline: Any, ids: list[str] = ids) -> None:
+            for job_id in ids:
+                pipeline.hget(JOBS + job_id, 'description')
+
+        for job_id, found in zip(ids, _together(client, ask), strict=True):
+            if found is not None and fnmatchcase(found.decode(), description):
+                yield job_id
+
+
+def snapshot(client: Any, queues: Sequence[str]) -> list[int]:
+    """Count the jobs on queues and in all of their registries, without dropping anything, in one round trip."""
+
+    def commands(pipeline: Any) -> None:
+        for queue in queues:
+            pipeline.llen(QUEUES + queue)
+            for registry in REGISTRIES:
+                pipeline.zcard(registry.format(queue))
+
+    return list(map(int, _together(client, commands)))

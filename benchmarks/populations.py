@@ -1,0 +1,178 @@
+"""What the workloads find in Redis: filled registries, running jobs, and jobs that a real worker has failed.
+
+A population fills an empty database, and can be brought back to what it was after calls have changed it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from .by_hand import QUEUES, REGISTRIES, STARTED
+from .restoring import Restorer, Template
+
+ROOT = Path(__file__).resolve().parent.parent
+QUEUE = 'benchmark'
+MONTH = 30 * 24 * 3600
+CHUNK = 10_000
+
+# Of ten failed jobs seven fail by the first, two by the second, and one by the third.
+FAILING = (('operator.truediv', 1, 0), ('json.loads', '{'), ('builtins.int', 'x'))
+KINDS = (0, 0, 0, 0, 0, 0, 0, 1, 1, 2)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What is in the database: the names of the queues, and the ids of the first one, in its registry's order."""
+
+    queues: list[str]
+    ids: list[str]
+    restore: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Population:
+    """So many entries in the registry of each of so many queues."""
+
+    entries: int = 0
+    queues: int = 1
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the queues, all of one length: what is recorded of one is good for another."""
+        return [QUEUE] if self.queues == 1 else [f'{QUEUE}-{number:04}' for number in range(self.queues)]
+
+    def at_most(self, entries: int, queues: int) -> Population:
+        """Return the same, smaller, for what must be looked at closely."""
+        return replace(self, entries=min(self.entries, entries), queues=min(self.queues, queues))
+
+    def fill(self, connection: Any) -> Filled:
+        """Fill the client's database, which is empty. The base has nothing."""
+        return Filled(self.names, [])
+
+
+@dataclass(frozen=True)
+class FailedIds(Population):
+    """Failed jobs of which only the ids are there, for what does not look at more."""
+
+    def fill(self, connection: Any) -> Filled:
+        return _failed(connection, self, templates=[])
+
+
+@dataclass(frozen=True)
+class FailedJobs(Population):
+    """Jobs that a worker failed, of three kinds."""
+
+    def fill(self, connection: Any) -> Filled:
+        return _failed(connection, self, _failed_by_a_worker(connection))
+
+
+@dataclass(frozen=True)
+class RunningJobs(Population):
+    """Jobs that are running, each in one execution."""
+
+    def fill(self, connection: Any) -> Filled:
+        from rq.executions import ExecutionRegistry
+        from rq.registry import StartedJobRegistry
+
+        executions = dict(zip(new_ids(self.entries), new_ids(self.entries), strict=True))
+        key = StartedJobRegistry(QUEUE, connection).key
+        add(connection, key, [f'{job}:{execution}' for job, execution in executions.items()])
+        for chunk in chunks(executions.items()):
+            with connection.pipeline(transaction=False) as pipeline:
+                for job_id, execution_id in chunk:
+                    pipeline.zadd(ExecutionRegistry(job_id, connection).key, {execution_id: int(time.time()) + MONTH})
+                pipeline.execute()
+        return Filled(self.names, list(executions))
+
+
+@dataclass(frozen=True)
+class BusyQueues(Population):
+    """Queues with jobs waiting, and with so many entries in each of their registries."""
+
+    def fill(self, connection: Any) -> Filled:
+        from rq import Queue
+
+        for name in self.names:
+            queue = Queue(name, connection=connection)
+            connection.sadd(Queue.redis_queues_keys, queue.key)
+            connection.rpush(queue.key, *new_ids(self.entries))
+            for template in REGISTRIES:
+                ids = new_ids(self.entries)
+                is_started = template == STARTED
+                add(connection, template.format(name), [f'{i}:{i}' for i in ids] if is_started else ids)
+        return Filled(self.names, [])
+
+
+def chunks(items: Iterable[Any], size: int = CHUNK) -> Iterator[list[Any]]:
+    """Yield the items in lists of at most `size`."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def new_ids(count: int) -> list[str]:
+    """Return random job ids, as RQ makes them."""
+    return [str(uuid.uuid4()) for _ in range(count)]
+
+
+def add(connection: Any, key: str, entries: Iterable[str]) -> None:
+    """Add the entries, each expiring a second after the one before, the first in a month."""
+    score = int(time.time()) + MONTH
+    for chunk in chunks(entries):
+        connection.zadd(key, {entry: score + i for i, entry in enumerate(chunk)})
+        score += len(chunk)
+
+
+def _failed(connection: Any, population: Population, templates: list[Template]) -> Filled:
+    """Fill the registries of failed jobs with copies of the templates in turn, or with ids alone."""
+    from rq import Queue
+
+    first_score = int(time.time()) + MONTH
+    kinds = KINDS if templates else ()
+    connection.sadd(Queue.redis_queues_keys, *(QUEUES + name for name in population.names))
+    restorers = [
+        Restorer(connection, name, new_ids(population.entries), first_score, templates, kinds)
+        for name in population.names
+    ]
+
+    def restore() -> None:
+        for restorer in restorers:
+            restorer.restore()
+
+    restore()
+    return Filled(population.names, restorers[0].ids, restore)
+
+
+def _failed_by_a_worker(connection: Any) -> list[Template]:
+    """Let a real worker fail a job of each kind, and return their keys, which are then gone from Redis."""
+    from rq import Queue
+
+    queue = Queue(QUEUE, connection=connection)
+    failing = [queue.enqueue(*call).id for call in FAILING]
+    run_worker(queue)
+    templates = []
+    for job_id in failing:
+        if job_id not in queue.failed_job_registry:
+            raise RuntimeError(f'the worker did not fail the job {job_id}')
+        queue.failed_job_registry.remove(job_id)
+        templates.append(Template.take(connection, job_id))
+    # What the worker has left.
+    connection.flushdb()
+    return templates
+
+
+def run_worker(queue: Any) -> None:
+    """Run a worker process of RQ until the queue is empty."""
+    arguments = queue.connection.connection_pool.connection_kwargs
+    command = [sys.executable, '-m', 'benchmarks.worker', arguments['host'], str(arguments['port'])]
+    subprocess.run(
+        [*command, str(arguments['db']), queue.name], cwd=ROOT, check=True, timeout=60, start_new_session=True
+    )
