@@ -5,6 +5,8 @@ Each concept has a class of methods in a module of its own; WholeRegistry has al
 
 from __future__ import annotations
 
+from .reading import Reading
 
-class WholeRegistry:
+
+class WholeRegistry(Reading):
     """The calls on a whole registry that every registry has. An RQ that has one of these names has it its way."""

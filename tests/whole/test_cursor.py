@@ -1,0 +1,272 @@
+"""A walk through a sorted set that others change, at every moment they could: between any two of our commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from depth import IS_DEEP
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from rqreg_ext._exchange import Command, ask
+from rqreg_ext.whole import cursor
+from rqreg_ext.whole.cursor import Cursor, Entry
+
+if TYPE_CHECKING:
+    import redis
+
+KEY = 'walked'
+# Few of them, so that what others do meets the cursor; some whose order by bytes is not that by UTF-16.
+MEMBERS = [*'abcdefgh', '', 'é', '\uffff', '𝄞', 'a:b', 'ab']
+SCORES = [float('-inf'), -1.5, 0.0, 1.0, 2.0, 1700000000.0, 1e300, float('inf')]
+# A command of somebody else's.
+Change = tuple[str, ...]
+
+ENTRIES = st.dictionaries(st.sampled_from(MEMBERS), st.sampled_from(SCORES))
+CHANGES = st.one_of(
+    st.builds(
+        lambda member, score: ('ZADD', KEY, repr(score), member), st.sampled_from(MEMBERS), st.sampled_from(SCORES)
+    ),
+    st.builds(lambda members: ('ZREM', KEY, *members), st.lists(st.sampled_from(MEMBERS), min_size=1, max_size=5)),
+    st.just(('ZREMRANGEBYRANK', KEY, '0', '2')),
+    st.just(('DEL', KEY)),
+    st.just(('PING',)),
+)
+BOUND = st.one_of(st.none(), st.sampled_from(SCORES))
+
+
+class Others:
+    """Those who change the set before each of our commands, and what it was all the while."""
+
+    def __init__(self, connection: redis.Redis, changes: Sequence[Change]) -> None:
+        self._connection = connection
+        self._changes = iter(changes)
+        self.seen = set(self._now())
+        self.stayed = set(self.seen)
+
+    def _now(self) -> list[Entry]:
+        return [(member.decode(), score) for member, score in self._connection.zrange(KEY, 0, -1, withscores=True)]
+
+    def act(self) -> None:
+        """Take one turn."""
+        change = next(self._changes, None)
+        if change is not None:
+            self._connection.execute_command(*change)
+            now = set(self._now())
+            self.stayed &= now
+            self.seen |= now
+
+    def ask(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
+        """Do as rqreg_ext._exchange.ask(), with a turn of theirs before each command."""
+        replies = []
+        for command in commands:
+            self.act()
+            replies += ask(connection, [command])
+        return replies
+
+
+def in_order(entries: list[Entry], desc: bool) -> list[Entry]:
+    return sorted(entries, key=lambda entry: (entry[1], entry[0].encode()), reverse=desc)
+
+
+def within(entries: set[Entry], low: float | None, high: float | None) -> set[Entry]:
+    return {
+        (member, score)
+        for member, score in entries
+        if (low is None or score >= low) and (high is None or score <= high)
+    }
+
+
+@pytest.fixture
+def others(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Others]:
+    """What puts entries into the set, and others beside it."""
+
+    def populate(entries: dict[str, float], changes: Sequence[Change]) -> Others:
+        connection.flushdb()
+        if entries:
+            connection.zadd(KEY, entries)
+        them = Others(connection, changes)
+        monkeypatch.setattr(cursor, 'ask', them.ask)
+        return them
+
+    return populate
+
+
+EXAMPLES = settings(
+    max_examples=3000 if IS_DEEP else 300,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+WALK = {
+    'entries': ENTRIES,
+    'changes': st.lists(CHANGES, max_size=40),
+    'chunk_size': st.integers(1, 5),
+    'desc': st.booleans(),
+    'low': BOUND,
+    'high': BOUND,
+}
+
+
+@EXAMPLES
+@given(**WALK)
+def test_what_stays_comes_once(
+    connection: redis.Redis,
+    others: Callable[..., Others],
+    entries: dict[str, float],
+    changes: list[Change],
+    chunk_size: int,
+    desc: bool,
+    low: float | None,
+    high: float | None,
+) -> None:
+    them = others(entries, changes)
+    chunks = list(Cursor(connection, KEY, chunk_size, desc, low, high).chunks())
+    walked = [entry for chunk in chunks for entry in chunk]
+    assert within(them.stayed, low, high) <= set(walked) <= within(them.seen, low, high)
+    assert walked == in_order(walked, desc)
+    assert len(set(walked)) == len(walked)
+    assert all(chunks)
+
+
+# Between reading "b" to "d" and looking at these ends again, "d" goes behind "e", and to its rank again as "a" goes.
+LAST_MOVED = [*6 * [('PING',)], ('ZADD', KEY, '5.5', 'd'), ('ZREM', KEY, 'a')]
+
+
+@EXAMPLES
+@given(**WALK)
+@example({member: float(n) for n, member in enumerate('abcdefgh', 1)}, LAST_MOVED, 2, False, None, None)
+def test_what_stays_comes_once_without_scores(
+    connection: redis.Redis,
+    others: Callable[..., Others],
+    entries: dict[str, float],
+    changes: list[Change],
+    chunk_size: int,
+    desc: bool,
+    low: float | None,
+    high: float | None,
+) -> None:
+    them = others(entries, changes)
+    walked = [member for chunk in Cursor(connection, KEY, chunk_size, desc, low, high).member_chunks() for member in chunk]
+    stayed = [member for member, _ in in_order(list(within(them.stayed, low, high)), desc)]
+    assert [member for member in walked if member in stayed] == stayed
+    assert set(walked) <= {member for member, _ in within(them.seen, low, high)}
+
+
+class Trips:
+    """Counts the round trips, and remembers the longest read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.most = 0
+        monkeypatch.setattr(cursor, 'ask', self._ask)
+
+    def _ask(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
+        self.count += 1
+        replies = ask(connection, commands)
+        self.most = max([self.most, *(len(reply) for reply in replies if isinstance(reply, list))])
+        return replies
+
+
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> Trips:
+    return Trips(monkeypatch)
+
+
+def fill(connection: redis.Redis, count: int, score: Callable[[int], float]) -> list[str]:
+    members = [f'{number:06}' for number in range(count)]
+    for start in range(0, count, 10000):
+        connection.zadd(KEY, {member: score(int(member)) for member in members[start : start + 10000]})
+    return members
+
+
+def walk(connection: redis.Redis, chunk_size: int, desc: bool) -> Iterator[Entry]:
+    return (entry for chunk in Cursor(connection, KEY, chunk_size, desc).chunks() for entry in chunk)
+
+
+@pytest.mark.parametrize('desc', [False, True])
+def test_one_round_trip_a_chunk(connection: redis.Redis, trips: Trips, desc: bool) -> None:
+    fill(connection, 950, float)
+    assert len(list(walk(connection, 100, desc))) == 950
+    assert trips.count == 10
+    trips.count = 0
+    assert len(list(walk(connection, 951, desc))) == 950
+    assert trips.count == 1
+
+
+def test_nothing_to_read(connection: redis.Redis, trips: Trips) -> None:
+    assert list(walk(connection, 10, False)) == []
+    assert trips.count == 1
+
+
+@pytest.mark.parametrize('desc', [False, True])
+@pytest.mark.parametrize('score', [lambda number: 7.0, lambda number: float('inf')], ids=['equal', 'never'])
+def test_the_place_is_found_among_a_hundred_thousand_of_one_score(
+    connection: redis.Redis, trips: Trips, score: Callable[[int], float], desc: bool
+) -> None:
+    members = fill(connection, 100_000, score)
+    if desc:
+        members.reverse()
+    entries = walk(connection, 1000, desc)
+    walked = [next(entries)[0] for _ in range(60_000)]
+    trips.count = 0
+    # All in front of the cursor but every third, and the cursor's own.
+    gone = [member for number, member in enumerate(members[:60_000]) if number % 3 or number == 59_999]
+    connection.zrem(KEY, *gone)
+    walked.append(next(entries)[0])
+    # A read that fails, the counts, four searches among 31 ranks, and the read.
+    assert trips.count <= 7
+    walked += [member for member, _ in entries]
+    assert walked == members
+    assert trips.most <= 1001
+
+
+@pytest.mark.parametrize('desc', [False, True])
+@pytest.mark.parametrize('size', [1, 100])
+def test_each_is_removed_as_it_comes(connection: redis.Redis, trips: Trips, size: int, desc: bool) -> None:
+    members = fill(connection, 1000, float)
+    for member, _ in walk(connection, size, desc):
+        assert connection.zrem(KEY, member) == 1
+    assert connection.exists(KEY) == 0
+    assert members
+    assert trips.count <= 3 * (1000 // size + 1)
+
+
+def test_others_keep_removing_while_we_look(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = fill(connection, 5000, float)
+    entries = walk(connection, 1000, False)
+    walked = [next(entries)[0] for _ in range(4000)]
+    count = 0
+
+    def removing(connection: redis.Redis, commands: Sequence[Command]) -> list[Any]:
+        nonlocal count
+        count += 1
+        connection.zremrangebyrank(KEY, 0, 9)
+        return ask(connection, commands)
+
+    monkeypatch.setattr(cursor, 'ask', removing)
+    walked += [member for member, _ in entries]
+    assert walked == members
+    # And not until all in front of the cursor has gone.
+    assert count < 20
+
+
+def test_more_comes_in_front_of_the_cursor_than_a_chunk_holds(connection: redis.Redis, trips: Trips) -> None:
+    members = fill(connection, 300, float)
+    entries = walk(connection, 100, False)
+    walked = [next(entries)[0] for _ in range(100)]
+    connection.zadd(KEY, {f'new-{number}': -1 for number in range(50_000)})
+    walked += [member for member, _ in entries]
+    assert walked == members
+    assert trips.count <= 7
+
+
+def test_what_is_added_behind_the_end_does_not_prolong_the_walk(connection: redis.Redis) -> None:
+    members = fill(connection, 50, float)
+    walked = []
+    for number, (member, _) in enumerate(walk(connection, 3, False)):
+        connection.zadd(KEY, {f'later-{number}': 1000 + number})
+        walked.append(member)
+    assert walked == members
