@@ -89,13 +89,7 @@ class Filters:
         if len(tests) == 1:
             return tests[0]
 
-        def test_all(row: Row) -> bool:
-            for test in tests:
-                if not test(row):
-                    return False
-            return True
-
-        return test_all
+        return lambda row: all(test(row) for test in tests)
 
     def matching(self, registry: Any, job_ids: Iterable[str]) -> list[str]:
         """Return those of the ids that all filters want but the ones on scores, in their order.
@@ -175,8 +169,8 @@ def _meta(name: str, given: Any) -> Predicate:
     if not given:
         raise ValueError(f'{name}={given!r} asks for nothing: give the keys and values that the meta must have')
     wanted = dict(given)
-    return lambda meta: isinstance(meta, Mapping) and all(
-        key in meta and meta[key] == value for key, value in wanted.items()
+    return lambda meta: (
+        isinstance(meta, Mapping) and all(key in meta and meta[key] == value for key, value in wanted.items())
     )
 
 

@@ -29,6 +29,8 @@ Reader = Callable[[Row], Any]
 # What a reader raises for a value that is not as RQ writes it.
 UNREADABLE = (ValueError, zlib.error)
 
+_results_key: Callable[[str], str] = Result.get_key
+
 
 class Rows:
     """The columns that readers ask for, and the rows of jobs with them."""
@@ -63,7 +65,7 @@ class Rows:
         hashes = [parse_job_id(job_id) for job_id in job_ids]
         commands: list[tuple[Any, ...]] = [(VALUE, 'HMGET', key_for(job_id), *self._columns) for job_id in hashes]
         if self._with_results:
-            commands += [(VALUE, 'XREVRANGE', Result.get_key(job_id), '+', '-', 'COUNT', 1) for job_id in hashes]
+            commands += [(VALUE, 'XREVRANGE', key, '+', '-', 'COUNT', 1) for key in map(_results_key, hashes)]
         replies = exchange(self._registry.connection, commands)
         rows = [self._row(reply) for reply in replies[: len(hashes)]]
         for row, result in zip(rows, replies[len(hashes) :], strict=self._with_results):

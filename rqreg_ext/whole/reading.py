@@ -48,7 +48,7 @@ class Reading:
         min_score: float | None = None,
         max_score: float | None = None,
     ) -> Iterator[tuple[str, float]]:
-        """Return an iterator over (job id, score), str and float, ordered by score. All else is as in iter_job_ids()."""
+        """Return an iterator over (job id, score), str and float, ordered by score; see iter_job_ids() for all else."""
         chunks = cursor_of(self, chunk_size, desc, min_score, max_score).chunks()
         parse = parser_of(self)
         if parse is None:

@@ -149,7 +149,8 @@ def test_what_stays_comes_once_without_scores(
     high: float | None,
 ) -> None:
     them = others(entries, changes)
-    walked = [member for chunk in Cursor(connection, KEY, chunk_size, desc, low, high).member_chunks() for member in chunk]
+    chunks = Cursor(connection, KEY, chunk_size, desc, low, high).member_chunks()
+    walked = [member for chunk in chunks for member in chunk]
     stayed = [member for member, _ in in_order(list(within(them.stayed, low, high)), desc)]
     assert [member for member in walked if member in stayed] == stayed
     assert set(walked) <= {member for member, _ in within(them.seen, low, high)}

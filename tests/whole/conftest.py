@@ -1,0 +1,38 @@
+"""Clients of each kind: all the same to the calls on whole registries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import fakeredis
+import pytest
+import redis
+
+if TYPE_CHECKING:
+    from private_redis import PrivateRedis
+
+
+class Instrumented(redis.Redis):
+    """A client that is not taken over."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        return super().execute_command(*args, **options)
+
+
+CLIENTS: dict[str, Any] = {
+    'RESP2': lambda server: server.client(protocol=2),
+    'RESP3': lambda server: server.client(protocol=3),
+    'unix socket': lambda server: server.client(unix_socket_path=server.socket_path),
+    'decodes': lambda server: server.client(decode_responses=True),
+    'not taken over': lambda server: Instrumented(port=server.port),
+    'not taken over, RESP3': lambda server: Instrumented(port=server.port, protocol=3),
+    'fakeredis': lambda server: fakeredis.FakeRedis(),
+}
+
+
+@pytest.fixture(params=CLIENTS)
+def any_client(request: pytest.FixtureRequest, redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[Any]:
+    """A client of an empty database."""
+    with CLIENTS[request.param](redis_server) as client:
+        yield client
