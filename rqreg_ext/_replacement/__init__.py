@@ -12,13 +12,14 @@ from ..registry import COMPOSED, BaseRegistry
 from .derived_classes import derived_before, names_used
 from .own_names import own_names
 from .patched_methods import PatchedMethod, honour_patches
-from .places import Module, Place, Search, loaded_modules
+from .places import Module, Place, Search, loaded_modules, package_of
 from .self_references import SelfReference, self_references
 
 logger = logging.getLogger('rqreg_ext')
 
 OURS: list[Any] = [*COMPOSED, ExecutionRegistry]
 RQ_BASE: type = BaseRegistry._rq_class  # type: ignore[attr-defined]
+RQ = 'rq'
 ANOTHER_COPY = 'a copy of RQ other than the one that rqreg_ext was loaded with'
 
 
@@ -63,16 +64,19 @@ class Replacement:
 
     def replace(self, everywhere: bool) -> None:
         """Put our classes where RQ's are: in all loaded modules, or in RQ's own, which alone have them at first."""
-        modules = [module for module in loaded_modules() if everywhere or _is_rqs(module)]
-        if not self.replaced:
-            self._held_before = {place.path for module in modules for place, _ in _search_of_ours().places(module)}
+        modules = [module for module in loaded_modules() if everywhere or package_of(module.name) == RQ]
+        # Of a program that has only just imported rq, nothing but rq can hold either.
+        package = '' if everywhere else RQ
+        if everywhere and not self.replaced:
+            ours_before = _search([(ours, ours._rq_class) for ours in OURS])
+            self._held_before = {place.path for module in modules for place, _ in ours_before.places(module)}
         self.left = [Left(module.name, '*', ANOTHER_COPY) for module in modules if _is_another_copy(module)]
         needed, kept = self._needed()
         standing = [ours for ours in OURS if ours.__name__ not in kept]
         for ours in standing:
             self._let_stand(ours)
         needed |= {reference.path for reference in self._references}
-        search = Search([(ours._rq_class, ours) for ours in standing], closed=(RQ_BASE,))
+        search = _search([(ours._rq_class, ours) for ours in standing], package)
         for module in modules:
             for place, new in search.places(module):
                 if place.path not in needed:
@@ -117,7 +121,7 @@ class Replacement:
     def restore(self) -> None:
         """Put RQ's classes, and the tuples that held them, back, but where the program asked for ours."""
         changes = [(ours, ours._rq_class) for ours in OURS if stands_for_rq(ours)]
-        search = Search([*changes, *self._tuples], closed=(RQ_BASE,))
+        search = _search([*changes, *self._tuples])
         for module in {**self._modules, **{id(module.namespace): module for module in loaded_modules()}}.values():
             places = list(search.places(module))
             own = self._chosen(module) if places else set()
@@ -137,12 +141,8 @@ class Replacement:
         return {f'{module.name}.{name}' for name in own_names(module.namespace)}
 
 
-def _search_of_ours() -> Search:
-    return Search([(ours, ours._rq_class) for ours in OURS], closed=(RQ_BASE,))
-
-
-def _is_rqs(module: Module) -> bool:
-    return module.name.partition('.')[0] == 'rq'
+def _search(changes: list[tuple[Any, Any]], package: str = '') -> Search:
+    return Search(changes, closed=(RQ_BASE,), package=package)
 
 
 def _is_another_copy(module: Module) -> bool:

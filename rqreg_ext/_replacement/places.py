@@ -55,17 +55,26 @@ def loaded_modules() -> list[Module]:
 def _is_passed_over(module_name: Any) -> bool:
     if type(module_name) is not str:
         return True
-    package = module_name.partition('.')[0]
+    package = package_of(module_name)
     return package == 'rqreg_ext' or (package in sys.stdlib_module_names and package != '__main__')
+
+
+def package_of(module_name: str) -> str:
+    """Return the package that a module belongs to."""
+    return module_name.partition('.')[0]
 
 
 class Search:
     """The search for the places that hold certain classes."""
 
-    def __init__(self, changes: list[tuple[type, type]], closed: tuple[type, ...]) -> None:
-        """Take pairs of what is looked for and what is to stand there; subclasses of `closed` are not entered."""
+    def __init__(self, changes: list[tuple[type, type]], closed: tuple[type, ...], package: str = '') -> None:
+        """Take pairs of what is looked for and what is to stand there; subclasses of `closed` are not entered.
+
+        Nor are classes of other packages than `package`, if one is named: a new import has nothing of its own in them.
+        """
         self._changes: dict[int, Any] = {id(old): new for old, new in changes}
         self._closed = closed
+        self._package = package
         # By the id of the type, whose own hash is the program's code.
         self._kinds: dict[int, Kind | None] = {id(held): kind for held, kind in _KINDS.items()}
         self._seen: set[int] = set()
@@ -110,7 +119,10 @@ class Search:
         return self._changes.setdefault(id(value), tuple(items))
 
     def _is_open(self, value: type) -> bool:
-        return not (_is_passed_over(_class_namespace(value).get('__module__')) or issubclass(value, self._closed))
+        module_name = _class_namespace(value).get('__module__')
+        if _is_passed_over(module_name) or issubclass(value, self._closed):
+            return False
+        return not self._package or package_of(module_name) == self._package
 
 
 def _spelled(path: tuple[Any, ...]) -> str:
