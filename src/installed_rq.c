@@ -105,6 +105,21 @@ installed_rq_is_untouched(PyObject *guards)
     return true;
 }
 
+bool
+installed_rq_resolves_to_itself(const core_state *state, PyObject *serializer)
+{
+    const installed_rq *rq = &state->rq;
+    bool is_own = false;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(rq->own_serializers); i++) {
+        is_own = is_own || serializer == PyTuple_GET_ITEM(rq->own_serializers, i);
+    }
+    bool resolves = is_own
+                    && PyDict_GetItemWithError(rq->registry_globals, state->names.resolve_serializer)
+                           == rq->resolve_serializer;
+    PyErr_Clear();
+    return resolves;
+}
+
 /* Whether RQ's current_timestamp() would read the system's clock: not under a test that stopped it. */
 static bool
 clock_runs(const core_state *state)

@@ -29,6 +29,8 @@ typedef enum {
     X(job_class)              /* rq.job.Job */                                                     \
     X(no_such_job_error)      /* rq.exceptions.NoSuchJobError */                                   \
     X(invalid_job_operation)  /* rq.exceptions.InvalidJobOperation */                              \
+    X(resolve_serializer)     /* rq.serializers.resolve_serializer as imported */                  \
+    X(own_serializers)        /* tuple: RQ's own, each a class with its methods */                 \
     X(cleanups)               /* dict: RQ's cleanup functions -> Cleanup */                        \
     X(parse_job_id)           /* BaseRegistry.parse_job_id */                                      \
     X(parse_started_job_id)   /* StartedJobRegistry.parse_job_id */                                \
@@ -59,5 +61,7 @@ int installed_rq_traverse(const installed_rq *rq, visitproc visit, void *arg);
 PyObject *installed_rq_name(const installed_rq *rq, PyObject *name);
 /* Whether each (class or module, name, value) still holds, that is, nobody patched what the core relies on. */
 bool installed_rq_is_untouched(PyObject *guards);
+/* Whether RQ's resolve_serializer() would give this back as it is: one of RQ's own. */
+bool installed_rq_resolves_to_itself(const struct core_state *state, PyObject *serializer);
 /* The current Unix timestamp as RQ takes it, int: a new reference. */
 PyObject *installed_rq_now(const struct core_state *state);

@@ -83,6 +83,18 @@ init_by_queue(PyObject *self, const core_state *state, PyObject *queue)
                : 0;
 }
 
+/* self.serializer = resolve_serializer(serializer): which gives RQ's own serializers back as they are, after a look at
+   their methods that takes it longer than all the rest of this takes us. */
+static int
+set_serializer(PyObject *self, const core_state *state, PyObject *serializer)
+{
+    if (installed_rq_resolves_to_itself(state, serializer)) {
+        return PyObject_SetAttr(self, state->names.serializer, serializer);
+    }
+    return set_by_rq(self, state, state->names.serializer, state->names.resolve_serializer,
+                     &serializer, 1);
+}
+
 static int
 init_by_name(PyObject *self, const core_state *state, PyObject **values)
 {
@@ -91,9 +103,7 @@ init_by_name(PyObject *self, const core_state *state, PyObject **values)
     PyObject *serializer = values[INIT_SERIALIZER] == NULL ? Py_None : values[INIT_SERIALIZER];
     return PyObject_SetAttr(self, state->names.name, name) < 0
                    || set_connection(self, state, client) < 0
-                   || set_by_rq(self, state, state->names.serializer,
-                                state->names.resolve_serializer, &serializer, 1)
-                          < 0
+                   || set_serializer(self, state, serializer) < 0
                ? -1
                : 0;
 }

@@ -10,6 +10,7 @@ import rq.registry
 from redis import Redis
 from rq import Queue
 from rq.job import Job
+from rq.serializers import DefaultSerializer, JSONSerializer
 
 import rqreg_ext.registry
 
@@ -50,6 +51,19 @@ def test_a_clock_that_fails(queue: Queue, monkeypatch: pytest.MonkeyPatch, names
         with pytest.raises(RuntimeError, match='the clock stopped'):
             call()
     assert registry.get_job_count(cleanup=False) == 2
+
+
+@pytest.mark.parametrize('namespace', NAMESPACES)
+@pytest.mark.parametrize('serializer', [DefaultSerializer, JSONSerializer])
+def test_the_choice_of_a_serializer(
+    connection: Redis, monkeypatch: pytest.MonkeyPatch, serializer: Any, namespace: ModuleType
+) -> None:
+    class Other(JSONSerializer):
+        pass
+
+    assert namespace.FailedJobRegistry(connection=connection, serializer=serializer).serializer is serializer
+    monkeypatch.setattr(rq.registry, 'resolve_serializer', lambda given: Other)
+    assert namespace.FailedJobRegistry(connection=connection, serializer=serializer).serializer is Other
 
 
 @pytest.mark.parametrize('namespace', NAMESPACES)
