@@ -34,10 +34,14 @@ class Release(NamedTuple):
     deferred_cleanup: Cleanup
     # Job.delete() also deletes the job's results, and reads the status without remembering it.
     deletes_results: bool
+    # What clean_registries() cleans, in this order; and whether it cleans rate limits afterwards.
+    cleaned: tuple[str, ...]
+    cleans_rate_limits: bool
 
 
-_EXPIRING_DEFERRED = Release(deferred_cleanup=Cleanup.IF_EXPIRED, deletes_results=False)
-_PLAIN = Release(deferred_cleanup=Cleanup.NOTHING, deletes_results=False)
+_CLEANED = ('FinishedJobRegistry', 'StartedJobRegistry', 'FailedJobRegistry', 'DeferredJobRegistry')
+_EXPIRING_DEFERRED = Release(Cleanup.IF_EXPIRED, deletes_results=False, cleaned=_CLEANED, cleans_rate_limits=False)
+_PLAIN = Release(Cleanup.NOTHING, deletes_results=False, cleaned=_CLEANED, cleans_rate_limits=False)
 RELEASES = {
     (2, 6): _EXPIRING_DEFERRED,
     (2, 7): _EXPIRING_DEFERRED,
@@ -46,7 +50,9 @@ RELEASES = {
     (2, 10): _PLAIN,
     (2, 11): _PLAIN,
     (2, 12): _PLAIN,
-    (3, 0): Release(deferred_cleanup=Cleanup.NOTHING, deletes_results=True),
+    (3, 0): Release(
+        Cleanup.NOTHING, deletes_results=True, cleaned=(*_CLEANED, 'ReadyJobRegistry'), cleans_rate_limits=True
+    ),
 }
 
 
@@ -125,6 +131,25 @@ requeue_guards = _guards(
     (queue.Queue, 'DEFAULT_TIMEOUT'),
     (queue.Queue, '_enqueue_job'),
     (queue.Queue, 'push_job_id'),
+)
+
+
+def _rate_limits() -> Any:
+    """Return RQ's class of rate limits, where clean_registries() cleans them."""
+    if release is None or not release.cleans_rate_limits:
+        return None
+    from rq.rate_limit import RateLimitRegistry
+
+    return RateLimitRegistry
+
+
+cleaned = release.cleaned if release is not None else ()
+_rate_limits_class = _rate_limits()
+rate_limits_key = _rate_limits_class.rl_keys_key if _rate_limits_class is not None else None
+clean_guards = (
+    _guards((registry, 'RateLimitRegistry'), (_rate_limits_class, 'rl_keys_key'), (_rate_limits_class, 'all'))
+    if _rate_limits_class is not None
+    else ()
 )
 
 

@@ -5,13 +5,14 @@ Whatever the head does not do is RQ's own, inherited. Every other name of `rq.re
 
 from __future__ import annotations
 
-from types import FunctionType
+from collections.abc import Callable
 from typing import Any
 
 from rq import registry as rq_registry
 
 # _installed_rq for its word on an RQ that is too old.
 from . import _core, _installed_rq  # noqa: F401
+from ._clean_registries import CleanRegistries, cleans_as_rq
 from ._registry_type import RegistryType
 from .whole import WholeRegistry
 
@@ -87,15 +88,17 @@ def complete(composed: type[BaseRegistry]) -> None:
 for _composed in COMPOSED:
     complete(_composed)
 
-# RQ's own function, over our classes.
-clean_registries = FunctionType(
-    rq_registry.clean_registries.__code__,
-    {**vars(rq_registry), **{_composed.__name__: _composed for _composed in COMPOSED}},
-    rq_registry.clean_registries.__name__,
-    rq_registry.clean_registries.__defaults__,
-)
-clean_registries.__doc__ = rq_registry.clean_registries.__doc__
-clean_registries.__module__ = __name__
+_ours = {**vars(rq_registry), **{_composed.__name__: _composed for _composed in COMPOSED}}
+_clean: Callable[..., None] = CleanRegistries(_ours) if cleans_as_rq() else rq_registry.clean_registries
+
+
+def clean_registries(queue: Any, exception_handlers: list[Any] | None = None) -> None:
+    """Clean all registries of a queue, as RQ's function of this name: in one round trip where nothing needs RQ.
+
+    queue: a Queue. exception_handlers: called for each abandoned job. Where jobs were abandoned or are ready, and
+    where there are rate limits, RQ's own round trips follow. Raises redis.exceptions.RedisError.
+    """
+    _clean(queue, exception_handlers)
 
 
 def __getattr__(name: str) -> Any:

@@ -113,9 +113,10 @@ installed_rq_resolves_to_itself(const core_state *state, PyObject *serializer)
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(rq->own_serializers); i++) {
         is_own = is_own || serializer == PyTuple_GET_ITEM(rq->own_serializers, i);
     }
-    bool resolves = is_own
-                    && PyDict_GetItemWithError(rq->registry_globals, state->names.resolve_serializer)
-                           == rq->resolve_serializer;
+    bool resolves
+        = is_own
+          && PyDict_GetItemWithError(rq->registry_globals, state->names.resolve_serializer)
+                 == rq->resolve_serializer;
     PyErr_Clear();
     return resolves;
 }

@@ -32,6 +32,9 @@ typedef enum {
     X(resolve_serializer)     /* rq.serializers.resolve_serializer as imported */                  \
     X(own_serializers)        /* tuple: RQ's own, each a class with its methods */                 \
     X(cleanups)               /* dict: RQ's cleanup functions -> Cleanup */                        \
+    X(cleaned)                /* tuple: names of the classes that clean_registries cleans */       \
+    X(clean_guards)           /* what clean_registries relies on beside them */                    \
+    X(rate_limits_key)        /* RateLimitRegistry.rl_keys_key; None where RQ has none */          \
     X(parse_job_id)           /* BaseRegistry.parse_job_id */                                      \
     X(parse_started_job_id)   /* StartedJobRegistry.parse_job_id */                                \
     X(delete_guards)          /* what remove(delete_job=True) relies on: see below */              \

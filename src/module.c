@@ -2,6 +2,7 @@
 #include "module.h"
 
 #include "base_registry.h"
+#include "clean_registries.h"
 #include "client_pool.h"
 #include "exchange.h"
 #include "execution_registry.h"
@@ -61,7 +62,8 @@ core_exec(PyObject *module)
         || started_job_registry_setup_type(module, state) < 0
         || scheduled_job_registry_setup_type(module, state) < 0
         || execution_registry_setup_type(module, state) < 0 || queue_setup_type(module, state) < 0
-        || exchange_setup(module) < 0 || scripts_setup(module) < 0) {
+        || clean_registries_setup(module, state) < 0 || exchange_setup(module) < 0
+        || scripts_setup(module) < 0) {
         /* PyType_FromModuleAndSpec does not say so in each place where it has no memory (CPython 3.11). */
         if (!PyErr_Occurred()) {
             PyErr_NoMemory();
@@ -77,6 +79,7 @@ core_exec(PyObject *module)
     X(base_registry_type)                                                                          \
     X(plain_client_type)                                                                           \
     X(plain_execute_command)                                                                       \
+    X(cleaned_keywords)                                                                            \
     X(registry_keywords)                                                                           \
     X(default_queue_name)
 

@@ -26,6 +26,7 @@ typedef struct core_state {
 
     PyObject *default_queue_name;
     PyObject *registry_keywords; /* tuple of argument names: of a Queue for its registries */
+    PyObject *cleaned_keywords;  /* tuple of argument names: of RQ's clean_registries for them */
 
     /* The last kind of client that was found to send commands as redis-py does. */
     PyObject *plain_client_type;

@@ -6,6 +6,7 @@
 
 #define SCRIPT(name)                                                                               \
     const script script_##name = {lua_##name##_sha1, lua_##name##_text, lua_##name##_length};
+SCRIPT(clean_registries)
 SCRIPT(delete_jobs)
 SCRIPT(has_execution)
 SCRIPT(requeue_jobs)

@@ -9,6 +9,7 @@ typedef struct {
     size_t length;
 } script;
 
+extern const script script_clean_registries;
 extern const script script_delete_jobs;
 extern const script script_has_execution;
 extern const script script_requeue_jobs;

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 import rq
+import rq.registry
 from differential import functions
 from differential.arguments import TheQueue
 from differential.comparison import Call, Setup
 from differential.functions import AppJob
 from differential.observe import Outcome
 from differential.sides import REGISTRIES
-from differential.world import AJob, Entry, World
+from differential.world import STATUSES, AJob, Entry, World
 from redis import Redis
+from redis.exceptions import ResponseError
 from rq.serializers import JSONSerializer
 
 import rqreg_ext
@@ -109,6 +111,38 @@ def test_clean_registries(same_as_rq: Same, rq_queue: bool) -> None:
     texts = [text for _, _, text in outcome.logs]
     assert any(text.startswith('handler: a') for text in texts)
     assert any(text.startswith('failure callback of a') for text in texts)
+
+
+# What clean_registries drops by itself, and beside it what only RQ can see to.
+DROPPED = (AJob('b', 'failed', score='expired'), AJob('c', 'finished', score='expired'), AJob('e', 'failed'))
+
+
+def test_clean_registries_with_nothing_for_rq_to_do(same_as_rq: Same) -> None:
+    world = World(jobs=[*DROPPED, AJob('a', 'started'), AJob('d', 'deferred', score='future')])
+    outcome = same_as_rq('clean_registries', Call('clean_registries', TheQueue()), world=world)
+    assert b'rq:finished:q' not in outcome.database
+    assert [member for member, _ in outcome.database[b'rq:failed:q'].content] == [b'e']
+
+
+@pytest.mark.parametrize(
+    ('special', 'error'),
+    [
+        ({'jobs': [AJob('a', 'started', ['retries'], score='expired')]}, None),
+        ({'jobs': [AJob('a', 'ready_to_enqueue')]}, None),
+        ({'jobs': [AJob('a', 'rate_limited', ['rate_limit', 'waiting'])]}, None),
+        ({'spoiled': {'FinishedJobRegistry': 'string'}}, ResponseError),
+        ({'spoiled': {'StartedJobRegistry': 'string'}}, ResponseError),
+        ({'spoiled': {'FailedJobRegistry': 'string'}}, ResponseError),
+        ({'spoiled': {'DeferredJobRegistry': 'string'}}, None),
+    ],
+)
+def test_clean_registries_with_something_for_rq_to_do(same_as_rq: Same, special: Any, error: Any) -> None:
+    """What comes before it in RQ's order is cleaned, and after an error nothing is."""
+    if not hasattr(rq.registry, 'ReadyJobRegistry') and special.get('jobs', [AJob()])[0].status not in STATUSES:
+        pytest.skip('this RQ knows no such job')
+    world = World(**{**special, 'jobs': [*DROPPED, *special.get('jobs', [])]})
+    outcome = same_as_rq('clean_registries', Call('clean_registries', TheQueue()), world=world)
+    assert (None if outcome.error is None else type(outcome.error)) is error
 
 
 def test_clean_registries_with_a_handler_that_raises(same_as_rq: Same) -> None:

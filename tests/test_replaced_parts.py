@@ -83,6 +83,26 @@ def test_the_deletion_of_jobs(queue: Queue, monkeypatch: pytest.MonkeyPatch, nam
 
 
 @pytest.mark.parametrize('namespace', NAMESPACES)
+def test_the_cleanup_of_a_registry(queue: Queue, monkeypatch: pytest.MonkeyPatch, namespace: ModuleType) -> None:
+    queue.connection.zadd(queue.failed_job_registry.key, {'expired': 1})
+    cleaned: list[Any] = []
+    monkeypatch.setattr(namespace.FailedJobRegistry, 'cleanup', lambda registry: cleaned.append(registry.name))
+    namespace.clean_registries(queue)
+    assert cleaned == ['replaced']
+    assert queue.connection.zscore(queue.failed_job_registry.key, 'expired') == 1
+
+
+@pytest.mark.parametrize('namespace', NAMESPACES)
+def test_the_rate_limits(queue: Queue, monkeypatch: pytest.MonkeyPatch, namespace: ModuleType) -> None:
+    if not hasattr(rq.registry, 'RateLimitRegistry'):
+        pytest.skip('this RQ has no rate limits')
+    asked: list[Redis] = []
+    monkeypatch.setattr(rq.registry.RateLimitRegistry, 'all', lambda connection: asked.append(connection) or [])
+    namespace.clean_registries(queue)
+    assert asked == [queue.connection]
+
+
+@pytest.mark.parametrize('namespace', NAMESPACES)
 def test_the_way_to_the_queue(queue: Queue, monkeypatch: pytest.MonkeyPatch, namespace: ModuleType) -> None:
     pushed: list[str] = []
     original = Queue.push_job_id

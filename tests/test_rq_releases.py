@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import rq.registry
 from private_redis import PrivateRedis
+
+from rqreg_ext import _installed_rq
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -64,6 +67,12 @@ def test_a_release_that_is_too_old(redis_server: PrivateRedis, version: str) -> 
 def test_a_release_beyond_the_table_is_left_to_itself(redis_server: PrivateRedis, version: str) -> None:
     printed = run(redis_server, CALLS, version=version)
     assert printed.startswith(ANSWERS + 'no scripts\n')
+
+
+def test_the_table_names_what_the_installed_release_cleans() -> None:
+    names = [name for name in rq.registry.clean_registries.__code__.co_names if name.endswith('Registry')]
+    rate_limits = ['RateLimitRegistry'] if _installed_rq.rate_limits_key is not None else []
+    assert [*_installed_rq.cleaned, *rate_limits] == names
 
 
 def test_the_installed_release_is_in_the_table(redis_server: PrivateRedis) -> None:

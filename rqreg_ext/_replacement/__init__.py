@@ -9,6 +9,7 @@ from .. import _installed_rq
 from .._registry_type import stand_for_itself, stand_for_rq, stands_for_rq
 from ..executions import ExecutionRegistry
 from ..registry import COMPOSED, BaseRegistry
+from .clean_registries import CleaningFunction, take_over_cleaning
 from .derived_classes import derived_before, names_used
 from .own_names import own_names
 from .patched_methods import PatchedMethod, honour_patches
@@ -49,6 +50,7 @@ class Replacement:
         # The places that the program gave our classes to by itself.
         self._held_before: set[str] = set()
         self._references: list[SelfReference] = []
+        self._cleaning: list[CleaningFunction] = []
         self._patched: list[PatchedMethod] = []
         # Tuples are made anew: each with the one it stands for, which is to come back.
         self._tuples: list[tuple[Any, Any]] = []
@@ -71,6 +73,7 @@ class Replacement:
             ours_before = _search([(ours, ours._rq_class) for ours in OURS])
             self._held_before = {place.path for module in modules for place, _ in ours_before.places(module)}
         self.left = [Left(module.name, '*', ANOTHER_COPY) for module in modules if _is_another_copy(module)]
+        self._cleaning = self._cleaning or take_over_cleaning()
         needed, kept = self._needed()
         standing = [ours for ours in OURS if ours.__name__ not in kept]
         for ours in standing:
@@ -134,6 +137,8 @@ class Replacement:
             patched.forget()
         for reference in self._references:
             reference.give_back()
+        for function in self._cleaning:
+            function.give_back()
         logger.debug('uninstalled: the registries are those of RQ again')
 
     @staticmethod

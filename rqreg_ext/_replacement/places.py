@@ -52,16 +52,14 @@ def loaded_modules() -> list[Module]:
     return list(modules.values())
 
 
+def package_of(module_name: Any) -> str:
+    """Return the package that a module of this name belongs to; nothing for what is no name."""
+    return module_name.partition('.')[0] if type(module_name) is str else ''
+
+
 def _is_passed_over(module_name: Any) -> bool:
-    if type(module_name) is not str:
-        return True
     package = package_of(module_name)
-    return package == 'rqreg_ext' or (package in sys.stdlib_module_names and package != '__main__')
-
-
-def package_of(module_name: str) -> str:
-    """Return the package that a module belongs to."""
-    return module_name.partition('.')[0]
+    return package in ('', 'rqreg_ext') or (package in sys.stdlib_module_names and package != '__main__')
 
 
 class Search:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 import rq.registry
+from rq import Queue
 from rq.job import Job
 from rq.utils import get_version
 
@@ -68,6 +69,18 @@ def test_one_round_trip(recorder: Recorder, name: str) -> None:
     registry = registry_through(recorder, registry_class)
     call(registry)
     assert recorder.blocks == [commands]
+
+
+def test_all_registries_of_a_queue_are_cleaned_in_one_round_trip(recorder: Recorder, connection: redis.Redis) -> None:
+    connection.zadd(f'rq:finished:{NAME}', {'expired': 1})
+    queue = Queue(NAME, connection=registry_through(recorder, FailedJobRegistry).connection)
+    connection.script_flush()
+    rqreg_ext.registry.clean_registries(queue)
+    assert recorder.blocks == [['EVALSHA'], ['EVAL']]
+    assert not connection.zscore(f'rq:finished:{NAME}', 'expired')
+    recorder.clear()
+    rqreg_ext.registry.clean_registries(queue)
+    assert recorder.blocks == [['EVALSHA']]
 
 
 def test_rq_takes_more(recorder: Recorder) -> None:

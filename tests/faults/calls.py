@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from clients.outcomes import Outcome, outcome_of
 from clients.tour import EXECUTIONS, NAME, NEVER, prepare, state
+from rq import Queue
 from rq.job import Job
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Registries:
         self.scheduled = namespace.ScheduledJobRegistry(NAME, connection=client)
         self.canceled = namespace.CanceledJobRegistry(NAME, connection=client)
         self.executions = EXECUTIONS[namespace]('running', connection=client)
+        self.clean_registries = namespace.clean_registries
+        self.queue = Queue(NAME, connection=client)
         self.job = Job('failed-3', connection=client)
         self.job.origin = NAME
 
@@ -70,6 +73,7 @@ CHANGES: dict[str, Call] = {
     'delete job': lambda on: on.failed.remove(on.job, delete_job=True),
     'requeue': lambda on: on.failed.requeue('failed-4'),
     'requeue at front': lambda on: on.failed.requeue('failed-5', at_front=True),
+    'clean registries': lambda on: on.clean_registries(on.queue),
     'schedule': lambda on: on.scheduled.schedule(on.job, MOMENT),
 }
 CALLS = {**READS, **CHANGES}

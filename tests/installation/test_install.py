@@ -394,6 +394,78 @@ def test_methods_that_somebody_replaced_before(programs: Programs, redis_url: st
     assert programs.output(source) == ''
 
 
+def test_the_function_that_cleans_registries(programs: Programs, redis_url: str) -> None:
+    """It stays the same function, wherever a program holds it, and takes one round trip while we are installed."""
+    programs.write('holder.py', 'from rq.registry import clean_registries as clean\nJOBS = [clean]')
+    source = f"""
+        import inspect, pickle
+        import redis, rq, rq.registry, holder
+        from redis.client import Redis
+        connection = Redis.from_url({redis_url!r})
+        queue = rq.Queue('q', connection=connection)
+        function, code = rq.registry.clean_registries, rq.registry.clean_registries.__code__
+        signature = inspect.signature(function)
+
+        def commands(call):
+            connection.flushdb()
+            connection.zadd('rq:failed:q', {{'late': 2**40, 'expired': 1}})
+            connection.config_resetstat()
+            call()
+            sent = {{name.partition('_')[2] for name in connection.info('commandstats')}}
+            assert connection.zrange('rq:failed:q', 0, -1) == [b'late']
+            return sent - {{'config', 'config|resetstat', 'info', 'zadd', 'flushdb', 'hello', 'select'}}
+
+        plain = commands(lambda: holder.clean(queue))
+        import rqreg_ext
+        for _ in range(2):
+            rqreg_ext.install()
+            rqreg_ext.install()
+            assert rq.registry.clean_registries is holder.clean is holder.JOBS[0] is function
+            assert pickle.loads(pickle.dumps(function)) is function
+            assert inspect.signature(function) == signature
+            assert 'evalsha' in commands(lambda: holder.clean(queue=queue, exception_handlers=[]))
+            try:
+                function()
+            except TypeError as error:
+                assert 'clean_registries() missing 1 required positional argument' in str(error), error
+            connection.zadd('rq:wip:q', {{'gone:execution': 1}})
+            function(queue)
+            assert not connection.exists('rq:wip:q')
+            rqreg_ext.uninstall()
+            assert function.__code__ is code and function is rq.registry.clean_registries
+            assert commands(lambda: holder.clean(queue)) == plain
+    """
+    assert programs.output(source) == ''
+
+
+def test_a_function_in_its_place_stays(programs: Programs, redis_url: str) -> None:
+    source = f"""
+        import functools
+        import redis, rq, rq.registry
+        connection = redis.Redis.from_url({redis_url!r})
+        connection.flushdb()
+        cleaned = []
+
+        def watched(function):
+            @functools.wraps(function)
+            def wrapper(queue, *args):
+                cleaned.append(queue.name)
+                return function(queue, *args)
+            return wrapper
+
+        mine = rq.registry.clean_registries = watched(rq.registry.clean_registries)
+        import rqreg_ext
+        rqreg_ext.install()
+        assert rq.registry.clean_registries is mine
+        connection.zadd('rq:failed:q', {{'expired': 1}})
+        for clean in (rq.registry.clean_registries, rqreg_ext.clean_registries):
+            clean(rq.Queue('q', connection=connection))
+        assert cleaned == ['q', 'q']
+        assert not connection.exists('rq:failed:q')
+    """
+    assert programs.output(source) == ''
+
+
 def test_classes_derived_after(programs: Programs) -> None:
     source = """
         import abc, typing

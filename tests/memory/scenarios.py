@@ -11,12 +11,13 @@ from importlib.util import find_spec, module_from_spec
 from typing import Any
 
 import redis
+from rq import Queue
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
 from rqreg_ext import _core
-from rqreg_ext.registry import FailedJobRegistry, ScheduledJobRegistry
+from rqreg_ext.registry import FailedJobRegistry, ScheduledJobRegistry, clean_registries
 
-from .world import LONG_PAST, MANY, NAME, NEVER, World
+from .world import LONG_PAST, MANY, NAME, NEVER, SICK, World
 
 IDS = ['failed-0', 'failed-1', 'failed-2', 'failed-3']
 LONG_IDS = [f'job-{number:032d}' for number in range(MANY)]
@@ -145,9 +146,13 @@ SCENARIOS: dict[str, Scenario] = {
     'remove and delete a job': Scenario(lambda w: w.failed.remove(w.job, delete_job=True), 1, changes=True),
     'requeue': Scenario(lambda w: w.failed.requeue('failed-0').id, 'failed-0', changes=True),
     'requeue at front': Scenario(lambda w: w.failed.requeue('failed-0', at_front=True).id, 'failed-0', changes=True),
+    'clean_registries': Scenario(lambda w: clean_registries(w.queue), None, changes=True),
     # RQ's own paths, behind ours.
     'requeue by RQ': Scenario(lambda w: w.failed.requeue('failed-3').id, 'failed-3', changes=True, is_atomic=False),
     'count of abandoned ones': Scenario(lambda w: w.abandoned.count, 0, changes=True, is_atomic=False),
+    'clean_registries by RQ': Scenario(
+        lambda w: clean_registries(Queue(SICK, connection=w.client)), None, changes=True, is_atomic=False
+    ),
     # Scripts that the server does not have yet.
     'id in started, first': Scenario(lambda w: 'running' in w.started, True, before=_flush_scripts),
     'remove and delete, first': Scenario(
