@@ -15,7 +15,7 @@ C_FILES = $(wildcard src/*.c src/*.h fuzz/*.c fuzz/*.h)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-deep compat check-faults check-workers check-memory check-sanitizers fuzz lint analyze
-.PHONY: coverage format bench build debug sdist wheel clean
+.PHONY: coverage format bench bench-programs build debug sdist wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,11 @@ bench: ## measure RQ, code written by hand, rqreg_ext and a bare round trip, sid
 	@# Beside the environment, not in it: redis-py would use it everywhere.
 	@test -d $(VENV)/hiredis-py || $(BIN)/pip install --quiet --no-deps --target $(VENV)/hiredis-py hiredis==3.5.0
 	$(BIN)/python -m benchmarks --hiredis-folder $(VENV)/hiredis-py $(ARGS)
+
+bench-programs: ## measure whole programs on plain RQ and on our registries; ARGS=--profile tells where the time goes
+	@$(BOOTSTRAP)
+	@test -x $(BIN)/py-spy || $(BIN)/pip install --quiet --no-deps py-spy==0.4.3
+	$(BIN)/python -m benchmarks.programs $(ARGS)
 
 fuzz: ## fuzz the reply reader and the command builder, FUZZ_SECONDS=600 each, under sanitizers
 	@$(BOOTSTRAP)

@@ -24,6 +24,12 @@ def digits(value: float) -> str:
     return f'{value:.0f}' if abs(value) >= 99.5 else f'{value:.1f}' if abs(value) >= 9.95 else f'{value:.2f}'
 
 
+def time_text(seconds: float) -> str:
+    """Return a time in its unit."""
+    size, unit = next((found for found in UNITS if abs(seconds) >= found[0]), UNITS[-1])
+    return f'{digits(seconds / size)} {unit}'
+
+
 def time_cell(seconds: Spread) -> str:
     """Return a median and its quartiles in the unit of the median."""
     size, unit = next((found for found in UNITS if abs(seconds.median) >= found[0]), UNITS[-1])

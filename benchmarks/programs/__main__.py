@@ -1,27 +1,33 @@
 """Measure whole programs on plain RQ and on our registries, in turns, on one private Redis.
 
 Times are medians of rounds with their quartiles; ratios are medians over the rounds of the ratio within a round.
+`python -m benchmarks.programs --help` for the options.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import rotated, spread
+from benchmarks.programs import profiling
 from benchmarks.programs.measured import ALL, Place, Program, place_of
-from benchmarks.report import digits, ratio_cell, seconds_as_json, table, time_cell
+from benchmarks.report import digits, ratio_cell, seconds_as_json, table, time_cell, time_text
 from compat import environments
 from compat.clients.sides import SIDES, Population
 
 NAMES = [side.name for side in SIDES]
 BY_NAME = {side.name: side for side in SIDES}
 QUICK_ROUNDS = 3
+# What takes less on both sides is not told.
+LEAST_SHARE = 0.005
 
 
 def say(message: str) -> None:
@@ -33,11 +39,11 @@ def measure(program: Program, place: Place, rounds: int) -> dict[str, list[float
     """Return the seconds of both sides, round by round."""
     for side in SIDES:
         # Not counted: it compiles and fills caches.
-        program.seconds(place, side)
+        program.measured.seconds(place, side)
     seconds: dict[str, list[float]] = {name: [] for name in NAMES}
     for number in range(rounds):
         for name in rotated(NAMES, number):
-            seconds[name].append(program.seconds(place, BY_NAME[name]))
+            seconds[name].append(program.measured.seconds(place, BY_NAME[name]))
     return seconds
 
 
@@ -64,34 +70,109 @@ def as_json(program: Program, seconds: dict[str, list[float]]) -> dict[str, Any]
     }
 
 
-def main() -> int:
-    """Measure what the arguments ask for, and print the table."""
+def profile(program: Program, place: Place) -> dict[str, dict[str, float]]:
+    """Return the share that each group of code has in the time of each side."""
+    return {side.name: profiling.grouped(program.measured.looks(place, side)) for side in SIDES}
+
+
+def profile_table(program: Program, seconds: dict[str, list[float]], shares: dict[str, dict[str, float]]) -> str:
+    """Return the shares, and what they are of the median time."""
+    rows = [[program.name, *(cell for name in NAMES for cell in (name, 'share'))]]
+    for group in profiling.GROUPS:
+        if any(shares[name][group] >= LEAST_SHARE for name in NAMES):
+            rows.append([group])
+            for name in NAMES:
+                share = shares[name][group]
+                rows[-1] += [time_text(share * spread(seconds[name]).median), f'{share:.0%}']
+    return table(rows)
+
+
+def heading(population: Population) -> str:
+    """Return what the figures depend on."""
+    info = population.server.client().info('server')
+    load = ', '.join(f'{value:.1f}' for value in os.getloadavg())
+    server = info.get('valkey_version') or info['redis_version']
+    return (
+        f'Python {platform.python_version()}, server {server}, {platform.machine()}, {os.cpu_count()} CPUs, load {load}'
+    )
+
+
+class Session:
+    """One run: what was asked for, and what was found."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.rows = [['program', *NAMES, 'plain / accelerated']]
+        self.profiles: list[str] = []
+        self.found: list[dict[str, Any]] = []
+
+    def run(self) -> None:
+        """Measure the programs, those of one RQ release after those of another; print what was found."""
+        texts = self.options.only
+        wanted = [program for program in ALL if not texts or any(text in program.name for text in texts)]
+        for release in dict.fromkeys(program.client.PINS[:2] for program in wanted):
+            self._run_release([program for program in wanted if program.client.PINS[:2] == release])
+        print('\n\n'.join([table(self.rows), *self.profiles]))
+
+    def _run_release(self, programs: list[Program]) -> None:
+        client = programs[0].client
+        release = ', '.join(client.PINS[:2])
+        say(f'making a population by {release}')
+        with Population(environments.make(f'client-{client.NAME}', *client.PINS)) as population:
+            population.copy()
+            print(f'{release}: {heading(population)}')
+            for program in programs:
+                say(program.name)
+                with place_of(program.client, population) as place:
+                    self._run_program(program, place)
+
+    def _run_program(self, program: Program, place: Place) -> None:
+        seconds = measure(program, place, QUICK_ROUNDS if self.options.quick else program.rounds)
+        self.rows.append(row(program, seconds))
+        self.found.append(as_json(program, seconds))
+        limit = self.options.profile
+        if limit is not None and spread(ratios(seconds)).median < limit:
+            say(f'{program.name}: where the time goes')
+            shares = profile(program, place)
+            self.found[-1]['shares'] = shares
+            self.profiles.append(profile_table(program, seconds, shares))
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Return the options."""
     parser = argparse.ArgumentParser(prog='python -m benchmarks.programs', description=__doc__)
     parser.add_argument('--only', action='append', metavar='TEXT', help='programs whose name has it in it')
     parser.add_argument('--quick', action='store_true', help=f'{QUICK_ROUNDS} rounds')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write everything there, round by round')
-    options = parser.parse_args()
-    wanted = [program for program in ALL if not options.only or any(text in program.name for text in options.only)]
-    rows, found = [['program', *NAMES, 'plain / accelerated']], []
-    for release in dict.fromkeys(program.client.PINS[:2] for program in wanted):
-        of_release = [program for program in wanted if program.client.PINS[:2] == release]
-        first = of_release[0].client
-        say(f'making a population by {", ".join(release)}')
-        with Population(environments.make(f'client-{first.NAME}', *first.PINS)) as population:
-            population.copy()
-            for program in of_release:
-                say(program.name)
-                with place_of(program.client, population) as place:
-                    seconds = measure(program, place, QUICK_ROUNDS if options.quick else program.rounds)
-                rows.append(row(program, seconds))
-                found.append(as_json(program, seconds))
-    load = ', '.join(f'{value:.1f}' for value in os.getloadavg())
-    print(f'Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs, load {load}\n')
-    print(table(rows))
+    parser.add_argument(
+        '--profile',
+        nargs='?',
+        type=float,
+        const=math.inf,
+        metavar='RATIO',
+        help='tell where the time goes, for those that gain less than RATIO times (default: for all)',
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Measure what the arguments ask for, and return the exit status."""
+    options = parse(arguments)
+    # A timeout ends this process with SIGTERM, and the programs and the server with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    session = Session(options)
+    try:
+        session.run()
+    except profiling.NoProfiler as error:
+        say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130
     if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=1), encoding='utf-8')
+        options.json.write_text(json.dumps(session.found, indent=1), encoding='utf-8')
+        say(f'wrote {options.json}')
     return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -7,10 +7,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 from private_redis import free_port
 
+from benchmarks.programs import profiling
+from benchmarks.programs.profiling import Stack
 from compat import environments
 from compat.clients import programs, rq_command, rq_dashboard, rq_exporter
 from compat.clients.answers import Request, ask
@@ -37,7 +39,7 @@ from rq.registry import clean_registries
 
 queues = Queue.all(connection=Redis.from_url(sys.argv[1]))
 assert len(queues) == 100, len(queues)
-for _ in range(6):
+for _ in range(int(sys.argv[2])):
     start = perf_counter()
     for queue in queues:
         clean_registries(queue)
@@ -54,80 +56,153 @@ class Place:
     environment: Environment
     folder: Path
     ports: dict[str, int] = field(default_factory=dict)
+    pids: dict[str, int] = field(default_factory=dict)
+
+    def variables(self, side: Side) -> dict[str, str]:
+        """Return what a command of this side finds in its environment beside what all find."""
+        return {'RQ_REDIS_URL': self.population.url(side), 'PYTHONPATH': str(DATA)}
 
     def run(self, side: Side, *command: str) -> programs.Ended:
         """Run a command of the environment, which must succeed."""
-        url = self.population.url(side)
-        ended = programs.run(side, self.environment, [*command], self.folder, RQ_REDIS_URL=url, PYTHONPATH=str(DATA))
+        ended = programs.run(side, self.environment, [*command], self.folder, **self.variables(side))
         if ended.status != 0:
             raise RuntimeError(f'exit status {ended.status} of {" ".join(command)}:\n{ended.errors[-2000:]}')
         return ended
 
-    def script(self, side: Side, text: str) -> programs.Ended:
-        """Run a Python script that is given the URL of the side's database."""
-        return self.run(side, 'python', '-c', text, self.population.url(side))
+    def looks_at(self, side: Side, *command: str) -> list[tuple[Stack, int]]:
+        """Run a command of the environment in the sight of the profiler."""
+        words = [str(self.environment.bin / command[0]), *command[1:]]
+        if command[0] != 'python':
+            words = [str(self.environment.python), *words]
+        variables = self.environment.variables(side.accelerated, **programs.EQUAL, **self.variables(side))
+        return profiling.of_command(words, self.folder, variables)
+
+
+class Measured(Protocol):
+    """What a program does when it is measured."""
+
+    def seconds(self, place: Place, side: Side) -> float:
+        """Let the program run once on one side; return how long that took."""
+
+    def looks(self, place: Place, side: Side) -> list[tuple[Stack, int]]:
+        """Let it run in the sight of the profiler; return what was seen."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a server: the time is from the request to the end of the answer."""
+
+    path: str
+
+    def seconds(self, place: Place, side: Side) -> float:
+        answer = ask(place.ports[side.name], Request(self.path))
+        if answer.status != 200:
+            raise RuntimeError(f'status {answer.status} of {self.path}')
+        return answer.seconds
+
+    def looks(self, place: Place, side: Side) -> list[tuple[Stack, int]]:
+        return profiling.of_requests(place.pids[side.name], lambda: self.seconds(place, side), place.folder)
+
+
+def nothing(place: Place, side: Side) -> None:
+    """Prepare or check nothing."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the environment, from its start to its end; what comes before and after it is not timed."""
+
+    words: tuple[str, ...]
+    before: Callable[[Place, Side], None] = nothing
+    after: Callable[[Place, Side], None] = nothing
+
+    def seconds(self, place: Place, side: Side) -> float:
+        self.before(place, side)
+        ended = place.run(side, *self.words)
+        self.after(place, side)
+        return ended.seconds
+
+    def looks(self, place: Place, side: Side) -> list[tuple[Stack, int]]:
+        self.before(place, side)
+        found = place.looks_at(side, *self.words)
+        self.after(place, side)
+        return found
+
+
+@dataclass(frozen=True)
+class Calls:
+    """A script that makes calls again and again, and prints how long they took the last time."""
+
+    script: str
+    function: str
+
+    def _command(self, place: Place, side: Side, times: int) -> list[str]:
+        return ['python', '-c', self.script, place.population.url(side), str(times)]
+
+    def seconds(self, place: Place, side: Side) -> float:
+        return float(place.run(side, *self._command(place, side, 6)).output)
+
+    def looks(self, place: Place, side: Side) -> list[tuple[Stack, int]]:
+        found = place.looks_at(side, *self._command(place, side, 100))
+        return [(stack, count) for stack, count in found if any(frame.function == self.function for frame in stack)]
 
 
 @dataclass(frozen=True)
 class Program:
-    """A program, how often it is measured, and how: the seconds of one run on one side."""
+    """A program, how often it is measured, and what it does then; `jobs` is how many it works on."""
 
     name: str
     client: Any
     rounds: int
-    seconds: Callable[[Place, Side], float]
+    measured: Measured
     jobs: int = 0
 
 
-def page(path: str) -> Callable[[Place, Side], float]:
-    """Return what asks a server for a page; the time is from the request to the end of the answer."""
-
-    def seconds(place: Place, side: Side) -> float:
-        answer = ask(place.ports[side.name], Request(path))
-        if answer.status != 200:
-            raise RuntimeError(f'status {answer.status} of {path}')
-        return answer.seconds
-
-    return seconds
+def enqueue(place: Place, side: Side) -> None:
+    """Have jobs for a worker."""
+    place.run(side, 'python', '-c', ENQUEUE, place.population.url(side))
 
 
-def info(place: Place, side: Side) -> float:
-    return place.run(side, 'rq', 'info').seconds
-
-
-def work(place: Place, side: Side) -> float:
-    place.script(side, ENQUEUE)
-    ended = place.run(side, 'rq', 'worker', '--burst', '--quiet', WORKER_QUEUE)
+def all_done(place: Place, side: Side) -> None:
+    """Check that the worker did all, and leave a hundred queues to the other programs."""
     client = place.population.client(side)
-    left = client.llen(f'rq:queue:{WORKER_QUEUE}')
-    # The other programs are measured with a hundred queues.
-    client.srem('rq:queues', f'rq:queue:{WORKER_QUEUE}')
-    if left:
+    if left := client.llen(f'rq:queue:{WORKER_QUEUE}'):
         raise RuntimeError(f'the worker left {left} jobs')
-    return ended.seconds
+    client.srem('rq:queues', f'rq:queue:{WORKER_QUEUE}')
 
 
-def clean(place: Place, side: Side) -> float:
-    return float(place.script(side, CLEAN).output)
-
-
-def requeue(place: Place, side: Side) -> float:
+def fail_again(place: Place, side: Side) -> None:
+    """Have the failed jobs that are requeued as they were in the beginning."""
     place.population.copy(side, pattern=f'*{BULK}*')
-    seconds = place.run(side, 'rq', 'requeue', '--queue', BULK, '--all').seconds
-    left = place.population.client(side).zcard(f'rq:failed:{BULK}')
-    if left:
+
+
+def all_requeued(place: Place, side: Side) -> None:
+    """Check that no job was left."""
+    if left := place.population.client(side).zcard(f'rq:failed:{BULK}'):
         raise RuntimeError(f'{left} jobs were not requeued')
-    return seconds
 
 
+WORKER = ('rq', 'worker', '--burst', '--quiet', WORKER_QUEUE)
 ALL = (
-    Program('rq-dashboard, front page', rq_dashboard, 31, page('/0/data/queues.json')),
-    Program('rq-dashboard, page of 200 000', rq_dashboard, 31, page('/0/data/jobs/default/failed/8/asc/1.json')),
-    Program('rq-exporter, scrape', rq_exporter, 31, page('/metrics')),
-    Program('rq info', rq_command, 15, info),
-    Program('rq worker --burst', rq_command, 5, work, jobs=WORKER_JOBS),
-    Program('clean_registries', rq_command, 15, clean),
-    Program('rq requeue --all, 10 000', rq_command, 5, requeue),
+    Program('rq-dashboard, front page', rq_dashboard, 31, Page('/0/data/queues.json')),
+    Program('rq-dashboard, page of 200 000', rq_dashboard, 31, Page('/0/data/jobs/default/failed/8/asc/1.json')),
+    Program('rq-exporter, scrape', rq_exporter, 31, Page('/metrics')),
+    Program('rq info', rq_command, 15, Command(('rq', 'info'))),
+    Program('rq worker --burst', rq_command, 5, Command(WORKER, enqueue, all_done), jobs=WORKER_JOBS),
+    Program(
+        'rq worker --burst, SimpleWorker',
+        rq_command,
+        5,
+        Command((*WORKER, '--worker-class', 'rq.SimpleWorker'), enqueue, all_done),
+        jobs=WORKER_JOBS,
+    ),
+    Program('clean_registries', rq_command, 15, Calls(CLEAN, 'clean_registries')),
+    Program(
+        'rq requeue --all, 10 000',
+        rq_command,
+        5,
+        Command(('rq', 'requeue', '--queue', BULK, '--all'), fail_again, all_requeued),
+    ),
 )
 SERVERS: Mapping[Any, Callable[[str, int], list[str]]] = {
     rq_dashboard: lambda url, port: ['rq-dashboard', '--bind', '127.0.0.1', '--port', str(port), '--redis-url', url],
@@ -145,5 +220,6 @@ def place_of(client: Any, population: Population) -> Iterator[Place]:
         for side in SIDES if client in SERVERS else ():
             place.ports[side.name] = free_port()
             command = SERVERS[client](population.url(side), place.ports[side.name])
-            stack.enter_context(programs.serving(side, environment, command, folder, place.ports[side.name], {}))
+            server = programs.serving(side, environment, command, folder, place.ports[side.name], {})
+            place.pids[side.name] = stack.enter_context(server)
         yield place

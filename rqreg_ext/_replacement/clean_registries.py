@@ -11,8 +11,8 @@ from .._clean_registries import CleanRegistries, cleans_as_rq
 _ALIAS = '_rqreg_ext_clean_registries'
 
 
-def _code_for_rq(queue: Any, exception_handlers: Any = None) -> None:
-    # A global of rq.registry.
+def clean_registries(queue: Any, exception_handlers: Any = None) -> None:
+    """Be the code of RQ's function, which finds this name among its globals."""
     _rqreg_ext_clean_registries(queue, exception_handlers)  # type: ignore[name-defined] # noqa: F821
 
 
@@ -26,7 +26,7 @@ class CleaningFunction:
     def take_over(self) -> None:
         """Let it clean in one round trip the registries that RQ's names stand for at each call."""
         vars(rq_registry)[_ALIAS] = CleanRegistries(vars(rq_registry))
-        self._function.__code__ = _code_for_rq.__code__
+        self._function.__code__ = clean_registries.__code__
 
     def give_back(self) -> None:
         """Let it run RQ's code again; the other global stays, for a call that is under way."""
