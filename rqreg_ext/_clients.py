@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from importlib import import_module
 from inspect import iscoroutinefunction
 from types import FunctionType
@@ -40,6 +41,9 @@ RUNTIME_ARGUMENTS = (
     'orig_socket_connect_timeout',
     'orig_socket_timeout',
 )
+
+# What a connection calls itself to the server.
+DRIVER_ARGUMENTS = frozenset({'driver_info', 'lib_name', 'lib_version'})
 
 _clients_by_url: dict[str, Any] = {}
 
@@ -108,7 +112,31 @@ def connection_arguments(pool: Any) -> tuple[type, dict[str, Any]]:
         # redis-py 8 marks what was not given with an object() of its own, known by its identity.
         if name not in RUNTIME_ARGUMENTS and type(value) is not object
     }
+    if DRIVER_ARGUMENTS.isdisjoint(arguments):
+        arguments |= _driver_of(pool.connection_class)
     return pool.connection_class, arguments
+
+
+def _driver_of(connection_class: type) -> dict[str, Any]:
+    """Return the argument by which a connection calls itself to the server what it would call itself anyway.
+
+    Without it redis-py 7 and newer read their version from the package's metadata once more for each connection, which
+    takes longer than all the rest of connecting.
+    """
+    package = _package_of_connections(connection_class)
+    if package is None or _package_of(connection_class.__init__) != package:  # type: ignore[misc]
+        return {}
+    driver = _own_driver(package)
+    return {} if driver is None else {'driver_info': driver}
+
+
+@cache
+def _own_driver(package: str) -> Any:
+    """Return the client package's DriverInfo of itself; None where it has no such thing."""
+    try:
+        return import_module(f'{package}.driver_info').DriverInfo()
+    except (ImportError, AttributeError):
+        return None
 
 
 def _connections_in_use(pool: Any) -> Any:

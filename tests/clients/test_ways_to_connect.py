@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import rqreg_ext
+from rqreg_ext import _clients
 from rqreg_ext.executions import ExecutionRegistry
 from rqreg_ext.registry import FailedJobRegistry
 
@@ -20,6 +21,14 @@ from .tour import assert_same_tour, assert_went_well
 
 if TYPE_CHECKING:
     from private_redis import PrivateRedis
+
+
+class NamedConnection(redis.Connection):
+    """An application's connections, which have a say in what they call themselves."""
+
+    def __init__(self, **arguments: Any) -> None:
+        assert 'driver_info' not in arguments
+        super().__init__(**arguments, client_name='named')
 
 
 def by_pool(server: PrivateRedis, **arguments: Any) -> redis.Redis:
@@ -183,3 +192,36 @@ def test_a_first_call_leaves_the_clients_own_pool_free(redis_server: PrivateRedi
         assert FailedJobRegistry('free', connection=client).get_job_ids() == []
         pipeline.execute()
     assert client.get('something') == b'else'
+
+
+NAMES = {
+    'by redis-py': {},
+    'by the application': {'lib_name': 'app', 'lib_version': '1.0'},
+    'by nothing': {'lib_name': None, 'lib_version': None},
+}
+POOLS: dict[str, Callable[..., redis.ConnectionPool]] = {
+    'of a client': lambda server, **names: server.client(**names).connection_pool,
+    'of a URL': lambda server, **names: redis.ConnectionPool.from_url(server.url, **names),
+}
+
+
+@pytest.mark.filterwarnings('ignore:Call to .*with deprecated usage of input argument')
+@pytest.mark.parametrize('made', POOLS)
+@pytest.mark.parametrize('named', NAMES)
+def test_what_a_connection_calls_itself(redis_server: PrivateRedis, made: str, named: str) -> None:
+    pool = POOLS[made](redis_server, **NAMES[named])
+    connection_class, arguments = _clients.connection_arguments(pool)
+    assert how_it_calls_itself(connection_class(**arguments)) == how_it_calls_itself(pool.make_connection())
+
+
+def how_it_calls_itself(connection: Any) -> list[Any]:
+    driver = getattr(connection, 'driver_info', None)
+    if driver is not None:
+        return [driver.formatted_name, driver.lib_version]
+    return [getattr(connection, name, None) for name in ('lib_name', 'lib_version')]
+
+
+def test_connections_of_a_class_that_names_them_itself(redis_server: PrivateRedis) -> None:
+    pool = redis.ConnectionPool(connection_class=NamedConnection, host='127.0.0.1', port=redis_server.port)
+    ours = beside(redis.Redis(connection_pool=pool), redis_server.client())
+    assert [entry['name'] for entry in ours] == ['named']
