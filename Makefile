@@ -15,7 +15,7 @@ C_FILES = $(wildcard src/*.c src/*.h fuzz/*.c fuzz/*.h)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-deep compat check-faults check-workers check-memory check-sanitizers fuzz lint analyze
-.PHONY: coverage format bench bench-programs build debug sdist wheel clean
+.PHONY: coverage format bench publish bench-programs build debug sdist wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,7 +83,11 @@ bench: ## measure RQ, code written by hand, rqreg_ext and a bare round trip, sid
 	@$(BOOTSTRAP)
 	@# Beside the environment, not in it: redis-py would use it everywhere.
 	@test -d $(VENV)/hiredis-py || $(BIN)/pip install --quiet --no-deps --target $(VENV)/hiredis-py hiredis==3.5.0
+	@test -d $(VENV)/plotting || $(BIN)/pip install --quiet --target $(VENV)/plotting --requirement benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks --hiredis-folder $(VENV)/hiredis-py $(ARGS)
+
+publish: ## put what the last make bench has found into README.md, benchmarks/RESULTS.md and the plots
+	PYTHONPATH=$(VENV)/plotting $(BIN)/python -m benchmarks.publish build/benchmarks.json
 
 bench-programs: ## measure whole programs on plain RQ and on our registries; ARGS=--profile tells where the time goes
 	@$(BOOTSTRAP)

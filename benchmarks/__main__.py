@@ -12,22 +12,24 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import placement, report, startup
+from . import placement, report, shares, startup, targets
 from .child import ROOT, LegError, RemoteLeg
 from .legs import NAMES, OURS, RQ, RQ_HIREDIS, WITH_HIREDIS, Server
 from .measuring import DifferentAnswers, Measurement, Pace, Run
+from .populations import Population
+from .report import table
+from .results import Results
 from .workloads import ALL, BY_NAME, Workload
 
 sys.path.insert(0, str(ROOT / 'tools'))
 
 from private_redis import PrivateRedis
 
-IMPORT, FIRST_CALL, MEMORY = 'import', 'first-call', 'memory'
-APART = (IMPORT, FIRST_CALL, MEMORY)
+IMPORT, FIRST_CALL, MEMORY, SHARES = 'import', 'first-call', 'memory', 'shares'
+APART = (IMPORT, FIRST_CALL, MEMORY, SHARES)
 
 FULL = Pace(rounds=30, round_seconds=0.005, seconds=4)
 QUICK = Pace(rounds=5, round_seconds=0.002, seconds=0.5)
@@ -77,6 +79,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def by_population(workloads: Iterable[Workload]) -> list[list[Workload]]:
+    """Return the workloads of each population together, so that it is put into Redis once."""
+    found: dict[Population, list[Workload]] = {}
+    for workload in workloads:
+        found.setdefault(workload.population, []).append(workload)
+    return list(found.values())
+
+
 class Surroundings(NamedTuple):
     """Where the server and the callers run, and how they talk."""
 
@@ -121,9 +131,8 @@ class Session:
 
     def _measure(self, run: Run) -> None:
         try:
-            # A population is put there once.
-            for _, workloads in groupby(filter(self._is_wanted, ALL), lambda workload: workload.population):
-                self._calls(run, list(workloads))
+            for workloads in by_population(filter(self._is_wanted, ALL)):
+                self._calls(run, workloads)
         finally:
             self._report_calls()
         server = Server(self.server.port)
@@ -133,6 +142,8 @@ class Session:
             self._first_calls(run, server)
         if self._is_asked_for(MEMORY):
             self._memory(run, server)
+        if self._is_asked_for(SHARES):
+            self._shares(run, server)
 
     def _placements(self) -> list[str]:
         if not placement.can_bind():
@@ -177,10 +188,11 @@ class Session:
 
     def _report_calls(self) -> None:
         for (placed, kind), measurements in self.measurements.items():
-            found = list(measurements.values())
-            self.results['calls'] += [report.calls_as_json(measurement, kind, placed) for measurement in found]
-            print(f'\nOn {kind}, {placement.TITLES[placed]}, time per call:\n\n{report.times_table(found)}')
-            print(f'\nHow many times as long:\n\n{report.ratios_table(found)}', flush=True)
+            found = [measurements[name] for name in BY_NAME if name in measurements]
+            calls = [report.calls_as_json(measurement, kind, placed) for measurement in found]
+            self.results['calls'] += calls
+            print(f'\nOn {kind}, {placement.TITLES[placed]}, time per call:\n\n{table(report.times_rows(calls))}')
+            print(f'\n{report.NOTE}\n\nHow many times as long:\n\n{table(report.ratios_rows(calls))}', flush=True)
 
     def _imports(self) -> None:
         say('imports, in fresh processes')
@@ -209,6 +221,19 @@ class Session:
         self.results['memory'] = {'workload': workload.name, **{name: asdict(peak) for name, peak in peaks.items()}}
         print(f'\n{report.memory_table(workload.name, peaks)}', flush=True)
 
+    def _shares(self, run: Run, server: Server) -> None:
+        placed = self._placements()[0]
+        self._place(placed, run.legs.values())
+        found = {}
+        for workload in shares.workloads(self.options.quick):
+            say(f'whose time it is: {workload.name}')
+            of_legs = shares.measure(run, server, workload)
+            found[workload.name] = {leg: asdict(of_leg) for leg, of_leg in of_legs.items()}
+        self.results['shares'] = found
+        print(
+            f'\nOn tcp, {placement.TITLES[placed]}, whose time it is:\n\n{table(report.shares_rows(found))}', flush=True
+        )
+
 
 def main(arguments: list[str]) -> int:
     """Run, and return the exit status."""
@@ -217,6 +242,7 @@ def main(arguments: list[str]) -> int:
         with PrivateRedis() as server:
             session = Session(options, server)
             session.run()
+            print(f'\n{table(targets.rows(Results(session.results)))}')
     except (DifferentAnswers, LegError) as error:
         say(str(error))
         return 1

@@ -14,6 +14,8 @@ from .workloads import Workload
 
 BUFFER_BYTES = 1 << 20
 REPLY_SECONDS = 20
+# What is the server's clock may be a digit or two shorter than it was when the reply was recorded.
+SHORTER = 2
 
 
 class BareLeg(Leg):
@@ -72,7 +74,7 @@ class BareLeg(Leg):
             self._drain(bare, length)
 
     def _drain(self, bare: socket.socket, length: int) -> None:
-        while length > 0:
+        while length > SHORTER:
             received = bare.recv_into(self.buffer)
             if not received:
                 raise ConnectionError('the server closed the connection')

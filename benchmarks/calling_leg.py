@@ -7,11 +7,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.abc import MetaPathFinder
 from threading import Barrier
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from . import memory
-from .legs import KINDS, OURS, Leg, Place, Server
+from .legs import KINDS, OURS, Cost, Leg, Place, Server
 from .recording import Recording, Relay
 from .workloads import Kind, Workload, failed, library
 
@@ -88,7 +88,8 @@ class CallingLeg(Leg):
     def answers(self) -> list[Any]:
         """Make a call with each argument, or a few where that changes nothing, and return the answers."""
         arguments = self.place.arguments if self.workload.changes else self.place.arguments[:ANSWERS]
-        return [comparable(self.call(self.subject, argument)) for argument in arguments]
+        told = self.workload.ours_told if self.kind is Kind.OURS else lambda answer: answer
+        return [comparable(told(self.call(self.subject, argument))) for argument in arguments]
 
     def record(self) -> Recording:
         """Return what the calls send and receive, on a connection that is already there.
@@ -147,6 +148,12 @@ class CallingLeg(Leg):
         futures = [threads.submit(work, self.next_arguments(calls)) for _ in range(self.workload.threads)]
         spans = [future.result() for future in futures]
         return max(end for _, end in spans) - min(start for start, _ in spans)
+
+    def cost(self) -> Cost:
+        """Make one call, and return what it takes by the clock and of this process's CPU time."""
+        start = process_time()
+        seconds = self.elapsed(len(self.place.arguments) if self.workload.changes else 1)
+        return Cost(seconds, process_time() - start)
 
     def first_call(self) -> float:
         """Return the seconds of the first call on a client, its connection included."""

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from .bare_leg import BareLeg
 from .calling_leg import CallingLeg, set_up_hiredis
-from .legs import BOUND, WITH_HIREDIS
+from .legs import BOUND, WITH_HIREDIS, Cost
 from .recording import Recording
 from .workloads import BY_NAME, Workload
 
@@ -80,6 +80,9 @@ class RemoteLeg:
 
     def seconds_per_call(self, calls: int) -> float:
         return float(self._ask('seconds_per_call', calls))
+
+    def cost(self) -> Cost:
+        return Cost(*self._ask('cost'))
 
     def first_call(self) -> float:
         return float(self._ask('first_call'))

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import placement
 from .workloads import Kind, Workload
@@ -67,6 +67,13 @@ class Place:
     database: int
     size: int
     arguments: list[Any]
+
+
+class Cost(NamedTuple):
+    """Seconds: by the clock, and of the calling process's CPU time."""
+
+    seconds: float
+    cpu: float
 
 
 class Leg:

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .by_hand import QUEUES, REGISTRIES, STARTED
+from .by_hand import QUEUES, READY, REGISTRIES, STARTED
 from .restoring import Restorer, Template
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,7 +95,7 @@ class RunningJobs(Population):
 
 @dataclass(frozen=True)
 class BusyQueues(Population):
-    """Queues with jobs waiting, and with so many entries in each of their registries."""
+    """Queues with jobs waiting, and with so many entries in each registry, but not where RQ would enqueue them."""
 
     def fill(self, connection: Any) -> Filled:
         from rq import Queue
@@ -104,7 +104,7 @@ class BusyQueues(Population):
             queue = Queue(name, connection=connection)
             connection.sadd(Queue.redis_queues_keys, queue.key)
             connection.rpush(queue.key, *new_ids(self.entries))
-            for template in REGISTRIES:
+            for template in set(REGISTRIES) - {READY}:
                 ids = new_ids(self.entries)
                 is_started = template == STARTED
                 add(connection, template.format(name), [f'{i}:{i}' for i in ids] if is_started else ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -18,21 +19,28 @@ EMPTY = '-'
 EXTRAPOLATED = '~'
 NOTE = f'{EXTRAPOLATED} extrapolated from a sample: all of it would take too long.'
 
+Rows = list[list[str]]
+
 
 def digits(value: float) -> str:
     """Return three digits that count."""
     return f'{value:.0f}' if abs(value) >= 99.5 else f'{value:.1f}' if abs(value) >= 9.95 else f'{value:.2f}'
 
 
+def unit_of(seconds: float) -> tuple[float, str]:
+    """Return the unit that suits a time: its seconds, and its name."""
+    return next((found for found in UNITS if abs(seconds) >= found[0]), UNITS[-1])
+
+
 def time_text(seconds: float) -> str:
     """Return a time in its unit."""
-    size, unit = next((found for found in UNITS if abs(seconds) >= found[0]), UNITS[-1])
+    size, unit = unit_of(seconds)
     return f'{digits(seconds / size)} {unit}'
 
 
 def time_cell(seconds: Spread) -> str:
     """Return a median and its quartiles in the unit of the median."""
-    size, unit = next((found for found in UNITS if abs(seconds.median) >= found[0]), UNITS[-1])
+    size, unit = unit_of(seconds.median)
     low, median, high = (digits(value / size) for value in (seconds.q1, seconds.median, seconds.q3))
     return f'{median} {unit} ({low}-{high})'
 
@@ -47,7 +55,13 @@ def ratio_cell(ratio: Spread | None) -> str:
     return EMPTY if ratio is None else f'{digits(ratio.median)} ({digits(ratio.q1)}-{digits(ratio.q3)})'
 
 
-def table(rows: list[list[str]]) -> str:
+def share_cell(share: Spread) -> str:
+    """Return a share of the time and its quartiles."""
+    low, median, high = (f'{100 * value:.0f}' for value in (share.q1, share.median, share.q3))
+    return f'{median}% ({low}-{high})'
+
+
+def table(rows: Rows) -> str:
     """Return the rows, the first of them the titles, in columns; all but the first column to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
@@ -57,29 +71,51 @@ def table(rows: list[list[str]]) -> str:
     return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
 
 
-def _cell(measurement: Measurement, name: str) -> str:
-    if name not in measurement.seconds:
+def spread_of(found: Mapping[str, Any]) -> Spread:
+    """Return the median and the quartiles of what is written as JSON."""
+    return Spread(found['q1'], found['median'], found['q3'])
+
+
+def _call_cell(call: Mapping[str, Any], leg: str) -> str:
+    found = call['legs'].get(leg)
+    if found is None:
         return EMPTY
-    cell = rate_cell if measurement.workload.threads > 1 else time_cell
-    mark = '' if measurement.sampled(name) is None else EXTRAPOLATED
-    return mark + cell(spread(measurement.seconds[name]))
+    mark = EXTRAPOLATED if found['sampled'] else ''
+    return mark + (rate_cell if call['threads'] > 1 else time_cell)(spread_of(found))
 
 
-def times_table(measurements: list[Measurement]) -> str:
+def times_rows(calls: list[dict[str, Any]]) -> Rows:
     """Return medians (and quartiles) of the time per call, and our round trips."""
-    rows = [['workload', *(TITLES[name] for name in NAMES), 'round trips']]
-    for found in measurements:
-        trips = str(len(found.recording.exchanges) or EMPTY)
-        rows.append([found.workload.name, *(_cell(found, name) for name in NAMES), trips])
-    is_extrapolated = any(cell.startswith(EXTRAPOLATED) for row in rows for cell in row)
-    return f'{table(rows)}\n{NOTE}' if is_extrapolated else table(rows)
+    titles = ['workload', *(TITLES[name] for name in NAMES), 'round trips']
+    return [
+        titles,
+        *(
+            [call['workload'], *(_call_cell(call, leg) for leg in NAMES), str(call['round_trips'] or EMPTY)]
+            for call in calls
+        ),
+    ]
 
 
-def ratios_table(measurements: list[Measurement]) -> str:
+def ratios_rows(calls: list[dict[str, Any]]) -> Rows:
     """Return medians (and quartiles) of the ratios within a round."""
-    rows = [['workload', *(f'{SHORT[leg]} / {SHORT[to]}' for leg, to in RATIOS)]]
-    rows += [[found.workload.name, *(ratio_cell(found.ratio(*pair)) for pair in RATIOS)] for found in measurements]
-    return table(rows)
+
+    def cell(call: Mapping[str, Any], leg: str, to: str) -> str:
+        found = call['ratios'].get(f'{leg}/{to}')
+        return ratio_cell(found and spread_of(found))
+
+    titles = ['workload', *(f'{SHORT[leg]} / {SHORT[to]}' for leg, to in RATIOS)]
+    return [titles, *([call['workload'], *(cell(call, *pair) for pair in RATIOS)] for call in calls)]
+
+
+def shares_rows(found: Mapping[str, Mapping[str, Any]]) -> Rows:
+    """Return, by workload and leg, whose time a call is."""
+    rows = [['one call', 'by', 'time', "caller's CPU", "server's CPU", 'caller waits', 'server works']]
+    for name, by_leg in found.items():
+        for leg, shares in by_leg.items():
+            times = (time_cell(spread_of(shares[part])) for part in ('seconds', 'caller', 'server'))
+            parts = (share_cell(spread_of(shares[part])) for part in ('waiting', 'serving'))
+            rows.append([name, TITLES[leg], *times, *parts])
+    return rows
 
 
 def seconds_table(title: str, seconds: dict[str, list[float]]) -> str:
@@ -111,12 +147,15 @@ def surroundings(server: Any, versions: dict[str, dict[str, str]]) -> dict[str, 
 
 
 def heading(found: dict[str, Any]) -> str:
-    """Return the surroundings in a line or two."""
+    """Return the surroundings in a line."""
     packages = {**found['versions'][RQ], **found['versions'].get(RQ_HIREDIS, {})}
-    named = ', '.join(f'{name} {number}' for name, number in packages.items())
-    load = ', '.join(f'{value:.1f}' for value in found['load_average'])
-    machine = f'{found["machine"]}, {found["cpu_count"]} CPUs, load {load}'
-    return f'Python {found["python"]}, {named}, server {found["server"]}; {machine}'
+    named = ', '.join(
+        f'{title} {packages[name]}'
+        for name, title in (('rq', 'RQ'), ('redis', 'redis-py'), ('hiredis', 'hiredis-py'))
+        if name in packages
+    )
+    machine = f'{found["machine"]}, {found["cpu_count"]} CPUs'
+    return f'{named}, Redis {found["server"]}, CPython {found["python"]}; {machine}'
 
 
 def calls_as_json(measurement: Measurement, kind: str, placed: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from private_redis import PrivateRedis
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import placement, populations
+from benchmarks import placement, populations, shares
 from benchmarks.__main__ import named
 from benchmarks.bare_leg import BareLeg
 from benchmarks.calling_leg import CallingLeg
@@ -86,6 +86,19 @@ def test_every_leg_is_reported(tmp_path: Path) -> None:
     assert [row.count(' - ') + row.endswith(' -') for row in rows] == [0 if HIREDIS else 2] * 8
     assert [row.split()[-1] for row in (*rows[:2], *rows[4:6])] == ['1'] * 4
     assert ('hiredis-py is not installed' in done.stdout) != HIREDIS
+
+
+def test_shares_of_the_time_are_told(tmp_path: Path) -> None:
+    found = tmp_path / 'found.json'
+    done = run_benchmarks('--only', 'shares', '--json', str(found))
+    assert done.returncode == 0, done.stderr
+    results = json.loads(found.read_text(encoding='utf-8'))['shares']
+    assert results.keys() == set(shares.QUICK)
+    for of_legs in results.values():
+        for told in of_legs.values():
+            assert 0 < told['caller']['median'] <= told['seconds']['median']
+            assert 0 <= told['waiting']['median'] < 1
+            assert told['server']['median'] > 0
 
 
 def test_unknown_workload_is_refused() -> None:

@@ -70,7 +70,8 @@ class Workload:
     `subject` makes what RQ's call and ours are made on; the call by hand is made on the client. Each call is given
     one of `arguments`, and is repeated for as long as a round takes, the arguments over and over. A call that
     `changes` what is in Redis is made once with each argument in a round, and the population is restored between;
-    one that returns how many entries it has changed (`counts`) has changed all of them, or is refused.
+    one that returns how many entries it has changed (`counts`) has changed all of them, or is refused. `ours_told`
+    makes of our answer what the others' is like, for the comparison.
     """
 
     operation: str
@@ -79,6 +80,7 @@ class Workload:
     rq: Call | Sample | None
     ours: Call | Sample | None
     by_hand: Call | Sample | None = None
+    ours_told: Callable[[Any], Any] = lambda answer: answer
     arguments: Callable[[Filled], list[Any]] = lambda filled: [None]
     changes: bool = False
     counts: bool = False

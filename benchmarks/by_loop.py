@@ -1,0 +1,57 @@
+"""What RQ's users write, with RQ's own methods, for what RQ has no call for: a job at a time, or many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+CHUNK = 1000
+
+
+def purge(registry: Any, count: int) -> int:
+    """Delete the first jobs, as RQ's documentation does it."""
+    ids = registry.get_job_ids(0, count - 1)
+    for job_id in ids:
+        registry.remove(job_id, delete_job=True)
+    return len(ids)
+
+
+def remove_many(registry: Any, ids: Iterable[str]) -> int:
+    """Remove entries."""
+    return sum(registry.remove(job_id) for job_id in ids)
+
+
+def requeue_all(registry: Any, count: int) -> int:
+    """Requeue the first jobs, as `rq requeue --all` does it."""
+    ids = registry.get_job_ids(0, count - 1)
+    for job_id in ids:
+        registry.requeue(job_id)
+    return len(ids)
+
+
+def cancel_many(registry: Any, ids: Sequence[str]) -> int:
+    """Cancel jobs."""
+    for job_id in ids:
+        registry.job_class.fetch(job_id, connection=registry.connection).cancel()
+    return len(ids)
+
+
+def page(registry: Any, start: int, size: int) -> tuple[list[str], int]:
+    """Return the ids of a page, and how many there are in all."""
+    return registry.get_job_ids(start, start + size - 1), registry.count
+
+
+def jobs(registry: Any, start: int, size: int) -> list[Any]:
+    """Return the jobs of a page."""
+    ids = registry.get_job_ids(start, start + size - 1)
+    found: list[Any] = registry.job_class.fetch_many(ids, connection=registry.connection)
+    return found
+
+
+def find(registry: Any, description: str, count: int) -> Iterator[str]:
+    """Find jobs among the first ones by a glob on their description."""
+    for start in range(0, count, CHUNK):
+        for job in jobs(registry, start, min(CHUNK, count - start)):
+            if job is not None and fnmatchcase(job.description, description):
+                yield job.id

@@ -1,0 +1,107 @@
+"""Many queues at once: how it is by RQ, queue by queue, and in one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import rqreg_ext
+
+from .. import by_hand
+from ..populations import BusyQueues, Filled
+from .workload import Axis, Library, Sample, Workload
+
+SIZES = (1, 10, 100, 1000)
+ENTRIES = 3
+# RQ takes a second for that many.
+SAMPLE = 100
+REGISTRIES = ('started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready')
+
+
+def names(filled: Filled) -> list[Any]:
+    """Return the names of the queues, for one call on all of them."""
+    return [filled.queues]
+
+
+class Queues(dict[str, Any]):
+    """Queues by their names."""
+
+    def __init__(self, library: Library, connection: Any) -> None:
+        super().__init__()
+        self.library = library
+        self.connection = connection
+
+    def __missing__(self, name: str) -> Any:
+        self[name] = self.library.Queue(name, connection=self.connection)
+        return self[name]
+
+
+def counts(queues: Queues, names: Sequence[str]) -> list[int]:
+    """Ask RQ for all that a dashboard shows of its queues."""
+    found = []
+    for name in names:
+        queue = queues[name]
+        found.append(queue.count)
+        found += [getattr(queue, f'{registry}_job_registry').count for registry in REGISTRIES]
+    return found
+
+
+COUNTS = Sample(lambda queues, names, count: counts(queues, names[:count]), SAMPLE)
+
+
+def counts_of(snapshot: Any) -> list[int]:
+    return [count for queue in snapshot.values() for count in queue.values()]
+
+
+def snapshot(size: int) -> Workload:
+    return Workload(
+        'snapshot',
+        BusyQueues(ENTRIES, size),
+        Queues,
+        rq=COUNTS,
+        ours=lambda queues, names: rqreg_ext.snapshot(queues.connection, names, workers=False),
+        ours_told=counts_of,
+        by_hand=by_hand.snapshot,
+        arguments=names,
+        axis=Axis.QUEUES,
+    )
+
+
+def snapshot_with_cleanup(size: int) -> Workload:
+    return Workload(
+        'snapshot-cleanup',
+        BusyQueues(ENTRIES, size),
+        Queues,
+        rq=COUNTS,
+        ours=lambda queues, names: rqreg_ext.snapshot(queues.connection, names, workers=False, cleanup=True),
+        ours_told=counts_of,
+        arguments=names,
+        axis=Axis.QUEUES,
+    )
+
+
+def failed_counts(queues: Queues, names: Sequence[str]) -> list[int]:
+    """Ask RQ how many jobs have failed on each queue."""
+    return [queues[name].failed_job_registry.count for name in names]
+
+
+def failed_counts_in_batch(queues: Queues, names: Sequence[str]) -> list[int]:
+    with rqreg_ext.batch(queues.connection) as batch:
+        pending = [batch.count(queues[name].failed_job_registry) for name in names]
+    return [count.result() for count in pending]
+
+
+def batch_of_counts(size: int) -> Workload:
+    return Workload(
+        'batch-count',
+        BusyQueues(ENTRIES, size),
+        Queues,
+        rq=failed_counts,
+        ours=failed_counts_in_batch,
+        by_hand=by_hand.counts,
+        arguments=names,
+        axis=Axis.QUEUES,
+    )
+
+
+ALL = tuple(workload(size) for workload in (snapshot, snapshot_with_cleanup, batch_of_counts) for size in SIZES)

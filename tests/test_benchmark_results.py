@@ -1,0 +1,153 @@
+"""What is said of a run of the benchmarks is what the run has found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import markdown, targets
+from benchmarks.child import ROOT
+from benchmarks.legs import OURS, RQ
+from benchmarks.publish import BEGIN, END, with_summary
+from benchmarks.results import Results
+from benchmarks.targets import Target
+
+# What `make bench` installs for the plots, and nothing else has.
+PLOTTING = Path(sys.prefix, 'plotting')
+VERSIONS = {'redis': '8.1.0', 'rq': '3.0.0'}
+SURROUNDINGS = {'versions': {RQ: VERSIONS}, 'server': '7.0.15', 'python': '3.11.7', 'machine': 'x86_64', 'cpu_count': 2}
+
+
+DRAW = """
+import sys
+from pathlib import Path
+from benchmarks.plots import draw
+from benchmarks.results import Results
+draw(Results.read(Path(sys.argv[1])), Path(sys.argv[2]))
+"""
+
+
+def a_leg(*seconds: float, sampled: int | None = None) -> dict[str, Any]:
+    low, median, high = seconds
+    return {'q1': low, 'median': median, 'q3': high, 'rounds': [low, median, high], 'sampled': sampled}
+
+
+def a_call(operation: str, size: int, rq: dict[str, Any], ours: dict[str, Any], **others: Any) -> dict[str, Any]:
+    ratio = {'q1': 1.0, 'median': rq['median'] / ours['median'], 'q3': 9e9}
+    return {
+        'workload': f'{operation}-{size}',
+        'operation': operation,
+        'axis': 'entries',
+        'size': size,
+        'threads': 1,
+        'socket': 'tcp',
+        'placement': 'apart',
+        'round_trips': 2,
+        'legs': {RQ: rq, OURS: ours},
+        'ratios': {f'{RQ}/{OURS}': ratio},
+        **others,
+    }
+
+
+@pytest.fixture
+def results() -> Results:
+    """A run in which a purge of 100 000 jobs took 0.9 s, and RQ's loop 2 ms for each of 200."""
+    calls = [
+        a_call('purge', 100_000, a_leg(190, 200, 210, sampled=200), a_leg(0.8, 0.9, 1.0)),
+        a_call('purge', 100, a_leg(0.19, 0.2, 0.21), a_leg(0.0008, 0.0009123456, 0.001)),
+        a_call('purge', 100, a_leg(0.18, 0.19, 0.2), a_leg(0.0007, 0.0008, 0.0009), socket='unix'),
+        a_call('count', 16, a_leg(1, 1, 1), a_leg(1e-5, 1e-5, 1e-5), axis='threads', threads=16),
+    ]
+    memory = {'workload': 'get_job_ids-1000000', OURS: {'above_start': 105_000_000, 'result': 104_000_000}}
+    return Results(
+        {
+            'surroundings': SURROUNDINGS,
+            'calls': calls,
+            'import': {'import rqreg_ext': a_leg(0.003, 0.004, 0.005)},
+            'first_call': {OURS: a_leg(0.002, 0.0026, 0.003), RQ: a_leg(0.003, 0.003, 0.003)},
+            'memory': {**memory, RQ: {'above_start': 193_000_000, 'result': 105_000_000}},
+        }
+    )
+
+
+def test_what_is_kept_is_without_single_rounds(results: Results, tmp_path: Path) -> None:
+    results.keep(tmp_path / 'kept.json')
+    kept = Results.read(tmp_path / 'kept.json')
+    # A line for each workload, so that two runs can be compared by eye.
+    assert sum('"workload": "purge' in line for line in (tmp_path / 'kept.json').read_text().splitlines()) == 3
+    call = kept.call('purge-100')
+    assert call is not None
+    assert call['legs'][OURS] == {'q1': 0.0008, 'median': 0.0009123, 'q3': 0.001, 'rounds': 3, 'sampled': None}
+
+
+def test_curve_grows_and_tells_what_is_extrapolated(results: Results) -> None:
+    points = results.curve('purge', 'entries', RQ)
+    assert [(point.size, point.seconds.median, point.is_extrapolated) for point in points] == [
+        (100, 0.2, False),
+        (100_000, 200, True),
+    ]
+    assert not results.curve('purge', 'queues', RQ)
+
+
+def test_summary_says_what_was_found(results: Results) -> None:
+    lines = markdown.summary(results).splitlines()
+    assert '| `purge()`, 100 000 jobs | ~200 s |  |  | 900 ms | 222 |  |' in lines
+    assert '`import rqreg_ext` takes 4.00 ms and imports neither rq nor redis.' in lines
+    assert 'The first call on a client takes 2.60 ms, by RQ 3.00 ms.' in lines
+    assert '`get_job_ids-1000000` needs 105 MB at its peak, by RQ 193 MB; the list itself takes 104 MB.' in lines
+
+
+def test_everything_is_in_the_tables(results: Results) -> None:
+    lines = markdown.everything(results).splitlines()
+    assert '| purge-100000 | ~200 s (190-210) |  |  |  | 900 ms (800-1000) |  | 2 |' in lines
+    assert '| purge-100 | 190 ms (180-200) |  |  |  | 800 µs (700-900) |  | 2 |' in lines
+    assert '| count-16 | 1/s (1-1) |  |  |  | 100000/s (100000-100000) |  | 2 |' in lines
+
+
+@pytest.mark.parametrize(
+    ('target', 'told'),
+    [
+        (Target('a', lambda results: 150.0, ' times', least=150), ['a', '≥ 150 times', '150 times', 'yes']),
+        (Target('b', lambda results: 149.0, ' times', least=150), ['b', '≥ 150 times', '149 times', 'no']),
+        (Target('c', lambda results: 10.1, ' µs', most=10), ['c', '≤ 10 µs', '10.1 µs', 'no']),
+        (Target('d', lambda results: 9.0, ' µs', most=10), ['d', '≤ 10 µs', '9.00 µs', 'yes']),
+        (Target('e', lambda results: None, ' µs', most=10), []),
+    ],
+)
+def test_target_is_reached_or_not(results: Results, target: Target, told: list[str]) -> None:
+    assert target.cells(results) == told
+
+
+def test_targets_of_a_run(results: Results) -> None:
+    _, *rows = targets.rows(results)
+    assert [row[2:] for row in rows] == [['9.00 µs', 'yes'], ['222 times', 'yes']]
+
+
+def test_readme_takes_the_summary_between_its_marks(results: Results) -> None:
+    text = with_summary(f'before\n{BEGIN}old\n{END}behind\n', results)
+    assert text == f'before\n{BEGIN}{markdown.summary(results)}\n{END}behind\n'
+    assert with_summary(text, results) == text
+    with pytest.raises(SystemExit, match='no place for the results'):
+        with_summary('before\n', results)
+
+
+@pytest.mark.skipif(not PLOTTING.is_dir(), reason='`make bench` installs what draws')
+def test_plots_are_the_same_for_the_same_results(results: Results, tmp_path: Path) -> None:
+    results.keep(tmp_path / 'kept.json')
+    drawn = []
+    for name in ('first', 'second'):
+        command = [sys.executable, '-c', DRAW, str(tmp_path / 'kept.json'), str(tmp_path / name)]
+        subprocess.run(command, cwd=ROOT, env={**os.environ, 'PYTHONPATH': str(PLOTTING)}, check=True)
+        drawn.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert drawn[0] == drawn[1]
+    svg = drawn[0]['entries.svg']
+    assert b'purge()' in svg
+    assert b'100 000' in svg
+    assert len(svg) < 100_000
