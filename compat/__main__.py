@@ -6,13 +6,12 @@ python -m compat [--only rq | --only clients] [--rq 3.0.0 ...]
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from compat import comparing, known_failures, report
+from compat import comparing, known_failures, network, report
 from compat.clients.all_clients import run_clients
 from compat.comparing import Runs
 from compat.known_failures import SEEN_UNSTEADY
@@ -69,8 +68,7 @@ def main() -> int:
     parser.add_argument('--only', choices=('rq', 'clients'), help="RQ's suite, or the programs that use RQ")
     parser.add_argument('--rq', action='append', choices=tuple(REDIS_RELEASES), help='of this RQ only; can be repeated')
     arguments = parser.parse_args()
-    # A timeout ends this process with SIGTERM, and what it started with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    network.end_on_sigterm()
     found = []
     if arguments.only != 'clients':
         found.append(run_suites(arguments.rq or tuple(REDIS_RELEASES)))

@@ -6,6 +6,7 @@ python beside_redis.py [--certificate FILE] -- COMMAND...
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,15 +15,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'tools'))
 
 from private_redis import PrivateRedis
+from tls_proxy import TlsProxy
 
 PORT = 6379
 TLS_PORT = 9736
-
-
-def tls_options(certificate: str) -> dict[str, object]:
-    """Return what makes the server speak TLS too, with clients that show no certificate."""
-    names = ('tls_cert_file', 'tls_key_file', 'tls_ca_cert_file')
-    return {'tls_port': TLS_PORT, 'tls_auth_clients': 'no', **dict.fromkeys(names, certificate)}
 
 
 def run(command: list[str]) -> int:
@@ -42,12 +38,15 @@ def run(command: list[str]) -> int:
 def main() -> None:
     """Start the server, run the command, and end with its exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--certificate', help='certificate and key in one file: also speak TLS, on port 9736')
+    parser.add_argument('--certificate', help='certificate and key in one file: also serve TLS, on port 9736')
     parser.add_argument('command', nargs='+')
     arguments = parser.parse_args()
-    server = PrivateRedis(**(tls_options(arguments.certificate) if arguments.certificate else {}))
+    server = PrivateRedis()
     server.port = PORT
-    with server:
+    with contextlib.ExitStack() as servers:
+        servers.enter_context(server)
+        if arguments.certificate:
+            servers.enter_context(TlsProxy(PORT, arguments.certificate, arguments.certificate, port=TLS_PORT))
         status = run(arguments.command)
     sys.exit(status)
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from host.patience import PATIENCE
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from compat import network, suite_run
 from compat.comparing import RUNS_AGAIN, Runs, judge, to_run_again
+from compat.environments import ROOT, Environment
 from compat.report import SuiteResult, details, table
 
 TEST = 'tests/test_registry.py::TestRegistry::test_contains'
@@ -107,3 +113,36 @@ def test_the_report_names_what_differs_and_counts_the_rest() -> None:
     assert 'AssertionError: 1 != 2' in text
     assert 'skipped on both sides: skipping: no such server' in text
     assert table([result]).splitlines()[1].split() == ['3.0.0', '8.1.0', '1', '1', '0', '0', '1', '12']
+
+
+@pytest.mark.parametrize('status', [0, 1, 3])
+def test_a_run_that_did_not_come_to_its_end_is_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """As where no server could be started: the status may be one that pytest itself ends with."""
+    ends = ['sh', '-c', f'echo no server >&2; exit {status}']
+    monkeypatch.setattr(network, 'beside_redis', lambda command, certificate: ends)
+    with pytest.raises(SystemExit, match=f'exit status {status}:\nno server'):
+        suite_run.run(tmp_path, Environment(Path(sys.prefix)), accelerated=False)
+
+
+RUNS_TWO = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from compat import network
+
+network.end_on_sigterm()
+with ThreadPoolExecutor(1) as threads:
+    list(threads.map(network.run, [['sh', '-c', 'trap "" TERM; echo $$; exec sleep 600'] for _ in range(2)]))
+"""
+
+
+def test_a_timeout_ends_what_runs() -> None:
+    """SIGTERM, which the first process of a namespace ignores, as this one does."""
+    with subprocess.Popen([sys.executable, '-c', RUNS_TWO], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        running = int(process.stdout.readline())
+        process.terminate()
+        assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+        with pytest.raises(ProcessLookupError):
+            os.kill(running, 0)
