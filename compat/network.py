@@ -49,13 +49,15 @@ def alone(command: Sequence[str]) -> list[str]:
     return [*_way(), *INTO_NAMESPACES, *command]
 
 
-def beside_redis(command: Sequence[str], certificate: Path | None = None) -> list[str]:
+def beside_redis(command: Sequence[str], certificate: Path | None = None, beat: Path | None = None) -> list[str]:
     """Return the command line that does so beside an empty Redis server on port 6379, and ends as the command ends.
 
-    With a certificate (and its key, in one file) TLS is served too, on port 9736.
+    With a certificate (and its key, in one file) TLS is served too, on port 9736. A test of pytest, with the plugin
+    too_long, that began too long ago is interrupted, by what is in the file `beat`.
     """
-    tls = [] if certificate is None else ['--certificate', str(certificate)]
-    return alone([sys.executable, str(BESIDE_REDIS), *tls, '--', *command])
+    options = {'--certificate': certificate, '--beat': beat}
+    given = [word for name, path in options.items() if path is not None for word in (name, str(path))]
+    return alone([sys.executable, str(BESIDE_REDIS), *given, '--', *command])
 
 
 class _Running:
