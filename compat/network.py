@@ -77,13 +77,17 @@ class _Running:
 _running = _Running()
 
 
-def run(command: Sequence[str], **options: Any) -> int:
-    """Run a command line that alone() or beside_redis() made, and return its exit status."""
+def run(command: Sequence[str], limit: float | None = None, **options: Any) -> int:
+    """Run a command line that alone() or beside_redis() made, for `limit` seconds at most; return its exit status."""
     with subprocess.Popen(command, **options) as process:
         _running.processes.add(process)
         if _running.are_to_end:
             process.kill()
-        status = process.wait()
+        try:
+            status = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = process.wait()
         _running.processes.discard(process)
         return status
 

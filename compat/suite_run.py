@@ -35,15 +35,16 @@ def run(
     outcomes = folder / 'outcomes.json'
     log = folder / 'pytest.log'
     beat = folder / 'beat'
-    command = ['timeout', str(LIMIT_SECONDS), str(environment.bin / 'pytest'), *tests]
+    command = [str(environment.bin / 'pytest'), *tests]
     with log.open('w', encoding='utf-8') as output:
         status = network.run(
             network.beside_redis(command, certificate, beat),
+            LIMIT_SECONDS,
             cwd=folder,
             env=environment.variables(
                 accelerated,
                 PYTHONPATH=str(PLUGIN),
-                PYTEST_PLUGINS='rq_suite_outcomes,too_long',
+                PYTEST_PLUGINS='rq_suite_outcomes,too_long,own_group',
                 RQREG_COMPAT_OUTCOMES=str(outcomes),
                 RQREG_COMPAT_BEAT=str(beat),
                 **variables,

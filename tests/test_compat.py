@@ -198,17 +198,23 @@ with beside_redis.watching(Path('beat')):
 """
 
 
-def test_tests_that_wait_for_ever_fail_alone(tmp_path: Path) -> None:
-    (tmp_path / 'test_waits.py').write_text(WAITS)
+def run_in(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a folder, in a session of its own, with the plugins and this checkout to import."""
     path = os.pathsep.join(map(str, [ROOT, suite_run.PLUGIN]))
-    ended = subprocess.run(
-        [sys.executable, '-c', WATCHES],
-        cwd=tmp_path,
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
         env={**os.environ, 'PYTHONPATH': path, 'RQREG_COMPAT_BEAT': 'beat'},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
+        start_new_session=True,
     )
+
+
+def test_tests_that_wait_for_ever_fail_alone(tmp_path: Path) -> None:
+    (tmp_path / 'test_waits.py').write_text(WAITS)
+    ended = run_in(tmp_path, '-c', WATCHES)
     assert ended.returncode == 1, ended.stdout
     assert 'FAILED test_waits.py::test_that_waits - too_long.TookTooLong' in ended.stdout
     assert 'FAILED test_waits.py::test_that_goes_on - It took too long' in ended.stdout
@@ -239,3 +245,33 @@ def test_pressure_takes_the_processors_and_ends(is_killed: bool) -> None:
             process.kill()
         process.communicate('\n')
     assert eventually(lambda: not any(is_there(pid) for pid in busy))
+
+
+SIGNALS = """
+import multiprocessing, os, signal, time
+
+def test_a_signal_to_all():
+    os.killpg(os.getpgid(0), signal.SIGRTMIN)
+    assert False, 'goes on'
+
+def wait(begins):
+    begins.set()
+    time.sleep(60)
+
+def test_a_signal_to_a_child():
+    forked = multiprocessing.get_context('fork')
+    begins = forked.Event()
+    child = forked.Process(target=wait, args=(begins,))
+    child.start()
+    begins.wait()
+    os.kill(child.pid, signal.SIGRTMIN)
+    child.join()
+    assert child.exitcode == -signal.SIGRTMIN
+"""
+
+
+def test_a_signal_to_the_group_of_pytest_is_no_end(tmp_path: Path) -> None:
+    (tmp_path / 'test_signals.py').write_text(SIGNALS)
+    ended = run_in(tmp_path, '-m', 'pytest', '-p', 'own_group', 'test_signals.py')
+    assert 'AssertionError: goes on' in ended.stdout
+    assert '1 failed, 1 passed' in ended.stdout
