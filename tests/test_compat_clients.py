@@ -69,6 +69,14 @@ def test_a_difference_of_a_key_is_seen_once(databases: tuple[Any, Any], command:
     assert key_differences(plain, ours, seconds=1) == []
 
 
+@pytest.mark.parametrize(('apart', 'differs'), [(2, False), (3, False), (5, True)])
+def test_expiries_of_the_step_are_no_difference(databases: tuple[Any, Any], apart: int, differs: bool) -> None:
+    plain, ours = databases
+    plain.expireat('rq:job:b', FAR + 10)
+    ours.expireat('rq:job:b', FAR + 10 + apart)
+    assert bool(key_differences(plain, ours, seconds=3)) is differs
+
+
 def test_times_of_the_step_are_no_difference(databases: tuple[Any, Any]) -> None:
     plain, ours = databases
     plain.zadd('rq:failed:default', {'a': FAR + 10})

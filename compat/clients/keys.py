@@ -50,7 +50,7 @@ end
 
 
 def key_differences(plain: Any, ours: Any, seconds: float) -> list[str]:
-    """Return a line for each difference between two databases of a server, changed within so many seconds.
+    """Return a line for each difference between two databases of a server; times may lie so many seconds apart.
 
     Afterwards ours is as plain's: what comes next begins on equal databases, so that its differences are its own, and
     the times to compare are of this minute.
@@ -60,18 +60,20 @@ def key_differences(plain: Any, ours: Any, seconds: float) -> list[str]:
     if not suspects:
         return []
     expected = dump(plain, suspects)
-    found = differences(expected, with_near_scores(expected, dump(ours, suspects), seconds))
+    found = differences(expected, with_near_times(expected, dump(ours, suspects), seconds))
     ours.delete(*suspects)
     plain.eval(COPY_SCRIPT, len(suspects), *suspects, of_ours)
     return found
 
 
-def with_near_scores(plain: Dump, ours: Dump, seconds: float) -> Dump:
-    """Return our keys, with plain's score in sorted sets where ours is not further from it than the calls lay apart."""
+def with_near_times(plain: Dump, ours: Dump, seconds: float) -> Dump:
+    """Return our keys, with plain's scores in sorted sets, and expiries, where ours are not further from them."""
     return {key: _near(plain[key], value, seconds) if key in plain else value for key, value in ours.items()}
 
 
 def _near(plain: Key, ours: Key, seconds: float) -> Key:
+    if None not in (plain.expires, ours.expires) and abs(plain.expires - ours.expires) <= seconds * 1000:
+        ours = replace(ours, expires=plain.expires)
     if not plain.kind == ours.kind == 'zset':
         return ours
     scores = dict(plain.content)
