@@ -47,6 +47,8 @@ class Comparison:
 
     def __post_init__(self) -> None:
         self.population.copy()
+        for side in SIDES:
+            programs.require_effect(side, self.environment, self.population.url(side))
 
     def in_turn(self) -> Iterator[Side]:
         """Yield the sides for a step: each is first as often as the other."""
