@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from . import _installed_rq
 from ._exchange import INTEGER, Command, exchange, without_errors
 from ._installed_rq import Cleanup
-from ._route import has_starts, is_plain, is_set_on, methods_of
+from ._route import is_plain_class, is_set_on, methods_of, parses_as_rq
 from .executions import ExecutionRegistry
 from .registry import FailedJobRegistry, FinishedJobRegistry
 
@@ -32,44 +32,65 @@ class Cleaning(NamedTuple):
         return not self.is_done_by_them and any(replies)
 
 
-def cleaning_of(registry: Any) -> Cleaning | None:
-    """Return the cleanup that a caller of the registry would get; None where its own is to be called in any case."""
-    kind = None if is_set_on(registry, 'cleanup') else _KINDS.get(type(registry).cleanup)
+NOTHING_TO_CLEAN = Cleaning((), is_done_by_them=True)
+
+
+def kind_of(registry_class: type) -> Cleanup | None:
+    """Return what the cleanup of a class does; None where only itself knows."""
+    kind = _KINDS.get(registry_class.cleanup)  # type: ignore[attr-defined]
+    if kind is Cleanup.IF_EXPIRED:
+        # RQ's cleanup asks the registry itself for those that expired.
+        asks_as_rq = is_plain_class(registry_class, 'get_expired_job_ids') and parses_as_rq(registry_class)
+        return kind if asks_as_rq else None
+    return kind
+
+
+def now() -> int:
+    """Return the Unix timestamp in seconds up to which entries have expired, as RQ takes it."""
+    timestamp: int = _installed_rq.registry_globals['current_timestamp']()
+    return timestamp
+
+
+def cleaning(kind: Cleanup | None, key: str, timestamp: int) -> Cleaning | None:
+    """Return the cleanup of a kind for the registry of a key; None where the registry's own is to be called anyway."""
     if kind is None:
         return None
     if kind is Cleanup.NOTHING:
-        return Cleaning((), is_done_by_them=True)
+        return NOTHING_TO_CLEAN
     if kind is Cleanup.IF_ANY:
-        return Cleaning([(INTEGER, 'ZCARD', registry.key)], is_done_by_them=False)
-    now = _installed_rq.registry_globals['current_timestamp']()
-    if kind is Cleanup.DROPS_EXPIRED:
-        return Cleaning([(INTEGER, 'ZREMRANGEBYSCORE', registry.key, 0, now)], is_done_by_them=True)
-    # RQ's cleanup asks the registry itself for those that expired.
-    if not is_plain(registry, 'get_expired_job_ids') or not (
-        is_plain(registry, 'parse_job_id') or has_starts(registry)
-    ):
+        return Cleaning(((INTEGER, 'ZCARD', key),), is_done_by_them=False)
+    is_done = kind is Cleanup.DROPS_EXPIRED
+    command = (INTEGER, 'ZREMRANGEBYSCORE' if is_done else 'ZCOUNT', key, 0, timestamp)
+    return Cleaning((command,), is_done_by_them=is_done)
+
+
+def cleaning_of(registry: Any, timestamp: int) -> Cleaning | None:
+    """Return the cleanup that a caller of the registry would get; None where its own is to be called anyway."""
+    if is_set_on(registry, 'cleanup', 'get_expired_job_ids', 'parse_job_id'):
         return None
-    return Cleaning([(INTEGER, 'ZCOUNT', registry.key, 0, now)], is_done_by_them=False)
+    return cleaning(kind_of(type(registry)), registry.key, timestamp)
 
 
-def clean_and_exchange(client: Any, registries: Sequence[Any], reads: Sequence[Command]) -> list[Any]:
+# The cleanup of a registry, and its own to be called where that has work to do.
+ToClean = tuple[Cleaning | None, Callable[[], Any]]
+
+
+def clean_and_exchange(client: Any, registries: Iterable[ToClean], reads: Sequence[Command]) -> list[Any]:
     """Clean up the registries as RQ does, and return the replies to the reads after that.
 
     One round trip. Where a registry's own cleanup has work to do, that work and one more.
     Raises the first error that the server answers to a cleanup.
     """
-    cleanings = [cleaning_of(registry) for registry in registries]
-    commands = [command for cleaning in cleanings if cleaning is not None for command in cleaning.commands]
+    to_clean = list(registries)
+    commands = [command for known, _ in to_clean if known is not None for command in known.commands]
     replies = exchange(client, [*commands, *reads])
     remaining = iter(without_errors(replies[: len(commands)]))
-    to_clean = [
-        registry
-        for registry, cleaning in zip(registries, cleanings, strict=True)
-        if cleaning is None or cleaning.finds_work([next(remaining) for _ in cleaning.commands])
+    to_call = [
+        own for known, own in to_clean if known is None or known.finds_work([next(remaining) for _ in known.commands])
     ]
-    if to_clean:
-        for registry in to_clean:
-            registry.cleanup()
+    if to_call:
+        for own in to_call:
+            own()
         # The commands too: what was moved to another registry may have expired there.
         replies = exchange(client, [*commands, *reads])
         without_errors(replies[: len(commands)])

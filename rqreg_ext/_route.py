@@ -21,21 +21,22 @@ def methods_of(composed: Any, name: str) -> tuple[Any, Any]:
 _OF_BASE_REGISTRY = {name: methods_of(BaseRegistry, name) for name in _NAMES}
 
 
-def is_set_on(registry: Any, name: str) -> bool:
-    """Tell whether this one registry was given something else under a method's name."""
-    return name in getattr(registry, '__dict__', ())
+def is_set_on(registry: Any, *names: str) -> bool:
+    """Tell whether this one registry was given something else under one of these names."""
+    return not vars(registry).keys().isdisjoint(names)
 
 
 def is_plain(registry: Any, *names: str) -> bool:
     """Tell whether these methods of a registry are those of RQ's BaseRegistry, or ours in front of them."""
-    return all(
-        not is_set_on(registry, name)
-        and any(getattr(type(registry), name, None) is method for method in _OF_BASE_REGISTRY[name])
-        for name in names
-    )
+    return not is_set_on(registry, *names) and is_plain_class(type(registry), *names)
 
 
-def has_starts(registry: Any) -> bool:
-    """Tell whether the entries of a registry are "job_id:execution_id"."""
-    parse = getattr(type(registry), 'parse_job_id', None)
-    return parse is _installed_rq.parse_started_job_id and not is_set_on(registry, 'parse_job_id')
+def is_plain_class(registry_class: type, *names: str) -> bool:
+    """Tell the same of a class."""
+    return all(getattr(registry_class, name, None) in _OF_BASE_REGISTRY[name] for name in names)
+
+
+def parses_as_rq(registry_class: type) -> bool:
+    """Tell whether a class takes its entries for job ids, or for "job_id:execution_id", as RQ does."""
+    parse = getattr(registry_class, 'parse_job_id', None)
+    return parse is _installed_rq.parse_started_job_id or is_plain_class(registry_class, 'parse_job_id')

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ._cleaning import Cleaning, cleaning_of
+from ._cleaning import NOTHING_TO_CLEAN, Cleaning, cleaning_of, now
 from ._clients import are_of_one_database, client_from, is_broken_connection
 from ._exchange import INTEGER, SCORE, VALUE, Command, exchange, without_errors
-from ._route import has_starts, is_plain
+from ._route import is_plain, is_set_on, parses_as_rq
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from rq.registry import BaseRegistry
 
 Value = TypeVar('Value')
-
-_NO_CLEANING = Cleaning((), is_done_by_them=True)
 
 
 class Pending(Generic[Value]):
@@ -43,8 +41,8 @@ class Pending(Generic[Value]):
             raise self._error
         return self._value  # type: ignore[return-value]
 
-    def _commands(self) -> Sequence[Command]:
-        """Return what is sent for this call in the batch's write."""
+    def _commands(self, timestamp: int) -> Sequence[Command]:
+        """Return what is sent for this call in the batch's write; timestamp: that up to which entries have expired."""
         return ()
 
     def _value_of(self, replies: list[Any]) -> Value:
@@ -81,11 +79,11 @@ class _Sent(Pending[Value]):
         self._command = command
         self._make = make
         self._cleaned_up = cleaned_up
-        self._cleaning: Cleaning | None = _NO_CLEANING
+        self._cleaning: Cleaning | None = NOTHING_TO_CLEAN
 
-    def _commands(self) -> Sequence[Command]:
+    def _commands(self, timestamp: int) -> Sequence[Command]:
         if self._cleaned_up is not None:
-            self._cleaning = cleaning_of(self._cleaned_up)
+            self._cleaning = cleaning_of(self._cleaned_up, timestamp)
         return () if self._cleaning is None else (*self._cleaning.commands, self._command)
 
     def _value_of(self, replies: list[Any]) -> Value:
@@ -144,8 +142,8 @@ class Batch:
         Source: rq.registry.BaseRegistry.get_job_ids; Redis ZRANGE, ZREVRANGE.
         """
         key = self._key_of(registry)
-        parses_as_rq = is_plain(registry, 'parse_job_id') or has_starts(registry)
-        is_served = is_plain(registry, 'get_job_ids') and parses_as_rq
+        is_parsed_as_by_rq = parses_as_rq(type(registry)) and not is_set_on(registry, 'parse_job_id')
+        is_served = is_plain(registry, 'get_job_ids') and is_parsed_as_by_rq
         return self._add(
             lambda: registry.get_job_ids(start, end, desc, cleanup),
             # Decoded afterwards: an entry that is no UTF-8 is the trouble of this call alone.
@@ -196,7 +194,8 @@ class Batch:
 
     def _send(self) -> None:
         self._is_over = True
-        commands = [call._commands() for call in self._calls]
+        timestamp = now()
+        commands = [call._commands(timestamp) for call in self._calls]
         replies = iter(exchange(self._client, [command for of_call in commands for command in of_call]))
         for call, of_call in zip(self._calls, commands, strict=True):
             call._conclude(list(islice(replies, len(of_call))))

@@ -8,9 +8,10 @@ from datetime import datetime, timezone
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ._clients import are_of_one_database, client_from
-from ._exchange import TEXTS, VALUE, Command, ask, exchange, without_errors
+from ._clients import client_from
+from ._exchange import VALUE, Command, exchange, without_errors
 from ._queue_counts import by_queue, count_commands, score_commands, score_from
+from ._queues_meant import queues_meant
 from ._rq_keys import REGISTRIES, Keys, installed_keys
 from ._worker_states import WorkerState, read_workers, workers_from
 
@@ -185,13 +186,13 @@ def snapshot(
     """
     client = client_from(connection)
     keys = installed_keys()
-    wanted = _all_queues(client, keys) if queues is None else _named_queues(client, queues, keys)
+    wanted = queues_meant(client, queues)
     named = tuple((name, _key_of(name, queue, keys)) for name, queue in wanted.items())
     counting = count_commands(named)
     scoring = score_commands(named) if scores else ()
     asking = [read_workers(keys.workers)] if workers else []
     reads = [(VALUE, 'TIME'), *counting, *scoring, *asking]
-    replies = _clean_and_exchange(client, wanted, keys, reads) if cleanup else exchange(client, reads)
+    replies = _clean_and_exchange(client, wanted, reads) if cleanup else exchange(client, reads)
     found = workers_from(client, keys.workers, replies.pop()) if workers else None
     time, *answers = without_errors(replies)
     counts = by_queue(answers[: len(counting)], len(wanted))
@@ -203,45 +204,16 @@ def snapshot(
     return Snapshot(_timestamp(time), taken, None if found is None else Counter(worker.state for worker in found))
 
 
-def _all_queues(client: Any, keys: Keys) -> dict[str, Queue | None]:
-    (found,) = ask(client, [(TEXTS, 'SMEMBERS', keys.queues)])
-    return {keys.queue_name(key): None for key in sorted(found) if key}
-
-
-def _named_queues(client: Any, queues: Any, keys: Keys) -> dict[str, Queue | None]:
-    """Return the Queue objects by name, None for what was given as a name only."""
-    given = [queues] if isinstance(queues, str) or _is_queue(queues) else queues
-    if not isinstance(given, Iterable):
-        raise TypeError(f'queues={queues!r} are none: give names or Queue objects, or None for all queues')
-    named: dict[str, Queue | None] = {}
-    for queue in given:
-        if isinstance(queue, str):
-            named.setdefault(queue, None)
-        elif not _is_queue(queue):
-            raise TypeError(f'{queue!r} in queues is no queue: give a name or a Queue object')
-        elif not are_of_one_database(client, queue.connection):
-            raise ValueError(f'{queue!r} in queues is in another Redis than connection=: give its name if not')
-        else:
-            named[queue.name] = queue
-    return named
-
-
-def _is_queue(queue: Any) -> bool:
-    return all(hasattr(queue, name) for name in ('connection', 'key', 'name'))
-
-
 def _key_of(name: str, queue: Queue | None, keys: Keys) -> str:
     return keys.queue_prefix + name if queue is None else str(queue.key)
 
 
-def _clean_and_exchange(client: Any, wanted: Mapping[str, Queue | None], keys: Keys, reads: list[Command]) -> list[Any]:
+def _clean_and_exchange(client: Any, wanted: Mapping[str, Queue | None], reads: list[Command]) -> list[Any]:
     # RQ's cleanup, and so rq.
     from ._cleaning import clean_and_exchange
-    from .queue import Queue
+    from ._queue_cleaning import registries_to_clean
 
-    queues = [Queue(name, connection=client) if queue is None else queue for name, queue in wanted.items()]
-    registries = [getattr(queue, f'{registry}_job_registry') for queue in queues for registry in keys.templates]
-    return clean_and_exchange(client, registries, reads)
+    return clean_and_exchange(client, registries_to_clean(client, wanted), reads)
 
 
 def _timestamp(time: Sequence[Any]) -> float:
