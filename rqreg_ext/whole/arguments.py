@@ -19,6 +19,17 @@ def chunk_size_of(value: Any) -> int:
     return value
 
 
+def limit_of(value: Any) -> int | None:
+    """Return how many to give at most."""
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f'limit={value!r} is no int: give how many to find at most, or leave it out for all')
+    if value < 0:
+        raise ValueError(f'limit={value}: give how many to find at most, or leave it out for all')
+    return value
+
+
 def score_of(name: str, value: Any) -> float:
     """Return a bound of the scores, which are Unix timestamps in seconds as a rule."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):

@@ -163,7 +163,7 @@ def _search(name: str, given: Any, otherwise: str) -> Predicate:
 
 def _meta(name: str, given: Any) -> Predicate:
     if isinstance(given, str):
-        return lambda meta: isinstance(meta, Mapping) and given in meta
+        return lambda meta: isinstance(meta, dict) and given in meta
     if not isinstance(given, Mapping):
         raise TypeError(f'{name}={given!r} is neither a str nor a mapping: give a key, or a dict of keys and values')
     if not given:
@@ -195,9 +195,9 @@ def _bounds(column: str, filters: Mapping[str, Any]) -> tuple[bytes, bytes]:
 
 
 def _moment(name: str, given: Any) -> datetime:
-    if isinstance(given, datetime):
-        return given if given.tzinfo is not None else given.replace(tzinfo=timezone.utc)
     try:
+        if isinstance(given, datetime):
+            return given.replace(tzinfo=timezone.utc) if given.tzinfo is None else given.astimezone(timezone.utc)
         if isinstance(given, timedelta):
             return now() - given
         if isinstance(given, (int, float)) and not isinstance(given, bool):
@@ -210,5 +210,5 @@ def _moment(name: str, given: Any) -> datetime:
 
 
 def _written(moment: datetime) -> bytes:
-    """Return the moment as rq.utils.utcformat() writes it, with four digits for every year."""
-    return f'{moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds")}Z'.encode()
+    """Return the moment, in UTC, as rq.utils.utcformat() writes it, with four digits for every year."""
+    return f'{moment.replace(tzinfo=None).isoformat(timespec="microseconds")}Z'.encode()

@@ -10,8 +10,9 @@ import pickle
 import pickletools
 import zlib
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from rq import serializers
@@ -25,6 +26,9 @@ from .._exchange import VALUE, exchange
 # The values of a job's hash that were asked for, in the order of their columns; behind them the job's latest result.
 Row = list[Any]
 Reader = Callable[[Row], Any]
+
+# A field by which a job without the other fields that are asked for is told from one that is gone.
+EVERY_JOB_HAS = 'created_at'
 
 # What a reader raises for a value that is not as RQ writes it.
 UNREADABLE = (ValueError, zlib.error)
@@ -51,7 +55,8 @@ class Rows:
         return self._columns.setdefault(name, len(self._columns))
 
     def add_results(self) -> None:
-        """Have the job's latest result at the end of each row."""
+        """Have the job's latest result at the end of each row; not where the job is gone, which its results outlive."""
+        self.column(EVERY_JOB_HAS)
         self._with_results = True
 
     def reader(self, field: str) -> Reader:
@@ -67,23 +72,15 @@ class Rows:
         if self._with_results:
             commands += [(VALUE, 'XREVRANGE', key, '+', '-', 'COUNT', 1) for key in map(_results_key, hashes)]
         replies = exchange(self._registry.connection, commands)
-        rows = [self._row(reply) for reply in replies[: len(hashes)]]
+        count = len(self._columns)
+        for reply in replies:
+            if isinstance(reply, Exception) and not str(reply).startswith('WRONGTYPE'):
+                raise reply
+        # A key of another type holds no job, and no results.
+        rows: list[Row] = [reply if type(reply) is list else [None] * count for reply in replies[: len(hashes)]]
         for row, result in zip(rows, replies[len(hashes) :], strict=self._with_results):
-            row.append(None if _is_of_wrong_type(result) else result)
+            row.append(result if type(result) is list and any(row) else None)
         return rows
-
-    def _row(self, reply: Any) -> Row:
-        row: Row = [None] * len(self._columns) if _is_of_wrong_type(reply) else reply
-        return row
-
-
-def _is_of_wrong_type(reply: Any) -> bool:
-    """Tell whether the key holds something that is not RQ's; any other error is the caller's."""
-    if not isinstance(reply, Exception):
-        return False
-    if str(reply).startswith('WRONGTYPE'):
-        return True
-    raise reply
 
 
 # ---- Plain values
@@ -203,7 +200,7 @@ def _func_name(rows: Rows) -> Reader:
     elif loads is serializers.JSONSerializer.loads:
         first = _first_of_json
     else:
-        return _part_of_call(0)(rows)
+        return _loaded_func_name(rows)
     place = rows.column('data')
 
     def read(row: Row) -> Any:
@@ -221,6 +218,18 @@ def _func_name(rows: Rows) -> Reader:
     return read
 
 
+def _loaded_func_name(rows: Rows) -> Reader:
+    read = _part_of_call(0)(rows)
+
+    def read_name(row: Row) -> Any:
+        name = read(row)
+        if not isinstance(name, str):
+            raise ValueError(f'the function of a job is no name: {name!r:.100}')
+        return name
+
+    return read_name
+
+
 def _opening(data: bytes) -> bytes:
     try:
         return zlib.decompressobj().decompress(data, _OPENING)
@@ -236,8 +245,6 @@ def _first_of_pickle(data: bytes) -> Any:
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name in _TEXTS:
             return argument
-        if opcode.name == 'NONE':
-            return None
         if opcode.name not in ('PROTO', 'FRAME', 'MARK'):
             break
     raise ValueError(f'the data of a job is no pickled call: {data[:100]!r}')
@@ -247,12 +254,22 @@ def _first_of_json(data: bytes) -> Any:
     """Return the text that a JSON array begins with."""
     # An opening may end inside a character; that stands behind the name.
     text = data.decode(errors='ignore')
-    return _decode_json(text, 1)[0] if text.startswith('["') else json.loads(text)[0]
+    if not text.startswith('["'):
+        raise ValueError(f'the data of a job is no call in JSON: {text[:100]!r}')
+    return str(_decode_json(text, 1)[0])
 
 
 # ---- The exception's text
 
 _FAILED = str(Result.Type.FAILED.value).encode()
+
+
+def _text_of(written: bytes) -> str:
+    return zlib.decompress(b64decode(written)).decode()
+
+
+# Jobs that failed in the same way have the same text, and to decompress it takes longer than all the rest.
+_short_text_of = lru_cache(maxsize=64)(_text_of)
 
 
 def _exc_info(rows: Rows) -> Reader:
@@ -266,7 +283,9 @@ def _exc_info(rows: Rows) -> Reader:
             result = dict(zip(fields[::2], fields[1::2], strict=True))
             if result.get(b'type') == _FAILED:
                 text = result.get(b'exc_string')
-                return zlib.decompress(b64decode(text)).decode() if text else None
+                if not text:
+                    return None
+                return _short_text_of(text) if len(text) <= _SHORT else _text_of(text)
         value = row[place]
         return _inflated(value).decode() if value else None
 
@@ -303,3 +322,14 @@ _READERS: dict[str, Callable[[Rows], Reader]] = {
     'allow_dependency_failures': _of('allow_dependency_failures', _flag),
 }
 FIELDS = tuple(_READERS)
+
+
+def fields_of(names: Any) -> tuple[str, ...]:
+    """Return the names of the fields asked for, each once."""
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise TypeError(f'fields={names!r} is no collection of names: for one, give ("func_name",)')
+    fields = tuple(dict.fromkeys(names))
+    for name in fields:
+        if name not in _READERS:
+            raise ValueError(f'{name!r} in fields is none of those that can be read: {", ".join(FIELDS)}')
+    return fields

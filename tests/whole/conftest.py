@@ -31,6 +31,12 @@ CLIENTS: dict[str, Any] = {
 }
 
 
+@pytest.fixture
+def storing_client(any_client: Any, connection: redis.Redis) -> Any:
+    """A client by which RQ can store jobs, where `any_client` reads them."""
+    return any_client if isinstance(any_client, fakeredis.FakeRedis) else connection
+
+
 @pytest.fixture(params=CLIENTS)
 def any_client(request: pytest.FixtureRequest, redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[Any]:
     """A client of an empty database."""
