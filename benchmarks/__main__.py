@@ -200,7 +200,7 @@ class Session:
         added = startup.over_bare_python(processes)
         self.results['import_processes'] = {name: report.seconds_as_json(s) for name, s in processes.items()}
         self.results['import'] = {name: report.seconds_as_json(s) for name, s in added.items()}
-        print(f'\n{report.seconds_table("over bare Python", added)}', flush=True)
+        print(f'\n{report.seconds_table("CPU time over bare Python", added)}', flush=True)
 
     def _first_calls(self, run: Run, server: Server) -> None:
         say('first calls, in fresh processes')

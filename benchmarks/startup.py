@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 from .child import ROOT
@@ -16,10 +15,14 @@ from .memory import Peak
 from .workloads import Workload
 
 BARE_PYTHON = 'bare python'
-WAITING = 'RQREG_EXT_INSTALL=1, rq never imported'
+# Both begin with what is put into the environment.
+SWITCH = 'RQREG_EXT_INSTALL=1'
+WAITING = f'{SWITCH}, rq never imported'
 IMPORTS = {
     BARE_PYTHON: 'pass',
     WAITING: 'pass',
+    'import rq': 'import rq',
+    f'{SWITCH}, import rq': 'import rq',
     'import rqreg_ext': 'import rqreg_ext',
     'import rqreg_ext.registry': 'import rqreg_ext.registry',
     'import rq.registry': 'import rq.registry',
@@ -37,14 +40,17 @@ def _in_turns(names: list[str], rounds: int, measure: Callable[[str], float]) ->
 
 
 def import_seconds(rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of whole processes that import something and end."""
+    """Return the CPU seconds of whole processes that import something and end, however busy the machine is."""
 
     def run(name: str) -> float:
         command = [sys.executable, '-c', IMPORTS[name]]
-        environment = {**os.environ, 'RQREG_EXT_INSTALL': str(int(name == WAITING))}
-        start = perf_counter()
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, start_new_session=True)
-        return perf_counter() - start
+        environment = {**os.environ, 'RQREG_EXT_INSTALL': str(int(name.startswith(SWITCH)))}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise subprocess.CalledProcessError(process.returncode, command)
+        return used.ru_utime + used.ru_stime
 
     for name in IMPORTS:
         # Not timed: it may compile what it imports.

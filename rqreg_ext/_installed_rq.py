@@ -128,6 +128,7 @@ requeue_guards = _guards(
     (job.Job, 'to_dict'),
     (job.Job, 'cleanup'),
     (job.Job, 'set_status'),
+    *([(job.Job, '_serialize_meta')] if hasattr(job.Job, '_serialize_meta') else []),
     (queue.Queue, 'DEFAULT_TIMEOUT'),
     (queue.Queue, '_enqueue_job'),
     (queue.Queue, 'push_job_id'),
@@ -197,28 +198,60 @@ def _date(text: bytes) -> datetime.datetime:
     return datetime.datetime.fromisoformat(f'{text[:-1].decode()}+00:00')
 
 
-# What requeue() sets anew: RQ would spend most of its time on parsing the dates.
+def read_metadata(rq_registry: Any, fields: list[bytes]) -> tuple[bytes, bytes, dict[str, Any]] | None:
+    """Return the metadata in a job's hash: as it is stored, as RQ would store it again, and restored.
+
+    None for what RQ's own path is to make something of, or to complain about.
+    """
+    stored = _as_dict(fields).get(b'meta', b'')
+    try:
+        meta = rq_registry.serializer.loads(stored)
+        # RQ does not store an empty one.
+        again = rq_registry.serializer.dumps(meta) if meta else stored
+    except Exception:
+        return None
+    return (stored, again, meta) if type(meta) is dict and type(again) is bytes else None
+
+
+def _as_dict(fields: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(fields[::2], fields[1::2], strict=True))
+
+
+# What requeue() sets anew, and the dates, on whose parsing RQ would spend most of its time.
 _REQUEUE_OVERWRITES = (b'enqueued_at', b'started_at', b'ended_at', b'exc_info')
+_DATES = (b'created_at', b'last_heartbeat')
 
 
 def requeued_job(
-    rq_registry: Any, job_id: str, fields: list[bytes], moment: datetime.datetime, at_front: bool
+    rq_registry: Any,
+    job_id: str,
+    fields: list[bytes],
+    moment: datetime.datetime,
+    at_front: bool,
+    meta: dict[str, Any] | None,
 ) -> job.Job:
     """Return the Job as RQ's requeue leaves it, after requeue_jobs.lua did the work on the server.
 
-    `fields` is the job's hash as it was before. Writes RQ's log lines.
+    `fields` is the job's hash as it was before, and `meta` its metadata, if it has any. Writes RQ's log lines.
     """
     # RQ resolves the serializer once more for each job, which costs more than all the rest for its default.
     serializer = None if rq_registry.serializer is serializers.DefaultSerializer else rq_registry.serializer
     requeued = rq_registry.job_class(job_id, connection=rq_registry.connection, serializer=serializer)
-    restored = dict(zip(fields[::2], fields[1::2], strict=True))
+    restored = _as_dict(fields)
     for name in _REQUEUE_OVERWRITES:
         restored.pop(name, None)
-    created_at = restored.pop(b'created_at', None)
+    dates = [restored.pop(name, None) for name in _DATES]
+    if meta is not None:
+        restored.pop(b'meta', None)
     requeued.restore(restored)
     requeued._exc_info = ''
+    created_at, last_heartbeat = dates
     if created_at:
         requeued.created_at = _date(created_at)
+    if last_heartbeat:
+        requeued.last_heartbeat = _date(last_heartbeat)
+    if meta is not None:
+        requeued.meta = meta
     requeued.redis_server_version = utils.get_version(rq_registry.connection)
     requeued.enqueued_at = moment
     if requeued.timeout is None:

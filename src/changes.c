@@ -225,8 +225,8 @@ const char requeue_doc[]
       "Put a job of this registry back on its queue; return the Job.\n\n"
       "job_or_id: a Job or a job id.\n"
       "at_front: whether to put it at the front of the queue.\n"
-      "One round trip for an id whose job is none of RQ's special cases (metadata, a result, a group, a\n"
-      "rate limit, ...); RQ's own three for those and for a Job, whose attributes are written.\n"
+      "One round trip for an id whose job is none of RQ's special cases (a result, a group, a rate limit,\n"
+      "...), two if it has metadata; RQ's own three for those and for a Job, whose attributes are written.\n"
       "Raises rq.exceptions.NoSuchJobError, rq.exceptions.InvalidJobOperation for a job that is not in this\n"
       "registry, and redis.exceptions.RedisError.\n"
       "Source: rq.registry.BaseRegistry.requeue, rq.Queue._enqueue_job.";
@@ -250,41 +250,86 @@ hash_key_of(const head *call, PyObject *job_id)
     return text == NULL ? NULL : PyBytes_FromFormat("%s%s", text, PyUnicode_1BYTE_DATA(job_id));
 }
 
-static PyObject *
-make_requeued_job(const head *call, PyObject *job_id, PyObject *fields, PyObject *moment,
-                  PyObject *at_front)
+/* A requeue under way, with what the script is given for it. */
+typedef struct {
+    PyObject *job_id;
+    PyObject *at_front;
+    bool is_front;
+    PyObject *moment;   /* the time of the requeue, */
+    PyObject *written;  /* and as RQ writes it */
+    PyObject *hash_key; /* bytes */
+    PyObject *
+        metadata; /* tuple: as stored, as RQ would store it again, and unpickled; NULL until it is read */
+} requeueing;
+
+static command_argument
+metadata_argument(const requeueing *this, Py_ssize_t which)
 {
-    return PyObject_CallFunctionObjArgs(call->state->rq.requeued_job, call->self, job_id, fields,
-                                        moment, at_front, NULL);
+    return this->metadata == NULL
+               ? (command_argument){.text = ""}
+               : (command_argument){.object = PyTuple_GET_ITEM(this->metadata, which)};
 }
 
+/* The answers of requeue_jobs.lua. */
+enum { REQUEUED = 1, NOT_IN_REGISTRY = 0, HAS_METADATA = -2 };
+
 static route
-requeue_at(head *call, PyObject *job_id, PyObject *at_front, PyObject *moment, PyObject *written,
-           PyObject **job)
+run_requeue(head *call, const requeueing *this, script_answer *answer)
 {
-    int is_front = plain_truth(at_front, false);
-    if (is_front < 0) {
-        return TO_TAIL;
-    }
-    PyObject *hash_key = hash_key_of(call, job_id);
-    if (hash_key == NULL) {
+    const command_argument more[] = {{.object = this->written},
+                                     {.text = this->is_front ? "LPUSH" : "RPUSH"},
+                                     metadata_argument(this, 0),
+                                     metadata_argument(this, 1)};
+    const job_script wanted = {&script_requeue_jobs, call->state->rq.requeue_arguments, more,
+                               Py_ARRAY_LENGTH(more), this->hash_key};
+    return run_for_job(call, &wanted, this->job_id, answer);
+}
+
+/* Read the metadata in the hash that came with an answer: what only RQ can make something of goes to the tail. */
+static route
+read_metadata(const head *call, requeueing *this, const script_answer *answer)
+{
+    PyObject *found = PyObject_CallFunctionObjArgs(call->state->rq.read_metadata, call->self,
+                                                   answer->hash, NULL);
+    if (found == NULL) {
         return TO_CALLER;
     }
-    const command_argument more[] = {{.object = written}, {.text = is_front ? "LPUSH" : "RPUSH"}};
-    const job_script wanted
-        = {&script_requeue_jobs, call->state->rq.requeue_arguments, more, 2, hash_key};
+    if (!PyTuple_Check(found)) {
+        Py_DECREF(found);
+        return TO_TAIL;
+    }
+    this->metadata = found;
+    return TO_HEAD;
+}
+
+static PyObject *
+make_requeued_job(const head *call, const requeueing *this, PyObject *fields)
+{
+    PyObject *metadata = this->metadata == NULL ? Py_None : PyTuple_GET_ITEM(this->metadata, 2);
+    return PyObject_CallFunctionObjArgs(call->state->rq.requeued_job, call->self, this->job_id,
+                                        fields, this->moment, this->at_front, metadata, NULL);
+}
+
+/* Once, or for a job with metadata twice. */
+static route
+requeue_by_script(head *call, requeueing *this, PyObject **job)
+{
     script_answer answer = {NULL, NULL};
-    route way = run_for_job(call, &wanted, job_id, &answer);
-    Py_DECREF(hash_key);
+    route way = run_requeue(call, this, &answer);
+    if (way == TO_HEAD && number_of(answer.value) == HAS_METADATA) {
+        way = read_metadata(call, this, &answer);
+        script_answer_clear(&answer);
+        way = way == TO_HEAD ? run_requeue(call, this, &answer) : way;
+    }
     if (way != TO_HEAD) {
         return way;
     }
     switch (number_of(answer.value)) {
-    case 1:
-        *job = make_requeued_job(call, job_id, answer.hash, moment, at_front);
+    case REQUEUED:
+        *job = make_requeued_job(call, this, answer.hash);
         way = *job == NULL ? TO_CALLER : TO_HEAD;
         break;
-    case 0:
+    case NOT_IN_REGISTRY:
         PyErr_SetNone(call->state->rq.invalid_job_operation);
         way = TO_CALLER;
         break;
@@ -297,6 +342,21 @@ requeue_at(head *call, PyObject *job_id, PyObject *at_front, PyObject *moment, P
 }
 
 static route
+requeue_at(head *call, requeueing *this, PyObject **job)
+{
+    int is_front = plain_truth(this->at_front, false);
+    if (is_front < 0) {
+        return TO_TAIL;
+    }
+    this->is_front = is_front;
+    this->hash_key = hash_key_of(call, this->job_id);
+    route way = this->hash_key == NULL ? TO_CALLER : requeue_by_script(call, this, job);
+    Py_CLEAR(this->hash_key);
+    Py_CLEAR(this->metadata);
+    return way;
+}
+
+static route
 requeue_in_head(head *call, const call_arguments *given, PyObject **job)
 {
     PyObject *const parameters[] = {call->state->names.job_or_id, call->state->names.at_front};
@@ -305,12 +365,11 @@ requeue_in_head(head *call, const call_arguments *given, PyObject **job)
         || !is_plain_requeue(call, values[0])) {
         return route_elsewhere();
     }
-    PyObject *at_front = values[1] == NULL ? Py_False : values[1];
+    requeueing this = {.job_id = values[0], .at_front = values[1] == NULL ? Py_False : values[1]};
     PyObject *moments = PyObject_CallNoArgs(call->state->rq.enqueued_at);
-    PyObject *moment, *written;
     route way = TO_CALLER;
-    if (moments != NULL && PyArg_ParseTuple(moments, "OO", &moment, &written)) {
-        way = requeue_at(call, values[0], at_front, moment, written, job);
+    if (moments != NULL && PyArg_ParseTuple(moments, "OO", &this.moment, &this.written)) {
+        way = requeue_at(call, &this, job);
     }
     Py_XDECREF(moments);
     return way;

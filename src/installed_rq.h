@@ -43,6 +43,7 @@ typedef enum {
     X(delete_arguments)       /* tuple of bytes: the constant arguments of delete_jobs.lua */      \
     X(requeue_arguments)      /* tuple of bytes: those of requeue_jobs.lua */                      \
     X(enqueued_at)            /* function: the moment of a requeue, and as RQ writes it */         \
+    X(read_metadata)          /* function: a job's metadata, for requeue_jobs.lua */               \
     X(requeued_job)           /* function: the Job that a requeue returns */
 
 typedef struct {

@@ -2,12 +2,13 @@
 -- What RQ's registry.requeue(job_id) does, for each plain job.
 -- KEYS: the registry.
 -- ARGV: the key prefixes of jobs and queues; the default timeout in seconds; an empty exc_info as RQ stores it;
--- enqueued_at; LPUSH or RPUSH; then the job ids.
--- Returns, for each id, 1 for a job that is on its queue now; 0 for one that is not in the registry; or -1 for
--- one that was not touched, and is RQ's own to requeue.
+-- enqueued_at; LPUSH or RPUSH; metadata as it is stored, and as RQ would store it again, or twice nothing where none
+-- was read; then the job ids.
+-- Returns, for each id, 1 for a job that is on its queue now; 0 for one that is not in the registry; or for one that
+-- was not touched -2, where its metadata must be read first, or -1, where it is RQ's own to requeue.
 
-local JOBS, QUEUES, DEFAULT_TIMEOUT, NO_EXC_INFO, ENQUEUED_AT, PUSH = unpack(ARGV, 1, 6)
-local FIRST_ID = 7
+local JOBS, QUEUES, DEFAULT_TIMEOUT, NO_EXC_INFO, ENQUEUED_AT, PUSH, META, META_AGAIN = unpack(ARGV, 1, 8)
+local FIRST_ID = 9
 
 local function can_requeue(status)
     return status == 'failed' or status == 'stopped' or status == 'finished' or status == 'canceled'
@@ -59,9 +60,12 @@ local function expire(id, key, ttl)
 end
 
 -- The queue first: what may fail then comes before the job itself is written.
-local function enqueue(id, key, queue, fields, ttl)
+local function enqueue(id, key, queue, fields, meta, ttl)
     call(PUSH, queue, id)
     write(key, fields)
+    if is_given(meta) then
+        call('HSET', key, 'meta', META_AGAIN)
+    end
     expire(id, key, ttl)
 end
 
@@ -77,16 +81,19 @@ local function requeue(id)
     if has_rare then
         result, meta, ttl = unpack(call('HMGET', key, 'result', 'meta', 'ttl'))
     end
-    -- RQ unpickles and pickles results and metadata again, which only RQ can do.
-    if is_given(result) or is_given(meta) or ttl == '0' or not can_push(QUEUES .. fields[ORIGIN]) then
+    -- RQ unpickles and pickles results and metadata again, which only Python can do.
+    if is_given(result) or ttl == '0' or not can_push(QUEUES .. fields[ORIGIN]) then
         return -1
     end
     local queue, score = QUEUES .. fields[ORIGIN], call('ZSCORE', KEYS[1], id)
     if not score then
         return 0
     end
+    if is_given(meta) and meta ~= META then
+        return -2
+    end
     call('ZREM', KEYS[1], id)
-    if pcall(enqueue, id, key, queue, fields, ttl) then
+    if pcall(enqueue, id, key, queue, fields, meta, ttl) then
         return 1
     end
     -- The user may not do all of this. RQ's own way through it begins with what we found.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import rq
+from differential import functions
 from differential.arguments import TheJob
-from differential.comparison import Call, Setup
+from differential.comparison import Call, Raw, Setup
 from differential.observe import Outcome
 from differential.world import HAS_RATE_LIMITS, STATUSES, TRAITS, AJob, Entry, World
 from redis import Redis
@@ -131,6 +133,33 @@ def test_requeue_with_a_custom_job_class(same_as_rq: Same, job_class: str) -> No
 def test_requeue_with_serializers(same_as_rq: Same, registry_serializer: Any, job_serializer: Any) -> None:
     setup = Setup(serializer=registry_serializer)
     same_as_rq('FailedJobRegistry', REQUEUE, world=failed('meta', 'old_result', serializer=job_serializer), setup=setup)
+
+
+class Unwritable:
+    """Pickled as the call that makes metadata that cannot be pickled again."""
+
+    def __reduce__(self) -> Any:
+        return functions.unwritable, ()
+
+
+METADATA = {
+    'of another protocol': pickle.dumps({'a': ['é', 1]}, protocol=0),
+    'that is empty': pickle.dumps({}),
+    'that is no dict': pickle.dumps(['a', 'b']),
+    'that is one item': pickle.dumps(['a']),
+    'as RQ marks what it cannot read': pickle.dumps({'unserialized': None}),
+    'of a function that is gone': b'cdifferential.functions\ngone\n.',
+    'that cannot be stored again': pickle.dumps(Unwritable()),
+    'that is no pickle': b'{}',
+    'of no bytes': b'',
+}
+
+
+@pytest.mark.parametrize('meta', METADATA.values(), ids=METADATA)
+@pytest.mark.parametrize('serializer', [None, 'rq.serializers.JSONSerializer'])
+def test_requeue_with_metadata(same_as_rq: Same, serializer: str | None, meta: bytes) -> None:
+    stored = Raw('HSET', 'rq:job:a', 'meta', meta)
+    same_as_rq('FailedJobRegistry', stored, REQUEUE, world=failed(), setup=Setup(serializer=serializer))
 
 
 @pytest.mark.parametrize('client', ['decode_responses', 'resp2', 'resp3', 'unix', 'single', 'url'])

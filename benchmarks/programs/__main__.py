@@ -16,16 +16,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks import startup
 from benchmarks.measuring import rotated, spread
 from benchmarks.programs import profiling
 from benchmarks.programs.measured import ALL, Place, Program, place_of
-from benchmarks.report import digits, ratio_cell, seconds_as_json, table, time_cell, time_text
+from benchmarks.report import digits, ratio_cell, seconds_as_json, seconds_table, table, time_cell, time_text
 from compat import environments
 from compat.clients.sides import SIDES, Population
 
 NAMES = [side.name for side in SIDES]
 BY_NAME = {side.name: side for side in SIDES}
 QUICK_ROUNDS = 3
+START_UP, START_ROUNDS = 'start-up', 31
 # What takes less on both sides is not told.
 LEAST_SHARE = 0.005
 
@@ -112,7 +114,17 @@ class Session:
         wanted = [program for program in ALL if not texts or any(text in program.name for text in texts)]
         for release in dict.fromkeys(program.client.PINS[:2] for program in wanted):
             self._run_release([program for program in wanted if program.client.PINS[:2] == release])
-        print('\n\n'.join([table(self.rows), *self.profiles]))
+        tables = [table(self.rows)] if wanted else []
+        if not texts or any(text in START_UP for text in texts):
+            tables.append(self._start_up())
+        print('\n\n'.join([*tables, *self.profiles]))
+
+    def _start_up(self) -> str:
+        """Measure what every program pays, those without rq too."""
+        say(START_UP)
+        seconds = startup.over_bare_python(startup.import_seconds(QUICK_ROUNDS if self.options.quick else START_ROUNDS))
+        self.found += [{'start-up': name, **seconds_as_json(values)} for name, values in seconds.items()]
+        return seconds_table('CPU time over bare Python', seconds)
 
     def _run_release(self, programs: list[Program]) -> None:
         client = programs[0].client
@@ -141,7 +153,9 @@ class Session:
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(prog='python -m benchmarks.programs', description=__doc__)
-    parser.add_argument('--only', action='append', metavar='TEXT', help='programs whose name has it in it')
+    parser.add_argument(
+        '--only', action='append', metavar='TEXT', help=f'programs whose name has it in it, or {START_UP}'
+    )
     parser.add_argument('--quick', action='store_true', help=f'{QUICK_ROUNDS} rounds')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write everything there, round by round')
     parser.add_argument(

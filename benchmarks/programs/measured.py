@@ -57,14 +57,17 @@ class Place:
     folder: Path
     ports: dict[str, int] = field(default_factory=dict)
     pids: dict[str, int] = field(default_factory=dict)
+    ran: set[tuple[Side, tuple[str, ...]]] = field(default_factory=set)
 
     def variables(self, side: Side) -> dict[str, str]:
         """Return what a command of this side finds in its environment beside what all find."""
         return {'RQ_REDIS_URL': self.population.url(side), 'PYTHONPATH': str(DATA)}
 
     def run(self, side: Side, *command: str) -> programs.Ended:
-        """Run a command of the environment, which must succeed."""
-        ended = programs.run(side, self.environment, [*command], self.folder, **self.variables(side))
+        """Run a command of the environment, which must succeed; the first time, make sure of its side."""
+        is_first = (side, command) not in self.ran
+        ended = programs.run(side, self.environment, [*command], self.folder, is_first, **self.variables(side))
+        self.ran.add((side, command))
         if ended.status != 0:
             raise RuntimeError(f'exit status {ended.status} of {" ".join(command)}:\n{ended.errors[-2000:]}')
         return ended

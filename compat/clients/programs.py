@@ -18,7 +18,8 @@ from compat.environments import Environment
 
 CORE = 'rqreg_ext/_core'
 START_SECONDS = 60.0
-LOOK_SECONDS = 0.002
+# A look makes the program wait a little: after a while there are fewer.
+LOOK_SECONDS, LOOK_SHARE = 0.002, 0.05
 LIMIT_SECONDS = 900
 # The same order of sets of strings, times and width of lines on both sides.
 EQUAL = {'PYTHONHASHSEED': '0', 'TZ': 'UTC', 'COLUMNS': '120', 'LC_ALL': 'C.UTF-8', 'PYTHONDONTWRITEBYTECODE': '1'}
@@ -52,8 +53,13 @@ class Ended:
     seconds: float
 
 
-def run(side: Side, environment: Environment, command: Sequence[str], folder: Path, **variables: str) -> Ended:
-    """Run a command of the environment to its end."""
+def run(
+    side: Side, environment: Environment, command: Sequence[str], folder: Path, looked_at: bool = True, **variables: str
+) -> Ended:
+    """Run a command of the environment to its end; make sure that it runs on the registries of its side.
+
+    Without `looked_at`, nobody disturbs it: for what has run before, and is to be timed.
+    """
     with tempfile.TemporaryFile('w+') as output, tempfile.TemporaryFile('w+') as errors:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -64,17 +70,24 @@ def run(side: Side, environment: Environment, command: Sequence[str], folder: Pa
             stdout=output,
             stderr=errors,
         )
-        found = False
-        # It may end in a moment: from outside there is no other moment to look.
-        while process.poll() is None:
-            found = found or has_core(process.pid)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(LIMIT_SECONDS if found else LOOK_SECONDS)
+        found = _is_seen_with_core(process) if looked_at else side.accelerated
+        process.wait()
         seconds = time.perf_counter() - start
         require_side(side, found, ' '.join(command))
         output.seek(0)
         errors.seek(0)
         return Ended(process.returncode, output.read(), errors.read(), seconds)
+
+
+def _is_seen_with_core(process: subprocess.Popen[bytes]) -> bool:
+    """Look until our core is loaded, or the program has ended: from outside there is no one moment to look."""
+    start = time.perf_counter()
+    while process.poll() is None:
+        if has_core(process.pid):
+            return True
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(LOOK_SECONDS, LOOK_SHARE * (time.perf_counter() - start)))
+    return False
 
 
 @contextlib.contextmanager

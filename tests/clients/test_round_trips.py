@@ -71,6 +71,15 @@ def test_one_round_trip(recorder: Recorder, name: str) -> None:
     assert recorder.blocks == [commands]
 
 
+def test_a_job_with_metadata_takes_two(recorder: Recorder, connection: redis.Redis) -> None:
+    registry = registry_through(recorder, FailedJobRegistry)
+    job = Job.fetch('failed-0', connection=connection)
+    job.meta['tries'] = 2
+    job.save_meta()
+    assert registry.requeue('failed-0').meta == {'tries': 2}
+    assert recorder.blocks == [['HGETALL', 'EVALSHA']] * 2
+
+
 def test_all_registries_of_a_queue_are_cleaned_in_one_round_trip(recorder: Recorder, connection: redis.Redis) -> None:
     connection.zadd(f'rq:finished:{NAME}', {'expired': 1})
     queue = Queue(NAME, connection=registry_through(recorder, FailedJobRegistry).connection)

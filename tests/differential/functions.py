@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 from rq.job import Job
@@ -33,6 +34,10 @@ def handle_and_stop(job: Job, *exc_info: Any) -> bool:
 
 def raise_in_handler(job: Job, *exc_info: Any) -> None:
     raise LookupError(f'the handler raised for {job.id}')
+
+
+def unwritable() -> dict[str, Any]:
+    return {'lock': threading.Lock()}
 
 
 class AppJob(Job):

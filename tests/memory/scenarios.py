@@ -146,9 +146,10 @@ SCENARIOS: dict[str, Scenario] = {
     'remove and delete a job': Scenario(lambda w: w.failed.remove(w.job, delete_job=True), 1, changes=True),
     'requeue': Scenario(lambda w: w.failed.requeue('failed-0').id, 'failed-0', changes=True),
     'requeue at front': Scenario(lambda w: w.failed.requeue('failed-0', at_front=True).id, 'failed-0', changes=True),
+    'requeue with metadata': Scenario(lambda w: w.failed.requeue('failed-3').id, 'failed-3', changes=True),
     'clean_registries': Scenario(lambda w: clean_registries(w.queue), None, changes=True),
     # RQ's own paths, behind ours.
-    'requeue by RQ': Scenario(lambda w: w.failed.requeue('failed-3').id, 'failed-3', changes=True, is_atomic=False),
+    'requeue by RQ': Scenario(lambda w: w.failed.requeue('failed-2').id, 'failed-2', changes=True, is_atomic=False),
     'count of abandoned ones': Scenario(lambda w: w.abandoned.count, 0, changes=True, is_atomic=False),
     'clean_registries by RQ': Scenario(
         lambda w: clean_registries(Queue(SICK, connection=w.client)), None, changes=True, is_atomic=False

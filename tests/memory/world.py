@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import redis
@@ -58,8 +59,10 @@ def fill(admin: redis.Redis) -> None:
         job.set_status(JobStatus.FAILED)
         RQFailedJobRegistry(queue=queue).add(job, ttl=3600, exc_string='an error')
         admin.zadd(queue.failed_job_registry.key, {job.id: NEVER + number})
+    # RQ's own to requeue.
+    admin.hset(Job.key_for('failed-2'), 'result', pickle.dumps('from a time before'))
     with_meta = Job.fetch('failed-3', connection=admin)
-    with_meta.meta = {'only': 'for RQ'}
+    with_meta.meta = {'note': 'pickled'}
     with_meta.save()
     admin.zadd(queue.failed_job_registry.key, {'expired': LONG_PAST})
     admin.zadd(queue.finished_job_registry.key, {'done-1': NEVER, 'done-2': NEVER})
