@@ -174,19 +174,40 @@ def cancel(client: Any, queue: str, ids: Sequence[str]) -> int:
     return len(failed)
 
 
-def change_all(client: Any, queue: str, change: Callable[[Any, str, Sequence[str]], int]) -> int:
-    """Change the whole registry, a thousand jobs at a time; what is left standing is stepped over."""
+def change_first(client: Any, queue: str, count: int, change: Callable[[Any, str, Sequence[str]], int]) -> int:
+    """Change the first jobs of the registry, a thousand at a time; what is left standing is stepped over."""
     key, done, left = FAILED.format(queue), 0, 0
-    while ids := [entry.decode() for entry in client.zrange(key, left, left + CHUNK - 1)]:
+    while ids := [entry.decode() for entry in client.zrange(key, left, left + min(CHUNK, count - done - left) - 1)]:
         changed = change(client, queue, ids)
         done += changed
         left += len(ids) - changed
+        if done + left == count:
+            break
     return done
 
 
-def find(client: Any, queue: str, description: str) -> Iterator[str]:
-    """Find jobs by a glob on their description, a thousand at a time; the ids are taken at the start."""
-    for ids in _chunks(job_ids(client, queue)):
+def page(client: Any, queue: str, start: int, size: int) -> tuple[list[str], int]:
+    """Drop what has expired, and return the ids of a page and how many there are in all, in one round trip."""
+    key = FAILED.format(queue)
+
+    def commands(pipeline: Any) -> None:
+        pipeline.zremrangebyscore(key, 0, int(time())).zrange(key, start, start + size - 1).zcard(key)
+
+    _, entries, total = _together(client, commands)
+    return [entry.decode() for entry in entries], total
+
+
+def jobs(client: Any, queue: str, start: int, size: int) -> list[Any]:
+    """Return the jobs of a page, in two round trips; RQ's Job.fetch_many() is as good as it gets."""
+    from rq.job import Job
+
+    ids, _ = page(client, queue, start, size)
+    return [job for job in Job.fetch_many(ids, connection=client) if job is not None]
+
+
+def find(client: Any, queue: str, description: str, count: int) -> Iterator[str]:
+    """Find jobs among the first ones by a glob on their description, a thousand at a time."""
+    for ids in _chunks(entry.decode() for entry in client.zrange(FAILED.format(queue), 0, count - 1)):
 
         def ask(pipeline: Any, ids: list[str] = ids) -> None:
             for job_id in ids:

@@ -78,6 +78,9 @@ class RemoteLeg:
     def calls_in(self, seconds: float) -> int:
         return int(self._ask('calls_in', seconds))
 
+    def elapsed(self, calls: int) -> float:
+        return float(self._ask('elapsed', calls))
+
     def seconds_per_call(self, calls: int) -> float:
         return float(self._ask('seconds_per_call', calls))
 

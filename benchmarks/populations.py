@@ -10,13 +10,13 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from .by_hand import QUEUES, READY, REGISTRIES, STARTED
-from .restoring import Restorer, Template
+from .restoring import Dependents, Restorer, Template
 
 ROOT = Path(__file__).resolve().parent.parent
 QUEUE = 'benchmark'
@@ -34,7 +34,12 @@ class Filled:
 
     queues: list[str]
     ids: list[str]
-    restore: Callable[[], None] = lambda: None
+    restorers: list[Callable[[], None]] = field(default_factory=list)
+
+    def restore(self) -> None:
+        """Bring everything back to what it was at the beginning."""
+        for restore in self.restorers:
+            restore()
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,23 @@ class FailedIds(Population):
 
 @dataclass(frozen=True)
 class FailedJobs(Population):
-    """Jobs that a worker failed, of three kinds."""
+    """Jobs that a worker failed, of three kinds.
+
+    `backlog` other jobs wait on the queue, of which only the ids are there; `dependents` jobs wait for the first one.
+    """
+
+    backlog: int = 0
+    dependents: int = 0
 
     def fill(self, connection: Any) -> Filled:
-        return _failed(connection, self, _failed_by_a_worker(connection))
+        filled = _failed(connection, self, _failed_by_a_worker(connection), self.backlog)
+        for chunk in chunks(new_ids(self.backlog)):
+            connection.rpush(QUEUES + self.names[0], *chunk)
+        if self.dependents:
+            dependents = Dependents(connection, self.names[0], filled.ids[0], new_ids(self.dependents))
+            filled.restorers.append(dependents.restore)
+            dependents.restore()
+        return filled
 
 
 @dataclass(frozen=True)
@@ -131,7 +149,7 @@ def add(connection: Any, key: str, entries: Iterable[str]) -> None:
         score += len(chunk)
 
 
-def _failed(connection: Any, population: Population, templates: list[Template]) -> Filled:
+def _failed(connection: Any, population: Population, templates: list[Template], backlog: int = 0) -> Filled:
     """Fill the registries of failed jobs with copies of the templates in turn, or with ids alone."""
     from rq import Queue
 
@@ -139,16 +157,12 @@ def _failed(connection: Any, population: Population, templates: list[Template]) 
     kinds = KINDS if templates else ()
     connection.sadd(Queue.redis_queues_keys, *(QUEUES + name for name in population.names))
     restorers = [
-        Restorer(connection, name, new_ids(population.entries), first_score, templates, kinds)
+        Restorer(connection, name, new_ids(population.entries), first_score, templates, kinds, backlog)
         for name in population.names
     ]
-
-    def restore() -> None:
-        for restorer in restorers:
-            restorer.restore()
-
-    restore()
-    return Filled(population.names, restorers[0].ids, restore)
+    filled = Filled(population.names, restorers[0].ids, [restorer.restore for restorer in restorers])
+    filled.restore()
+    return filled
 
 
 def _failed_by_a_worker(connection: Any) -> list[Template]:

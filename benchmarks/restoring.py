@@ -7,21 +7,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .by_hand import CANCELED, FAILED, QUEUES
+from .by_hand import CANCELED, DEFERRED, FAILED, JOBS, QUEUES
 
 CHUNK = 2_000
 # KEYS: the registry. ARGV: the queue's name; the templates, each how many keys it has, and of each key what stands
 # before and behind the id, when it expires (Unix time in ms, 0: never) and its content; then of each job the id, the
 # score and the number of its template.
 RESTORE_SCRIPT = """
-local templates, next_argument = {}, 3
+local templates, used, next_argument = {}, {}, 3
 for number = 1, tonumber(ARGV[2]) do
     templates[number] = {}
     local count = tonumber(ARGV[next_argument])
     next_argument = next_argument + 1
     for key = 1, count do
-        templates[number][key] = {unpack(ARGV, next_argument, next_argument + 3)}
+        local before, behind, expires, content = unpack(ARGV, next_argument, next_argument + 3)
         next_argument = next_argument + 4
+        -- To copy a key is much faster than to restore it.
+        local source = 'template:' .. number .. ':' .. key
+        redis.call('RESTORE', source, expires, content, 'REPLACE', 'ABSTTL')
+        if redis.call('TYPE', source).ok == 'hash' then
+            redis.call('HSET', source, 'origin', ARGV[1])
+        end
+        templates[number][key] = {before, behind, source}
+        used[#used + 1] = source
     end
 end
 for i = next_argument, #ARGV, 3 do
@@ -29,13 +37,12 @@ for i = next_argument, #ARGV, 3 do
     if not redis.call('ZSCORE', KEYS[1], id) then
         redis.call('ZADD', KEYS[1], score, id)
         for _, key in ipairs(template or {}) do
-            local name = key[1] .. id .. key[2]
-            redis.call('RESTORE', name, key[3], key[4], 'REPLACE', 'ABSTTL')
-            if redis.call('TYPE', name).ok == 'hash' then
-                redis.call('HSET', name, 'origin', ARGV[1])
-            end
+            redis.call('COPY', key[3], key[1] .. id .. key[2], 'REPLACE')
         end
     end
+end
+for _, source in ipairs(used) do
+    redis.call('DEL', source)
 end
 return redis.call('ZCARD', KEYS[1])
 """
@@ -71,19 +78,25 @@ class Restorer:
         first_score: int,
         templates: Sequence[Template],
         kinds: Sequence[int],
+        backlog: int = 0,
     ) -> None:
         self.connection = connection
         self.queue = queue
         self.ids = ids
         self._first_score = first_score
         self._kinds = kinds
+        self._backlog = backlog
         self._arguments: list[Any] = [queue, len(templates)]
         for template in templates:
             self._arguments += [len(template.keys), *(part for key in template.keys for part in key)]
 
     def restore(self) -> None:
         """Put back what is missing, and delete what calls have left elsewhere. They take from the front."""
-        self.connection.delete(QUEUES + self.queue, CANCELED.format(self.queue))
+        self.connection.delete(CANCELED.format(self.queue))
+        if self._backlog:
+            self.connection.ltrim(QUEUES + self.queue, 0, self._backlog - 1)
+        else:
+            self.connection.delete(QUEUES + self.queue)
         key = FAILED.format(self.queue)
         there, first = self.connection.zcard(key), 0
         while there < len(self.ids):
@@ -96,3 +109,28 @@ class Restorer:
             kind = self._kinds[number % len(self._kinds)] + 1 if self._kinds else 0
             jobs += [self.ids[number], self._first_score + number, kind]
         return jobs
+
+
+class Dependents:
+    """Jobs that wait for another one: copies of a job that RQ has made wait for it."""
+
+    def __init__(self, connection: Any, queue: str, parent: str, ids: list[str]) -> None:
+        from rq import Queue
+
+        self.connection = connection
+        self.queue = queue
+        self.parent = parent
+        first = Queue(queue, connection=connection).enqueue('operator.add', 1, 2, depends_on=parent).id
+        self._content = connection.dump(JOBS + first)
+        self.ids = [first, *ids[1:]]
+
+    def restore(self) -> None:
+        """Let all of them wait again."""
+        for start in range(0, len(self.ids), CHUNK):
+            with self.connection.pipeline(transaction=False) as pipeline:
+                for job_id in self.ids[start : start + CHUNK]:
+                    pipeline.restore(JOBS + job_id, 0, self._content, replace=True)
+                    pipeline.sadd(f'{JOBS}:{job_id}:dependencies', self.parent)
+                    pipeline.zadd(DEFERRED.format(self.queue), {job_id: time.time()}, nx=True)
+                    pipeline.sadd(f'{JOBS}{self.parent}:dependents', job_id)
+                pipeline.execute()

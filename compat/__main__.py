@@ -6,17 +6,20 @@ python -m compat [--only rq | --only clients] [--rq 3.0.0 ...]
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
-from compat import comparing, known_failures, report
+from compat import comparing, known_failures, network, report
 from compat.clients.all_clients import run_clients
 from compat.comparing import Runs
+from compat.environments import say
 from compat.known_failures import SEEN_UNSTEADY
-from compat.rq_suite import REDIS_RELEASES, Outcomes, Suite
+from compat.pressure import pressure
+from compat.rq_suite import REDIS_RELEASES, Suite
+from compat.suite_run import Outcomes
 
 # RQ's tests sleep most of the time.
 SUITES_AT_ONCE = 2
@@ -28,37 +31,57 @@ def outcome(outcomes: Outcomes, test: str) -> str:
     return outcomes.get(test, NOT_THERE)[0]
 
 
-def check(suite: Suite) -> report.SuiteResult:
-    """Run a suite on both sides, and what does not settle the matter again."""
-    print(f'compat: the suite of {suite.name}, plain and accelerated', flush=True)
+def reason(outcomes: Outcomes, test: str) -> str:
+    """Return what pytest said of a test that did not pass."""
+    return outcomes.get(test, NOT_THERE)[1]
+
+
+class FirstRun(NamedTuple):
+    """A suite that was run once on both sides, and what pytest said of tests that were skipped or failed."""
+
+    suite: Suite
+    runs: dict[str, Runs]
+    said: dict[str, str]
+    seconds: float
+
+
+def run_once(suite: Suite) -> FirstRun:
+    """Run a suite on both sides."""
+    say(f'the suite of {suite.name}, plain and accelerated')
     start = time.monotonic()
     plain, accelerated = suite.run_both()
-    known = known_failures.reasons(suite.rq, suite.redis)
     runs = {test: Runs((outcome(plain, test),), (outcome(accelerated, test),)) for test in {**plain, **accelerated}}
-    run_again(suite, runs, comparing.to_run_again(runs, known))
     said = {test: reason for side in (plain, accelerated) for test, (_, reason) in side.items() if reason}
-    seconds = time.monotonic() - start
-    return report.SuiteResult(suite.rq, suite.redis, seconds, runs, comparing.judge(runs, SEEN_UNSTEADY), known, said)
+    return FirstRun(suite, runs, said, time.monotonic() - start)
 
 
-def run_again(suite: Suite, runs: dict[str, Runs], tests: list[str]) -> None:
-    """Run these tests without the others, RUNS_AGAIN times, on both sides at the same time, and add what comes out."""
-    if not tests:
-        return
-    print(f'compat: {comparing.RUNS_AGAIN} times more, of {suite.name}:', flush=True)
-    for test in tests:
-        print(f'  {runs[test]}: {test}', flush=True)
-    for _ in range(comparing.RUNS_AGAIN):
-        plain, accelerated = suite.run_both(tuple(tests))
-        for test in tests:
-            runs[test] = runs[test].and_then(outcome(plain, test), outcome(accelerated, test))
+def settle(first: FirstRun) -> report.SuiteResult:
+    """Run again what does not settle the matter, and judge."""
+    known = known_failures.reasons(first.suite.rq, first.suite.redis)
+    if tests := comparing.to_run_again(first.runs, known):
+        run_again(first, tests)
+    verdict = comparing.judge(first.runs, SEEN_UNSTEADY)
+    return report.SuiteResult(first.suite.rq, first.suite.redis, first.seconds, first.runs, verdict, known, first.said)
+
+
+def run_again(first: FirstRun, tests: list[str]) -> None:
+    """Run these tests without the others, under pressure, on both sides at the same time, and add what comes out."""
+    lines = [f'  {first.runs[test]}: {test}' for test in tests]
+    say('\n'.join([f'{comparing.RUNS_AGAIN} times more under pressure, of {first.suite.name}:', *lines]))
+    with pressure():
+        for _ in range(comparing.RUNS_AGAIN):
+            plain, accelerated = first.suite.run_both(tuple(tests))
+            for test in tests:
+                first.runs[test] = first.runs[test].and_then(outcome(plain, test), outcome(accelerated, test))
+                first.said[test] = first.said.get(test) or reason(accelerated, test)
 
 
 def run_suites(releases: Sequence[str]) -> bool:
     """Run RQ's suite for these releases, print the table, and tell whether there was nothing to object to."""
     suites = [Suite(rq, redis) for rq in releases for redis in REDIS_RELEASES[rq]]
     with ThreadPoolExecutor(SUITES_AT_ONCE) as threads:
-        results = list(threads.map(check, suites))
+        first_runs = list(threads.map(run_once, suites))
+    results = [settle(first) for first in first_runs]
     print('\n'.join(['', *(report.details(result) for result in results), '', report.table(results)]))
     return not any(result.problems for result in results)
 
@@ -69,8 +92,7 @@ def main() -> int:
     parser.add_argument('--only', choices=('rq', 'clients'), help="RQ's suite, or the programs that use RQ")
     parser.add_argument('--rq', action='append', choices=tuple(REDIS_RELEASES), help='of this RQ only; can be repeated')
     arguments = parser.parse_args()
-    # A timeout ends this process with SIGTERM, and what it started with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    network.end_on_sigterm()
     found = []
     if arguments.only != 'clients':
         found.append(run_suites(arguments.rq or tuple(REDIS_RELEASES)))

@@ -38,7 +38,7 @@ def wheel() -> Path:
     """Return our wheel, built from the source distribution as an installation without a wheel would."""
     folder = KEPT / f'wheel-{_sources()}'
     if not list(folder.glob('*.whl')):
-        _say('building the wheel')
+        say('building the wheel')
         for old in KEPT.glob('wheel-*'):
             shutil.rmtree(old)
         run(sys.executable, '-m', 'build', '--no-isolation', '--outdir', folder, ROOT)
@@ -53,8 +53,10 @@ def _sources() -> str:
     return digest([sys.version, *contents])[:16]
 
 
-def _say(message: str) -> None:
-    print(f'compat: {message}', flush=True)
+def say(message: str) -> None:
+    """Tell what is done now: a line, whole also where several threads tell."""
+    sys.stdout.write(f'compat: {message}\n')
+    sys.stdout.flush()
 
 
 class Environment:
@@ -86,7 +88,7 @@ def make(name: str, *pins: str) -> Environment:
     stamp = environment.folder / 'compat-stamp'
     inputs = digest([sys.version, str(environment.folder), built.parent.name, *(file.read_bytes() for file in files)])
     if not (stamp.is_file() and stamp.read_text(encoding='ascii') == inputs):
-        _say(f'making the environment {name}')
+        say(f'making the environment {name}')
         run(sys.executable, '-m', 'venv', '--clear', environment.folder)
         # Isolated from the current folder: pip takes an egg-info there for an installation.
         pip = [str(environment.python), '-I', '-m', 'pip', '--quiet', '--no-input', '--disable-pip-version-check']

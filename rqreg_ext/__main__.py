@@ -6,10 +6,11 @@ The program takes this process over: what it is, and what its children are, only
 from __future__ import annotations
 
 import os
-import site
 import sys
-import sysconfig
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 USAGE = """\
 usage: python -m rqreg_ext PROGRAM [arguments]
@@ -30,6 +31,7 @@ PTH = 'rqreg_ext.pth'
 
 def main() -> None:
     """Become the program that the arguments name."""
+    forget_current_folder()
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ('-h', '--help'):
         print(USAGE, end='', file=sys.stdout if arguments else sys.stderr)
@@ -40,7 +42,19 @@ def main() -> None:
     require_pth()
     os.environ['RQREG_EXT_INSTALL'] = '1'
     command = program(arguments)
-    os.execv(command[0], command)
+    try:
+        os.execv(command[0], command)
+    except OSError as error:
+        fail(f'{command[0]} cannot be run: {error.strerror}. A command begins with a line like #!/bin/sh')
+
+
+def forget_current_folder() -> None:
+    """Look for modules where a command of the environment does, not in the folder that -m looked into first.
+
+    What the program has there, a typing.py say, is for the program.
+    """
+    if sys.path[0] in ('', os.getcwd()):
+        del sys.path[0]
 
 
 def fail(message: str) -> NoReturn:
@@ -62,6 +76,8 @@ def report() -> None:
 
 def require_pth() -> None:
     """End with a clear message where the interpreter would not install us in the program."""
+    import site
+
     folders = [*site.getsitepackages(), site.getusersitepackages()]
     if not any(os.path.isfile(os.path.join(folder, PTH)) for folder in folders):
         fail(
@@ -98,6 +114,8 @@ def interpreter_options() -> list[str]:
 
 def script_folders() -> list[str]:
     """Return where the environment keeps its commands, without repeats."""
+    import sysconfig
+
     user = sysconfig.get_path('scripts', sysconfig.get_preferred_scheme('user'))
     return list(dict.fromkeys([sysconfig.get_path('scripts'), os.path.dirname(sys.executable), user]))
 

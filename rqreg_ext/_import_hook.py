@@ -54,7 +54,8 @@ class _Finder:
             find_spec = None if finder is self else getattr(finder, 'find_spec', None)
             spec: ModuleSpec | None = None if find_spec is None else find_spec(name, path, target)
             if spec is not None:
-                if hasattr(spec.loader, 'exec_module'):
+                # A program may have an rq.py of its own, which is no package.
+                if spec.submodule_search_locations is not None and hasattr(spec.loader, 'exec_module'):
                     spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
                 return spec
         return None

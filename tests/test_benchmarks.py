@@ -17,7 +17,7 @@ from private_redis import PrivateRedis
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import placement, populations, shares
+from benchmarks import holding, placement, populations, shares
 from benchmarks.__main__ import named
 from benchmarks.bare_leg import BareLeg
 from benchmarks.calling_leg import CallingLeg
@@ -205,6 +205,43 @@ def test_population_is_shared(run: Run, redis_server: PrivateRedis, monkeypatch:
     for name in ('count-100', 'in-100', 'count-1', 'in-1'):
         run.place(BY_NAME[name], Server(redis_server.port))
     assert filled == [populations.FailedIds(100), populations.FailedIds(1)]
+
+
+def test_what_holds_the_server_is_seen(run: Run, redis_server: PrivateRedis) -> None:
+    """By the server's own log, and by the second client."""
+
+    def hold(registries: Any, name: str) -> int:
+        return registries.connection.eval('for i = 1, 20000000 do end return 1', 0)
+
+    held = holding.measure(
+        run, Server(redis_server.port), replace(BY_NAME['remove'], population=populations.FailedIds(1), ours=hold)
+    )
+    assert held.command == 'EVAL'
+    assert 0 < held.worst_command <= held.seconds
+    assert held.during.worst > held.idle.median > 0
+
+
+@pytest.mark.parametrize('change', ['remove', 'requeue'])
+def test_backlog_and_dependents_are_restored(redis_server: PrivateRedis, change: str) -> None:
+    from rq import Queue
+
+    client = redis_server.client()
+    client.flushall()
+    filled = populations.FailedJobs(entries=3, backlog=5, dependents=4).fill(client)
+    queue = Queue(filled.queues[0], connection=client)
+    registry = queue.failed_job_registry
+    waiting = queue.deferred_job_registry.get_job_ids()
+    assert (queue.count, len(waiting)) == (5, 4)
+    first = registry.job_class.fetch(filled.ids[0], connection=client)
+    assert sorted(first.dependent_ids) == sorted(waiting)
+    assert all(job.dependency.id == first.id for job in registry.job_class.fetch_many(waiting, connection=client))
+    before = dump(client)
+    for job_id in filled.ids:
+        registry.remove(job_id, delete_job=True) if change == 'remove' else registry.requeue(job_id)
+    assert differences(before, dump(client))
+    filled.restore()
+    assert not differences(before, dump(client))
+    client.flushall()
 
 
 @pytest.mark.parametrize('kind', [populations.FailedJobs, populations.BusyQueues])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from compat.clients import django_rq, programs, rq_dashboard, rq_exporter
 from compat.clients.answers import DATE, Answer, text_differences
 from compat.clients.keys import key_differences
 from compat.clients.own_tests import outcome_differences
-from compat.clients.sides import OURS, PLAIN
+from compat.clients.sides import OURS, PLAIN, Side
 from compat.environments import Environment
 
 FAR = 4_000_000_000
@@ -69,14 +70,43 @@ def test_a_difference_of_a_key_is_seen_once(databases: tuple[Any, Any], command:
     assert key_differences(plain, ours, seconds=1) == []
 
 
+@pytest.mark.parametrize(('apart', 'differs'), [(2, False), (3, False), (5, True)])
+def test_expiries_of_the_step_are_no_difference(databases: tuple[Any, Any], apart: int, differs: bool) -> None:
+    plain, ours = databases
+    plain.expireat('rq:job:b', FAR + 10)
+    ours.expireat('rq:job:b', FAR + 10 + apart)
+    assert bool(key_differences(plain, ours, seconds=3)) is differs
+
+
 def test_times_of_the_step_are_no_difference(databases: tuple[Any, Any]) -> None:
     plain, ours = databases
     plain.zadd('rq:failed:default', {'a': FAR + 10})
     ours.zadd('rq:failed:default', {'a': FAR + 12})
-    moments = [datetime.now(timezone.utc).replace(microsecond=fraction) for fraction in (1, 2)]
-    for client, moment in zip(databases, moments, strict=True):
-        client.hset('rq:job:a', 'ended_at', moment.isoformat())
+    for client, second in zip(databases, (1, 3), strict=True):
+        client.hset('rq:job:a', 'ended_at', f'2026-01-01T00:00:0{second}.000123Z')
+        client.hset('rq:job:a', 'exc_info', zlib.compress(b'at 2026-01-01 00:00:0%d+00:00' % second))
+        client.xadd('rq:results:a', {'created_at': f'2026-01-01T00:00:0{second}Z'}, f'{second}000-{second}')
     assert key_differences(plain, ours, seconds=3) == []
+
+
+@pytest.mark.parametrize(
+    'date', ['2026-01-01T00:00:05.000123Z', '2025-12-31T23:59:56.000123Z', '2026-01-01T00:00:01Z', '', '1']
+)
+def test_a_date_further_away_or_written_otherwise_is_a_difference(databases: tuple[Any, Any], date: str) -> None:
+    plain, ours = databases
+    plain.hset('rq:job:a', 'ended_at', '2026-01-01T00:00:01.000123Z')
+    ours.hset('rq:job:a', 'ended_at', date)
+    assert key_differences(plain, ours, seconds=3)
+
+
+@pytest.mark.parametrize('other', [('5000-0', 'x'), ('1000-0', 'y')])
+def test_a_stream_entry_that_is_another_is_a_difference(databases: tuple[Any, Any], other: tuple[str, str]) -> None:
+    plain, ours = databases
+    plain.xadd('rq:results:a', {'type': 'x'}, '1000-0')
+    ours.xadd('rq:results:a', {'type': other[1]}, other[0])
+    assert key_differences(plain, ours, seconds=3)
+    ours.xadd('rq:results:a', {'type': 'x'}, '1001-0')
+    assert key_differences(plain, ours, seconds=3)
 
 
 def test_a_score_further_away_than_the_step_took_is_a_difference(databases: tuple[Any, Any]) -> None:
@@ -112,6 +142,12 @@ def test_a_difference_of_an_answer_is_seen(other: str) -> None:
             'rq_request_processing_seconds_sum 0.2',
             'rq_request_processing_seconds_count 0.2',
         ),
+        (
+            django_rq,
+            '<div>DB</div>\n  <div class="rq-field-value">1</div>',
+            '<div>DB</div>\n  <div class="rq-field-value">2</div>',
+            '<div>DB</div>\n  <div class="rq-field-value">10</div>',
+        ),
         (django_rq, "{'port': 7000, 'db': 1}", "{'port': 7000, 'db': 2}", "{'port': 7001, 'db': 2}"),
         (
             django_rq,
@@ -140,6 +176,27 @@ def test_an_outcome_that_is_not_the_same_is_a_difference() -> None:
     assert outcome_differences(failed, passed) == ['test_a: failed on plain RQ, passed on ours\nwhy']
     assert outcome_differences(passed, {}) == ['test_a: passed on plain RQ, missing on ours\n']
     assert outcome_differences({}, {}) == ['there are no tests']
+
+
+def test_an_environment_whose_registries_are_others_is_refused(redis_server: PrivateRedis) -> None:
+    environment = Environment(Path(sys.prefix))
+    for side in (PLAIN, OURS):
+        programs.require_effect(side, environment, redis_server.url)
+        with pytest.raises(programs.WrongSide):
+            programs.require_effect(
+                replace(side, accelerated=not side.accelerated), WithoutEffect(environment, side), redis_server.url
+            )
+
+
+class WithoutEffect(Environment):
+    """An environment where it makes no difference what was asked for."""
+
+    def __init__(self, environment: Environment, side: Side) -> None:
+        super().__init__(environment.folder)
+        self.side = side
+
+    def variables(self, accelerated: bool, **more: str) -> dict[str, str]:
+        return super().variables(self.side.accelerated, **more)
 
 
 def test_a_program_that_ran_on_other_registries_is_refused(tmp_path: Path) -> None:

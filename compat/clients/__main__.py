@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 
+from compat import network
 from compat.clients.all_clients import NAMES, run_clients
 
 
@@ -16,8 +16,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.clients) - set(NAMES):
         parser.error(f'no such client: {", ".join(sorted(unknown))}')
-    # A timeout ends this process with SIGTERM, and the programs and the server with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    network.end_on_sigterm()
     return 0 if run_clients(arguments.clients) else 1
 
 

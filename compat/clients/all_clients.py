@@ -21,10 +21,10 @@ def run(names: Sequence[str] = ()) -> tuple[list[Row], bool]:
     for release in dict.fromkeys(client.PINS[:2] for client in chosen):
         of_release = [client for client in chosen if client.PINS[:2] == release]
         made = [environments.make(f'client-{client.NAME}', *client.PINS) for client in of_release]
-        print(f'compat: making a population by {", ".join(release)}', flush=True)
+        environments.say(f'making a population by {", ".join(release)}')
         with Population(made[0]) as population:
             for client, environment in zip(of_release, made, strict=True):
-                print(f'compat: {client.NAME}, plain and accelerated', flush=True)
+                environments.say(f'{client.NAME}, plain and accelerated')
                 rows += client.compare(population, environment)
     return rows, not any(row.differences for row in rows)
 

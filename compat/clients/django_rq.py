@@ -15,8 +15,8 @@ NAME = 'django-rq'
 PINS = ('rq-3.0.0', 'redis-8.1.0', 'django-rq')
 
 MANAGE = ROOT / 'compat' / 'clients' / 'django_project' / 'manage.py'
-# In the order of their numbers in the URLs.
-QUEUES = ('default', 'bulk', 'queue-02', 'queue-03', 'queue-04', 'queue-05', 'queue-06')
+# Sorted by name they have the numbers that are in the URLs.
+QUEUES = ('bulk', 'default', 'queue-02', 'queue-03', 'queue-04', 'queue-05', 'queue-06')
 PREFIX = '/admin/django_rq/dashboard'
 USER, PASSWORD = 'admin', 'for a comparison'
 FORM_TOKEN = 'csrfmiddlewaretoken=csrftoken'
@@ -28,6 +28,7 @@ MASKS = (
     mask('time', r'^Set-Cookie: .*\bexpires=([^;]+);'),
     mask('time', r'^(?:Expires|Last-Modified): (.*)$'),
     mask("number of the side's database", r'(?:[\'"]db[\'"]|&#x27;db&#x27;|&quot;db&quot;): (\d)\b'),
+    mask("number of the side's database", r'>DB</div>\s+<div class="rq-field-value">(\d)</div>'),
     mask("number of the side's database", r'redis://127\.0\.0\.1:\d+/(\d)\b'),
     mask('duration', r'^rq_request_processing_seconds_total_sum (\d[\d.e+-]*)$'),
     mask('start', r'^rq_request_processing_seconds_total_created (\d[\d.e+-]*)$'),
@@ -73,35 +74,40 @@ def log_in(web: Web) -> None:
     web.ask(Request('/admin/login/', form={'username': USER, 'password': PASSWORD}), 302, FORM_TOKEN)
 
 
+def of(queue: str) -> str:
+    """Return where the pages of a queue are."""
+    return f'{PREFIX}/queues/{QUEUES.index(queue)}'
+
+
 def look(web: Web) -> None:
     """Ask for every page that only shows something."""
     # The overview cleans up.
     for path in ('/admin/', f'{PREFIX}/', f'{PREFIX}/stats.json', f'{PREFIX}/metrics', '/django-rq/'):
         web.ask(Request(path))
-    for number in range(len(QUEUES)):
+    for queue in QUEUES:
         for page in ('', 'details/', 'failed/', 'finished/', 'started/', 'deferred/', 'scheduled/'):
-            web.ask(Request(f'{PREFIX}/queues/{number}/{page}'))
+            web.ask(Request(f'{of(queue)}/{page}'))
     for page in ('?page=2', '?page=1000', '?page=2000&desc=1', '?desc=0', '?page=99999'):
-        web.ask(Request(f'{PREFIX}/queues/0/failed/{page}'))
+        web.ask(Request(f'{of("default")}/failed/{page}'))
     for job_id in (*(f'default-{n:06}' for n in range(8)), 'default-started', 'default-deferred', 'default-scheduled'):
-        web.ask(Request(f'{PREFIX}/queues/0/{job_id}/'))
-    web.ask(Request(f'{PREFIX}/queues/0/no-such-job/'), expected=404)
+        web.ask(Request(f'{of("default")}/{job_id}/'))
+    web.ask(Request(f'{of("default")}/no-such-job/'), expected=404)
     web.ask(Request(f'{PREFIX}/workers/0/'))
     web.ask(Request(f'{PREFIX}/workers/0/rq:worker:worker-0/'), keys=True)
 
 
 def change(web: Web) -> None:
     """Requeue, delete and clear, with the page that asks before and the pages that tell after it."""
-    queue = f'{PREFIX}/queues'
-    press(web, f'{queue}/0/default-000001/requeue/')
-    press(web, f'{queue}/0/default-000002/delete/')
-    press(web, f'{queue}/0/default-deferred/enqueue/')
-    press(web, f'{queue}/5/queue-05-finished-1/delete/')
-    press(web, f'{queue}/6/failed/clear/')
-    press(web, f'{queue}/5/empty/')
-    press(web, f'{queue}/4/requeue-all/')
+    default = of('default')
+    press(web, f'{default}/default-000001/requeue/')
+    press(web, f'{default}/default-000002/delete/')
+    press(web, f'{default}/default-deferred/enqueue/')
+    press(web, f'{of("queue-05")}/queue-05-finished-1/delete/')
+    press(web, f'{of("queue-06")}/failed/clear/')
+    press(web, f'{of("queue-05")}/empty/')
+    press(web, f'{of("queue-04")}/requeue-all/')
     web.ask(Request(f'{PREFIX}/stats.json'), keys=True)
-    press(web, f'{queue}/1/requeue-all/')
+    press(web, f'{of("bulk")}/requeue-all/')
     web.ask(Request(f'{PREFIX}/stats.json'), keys=True)
     for action, job_ids in (
         ('requeue', ['default-000003', 'default-000004', 'default-scheduled', 'no-such-job']),
@@ -109,12 +115,13 @@ def change(web: Web) -> None:
         ('stop', ['default-000006']),
     ):
         chosen: dict[str, str | list[str]] = {'action': action, '_selected_action': job_ids}
-        web.ask(Request(f'{queue}/confirm-action/0/', form=chosen), form_token=FORM_TOKEN)
+        number = QUEUES.index('default')
+        web.ask(Request(f'{PREFIX}/queues/confirm-action/{number}/', form=chosen), form_token=FORM_TOKEN)
         confirmed: dict[str, str | list[str]] = {
             'action': action,
             'job_ids': [i for i in job_ids if i != 'no-such-job'],
         }
-        web.ask(Request(f'{queue}/actions/0/', form=confirmed), 302, FORM_TOKEN)
+        web.ask(Request(f'{PREFIX}/queues/actions/{number}/', form=confirmed), 302, FORM_TOKEN)
     web.ask(Request(f'{PREFIX}/'), keys=True)
 
 

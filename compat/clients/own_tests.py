@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from compat import environments, network
+from compat import environments, suite_run
 from compat.clients.comparison import Row
 from compat.clients.sides import SIDES, Side
 from compat.environments import Environment
-from compat.rq_suite import PASSED, PLUGIN, TESTS_FAILED, Outcomes
+from compat.suite_run import Outcomes
 
 
 def own_tests(client: str, sdist: str, environment: Environment) -> list[Row]:
@@ -71,25 +69,5 @@ def _run(side: Side, archive: Path, environment: Environment) -> tuple[Outcomes,
     folder.mkdir()
     shutil.move(source / 'tests', folder / 'tests')
     (folder / 'pytest.ini').touch()
-    outcomes = folder / 'outcomes.json'
-    variables = environment.variables(
-        side.accelerated,
-        PYTHONPATH=str(PLUGIN),
-        PYTEST_PLUGINS='rq_suite_outcomes',
-        RQREG_COMPAT_OUTCOMES=str(outcomes),
-    )
     start = time.perf_counter()
-    ended = subprocess.run(
-        network.beside_redis([str(environment.bin / 'pytest'), 'tests']),
-        cwd=folder,
-        env=variables,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    seconds = time.perf_counter() - start
-    if ended.returncode not in (PASSED, TESTS_FAILED):
-        sys.exit(f'compat: {archive.name} on the {side.name} side:\n{ended.stdout[-3000:]}{ended.stderr[-1000:]}')
-    found: dict[str, list[str]] = json.loads(outcomes.read_bytes())
-    return {test: (outcome, reason) for test, (outcome, reason) in found.items()}, seconds
+    return suite_run.run(folder, environment, side.accelerated), time.perf_counter() - start

@@ -17,6 +17,13 @@ from compat.clients.sides import Side
 from compat.environments import Environment
 
 CORE = 'rqreg_ext/_core'
+# The core keeps its connections beside those of the client that it served.
+ASKS = """
+import sys, redis, rq
+client = redis.Redis.from_url(sys.argv[1])
+rq.Queue('none', connection=client).failed_job_registry.get_job_count(cleanup=False)
+print(hasattr(client.connection_pool, '_rqreg_ext_pool'))
+"""
 START_SECONDS = 60.0
 # A look makes the program wait a little: after a while there are fewer.
 LOOK_SECONDS, LOOK_SHARE = 0.002, 0.05
@@ -41,6 +48,13 @@ def require_side(side: Side, found: bool, program: str) -> None:
     """Refuse to go on where a program did not run on the registries of its side."""
     if found != side.accelerated:
         raise WrongSide(f'{program} ran {"with" if found else "without"} {CORE} on the {side.name} side')
+
+
+def require_effect(side: Side, environment: Environment, url: str) -> None:
+    """Refuse to begin where a registry that RQ makes is not served by what it is to be served by."""
+    variables = environment.variables(side.accelerated)
+    ended = subprocess.run([environment.python, '-c', ASKS, url], env=variables, stdout=subprocess.PIPE, check=True)
+    require_side(side, ended.stdout == b'True\n', 'a registry of rq.Queue')
 
 
 @dataclass(frozen=True)

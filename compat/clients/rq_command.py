@@ -1,4 +1,4 @@
-"""RQ's own commands: info, requeue, empty, and a worker that ends when there are no more jobs."""
+"""RQ's own commands that ask and change: info, requeue and empty."""
 
 from __future__ import annotations
 

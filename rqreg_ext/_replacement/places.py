@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import CellType, FunctionType, ModuleType
@@ -142,6 +143,16 @@ def _in_dict(value: dict[Any, Any]) -> Iterable[tuple[Any, Any]]:
     return list(value.items())
 
 
+def _in_partial(value: partial[Any]) -> Iterable[tuple[Any, Any]]:
+    return [('func', value.func), ('args', value.args), ('keywords', value.keywords)]
+
+
+def _put_in_partial(value: partial[Any], name: str, new: Any) -> None:
+    state = {**dict(_in_partial(value)), name: new}
+    # Its own attributes, if it has any, are set anew with the rest.
+    value.__setstate__((*state.values(), value.__dict__ or None))  # type: ignore[attr-defined]
+
+
 def _in_list(value: list[Any]) -> Iterable[tuple[Any, Any]]:
     return enumerate(list(value))
 
@@ -183,6 +194,8 @@ _NAMESPACE = Kind(_in_dict, dict.__setitem__, _ATTRIBUTE)
 _CLASS = Kind(_in_class, type.__setattr__, _ATTRIBUTE)
 _KINDS = {
     dict: Kind(_in_dict, dict.__setitem__, _ITEM),
+    defaultdict: Kind(_in_dict, dict.__setitem__, _ITEM),
+    OrderedDict: Kind(_in_dict, OrderedDict.__setitem__, _ITEM),
     list: Kind(_in_list, list.__setitem__, _ITEM),
     tuple: Kind(enumerate, None, _ITEM),
     FunctionType: Kind(_in_function, setattr, _ATTRIBUTE),
@@ -190,5 +203,6 @@ _KINDS = {
     staticmethod: Kind(_in_wrapper, None, _ATTRIBUTE),
     classmethod: Kind(_in_wrapper, None, _ATTRIBUTE),
     property: Kind(_in_property, None, _ATTRIBUTE),
+    partial: Kind(_in_partial, _put_in_partial, _ATTRIBUTE),
 }
 _UNDECIDED = Kind(enumerate, None, _ITEM)

@@ -13,13 +13,13 @@ import redis
 import rq.registry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from tls_proxy import TlsProxy
 
 import rqreg_ext.registry
 from rqreg_ext.registry import FailedJobRegistry, StartedJobRegistry
 
 from .connections import beside, kill_all
 from .outcomes import outcome_of
-from .tls_proxy import TlsProxy
 from .tour import assert_same_tour, assert_went_well
 
 pytest.importorskip('cryptography', reason='the TLS tests make their certificates with it')

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 import zlib
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .masks import NEAR_SECONDS, mask_bytes
 
@@ -52,12 +52,30 @@ class Key:
 Dump = dict[bytes, Key]
 
 
-def dump(client: Any, only: Sequence[bytes] = ()) -> Dump:
-    """Return everything in the client's database, or what it has of some keys."""
+class Masks(NamedTuple):
+    """What becomes of texts in fields, and of the ids of stream entries."""
+
+    text: Callable[[bytes], bytes]
+    stream_id: Callable[[bytes], bytes]
+
+
+def _stream_id(entry: bytes) -> bytes:
+    # The sequence number too is a matter of time: it counts the entries of the same millisecond.
+    milliseconds = int(entry.partition(b'-')[0])
+    return b'<now>' if abs(milliseconds / 1000 - time.time()) < NEAR_SECONDS else entry
+
+
+# The times of a call that was made just now are masked, or nothing is.
+THIS_MINUTE = Masks(mask_bytes, _stream_id)
+NOTHING = Masks(bytes, bytes)
+
+
+def dump(client: Any, only: Sequence[bytes] = (), masks: Masks | None = None) -> Dump:
+    """Return everything in the client's database, or what it has of some keys, with what the masks leave."""
     (seconds, microseconds), keys = client.eval(DUMP_SCRIPT, len(only), *only)
     now = int(seconds) * 1000 + int(microseconds) // 1000
     return {
-        key: Key(kind.decode(), _content(kind.decode(), value), now + ttl if ttl >= 0 else None)
+        key: Key(kind.decode(), _content(kind.decode(), value, masks or THIS_MINUTE), now + ttl if ttl >= 0 else None)
         for key, kind, value, ttl in keys
     }
 
@@ -66,31 +84,28 @@ def _pairs(flat: list[bytes]) -> list[tuple[bytes, bytes]]:
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _content(kind: str, value: Any) -> Any:
+def _content(kind: str, value: Any, masks: Masks) -> Any:
     if kind == 'hash':
-        return {field: _field(field, content) for field, content in _pairs(value)}
+        return {field: _field(field, content, masks.text) for field, content in _pairs(value)}
     if kind == 'zset':
         return _pairs(value)
     if kind == 'set':
         return set(value)
     if kind == 'stream':
-        return [(_stream_id(entry), {f: _field(f, v) for f, v in _pairs(payload)}) for entry, payload in value]
+        return [
+            (masks.stream_id(entry), {f: _field(f, v, masks.text) for f, v in _pairs(payload)})
+            for entry, payload in value
+        ]
     return value
 
 
-def _field(name: bytes, value: bytes) -> bytes:
-    """Return a field with the time of the call masked, also inside what RQ compresses."""
+def _field(name: bytes, value: bytes, mask: Callable[[bytes], bytes]) -> bytes:
+    """Return a field masked, also inside what RQ compresses."""
     if name == b'exc_info' and value.startswith(b'\x78'):
-        return b'zlib:' + mask_bytes(zlib.decompress(value))
+        return b'zlib:' + mask(zlib.decompress(value))
     if name == b'exc_string':
-        return b'base64(zlib):' + mask_bytes(zlib.decompress(b64decode(value)))
-    return mask_bytes(value)
-
-
-def _stream_id(entry: bytes) -> bytes:
-    # The sequence number too is a matter of time: it counts the entries of the same millisecond.
-    milliseconds = int(entry.partition(b'-')[0])
-    return b'<now>' if abs(milliseconds / 1000 - time.time()) < NEAR_SECONDS else entry
+        return b'base64(zlib):' + mask(zlib.decompress(b64decode(value)))
+    return mask(value)
 
 
 def differences(rq: Dump, ours: Dump) -> list[str]:

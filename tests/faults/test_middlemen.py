@@ -16,7 +16,6 @@ import redis
 import rq.registry
 from clients.connections import kill_all
 from clients.test_sentinel import SentinelProcess
-from clients.tls_proxy import TlsProxy
 from depth import IS_DEEP
 from host.patience import PATIENCE, eventually
 from private_redis import PrivateRedis, free_port
@@ -25,6 +24,7 @@ from redis.credentials import CredentialProvider
 from redis.retry import Retry
 from rq.utils import get_version
 from system_packages import ensure_programs
+from tls_proxy import TlsProxy
 
 import rqreg_ext.registry
 from rqreg_ext.registry import FailedJobRegistry

@@ -100,7 +100,7 @@ def test_others_work_while_a_large_command_is_sent(stoppable: StoppableRedis, pa
 def test_others_work_while_a_call_waits_over_tls(stoppable: StoppableRedis, tmp_path: Path) -> None:
     pytest.importorskip('cryptography', reason='makes the certificate')
     from clients.certificates import Authority
-    from clients.tls_proxy import TlsProxy
+    from tls_proxy import TlsProxy
 
     authority = Authority(tmp_path, 'authority')
     server = authority.issue('server')

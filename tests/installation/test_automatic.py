@@ -71,6 +71,18 @@ def test_whatever_is_imported_first(programs: Programs, statement: str) -> None:
     assert programs.output(source, RQREG_EXT_INSTALL='1') == ''
 
 
+def test_an_rq_that_is_not_rq(programs: Programs) -> None:
+    """A module of the program, of the same name."""
+    programs.write('rq.py', 'registry = "mine"')
+    source = """
+        import sys
+        before = set(sys.modules)
+        import rq
+        print(rq.registry, sorted(set(sys.modules) - before))
+    """
+    assert programs.output(source) == programs.output(source, RQREG_EXT_INSTALL='1') == "mine ['rq']\n"
+
+
 def test_an_import_of_rq_that_fails_is_tried_again(programs: Programs) -> None:
     source = """
         import sys

@@ -9,6 +9,8 @@ from .programs import Programs
 
 # What a program held before, by every kind of name; written once, used by most of the programs below.
 HOLDER = """
+    from collections import OrderedDict
+    from functools import partial
     import rq.registry
     from rq.registry import FailedJobRegistry, StartedJobRegistry as Running
     from rq.executions import ExecutionRegistry
@@ -16,6 +18,8 @@ HOLDER = """
     REGISTRIES = {'failed': FailedJobRegistry, 'others': [Running, (ExecutionRegistry, FailedJobRegistry)]}
     LABELS = {FailedJobRegistry: 'failed'}
     PAIRS = (('failed', FailedJobRegistry),)
+    ORDERED = OrderedDict(failed=FailedJobRegistry)
+    failed = partial(FailedJobRegistry, 'q', death_penalty_class=None)
 
     class View:
         registry_class = FailedJobRegistry
@@ -54,7 +58,8 @@ def test_all_that_modules_hold(programs: Programs) -> None:
         assert holder.Running is rqreg_ext.StartedJobRegistry
         assert holder.REGISTRIES['failed'] is ours is holder.View.registry_class
         assert holder.REGISTRIES['others'][1] == (rqreg_ext.ExecutionRegistry, ours)
-        assert holder.PAIRS[0][1] is ours
+        assert holder.PAIRS[0][1] is ours is holder.ORDERED['failed']
+        assert type(holder.failed(connection=Redis())) is ours
         assert type(holder.View().make(Redis())) is ours
         assert holder.LABELS[ours] == 'failed'
         for name in ('Base', 'Started', 'Finished', 'Failed', 'Deferred', 'Scheduled', 'Canceled'):
@@ -155,6 +160,7 @@ def test_uninstall_brings_back_the_identical_objects(programs: Programs) -> None
                 assert [key for key in before if after[key] is not before[key]] == [], name
             del before
             assert holder.View.make.__defaults__ is kept.defaults and holder.View.registry_class is kept.kind
+            assert holder.ORDERED['failed'] is kept.kind is holder.failed.func
             assert holder.REGISTRIES['failed'] is kept.kind is later.FailedJobRegistry is later.View.registry_class
             assert later.REGISTRIES['others'][1] == (rq.executions.ExecutionRegistry, kept.kind)
             assert repr(rqreg_ext.FailedJobRegistry) == names

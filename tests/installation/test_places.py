@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -61,6 +63,27 @@ def test_lists_and_dicts() -> None:
     namespace, paths = replaced(a=[1, Old, {'k': Old, 2: [Old]}])
     assert namespace == {'a': [1, New, {'k': New, 2: [New]}]}
     assert paths == ['m.a[1]', "m.a[2]['k']", 'm.a[2][2][0]']
+
+
+def test_dicts_of_the_standard_library() -> None:
+    table = defaultdict(list, a=Old)
+    ordered = OrderedDict(b=1, a=Old, c=2)
+    _, paths = replaced(table=table, ordered=ordered)
+    assert table == {'a': New}
+    assert list(ordered.items()) == [('b', 1), ('a', New), ('c', 2)]
+    assert paths == ["m.table['a']", "m.ordered['a']"]
+
+
+def test_partials() -> None:
+    pair = ('x', Old)
+    function = partial(Old, pair, 1, key=Old)
+    function.held = Old  # type: ignore[attr-defined]
+    _, paths = replaced(function=function)
+    assert (function.func, function.args, function.keywords) == (New, (('x', New), 1), {'key': New})
+    assert function.held is Old  # type: ignore[attr-defined]
+    assert pair == ('x', Old)
+    assert paths == ['m.function.func', 'm.function.args', "m.function.keywords['key']"]
+    assert replaced(function=partial(print, 'x'))[1] == []
 
 
 def test_an_item_whose_key_has_its_own_repr() -> None:

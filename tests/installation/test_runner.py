@@ -147,6 +147,15 @@ def test_report(programs: Programs) -> None:
     assert 'replaced rq.registry.FailedJobRegistry' in ended.stdout
 
 
+def test_report_where_there_is_no_rq(programs: Programs) -> None:
+    programs.write('elsewhere/rq.py', 'raise ModuleNotFoundError("No module named \'rq\'")')
+    ended = programs.run('-m', 'rqreg_ext', '--report', PYTHONPATH=str(programs.folder / 'elsewhere'))
+    assert (ended.returncode, ended.stdout) == (2, '')
+    assert ended.stderr == (
+        "rqreg_ext: rq cannot be imported in this environment (No module named 'rq'): pip install rq\n"
+    )
+
+
 @pytest.mark.parametrize('method', ['fork', 'spawn', 'forkserver'])
 def test_multiprocessing(programs: Programs, method: str) -> None:
     source = """
@@ -271,6 +280,39 @@ def test_a_command_that_is_no_python(programs: Programs) -> None:
         assert programs.run('-m', 'rqreg_ext', name, 'a', 'b').stdout == '1 a b\n'
     finally:
         command.unlink()
+
+
+def test_a_command_that_the_system_cannot_run(programs: Programs) -> None:
+    name = 'rqreg-test-command'
+    command = Path(sys.executable).parent / name
+    command.write_text('echo there is no first line that names a shell\n')
+    command.chmod(0o755)
+    try:
+        ended = programs.run('-m', 'rqreg_ext', name)
+    finally:
+        command.unlink()
+    assert (ended.returncode, ended.stdout) == (2, '')
+    assert f'{command} cannot be run: Exec format error' in ended.stderr
+    assert 'Traceback' not in ended.stderr
+
+
+def test_modules_of_the_program_are_for_the_program(programs: Programs) -> None:
+    """A command of the environment does not see what is in the current folder, and a script sees it once."""
+    for name in ('typing', 'site', 'sysconfig', 'runpy', 'rq'):
+        programs.write(f'{name}.py', f'print("the program\'s {name}", __file__)')
+    plain = subprocess.run(
+        [str(Path(sys.executable).parent / 'rq'), '--version'],
+        cwd=programs.folder,
+        env=programs.environment(),
+        capture_output=True,
+        text=True,
+    )
+    ours = programs.run('-m', 'rqreg_ext', 'rq', '--version')
+    assert (ours.returncode, ours.stdout, ours.stderr) == (plain.returncode, plain.stdout, plain.stderr)
+    assert 'version' in plain.stdout
+    programs.write('imports.py', 'import sysconfig, rq')
+    assert same(programs, 'imports.py').count("the program's") == 2
+    same(programs, '-m', 'imports')
 
 
 def test_an_interpreter_that_would_not_install_us(programs: Programs) -> None:

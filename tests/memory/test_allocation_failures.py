@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from clients.certificates import Authority
-from clients.tls_proxy import TlsProxy
 from depth import IS_DEEP
+from tls_proxy import TlsProxy
 
 from .preload import fail_each_allocation
 from .scenarios import IN_SHORT, SCENARIOS
