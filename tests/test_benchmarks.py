@@ -26,8 +26,8 @@ from benchmarks.legs import BOUND, BY_HAND, BY_HAND_HIREDIS, OURS, RQ, RQ_HIREDI
 from benchmarks.measuring import DATABASE, DifferentAnswers, Pace, Run, spread
 from benchmarks.populations import Population
 from benchmarks.workloads import ALL, BY_NAME, Sample
-from compat.clients.keys import with_near_scores
-from tests.differential.database import differences, dump
+from compat.clients.keys import with_near_times
+from tests.differential.database import NOTHING, differences, dump
 
 HIREDIS = importlib.util.find_spec('hiredis') is not None
 CALLING = [RQ, RQ_HIREDIS, BY_HAND, BY_HAND_HIREDIS, OURS] if HIREDIS else [RQ, BY_HAND, OURS]
@@ -142,11 +142,11 @@ def test_other_answer_on_everything_is_refused(run: Run, redis_server: PrivateRe
 def test_what_was_changed_is_restored(run: Run, ours_at: Any, redis_server: PrivateRedis, name: str) -> None:
     leg, _ = ours_at(name)
     client = redis_server.client(db=DATABASE)
-    before = dump(client)
+    before = dump(client, masks=NOTHING)
     leg.answers()
-    assert differences(before, dump(client))
+    assert differences(before, dump(client, masks=NOTHING))
     run.place(BY_NAME[name], Server(redis_server.port))
-    assert not differences(before, dump(client))
+    assert not differences(before, dump(client, masks=NOTHING))
 
 
 def test_sample_is_extrapolated(run: Run, redis_server: PrivateRedis) -> None:
@@ -183,13 +183,13 @@ def test_bound_does_what_the_calls_do(run: Run, ours_at: Any, redis_server: Priv
     leg.answers()
     run.place(BY_NAME[name], Server(redis_server.port))
     recording = leg.record()
-    after = dump(client)
+    after = dump(client, masks=NOTHING)
     place = run.place(BY_NAME[name], Server(redis_server.port))
     bare = BareLeg()
     bare.set_to(BY_NAME[name], place, recording)
-    assert differences(after, dump(client))
+    assert differences(after, dump(client, masks=NOTHING))
     assert bare.elapsed(len(place.arguments)) > 0
-    assert not differences(after, with_near_scores(after, dump(client), seconds=60))
+    assert not differences(after, with_near_times(after, dump(client, masks=NOTHING), seconds=60))
 
 
 def test_calls_that_would_find_nothing_to_change_are_refused(ours_at: Any) -> None:
@@ -235,12 +235,12 @@ def test_backlog_and_dependents_are_restored(redis_server: PrivateRedis, change:
     first = registry.job_class.fetch(filled.ids[0], connection=client)
     assert sorted(first.dependent_ids) == sorted(waiting)
     assert all(job.dependency.id == first.id for job in registry.job_class.fetch_many(waiting, connection=client))
-    before = dump(client)
+    before = dump(client, masks=NOTHING)
     for job_id in filled.ids:
         registry.remove(job_id, delete_job=True) if change == 'remove' else registry.requeue(job_id)
-    assert differences(before, dump(client))
+    assert differences(before, dump(client, masks=NOTHING))
     filled.restore()
-    assert not differences(before, dump(client))
+    assert not differences(before, dump(client, masks=NOTHING))
     client.flushall()
 
 
