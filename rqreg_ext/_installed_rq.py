@@ -37,6 +37,8 @@ class Release(NamedTuple):
     # What clean_registries() cleans, in this order; and whether it cleans rate limits afterwards.
     cleaned: tuple[str, ...]
     cleans_rate_limits: bool
+    # The cleanup of started jobs leaves jobs alone that have another status; before RQ 3 it fails or retries them too.
+    abandons_only_started: bool = False
 
 
 _CLEANED = ('FinishedJobRegistry', 'StartedJobRegistry', 'FailedJobRegistry', 'DeferredJobRegistry')
@@ -51,7 +53,11 @@ RELEASES = {
     (2, 11): _PLAIN,
     (2, 12): _PLAIN,
     (3, 0): Release(
-        Cleanup.NOTHING, deletes_results=True, cleaned=(*_CLEANED, 'ReadyJobRegistry'), cleans_rate_limits=True
+        Cleanup.NOTHING,
+        deletes_results=True,
+        cleaned=(*_CLEANED, 'ReadyJobRegistry'),
+        cleans_rate_limits=True,
+        abandons_only_started=True,
     ),
 }
 

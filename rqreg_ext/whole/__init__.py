@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from .finding import Finding
 from .reading import Reading
+from .truth import Truth
 
 
-class WholeRegistry(Reading, Finding):
+class WholeRegistry(Reading, Finding, Truth):
     """The calls on a whole registry that every registry has. An RQ that has one of these names has it its way."""
