@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
+
+from rq.executions import ExecutionRegistry
+from rq.job import Job
 
 # What Redis takes as a rank is larger; a chunk is held in memory.
 _LARGEST_CHUNK = 2**31
+# More than any set has, and Redis takes it as a rank.
+_LARGEST_RANK = 2**62
 
 
 def chunk_size_of(value: Any) -> int:
@@ -43,8 +48,35 @@ def score_of(name: str, value: Any) -> float:
     return score
 
 
-def job_ids_of(registry: Any, jobs: Iterable[Any]) -> Iterator[Any]:
-    """Return the ids of what is given: ids, or jobs of the registry's job_class."""
-    if isinstance(jobs, (str, bytes, registry.job_class)) or not isinstance(jobs, Iterable):
+def check_holds_jobs(registry: Any) -> None:
+    """Raise TypeError for the executions of one job, which are no jobs."""
+    if isinstance(registry, ExecutionRegistry):
+        raise TypeError(
+            f'{type(registry).__name__} holds the executions of one job, not jobs: give a registry of jobs, '
+            'or use get_page() and iter_job_ids() for the ids of the executions'
+        )
+
+
+def ranks_of(page: Any, per_page: Any) -> tuple[int, int]:
+    """Return the first and the last rank of a page."""
+    for name, value, remedy in (
+        ('page', page, 'pages are counted from 1'),
+        ('per_page', per_page, 'give how many entries a page has, at least 1'),
+    ):
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f'{name}={value!r} is no int: {remedy}')
+        if value < 1:
+            raise ValueError(f'{name}={value}: {remedy}')
+    start = (page - 1) * per_page
+    return min(start, _LARGEST_RANK), min(start + per_page - 1, _LARGEST_RANK)
+
+
+def job_ids_of(registry: Any, jobs: Iterable[Any]) -> list[str | bytes | int | float]:
+    """Return the ids of what is given: ids, or jobs."""
+    if isinstance(jobs, (str, bytes)) or not isinstance(jobs, Iterable):
         raise TypeError(f'{jobs!r} is no collection of job ids: for one job, give a list of one')
-    return (job.id if isinstance(job, registry.job_class) else job for job in jobs)
+    ids = [job.id if isinstance(job, (registry.job_class, Job)) else job for job in jobs]
+    for job_id in ids:
+        if not isinstance(job_id, (str, bytes, int, float)) or isinstance(job_id, bool):
+            raise TypeError(f'{job_id!r} is no id of a job: give ids, or Job objects')
+    return ids

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, overload
 
-from .arguments import chunk_size_of, limit_of
+from .arguments import check_holds_jobs, chunk_size_of, limit_of
 from .filters import Filters, JobFilters
 from .job_fields import EVERY_JOB_HAS, UNREADABLE, Reader, Row, Rows, fields_of
 from .reading import cursor_of, parser_of
@@ -59,6 +59,7 @@ class Finding:
         Raises TypeError and ValueError for bad arguments; while iterating, what iter_job_ids() raises.
         Source: rq.job.Job.restore, Job.exc_info; Redis HMGET, XREVRANGE.
         """
+        check_holds_jobs(self)
         wanted = Filters.of(**filters)
         names = fields_of(fields)
         most = limit_of(limit)

@@ -74,13 +74,23 @@ class Rows:
         replies = exchange(self._registry.connection, commands)
         count = len(self._columns)
         for reply in replies:
-            if isinstance(reply, Exception) and not str(reply).startswith('WRONGTYPE'):
+            if isinstance(reply, Exception) and not is_of_wrong_type(reply):
                 raise reply
         # A key of another type holds no job, and no results.
         rows: list[Row] = [reply if type(reply) is list else [None] * count for reply in replies[: len(hashes)]]
         for row, result in zip(rows, replies[len(hashes) :], strict=self._with_results):
             row.append(result if type(result) is list and any(row) else None)
         return rows
+
+
+def is_of_wrong_type(error: Exception) -> bool:
+    """Tell whether the server refused because the key holds something that is not RQ's."""
+    return str(error).startswith('WRONGTYPE')
+
+
+def pairs_of(reply: Any) -> dict[bytes, bytes]:
+    """Return the fields of a hash or of a stream's entry, which come in line or, by some clients, as a dict."""
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 # ---- Plain values
@@ -280,7 +290,7 @@ def _exc_info(rows: Rows) -> Reader:
     def read(row: Row) -> str | None:
         if row[-1]:
             _, fields = row[-1][0]
-            result = dict(zip(fields[::2], fields[1::2], strict=True))
+            result = pairs_of(fields)
             if result.get(b'type') == _FAILED:
                 text = result.get(b'exc_string')
                 if not text:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _installed_rq
-from .arguments import chunk_size_of, score_of
-from .cursor import Cursor, Entry
+from .arguments import check_holds_jobs, chunk_size_of, job_ids_of, score_of
+from .cursor import Cursor
+from .membership import are_in
+from .pages import JobPage, Page, read_jobs, read_page
+
+if TYPE_CHECKING:
+    from rq.job import Job
 
 
 class Reading:
@@ -55,6 +60,44 @@ class Reading:
             return chain.from_iterable(chunks)
         return ((parse(member), score) for chunk in chunks for member, score in chunk)
 
+    def contains_many(self, ids: Iterable[str | Job]) -> list[bool]:
+        """Tell of each job whether it is in this registry, as `job in registry` does: a list of bool in their order.
+
+        ids: ids of jobs, or Job objects; any iterable.
+        One round trip for 10 000 ids. In a started registry one for any number: its entries are read once. Where a
+        class of your own has another `__contains__`, that is asked about each.
+        Raises TypeError for what is no id; redis.exceptions.RedisError.
+        Source: rq.registry.BaseRegistry.__contains__; Redis ZSCORE, ZRANGE.
+        """
+        return are_in(self, job_ids_of(self, ids))
+
+    def get_page(
+        self, page: int = 1, per_page: int = 100, desc: bool = False, with_scores: bool = False, cleanup: bool = True
+    ) -> Page:
+        """Return one page of this registry, with the number of all its entries.
+
+        page: which one, from 1; behind the last one, a page without entries. per_page: how many entries it has.
+        desc: from the highest score down. with_scores: whether the page has the scores too.
+        cleanup: whether to run this registry's cleanup first, as get_job_ids() does.
+        One round trip, cleanup included; where RQ's own cleanup has work to do (abandoned or ready jobs), that work's
+        and one more.
+        Raises TypeError and ValueError for bad arguments; redis.exceptions.RedisError; UnicodeDecodeError for an entry
+        that is no UTF-8, and what this registry's parse_job_id raises.
+        Source: rq.registry.BaseRegistry.get_job_ids; Redis ZRANGE, ZREVRANGE, ZCARD.
+        """
+        return read_page(self, page, per_page, desc, with_scores, cleanup, parser_of(self))
+
+    def get_jobs(self, page: int = 1, per_page: int = 100, desc: bool = False, cleanup: bool = True) -> JobPage:
+        """Return the jobs on one page of this registry, as Job objects of its job_class.
+
+        The arguments are those of get_page(). Jobs that are gone, and those that RQ cannot restore, are told apart.
+        Two round trips; where RQ's own cleanup has work to do, that work's and one more.
+        Raises what get_page() raises, and what the job_class raises where it has a fetch_many() of its own.
+        Source: rq.job.Job.fetch_many, Job.restore; Redis HGETALL.
+        """
+        check_holds_jobs(self)
+        return read_jobs(self, read_page(self, page, per_page, desc, False, cleanup, parser_of(self)))
+
 
 def cursor_of(registry: Any, chunk_size: Any, desc: Any, min_score: Any, max_score: Any) -> Cursor:
     """Return a cursor in front of the first entry, of arguments that are checked here."""
@@ -81,8 +124,3 @@ def parser_of(registry: Any) -> Callable[[str], str] | None:
 
 def _decodes(connection: Any) -> bool:
     return bool(connection.get_encoder().decode_responses)
-
-
-def ids_in(entries: list[Entry], parse: Callable[[str], str] | None) -> list[str]:
-    """Return the job ids of entries."""
-    return [member for member, _ in entries] if parse is None else [parse(member) for member, _ in entries]

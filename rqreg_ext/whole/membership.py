@@ -1,0 +1,36 @@
+"""Whether jobs are in a registry, asked about many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .._exchange import SCORE, ask
+
+# How many are asked about in one write.
+_CHUNK = 10_000
+
+
+def are_in(registry: Any, job_ids: Sequence[Any]) -> list[bool]:
+    """Tell of each id whether it is in the registry, as its own `in` does."""
+    # They need the registries, which are made of this package.
+    from .._route import is_plain
+    from ..registry import StartedJobRegistry
+
+    if is_plain(registry, '__contains__'):
+        return _have_scores(registry, job_ids)
+    if type(registry).__contains__ is StartedJobRegistry.__contains__:
+        # RQ looks for each among all of them, which are read once for all here.
+        listed = registry.get_job_ids(cleanup=False)
+        as_set = set(listed)
+        return [job_id in as_set if isinstance(job_id, str) else job_id in listed for job_id in job_ids]
+    return [job_id in registry for job_id in job_ids]
+
+
+def _have_scores(registry: Any, job_ids: Sequence[Any]) -> list[bool]:
+    key = registry.key
+    answers: list[bool] = []
+    for start in range(0, len(job_ids), _CHUNK):
+        commands = [(SCORE, 'ZSCORE', key, job_id) for job_id in job_ids[start : start + _CHUNK]]
+        answers += [score is not None for score in ask(registry.connection, commands)]
+    return answers
