@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from host.patience import PATIENCE, eventually
 
 from .pictures import differences, picture
+from .processes import send, session
 from .rq_command import ACCELERATED, PLAIN
-from .runs import runs
+from .runs import RUNS, runs
 
 if TYPE_CHECKING:
     import redis
@@ -65,13 +67,12 @@ class Program:
             status = self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             raise AssertionError(f'{self.command} does not end:\n{self.text()}') from None
-        assert status == 0, self.text()
+        assert status == 0, f'{self.command} ended with {status}:\n{self.text()}'
         return self.text()
 
     def close(self) -> None:
-        """End the program if it runs."""
-        if self.process.poll() is None:
-            self.process.kill()
+        """End the program if it runs, and all that it has started."""
+        send(session(self.pid), signal.SIGKILL)
         self.process.wait()
         self.output.close()
 
@@ -120,6 +121,10 @@ class Side:
         begun = runs(self.client)
         assert {run.accelerated for run in begun} == {self.accelerated}
         return Counter(run.job_id for run in begun)
+
+    def wait_for_runs(self, count: int) -> None:
+        """Wait until so many runs have begun."""
+        assert eventually(lambda: self.client.llen(RUNS) == count)
 
     def work(self, *arguments: str) -> str:
         """Let a worker do what is there: `rq worker --burst ARGUMENTS`."""

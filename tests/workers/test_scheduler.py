@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from datetime import timedelta
 
+from host.patience import eventually
 from rq import Queue, Repeat, Retry
 
 from . import jobs
+from .processes import send, session
 from .sides import Side, Sides
 from .waiting import let_an_hour_pass
+
+LOCK = 'rq:scheduler-lock:timed'
 
 
 def test_a_scheduler_process(sides: Sides) -> None:
@@ -36,3 +41,23 @@ def test_overdue_jobs_in_burst_mode(sides: Sides) -> None:
         return side.counts()
 
     assert sides.same(scenario) == {'in-1': 1}
+
+
+def test_a_scheduler_that_died(sides: Sides) -> None:
+    """The worker starts another in its maintenance, when the dead one's lock has expired."""
+
+    def scenario(side: Side) -> Counter[str]:
+        queue = Queue('timed', connection=side.client)
+        # Such a worker waits for a job for two seconds, and sees to its maintenance in between.
+        options = ('--worker-ttl', '17', '--maintenance-interval', '1', '--max-jobs', '1', '--name', 'timekeeper')
+        with side.running('worker', '--with-scheduler', *options, 'timed') as worker:
+            # The lock is the worker's work, which then forks the scheduler.
+            assert eventually(lambda: side.client.exists(LOCK) and len(session(worker.pid)) == 2)
+            send([process for process in session(worker.pid) if process.pid != worker.pid], signal.SIGKILL)
+            queue.enqueue_in(timedelta(seconds=1), jobs.succeed, job_id='scheduled')
+            side.client.delete(LOCK)
+            worker.wait()
+        assert queue.scheduled_job_registry.count == 0
+        return side.counts()
+
+    assert sides.same(scenario) == {'scheduled': 1}

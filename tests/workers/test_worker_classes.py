@@ -1,15 +1,17 @@
-"""Each class of worker, and a worker that ends after so many jobs."""
+"""Each class of worker, a worker that ends after so many jobs, and a job that is stopped."""
 
 from __future__ import annotations
 
 import pytest
 import rq.worker
 from rq import Queue
+from rq.command import send_stop_job_command
 
 from . import jobs
 from .sides import Side, Sides
 
-CLASSES = [name for name in ('Worker', 'SimpleWorker', 'SpawnWorker') if hasattr(rq.worker, name)]
+KINDS = ('Worker', 'SimpleWorker', 'SpawnWorker', 'RoundRobinWorker', 'RandomWorker', 'HerokuWorker')
+CLASSES = [name for name in KINDS if hasattr(rq.worker, name)]
 
 
 @pytest.mark.parametrize('worker_class', CLASSES)
@@ -37,3 +39,18 @@ def test_a_worker_that_ends_after_some_jobs(sides: Sides) -> None:
         return {'finished': queue.finished_job_registry.get_job_ids(), 'waiting': queue.job_ids}
 
     assert sides.same(scenario) == {'finished': ['job-0', 'job-1', 'job-2'], 'waiting': ['job-3', 'job-4']}
+
+
+def test_a_job_that_is_stopped(sides: Sides) -> None:
+    def scenario(side: Side) -> tuple[str, list[str], list[str]]:
+        queue = Queue('worked', connection=side.client)
+        job = queue.enqueue(jobs.wait_for_release, job_id='stopped')
+        with side.running('worker', '--max-jobs', '1', '--name', 'the-worker', 'worked') as worker:
+            side.wait_for_runs(1)
+            assert queue.started_job_registry.get_job_ids() == ['stopped']
+            send_stop_job_command(side.client, 'stopped')
+            worker.wait()
+        status = job.get_status().value
+        return status, queue.started_job_registry.get_job_ids(), queue.failed_job_registry.get_job_ids()
+
+    assert sides.same(scenario) == ('stopped', [], ['stopped'])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from host.patience import eventually
 from rq import Queue, Worker
 
 from . import jobs
+from .processes import send, session
 from .sides import Side, Sides
 from .waiting import let_an_hour_pass
 
@@ -49,3 +54,37 @@ def test_a_pool_that_is_stopped(sides: Sides) -> None:
         return check(side, queue)
 
     assert sides.same(scenario) == (JOBS // 4, JOBS * 3 // 4 + 1)
+
+
+def test_a_pool_whose_worker_is_killed(sides: Sides) -> None:
+    """The pool starts another in its place, which looks after the job that was abandoned."""
+
+    def scenario(side: Side) -> dict[str, object]:
+        queue = Queue('pooled', connection=side.client)
+        lost = queue.enqueue(jobs.wait_for_release, job_id='lost')
+        with side.running('worker-pool', '--num-workers', '1', 'pooled') as pool:
+            side.wait_for_runs(1)
+            (worker,) = Worker.all(queue=queue)
+            with stopped(pool.pid):
+                send([process for process in session(pool.pid) if process.pid != pool.pid], signal.SIGKILL)
+                let_an_hour_pass(side.client)
+            assert eventually(lambda: lost.get_status() == 'failed')
+            queue.enqueue(jobs.succeed, job_id='next')
+            assert eventually(lambda: queue.finished_job_registry.get_job_ids() == ['next'])
+            assert worker.name not in {other.name for other in Worker.all(queue=queue)}
+            pool.process.terminate()
+            pool.wait()
+        assert 'AbandonedJobError' in lost.latest_result().exc_string
+        return {'runs': side.counts(), 'failed': queue.failed_job_registry.get_job_ids()}
+
+    assert sides.same(scenario) == {'runs': {'lost': 1, 'next': 1}, 'failed': ['lost']}
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """The process does nothing inside the context."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
