@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -35,7 +35,7 @@ class Load:
     needs: dict[str, list[str]] = field(default_factory=dict)
     dependents: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    def touched_by(self, job_ids: set[str]) -> set[str]:
+    def touched_by(self, job_ids: Iterable[str]) -> set[str]:
         """Return these jobs and those that hang on them, and so on."""
         touched = set(job_ids)
         # In this order each job comes after those that it needs.
