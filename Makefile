@@ -47,7 +47,7 @@ check-faults: ## servers and networks that fail, refuse, stall and lie, in the l
 
 check-workers: ## RQ's workers on our registries: 10 000 jobs, with workers killed in the middle
 	@$(BOOTSTRAP) --strict
-	RQREG_TEST_PROFILE=deep $(BIN)/python -m pytest -o faulthandler_timeout=1200 tests/workers $(ARGS)
+	RQREG_TEST_PROFILE=deep $(BIN)/python -m pytest -o faulthandler_timeout=3600 tests/workers $(ARGS)
 
 check-memory: ## make each allocation fail, count references, look for leaks, run valgrind
 	@$(BOOTSTRAP) --strict
