@@ -92,7 +92,7 @@ class BuildExt(build_ext):
         """Add the generated header, then compile as usual."""
         require_compiler(self)
         generated = Path(self.build_temp).resolve() / 'generated'
-        embed_lua.write_header(sorted(Path('src').glob('*.lua')), generated / 'lua_sources.h')
+        embed_lua.write_header(sorted(Path('src').rglob('*.lua')), generated / 'lua_sources.h')
         for extension in self.extensions:
             extension.include_dirs.append(str(generated))
         super().build_extensions()
@@ -141,7 +141,7 @@ class WithPth:
 core = Extension(
     'rqreg_ext._core',
     sources=sorted(glob('src/*.c')),
-    depends=[*glob('src/*.h'), *glob('src/*.lua')],
+    depends=[*glob('src/*.h'), *glob('src/**/*.lua', recursive=True)],
     include_dirs=['src'],
     extra_compile_args=[*CFLAGS, *(WARNINGS if STRICT else []), *EXTRA_CFLAGS],
     extra_link_args=EXTRA_LDFLAGS,

@@ -83,7 +83,9 @@ class Environment:
         return digest([str(ROOT), sys.version, os.path.realpath(sys.executable), *self.pins, *texts])
 
     def _build_inputs(self, strict: bool) -> str:
-        sources = [ROOT / name for name in BUILD_FILES] + sorted((ROOT / 'src').iterdir())
+        sources = [ROOT / name for name in BUILD_FILES] + sorted(
+            path for path in (ROOT / 'src').rglob('*') if path.is_file()
+        )
         contents = [part for path in sources for part in (path.name, path.read_bytes())]
         flags = [os.environ.get(name, '') for name in BUILD_VARIABLES]
         return digest([sys.version, str(strict), str(self.debug), *flags, *contents])

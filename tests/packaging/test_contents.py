@@ -53,7 +53,7 @@ def test_wheel_needs_rq_and_redis_only(wheel_files: dict[str, str]) -> None:
 def test_sdist_has_what_a_build_needs(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition('/')[2] for name in archive.getnames()}
-    sources = [path.relative_to(ROOT) for folder in ('src', 'vendor/hiredis') for path in (ROOT / folder).iterdir()]
+    sources = [path.relative_to(ROOT) for folder in ('src', 'vendor/hiredis') for path in (ROOT / folder).rglob('*')]
     assert {str(path) for path in sources} <= names
     assert {'setup.py', 'pyproject.toml', 'rqreg_ext.pth', 'LICENSE', 'Makefile', 'tools/fetch_hiredis.py'} <= names
     assert not [name for name in names if name.endswith(('.so', '.pyc', '.o'))]

@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .problems import CheckReport
+    from collections.abc import Iterable
+
+    from .problems import CheckReport, Kind, Problem
     from .reader import Progress
+    from .repairs import RepairReport
 
 
 class Truth:
@@ -42,3 +45,29 @@ class Truth:
         from .checking import check_registry
 
         return check_registry(self, orphans, settle, limit, chunk_size, progress)
+
+    def repair(
+        self,
+        problems: Iterable[Problem] | None = None,
+        *,
+        kinds: Iterable[Kind | str] | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> RepairReport:
+        """Mend what has one safe answer, and return a RepairReport of what was mended, and what was left and why.
+
+        problems: what check() returned, or some of it; by default this registry is checked now.
+        kinds: the kinds to mend; by default all of them.
+        dry_run: change nothing, and say what would be done.
+        progress: called with how many problems were dealt with, and how many there are; False ends the repair.
+
+        Each problem is mended by one atomic script, which looks again whether it still stands: so it is safe beside
+        workers, and may be called again after anything. Jobs are never deleted. Abandoned jobs are left to RQ's own
+        clean-up of their registry, with all that it does for them, as any count of it does.
+
+        Raises redis.exceptions.RedisError, NoPermissionError among it where EVALSHA is denied; TypeError and ValueError
+        for bad arguments. Costs a round trip for every 200 problems, beside a check().
+        """
+        from .checking import repair_registry
+
+        return repair_registry(self, problems, kinds, dry_run, progress)

@@ -1,4 +1,4 @@
-"""check() of one registry, and of a whole Redis."""
+"""check() and repair() of one registry, and of a whole Redis."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from .entries import Entries
 from .everything import Everything
 from .executions import Executions
 from .held import Held
+from .mending import Mending, problems_to_mend, registries_of
 from .orphans import Orphans
 from .places import DEFERRED, STARTED, JobKeys, is_execution_registry, place_of
-from .problems import CheckReport
+from .problems import CheckReport, Kind, Problem, kinds_of
 from .reader import Progress, Reader
+from .repairs import RepairReport
 from .started import StartedEntries
 from .survey import survey
 from .suspicions import Suspicion
@@ -56,6 +58,44 @@ def check_everything(
     client = _clients.client_of(connection) if isinstance(connection, str) else connection
     reader = Reader(client, chunk_size_of(chunk_size), progress)
     return survey(reader, Everything(JobKeys(job_class), names_of(queues)).suspicions(reader), settle, limit)
+
+
+def repair_registry(
+    registry: Any, problems: Any, kinds: Iterable[Kind | str] | None, dry_run: bool, progress: Progress | None
+) -> RepairReport:
+    """Mend what has one safe answer; see Truth.repair()."""
+    wanted = kinds_of(kinds)
+    if problems is None:
+        problems = registry.check()
+    chosen = problems_to_mend(problems, wanted)
+    registry_of = registries_of(registry.connection, registry.job_class, getattr(registry, 'serializer', None))
+    return Mending(registry.connection, registry_of, dry_run).mend(chosen, progress)
+
+
+def repair_everything(
+    connection: Any,
+    problems: Iterable[Problem] | None = None,
+    *,
+    queues: Iterable[Any] | None = None,
+    kinds: Iterable[Kind | str] | None = None,
+    dry_run: bool = False,
+    job_class: type[Job] = Job,
+    serializer: Any = None,
+    progress: Progress | None = None,
+) -> RepairReport:
+    """Mend what has one safe answer in a whole Redis, and return a RepairReport of what was mended, and what was left.
+
+    problems: what check_everything() returned, or some of it; by default `queues` are checked now, or everything.
+    job_class, serializer: the jobs', as for rq.Queue, for those that RQ's own clean-up retries or fails.
+
+    The rest is as for repair() of a registry.
+    """
+    wanted = kinds_of(kinds)
+    client = _clients.client_of(connection) if isinstance(connection, str) else connection
+    if problems is None:
+        problems = check_everything(client, queues, job_class=job_class)
+    registry_of = registries_of(client, job_class, serializer)
+    return Mending(client, registry_of, dry_run).mend(problems_to_mend(problems, wanted), progress)
 
 
 def _suspicions_of_registry(registry: Any, reader: Reader, orphans: bool) -> Iterator[Suspicion]:

@@ -111,7 +111,7 @@ class ExpiredEntry(Suspicion):
         place, key = self.entries.place, self.entries.key
         if place is not None and fails_expired(place):
             detail = f'job {self.job_id} in {key} waited for other jobs until {date_of(score)}, its time to live'
-            mend = mends.Mend(clean_up=(place, self.entries.queue))
+            mend = mends.clean_up_expired_entry(key, self.job_id, place, self.entries.queue)
             return Problem(Kind.EXPIRED, self.job_id, key, detail, "fail the job, by RQ's own clean-up", True, mend)
         detail = f'the entry of job {self.job_id} in {key} expired at {date_of(score)}'
         mend = mends.drop_expired_entry(key, self.job_id)

@@ -147,5 +147,5 @@ class UnlistedQueue(Suspicion):
             return None
         key = places.queue_key(self.queue)
         detail = f'there are jobs of the queue {self.queue!r}, and {key} is not in {places.QUEUES}: RQ does not list it'
-        mend = mends.register_queue(key)
+        mend = mends.list_queue(key)
         return Problem(Kind.UNKNOWN_QUEUE, None, places.QUEUES, detail, 'enter the queue there', mend=mend)

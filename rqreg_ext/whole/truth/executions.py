@@ -81,7 +81,7 @@ class ExecutionsOfNoJob(Suspicion):
         if expires:
             detail += ', and Redis drops this within minutes after it ends'
             return Problem(Kind.EXECUTION_WITHOUT_JOB, self.job_id, self.key, detail, mended_by_rq=True)
-        mend = mends.drop_key_of_missing_job(self.key, self.keys.job(self.job_id))
+        mend = mends.drop_execution_of_missing_job(self.key, self.keys.job(self.job_id))
         detail += ', and never expires'
         return Problem(Kind.EXECUTION_WITHOUT_JOB, self.job_id, self.key, detail, f'delete {self.key}', mend=mend)
 

@@ -8,7 +8,7 @@ from rq.queue import Queue
 
 from ... import _installed_rq
 from . import places
-from .job_view import JobView, Standing
+from .job_view import JobView, Standing, timestamp_of
 from .places import BY_JOB_ID, DEFERRED, FAILED, FINISHED, READY, STARTED, JobKeys, Place
 
 # The score of a job whose hash never expires, as RQ writes it; of another, it is when that expires.
@@ -18,13 +18,13 @@ Argument = str | bytes | int | float
 
 
 class Mend(NamedTuple):
-    """A script with what it is told of the problem, or RQ's own clean-up of a registry, or the one after the other.
+    """A script of src/mends with what it is told of the problem.
 
-    The script is given, before its arguments: 'mend', or 'look' to change nothing; and the Unix timestamp.
+    clean_up: the registry, by its kind and queue, whose own clean-up RQ then runs.
     """
 
-    script: str = ''
-    keys: tuple[str, ...] = ()
+    script: str
+    keys: tuple[str, ...]
     arguments: tuple[Argument, ...] = ()
     clean_up: tuple[Place, str] | None = None
 
@@ -36,7 +36,12 @@ def drop_entry_of_missing_job(key: str, member: str, job_key: str) -> Mend:
 
 def drop_expired_entry(key: str, member: str) -> Mend:
     """Take an entry out of a sorted set, if it has expired."""
-    return Mend('drop_expired_entry', (key,), (member,))
+    return Mend('drop_expired_entry', (key,), (member, 'drop'))
+
+
+def clean_up_expired_entry(key: str, member: str, place: Place, queue: str) -> Mend:
+    """Have RQ clean up a registry, if the entry has expired."""
+    return Mend('drop_expired_entry', (key,), (member, 'leave'), clean_up=(place, queue))
 
 
 def drop_malformed_entry(key: str, member: str, job_keys: tuple[str, ...]) -> Mend:
@@ -91,6 +96,7 @@ def put_back_deferred(keys: JobKeys, view: JobView) -> Mend:
 def put_back_in_queue(keys: JobKeys, view: JobView, seen_at: float) -> Mend:
     """Push a job that nothing holds to its queue, once no worker can be just starting it."""
     others = (place.key(view.origin) for place in BY_JOB_ID)
+    enqueued_at = view.fields.get('enqueued_at', '')
     return Mend(
         'put_back_in_queue',
         (
@@ -102,7 +108,7 @@ def put_back_in_queue(keys: JobKeys, view: JobView, seen_at: float) -> Mend:
             places.QUEUES,
             *others,
         ),
-        (view.job_id, *_says(view), view.fields.get('enqueued_at', ''), seen_at),
+        (view.job_id, *_says(view), enqueued_at, timestamp_of(enqueued_at), seen_at),
     )
 
 
@@ -141,6 +147,7 @@ def enqueue_deferred(keys: JobKeys, queue: str, job_id: str, dependency_ids: tup
             DEFERRED.key(queue),
             keys.job(job_id),
             target,
+            keys.dependencies(job_id),
             *(keys.job(dependency_id) for dependency_id in dependency_ids),
             *(keys.dependents(dependency_id) for dependency_id in dependency_ids),
         ),
@@ -165,13 +172,13 @@ def add_dependent(keys: JobKeys, key: str, job_id: str, dependency_ids: tuple[st
 
 
 def drop_leftover_set(keys: JobKeys, key: str, job_id: str) -> Mend:
-    """Delete a set of job ids, if its job is gone, and none of those in it is deferred."""
-    return Mend('drop_leftover_set', (key, keys.job(job_id)), (keys.prefix,))
+    """Delete a set of job ids, if its job is gone, and none of those in it waits for it."""
+    return Mend('drop_leftover_set', (key, keys.job(job_id)), (keys.prefix if key == keys.dependents(job_id) else '',))
 
 
-def drop_key_of_missing_job(key: str, job_key: str) -> Mend:
-    """Delete a key, if there is no such job."""
-    return Mend('drop_key_of_missing_job', (key, job_key))
+def drop_execution_of_missing_job(key: str, job_key: str) -> Mend:
+    """Delete an execution, or a registry of executions, if there is no such job, and no worker is at it."""
+    return Mend('drop_execution_of_missing_job', (key, job_key))
 
 
 def drop_missing_worker(key: str, worker: str) -> Mend:
@@ -179,9 +186,9 @@ def drop_missing_worker(key: str, worker: str) -> Mend:
     return Mend('drop_missing_worker', (key, worker))
 
 
-def register_queue(key: str) -> Mend:
+def list_queue(key: str) -> Mend:
     """Enter a queue among all queues."""
-    return Mend('register_queue', (places.QUEUES, key))
+    return Mend('list_queue', (places.QUEUES, key))
 
 
 def _says(view: JobView) -> tuple[str, str]:

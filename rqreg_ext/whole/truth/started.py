@@ -135,7 +135,7 @@ class StartedEntry(Suspicion):
             f'job {self.job_id} has had no sign of life from its worker since before {date_of(score)}:'
             ' the worker ended in the middle of it'
         )
-        mend = mends.Mend(clean_up=(STARTED, self.entries.queue))
+        mend = mends.clean_up_expired_entry(self.entries.key, self.member, STARTED, self.entries.queue)
         repair = "have RQ's own clean-up retry or fail it, with its callbacks, as any count of the registry does"
         return Problem(Kind.ABANDONED, self.job_id, self.entries.key, detail, repair, True, mend)
 

@@ -1,0 +1,44 @@
+-- requires mend.inc.lua
+-- Enqueue a deferred job, if all that it waits for is over: as RQ does, which from RQ 3 on makes it ready first.
+-- KEYS: the registry of deferred jobs, the job, where it goes, what it keeps of the jobs that it waits for; those, and
+-- as many sets of the jobs that wait for them.
+-- ARGV, after those of every mend: the job's id and queue; 'ready' or 'queue'; the default timeout in seconds.
+
+local FIRST = 5
+local id, queue, way, default_timeout = unpack(ARGV, 4)
+local COUNT = (#KEYS - FIRST + 1) / 2
+
+if not call('ZSCORE', KEYS[1], id) or not says(KEYS[2], 'deferred', queue) then
+    return GONE
+end
+local allows_failures, timeout, ttl, at_front =
+    unpack(call('HMGET', KEYS[2], 'allow_dependency_failures', 'timeout', 'ttl', 'enqueue_at_front'))
+for i = FIRST, FIRST + COUNT - 1 do
+    local status = call('HGET', KEYS[i], 'status')
+    if status ~= 'finished' and not (status == 'failed' and allows_failures == '1') then
+        return GONE
+    end
+end
+if not IS_MEND then
+    return MENDED
+end
+call('ZREM', KEYS[1], id)
+for i = FIRST + COUNT, #KEYS do
+    call('SREM', KEYS[i], id)
+end
+if way == 'ready' then
+    call('HSET', KEYS[2], 'status', 'ready_to_enqueue')
+    call('ZADD', KEYS[3], NOW, id)
+    return MENDED
+end
+call(
+    'HSET', KEYS[2], 'status', 'queued', 'enqueued_at', DATE,
+    'timeout', timeout and timeout ~= '' and timeout or default_timeout
+)
+if tonumber(ttl or '') and tonumber(ttl) > 0 then
+    call('EXPIRE', KEYS[2], ttl)
+    call('EXPIRE', KEYS[2] .. ':dependents', ttl)
+    call('EXPIRE', KEYS[4], ttl)
+end
+call(at_front == '1' and 'LPUSH' or 'RPUSH', KEYS[3], id)
+return MENDED

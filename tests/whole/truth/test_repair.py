@@ -1,0 +1,710 @@
+"""repair(): each problem with one safe answer is mended, and RQ goes on with what was mended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+import redis
+from private_redis import PrivateRedis
+from rq import Callback, Retry, Worker
+from rq.job import Dependency, Job, JobStatus
+from rq.registry import FailedJobRegistry, StartedJobRegistry, clean_registries
+
+from rqreg_ext import Queue
+from rqreg_ext.executions import ExecutionRegistry
+from rqreg_ext.whole.truth.checking import check_everything, repair_everything
+from rqreg_ext.whole.truth.problems import CheckReport, Kind, Problem
+from rqreg_ext.whole.truth.repairs import RepairReport
+
+from . import jobs, states
+
+A_MINUTE_AGO = 61
+
+
+def dump(client: redis.Redis) -> dict[bytes, Any]:
+    return {key: (client.dump(key), client.pttl(key) >= 0) for key in client.keys('*')}
+
+
+def check(queue: Queue) -> CheckReport:
+    return check_everything(queue.connection, settle=0)
+
+
+def mend(queue: Queue, kind: Kind, *, by: Any = None) -> Problem:
+    """Mend the one problem there is, as the dry run says, and see that there is none any more."""
+    # A registry's truth is its count, which cleans it up.
+    by = queue.failed_job_registry if by is None else by
+    report = check(queue)
+    (problem,) = report
+    assert problem.kind is kind
+    assert problem.repair is not None
+    before = dump(queue.connection)
+    dry = by.repair(report, dry_run=True)
+    assert (dict(dry.mended), dry.dry_run) == ({kind: 1}, True)
+    assert dump(queue.connection) == before
+    done = by.repair(report)
+    assert (dict(done.mended), done.total) == ({kind: 1}, 1)
+    assert list(check(queue)) == []
+    # Once more: there is nothing to do.
+    again = by.repair(report)
+    assert (dict(again.gone), again.total) == ({kind: 1}, 1)
+    return problem
+
+
+def later(problem: Problem, seconds: float = A_MINUTE_AGO) -> Problem:
+    """Return the problem as if it had been seen so much earlier."""
+    from dataclasses import replace
+
+    assert problem.mend is not None
+    *arguments, seen_at = problem.mend.arguments
+    return replace(problem, mend=problem.mend._replace(arguments=(*arguments, seen_at - seconds)))
+
+
+@pytest.mark.parametrize('name', ['failed', 'finished', 'scheduled', 'deferred', 'canceled', 'started'])
+def test_an_entry_without_a_job(queue: Queue, name: str) -> None:
+    queue.enqueue(jobs.succeed, job_id='kept')
+    registry = getattr(queue, f'{name}_job_registry')
+    member = 'gone:run' if name == 'started' else 'gone'
+    queue.connection.zadd(registry.key, {member: time.time() + 1000})
+    if name == 'deferred':
+        # Nothing is known of what it waited for.
+        assert check(queue).counts == {Kind.MISSING_JOB: 1}
+    mend(queue, Kind.MISSING_JOB)
+    assert registry.get_job_ids() == []
+    states.work(queue)
+    assert queue.finished_job_registry.get_job_ids() == ['kept']
+
+
+def test_a_job_that_came_back_meanwhile(queue: Queue) -> None:
+    queue.connection.zadd(queue.failed_job_registry.key, {'f': time.time() + 1000})
+    report = queue.failed_job_registry.check(settle=0)
+    states.failed(queue, 'f')
+    done = queue.failed_job_registry.repair(report)
+    assert (dict(done.gone), done.total) == ({Kind.MISSING_JOB: 1}, 1)
+    assert queue.failed_job_registry.get_job_ids() == ['f']
+
+
+@pytest.mark.parametrize('name', ['failed', 'finished'])
+def test_an_expired_entry(queue: Queue, name: str) -> None:
+    registry = getattr(queue, f'{name}_job_registry')
+    queue.enqueue(jobs.succeed, job_id='other')
+    queue.connection.zadd(registry.key, {'old': time.time() - 5, 'new': time.time() + 30})
+    mend(queue, Kind.EXPIRED, by=registry)
+    assert registry.get_job_ids() == ['new']
+
+
+def test_a_failed_job_that_was_enqueued_again(queue: Queue) -> None:
+    job = states.failed(queue, 'f')
+    queue.enqueue_job(job)
+    mend(queue, Kind.WRONG_STATUS)
+    states.work(queue)
+    assert queue.failed_job_registry.get_job_ids() == ['f']
+    queue.failed_job_registry.requeue('f')
+    assert queue.job_ids == ['f']
+
+
+def test_a_job_that_moved_on_meanwhile(queue: Queue) -> None:
+    """The entry is not touched where the job is no more what it was."""
+    job = states.failed(queue, 'f')
+    queue.enqueue_job(job)
+    report = queue.failed_job_registry.check(settle=0)
+    states.work(queue)
+    done = queue.failed_job_registry.repair(report)
+    assert dict(done.gone) == {Kind.WRONG_STATUS: 1}
+    assert 'f' in queue.failed_job_registry
+
+
+def test_a_job_that_left_its_queue_meanwhile(queue: Queue) -> None:
+    job = states.failed(queue, 'f')
+    queue.enqueue_job(job)
+    report = queue.failed_job_registry.check(settle=0)
+    queue.remove('f')
+    done = queue.failed_job_registry.repair(report)
+    ((problem, why),) = done.left
+    assert (problem.kind, why) == (Kind.WRONG_STATUS, 'the job is not where it was: it may be on its way')
+    assert 'f' in queue.failed_job_registry
+
+
+def test_a_long_queue_that_moves_meanwhile(queue: Queue) -> None:
+    job = states.failed(queue, 'f')
+    with queue.connection.pipeline() as pipe:
+        for number in range(3000):
+            queue.enqueue(jobs.succeed, pipeline=pipe)
+            if number == 2000:
+                queue.enqueue_job(job, pipeline=pipe)
+        pipe.execute()
+    report = queue.failed_job_registry.check(settle=0)
+    queue.connection.lpop(queue.key, 500)
+    assert dict(queue.failed_job_registry.repair(report).mended) == {Kind.WRONG_STATUS: 1}
+
+
+def test_an_entry_of_another_queue(queue: Queue) -> None:
+    states.failed(Queue('other', connection=queue.connection), 'f')
+    queue.enqueue(jobs.succeed)
+    queue.connection.zadd(queue.failed_job_registry.key, {'f': time.time() + 1000})
+    mend(queue, Kind.WRONG_QUEUE)
+    assert queue.failed_job_registry.get_job_ids() == []
+
+
+def test_a_status_that_cannot_be_told(queue: Queue) -> None:
+    before = queue.enqueue(jobs.fail, job_id='f')
+    states.work(queue)
+    before.save()
+    state = dump(queue.connection)
+    done = queue.failed_job_registry.repair(queue.failed_job_registry.check(settle=0))
+    assert [(problem.job_id, why) for problem, why in done.left] == [('f', 'there is no one safe answer')]
+    assert dump(queue.connection) == state
+
+
+def test_an_entry_that_a_finished_job_left_behind(queue: Queue) -> None:
+    """Before RQ 3 its clean-up would fail the job."""
+    states.finished(queue, 's')
+    queue.connection.zadd(queue.started_job_registry.key, {'s:left': time.time() - 5})
+    mend(queue, Kind.WRONG_STATUS, by=queue.started_job_registry)
+    assert queue.fetch_job('s').get_status() == JobStatus.FINISHED
+    assert queue.started_job_registry.count == 0
+
+
+def test_an_entry_that_rq_cannot_read(queue: Queue) -> None:
+    entry = states.started(queue, 's')
+    queue.connection.zadd(queue.started_job_registry.key, {'a:b:c': time.time() + 1000})
+    mend(queue, Kind.MALFORMED_ENTRY)
+    assert queue.started_job_registry.get_job_and_execution_ids() == [tuple(entry.split(':'))]
+
+
+class TestOrphans:
+    """A job that nothing holds goes back to where its status says."""
+
+    @pytest.mark.parametrize('options', [{}, {'failure_ttl': 1000}, {'failure_ttl': -1}])
+    def test_failed(self, queue: Queue, options: dict[str, Any]) -> None:
+        job = states.failed(queue, 'f', **options)
+        score = queue.connection.zscore(queue.failed_job_registry.key, 'f')
+        queue.connection.delete(queue.failed_job_registry.key)
+        mend(queue, Kind.ORPHAN)
+        again = queue.connection.zscore(queue.failed_job_registry.key, 'f')
+        assert again == pytest.approx(score, abs=5)
+        clean_registries(queue)
+        assert list(check(queue)) == []
+        assert queue.failed_job_registry.requeue(job.id).id == 'f'
+        states.work(queue)
+        assert FailedJobRegistry(queue=queue).get_job_ids() == ['f']
+
+    @pytest.mark.parametrize('result_ttl', [1000, -1])
+    def test_finished(self, queue: Queue, result_ttl: int) -> None:
+        job = states.finished(queue, 's', result_ttl=result_ttl)
+        score = queue.connection.zscore(queue.finished_job_registry.key, 's')
+        queue.connection.delete(queue.finished_job_registry.key)
+        mend(queue, Kind.ORPHAN)
+        again = queue.connection.zscore(queue.finished_job_registry.key, 's')
+        assert again == score if result_ttl == -1 else again == pytest.approx(score, abs=5)
+        job.delete()
+        assert queue.finished_job_registry.count == 0
+
+    def test_canceled(self, queue: Queue) -> None:
+        job = states.canceled(queue, 'c')
+        queue.connection.delete(queue.canceled_job_registry.key)
+        mend(queue, Kind.ORPHAN)
+        assert queue.canceled_job_registry.get_job_ids() == ['c']
+        queue.canceled_job_registry.requeue(job.id)
+        assert queue.job_ids == ['c']
+
+    def test_scheduled(self, queue: Queue) -> None:
+        """When it was due is written nowhere."""
+        states.scheduled(queue, 's')
+        queue.connection.delete(queue.scheduled_job_registry.key)
+        done = queue.scheduled_job_registry.repair(check(queue))
+        assert [problem.kind for problem, _ in done.left] == [Kind.ORPHAN]
+
+    def test_deferred(self, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+        parent = queue.enqueue(jobs.succeed, job_id='parent')
+        data = Queue.prepare_data(jobs.succeed, job_id='child', depends_on=parent)
+
+        def end(*_: object, **__: object) -> None:
+            raise states.Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Job, 'register_dependency', end)
+            with pytest.raises(states.Killed):
+                queue.enqueue_many([data])
+        mend(queue, Kind.ORPHAN)
+        assert queue.fetch_job('child').dependency_ids == ['parent']
+        # RQ tells it that its turn has come.
+        states.work(queue)
+        assert sorted(queue.finished_job_registry.get_job_ids()) == ['child', 'parent']
+
+    def test_deferred_until_its_ttl(self, queue: Queue) -> None:
+        """Before RQ 2.8 a deferred job expires by its score, later ones have none."""
+        job = states.deferred(queue, 'd', states.scheduled(queue, 'parent'), ttl=1000)
+        states.deferred(queue, 'e', 'parent')
+        key = queue.deferred_job_registry.key
+        scores = [queue.connection.zscore(key, job_id) for job_id in (job.id, 'e')]
+        queue.connection.delete(key)
+        report = check(queue)
+        assert dict(queue.deferred_job_registry.repair(report).mended) == {Kind.ORPHAN: 2}
+        assert [queue.connection.zscore(key, job_id) for job_id in (job.id, 'e')] == pytest.approx(scores, abs=5)
+        assert list(check(queue)) == []
+
+    @pytest.mark.skipif(not hasattr(JobStatus, 'READY_TO_ENQUEUE'), reason='this RQ has no registry of ready jobs')
+    def test_ready(self, queue: Queue) -> None:
+        job = states.finished(queue, 'r')
+        job.set_status(JobStatus.READY_TO_ENQUEUE)
+        queue.connection.delete(queue.finished_job_registry.key)
+        mend(queue, Kind.ORPHAN)
+        assert [ready.id for ready in queue.ready_job_registry.cleanup()] == ['r']
+        assert queue.job_ids == ['r']
+
+    @pytest.mark.skipif(not hasattr(JobStatus, 'RATE_LIMITED'), reason='this RQ has no rate limits')
+    def test_rate_limited(self, queue: Queue) -> None:
+        from rq.rate_limit import RateLimit, RateLimitRegistry
+
+        limit = RateLimit('site', 1)
+        for job_id in ('first', 'second'):
+            queue.enqueue(jobs.succeed, job_id=job_id, rate_limit=limit)
+        queue.connection.delete('rq:rl:site:rate_limited', 'rq:rl-keys', 'rq:rl:site')
+        mend(queue, Kind.ORPHAN)
+        states.work(queue)
+        RateLimitRegistry('site', queue.connection).cleanup()
+        states.work(queue)
+        assert sorted(queue.finished_job_registry.get_job_ids()) == ['first', 'second']
+
+    @pytest.mark.parametrize('retry', [None, Retry(max=1)])
+    def test_started(self, queue: Queue, retry: Retry | None) -> None:
+        """RQ's own clean-up takes it for abandoned, and retries or fails it."""
+        job = queue.enqueue(jobs.succeed, job_id='s', retry=retry)
+        states.die(states.LeavingWorker, queue)
+        states.let_time_pass(queue.connection)
+        queue.connection.delete(queue.started_job_registry.key, 'rq:workers', 'rq:workers:q')
+        fields = dict.fromkeys(['enqueued_at', 'started_at', 'last_heartbeat'], '2024-01-01T00:00:00.000000Z')
+        queue.connection.hset(job.key, mapping=fields)
+        mend(queue, Kind.ORPHAN, by=queue.started_job_registry)
+        assert job.get_status() == (JobStatus.QUEUED if retry else JobStatus.FAILED)
+        assert (queue.job_ids, queue.failed_job_registry.get_job_ids()) == ((['s'], []) if retry else ([], ['s']))
+
+    def test_started_and_alive_after_all(self, queue: Queue) -> None:
+        job = queue.enqueue(jobs.succeed, job_id='s')
+        states.die(states.LeavingWorker, queue)
+        states.let_time_pass(queue.connection)
+        queue.connection.delete(queue.started_job_registry.key, 'rq:workers', 'rq:workers:q')
+        fields = dict.fromkeys(['enqueued_at', 'started_at', 'last_heartbeat'], '2024-01-01T00:00:00.000000Z')
+        queue.connection.hset(job.key, mapping=fields)
+        report = check(queue)
+        queue.connection.hset(job.key, 'last_heartbeat', '2024-01-02T00:00:00.000000Z')
+        assert dict(queue.started_job_registry.repair(report).gone) == {Kind.ORPHAN: 1}
+        assert queue.started_job_registry.count == 0
+
+
+class TestLostFromAQueue:
+    """A job that is queued and in no queue may be in the hands of a worker, who is given a minute."""
+
+    @pytest.fixture
+    def report(self, queue: Queue) -> CheckReport:
+        queue.enqueue(jobs.succeed, job_id='lost')
+        states.die(states.TakingWorker, queue, Queue('second', connection=queue.connection))
+        queue.enqueue(jobs.succeed, job_id='waits')
+        queue.connection.delete('rq:workers', 'rq:workers:q', 'rq:workers:second')
+        return check(queue)
+
+    def test_not_at_once(self, queue: Queue, report: CheckReport) -> None:
+        for _ in range(2):
+            done = repair_everything(queue.connection, report)
+            ((problem, why),) = done.left
+            assert (problem.kind, problem.job_id) == (Kind.ORPHAN, 'lost')
+            assert 'less than a minute' in why
+        assert queue.job_ids == ['waits']
+        # RQ's own note of when it saw a job between its queue and its start.
+        first_seen = queue.intermediate_queue.get_first_seen('lost')
+        assert first_seen is not None
+        assert abs(first_seen.timestamp() - time.time()) < 60
+        assert 86000 < queue.connection.ttl(queue.intermediate_queue.get_first_seen_key('lost')) <= 86400
+
+    def test_a_dry_run_notes_nothing(self, queue: Queue, report: CheckReport) -> None:
+        before = dump(queue.connection)
+        done = repair_everything(queue.connection, report, dry_run=True)
+        assert len(done.left) == 1
+        assert dump(queue.connection) == before
+
+    def test_after_a_minute(self, queue: Queue, report: CheckReport) -> None:
+        (problem,) = report
+        done = repair_everything(queue.connection, [later(problem)])
+        assert dict(done.mended) == {Kind.ORPHAN: 1}
+        assert queue.job_ids == ['waits', 'lost']
+        assert list(check(queue)) == []
+        # By whatever it was seen: it is pushed once.
+        for again in (report, [later(problem)]):
+            assert dict(repair_everything(queue.connection, again).gone) == {Kind.ORPHAN: 1}
+        states.work(queue)
+        assert sorted(queue.finished_job_registry.get_job_ids()) == ['lost', 'waits']
+
+    def test_by_a_check_of_its_own_after_a_minute(self, queue: Queue, report: CheckReport) -> None:
+        repair_everything(queue.connection, report)
+        key = queue.intermediate_queue.get_first_seen_key('lost')
+        # As if that had been earlier; the job was enqueued before.
+        queue.connection.set(key, time.time() - A_MINUTE_AGO, ex=1000)
+        queue.connection.hset('rq:job:lost', 'enqueued_at', '2024-01-01T00:00:00.000000Z')
+        done = repair_everything(queue.connection)
+        assert dict(done.mended) == {Kind.ORPHAN: 1}
+        assert not queue.connection.exists(key)
+
+    def test_a_note_from_an_earlier_life(self, queue: Queue, report: CheckReport) -> None:
+        """RQ lets the note stay for a day."""
+        key = queue.intermediate_queue.get_first_seen_key('lost')
+        queue.connection.set(key, time.time() - 5000, ex=1000)
+        done = repair_everything(queue.connection, report)
+        assert len(done.left) == 1
+        assert float(queue.connection.get(key)) > time.time() - 60
+
+    @pytest.mark.parametrize('meanwhile', ['started', 'requeued', 'taken', 'canceled', 'deleted'])
+    def test_something_happened_to_it(self, queue: Queue, report: CheckReport, meanwhile: str) -> None:
+        (problem,) = report
+        job = queue.fetch_job('lost')
+        assert job is not None
+        if meanwhile == 'started':
+            queue.push_job_id('lost', at_front=True)
+            states.die(states.EnteringWorker, queue)
+            queue.connection.delete(queue.intermediate_queue_key)
+        elif meanwhile == 'requeued':
+            queue.enqueue_job(job)
+        elif meanwhile == 'taken':
+            queue.connection.rpush(queue.intermediate_queue_key, 'lost')
+        elif meanwhile == 'canceled':
+            job.cancel()
+        else:
+            job.delete()
+        ids = queue.job_ids
+        done = repair_everything(queue.connection, [later(problem)])
+        assert dict(done.gone) == {Kind.ORPHAN: 1}
+        assert queue.job_ids == ids
+
+    def test_a_whole_queue_in_its_order(self, queue: Queue) -> None:
+        ids = [f'j{number}' for number in range(300)]
+        for job_id in ids:
+            queue.enqueue(jobs.succeed, job_id=job_id)
+        queue.connection.delete(queue.key, 'rq:queues')
+        problems = [later(problem) for problem in check(queue) if problem.kind is Kind.ORPHAN]
+        assert dict(repair_everything(queue.connection, problems).mended) == {Kind.ORPHAN: 300}
+        assert queue.job_ids == ids
+        assert list(check(queue)) == []
+
+
+class TestQueues:
+    def test_a_job_that_is_gone(self, queue: Queue) -> None:
+        for job_id in ('a', 'b', 'c', 'd'):
+            queue.enqueue(jobs.succeed, job_id=job_id)
+        for gone in ('a', 'd'):
+            queue.connection.delete(f'rq:job:{gone}')
+        report = check(queue)
+        done = queue.failed_job_registry.repair(report)
+        assert dict(done.mended) == {Kind.MISSING_JOB: 2}
+        assert queue.job_ids == ['b', 'c']
+        assert dict(queue.failed_job_registry.repair(report).gone) == {Kind.MISSING_JOB: 2}
+
+    def test_a_canceled_job(self, queue: Queue) -> None:
+        job = queue.enqueue(jobs.succeed, job_id='c')
+        queue.push_job_id('c')
+        job.cancel()
+        mend(queue, Kind.WRONG_STATUS)
+        assert queue.job_ids == []
+
+    def test_what_is_left_between_queue_and_start(self, queue: Queue) -> None:
+        states.finished(queue, 'f')
+        queue.connection.rpush(queue.intermediate_queue_key, 'f')
+        mend(queue, Kind.WRONG_STATUS)
+        assert queue.intermediate_queue.get_job_ids() == []
+
+    def test_a_job_that_stands_there_twice(self, queue: Queue) -> None:
+        """This may be meant."""
+        queue.enqueue(jobs.succeed, job_id='twice')
+        queue.push_job_id('twice')
+        done = repair_everything(queue.connection, check(queue))
+        assert [problem.kind for problem, _ in done.left] == [Kind.QUEUED_TWICE]
+        assert queue.job_ids == ['twice', 'twice']
+
+    def test_a_queue_that_is_not_listed(self, queue: Queue) -> None:
+        queue.enqueue(jobs.succeed)
+        queue.connection.delete('rq:queues')
+        mend(queue, Kind.UNKNOWN_QUEUE)
+        assert [listed.name for listed in Queue.all(queue.connection)] == ['q']
+
+
+class TestAbandoned:
+    @pytest.mark.parametrize('retry', [None, Retry(max=1)])
+    def test_by_rqs_own_clean_up(self, queue: Queue, retry: Retry | None) -> None:
+        callback = Callback(jobs.note_failure)
+        job = queue.enqueue(jobs.succeed, job_id='s', retry=retry, on_failure=callback)
+        states.die(states.LeavingWorker, queue)
+        states.let_time_pass(queue.connection)
+        queue.connection.delete('rq:workers', 'rq:workers:q')
+        mend(queue, Kind.ABANDONED, by=queue.started_job_registry)
+        assert job.get_status() == (JobStatus.QUEUED if retry else JobStatus.FAILED)
+        assert queue.connection.lrange('tests:failures', 0, -1) == [b's']
+
+    def test_a_clean_up_that_fails(self, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+        states.started(queue, 's')
+        states.let_time_pass(queue.connection)
+        error = RuntimeError('as it should')
+
+        def fail(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(StartedJobRegistry, 'cleanup', fail)
+        monkeypatch.setattr(type(queue.started_job_registry), 'cleanup', fail)
+        done = queue.started_job_registry.repair(queue.started_job_registry.check(settle=0))
+        assert [(problem.job_id, problem_error) for problem, problem_error in done.failed] == [('s', error)]
+        assert 'as it should' in str(done)
+
+    def test_an_expired_deferred_job(self, queue: Queue) -> None:
+        """Before RQ 2.8, its clean-up fails it."""
+        states.deferred(queue, 'd', states.scheduled(queue, 'parent'), ttl=1000)
+        queue.connection.zadd(queue.deferred_job_registry.key, {'d': 5})
+        report = check(queue)
+        if not report:
+            pytest.skip('this RQ has no expiring deferred jobs')
+        mend(queue, Kind.EXPIRED)
+        assert queue.failed_job_registry.get_job_ids() == ['d']
+
+
+class TestDependencies:
+    @pytest.mark.parametrize('at_front', [False, True])
+    def test_what_it_waits_for_is_over(self, queue: Queue, at_front: bool) -> None:
+        parent = states.scheduled(queue, 'parent')
+        dependency = Dependency([parent], enqueue_at_front=at_front, allow_failure=True)
+        child = states.deferred(queue, 'child', dependency, ttl=1000)
+        queue.enqueue(jobs.succeed, job_id='other')
+        parent.set_status(JobStatus.FAILED)
+        queue.failed_job_registry.add(parent, 1000, 'boom')
+        queue.connection.zrem(queue.scheduled_job_registry.key, 'parent')
+        mend(queue, Kind.DEPENDENCIES_MET, by=queue.deferred_job_registry)
+        assert queue.job_ids == (['child', 'other'] if at_front else ['other', 'child'])
+        assert child.get_status() == JobStatus.QUEUED
+        assert queue.deferred_job_registry.get_job_ids() == []
+        assert not queue.connection.exists(parent.dependents_key)
+        states.work(queue)
+        assert sorted(queue.finished_job_registry.get_job_ids()) == ['child', 'other']
+
+    def test_what_it_waits_for_runs_again(self, queue: Queue) -> None:
+        parent = states.scheduled(queue, 'parent')
+        states.deferred(queue, 'child', parent)
+        parent.set_status(JobStatus.FINISHED)
+        report = queue.deferred_job_registry.check(settle=0)
+        parent.set_status(JobStatus.SCHEDULED)
+        assert dict(queue.deferred_job_registry.repair(report).gone) == {Kind.DEPENDENCIES_MET: 1}
+
+    def test_it_is_not_told(self, queue: Queue) -> None:
+        parent = states.failed(queue, 'parent')
+        states.deferred(queue, 'child', parent)
+        queue.failed_job_registry.requeue(parent.id)
+        queue.connection.delete(parent.dependents_key)
+        mend(queue, Kind.NOT_A_DEPENDENT)
+        queue.connection.hset(parent.key, 'data', Job.create(jobs.succeed, connection=queue.connection).data)
+        states.work(queue)
+        assert sorted(queue.finished_job_registry.get_job_ids()) == ['child', 'parent']
+
+    def test_what_it_waits_for_is_gone(self, queue: Queue) -> None:
+        parent = states.scheduled(queue, 'parent')
+        states.deferred(queue, 'child', parent)
+        parent.delete()
+        done = repair_everything(queue.connection, check(queue))
+        assert [problem.kind for problem, _ in done.left] == [Kind.MISSING_DEPENDENCY]
+        assert queue.deferred_job_registry.get_job_ids() == ['child']
+
+    def test_leftover_sets(self, queue: Queue) -> None:
+        queue.connection.sadd('rq:job:gone:dependents', 'x', 'y')
+        mend(queue, Kind.LEFTOVER)
+        queue.connection.sadd('rq:job::gone:dependencies', 'x')
+        mend(queue, Kind.LEFTOVER)
+
+    def test_a_leftover_set_with_a_job_that_waits(self, queue: Queue) -> None:
+        parent = states.scheduled(queue, 'parent')
+        states.deferred(queue, 'child', parent)
+        queue.connection.delete(parent.key, queue.scheduled_job_registry.key)
+        done = repair_everything(queue.connection, check(queue).of('leftover'))
+        assert [why for _, why in done.left] == ['a deferred job is in it']
+
+
+class TestExecutions:
+    def test_an_entry_whose_execution_is_gone(self, queue: Queue) -> None:
+        """After that the job can be deleted again."""
+        states.finished(queue, 's')
+        registry = ExecutionRegistry('s', connection=queue.connection)
+        queue.connection.zadd(registry.key, {'run': time.time() + 50})
+        job = queue.fetch_job('s')
+        assert job is not None
+        with pytest.raises(ValueError, match='not found'):
+            job.delete()
+        mend_on(registry, Kind.MISSING_EXECUTION)
+        queue.finished_job_registry.add(job, 100)
+        job.delete()
+        assert not queue.connection.exists(job.key)
+
+    def test_an_expired_entry(self, queue: Queue) -> None:
+        states.finished(queue, 's')
+        registry = ExecutionRegistry('s', connection=queue.connection)
+        queue.connection.zadd(registry.key, {'run': 5})
+        mend_on(registry, Kind.EXPIRED)
+
+    @pytest.mark.parametrize('alive', [True, False])
+    def test_executions_without_a_job(self, queue: Queue, alive: bool) -> None:
+        score = time.time() + (100 if alive else -100)
+        queue.connection.zadd('rq:executions:gone', {'run': score})
+        done = repair_everything(queue.connection, check(queue))
+        assert (dict(done.mended), len(done.left)) == ({} if alive else {Kind.EXECUTION_WITHOUT_JOB: 1}, int(alive))
+        assert queue.connection.exists('rq:executions:gone') == int(alive)
+
+    @pytest.mark.parametrize('alive', [True, False])
+    def test_an_execution_without_a_job(self, queue: Queue, alive: bool) -> None:
+        queue.connection.hset('rq:execution:gone:run', 'last_heartbeat', time.time() - (5 if alive else 5000))
+        done = repair_everything(queue.connection, check(queue))
+        assert (dict(done.mended), len(done.left)) == ({} if alive else {Kind.EXECUTION_WITHOUT_JOB: 1}, int(alive))
+
+
+def mend_on(registry: Any, kind: Kind) -> None:
+    report = registry.check(settle=0)
+    assert [problem.kind for problem in report] == [kind]
+    assert dict(registry.repair(report).mended) == {kind: 1}
+    assert list(registry.check(settle=0)) == []
+
+
+def test_a_worker_that_is_gone(queue: Queue) -> None:
+    queue.enqueue(jobs.succeed)
+    queue.connection.sadd('rq:workers', 'rq:worker:gone')
+    assert Worker.count(queue.connection) == 1
+    mend(queue, Kind.MISSING_WORKER)
+    assert Worker.count(queue.connection) == 0
+
+
+class TestCalls:
+    @pytest.fixture
+    def broken(self, queue: Queue) -> Queue:
+        states.failed(queue, 'orphan')
+        queue.connection.delete(queue.failed_job_registry.key)
+        gone = {f'gone-{number}': time.time() + 1000 for number in range(450)}
+        queue.connection.zadd(queue.failed_job_registry.key, {'late': 5, **gone})
+        return queue
+
+    def test_with_a_check_of_its_own(self, broken: Queue) -> None:
+        done = broken.failed_job_registry.repair()
+        assert dict(done.mended) == {Kind.EXPIRED: 1, Kind.MISSING_JOB: 450, Kind.ORPHAN: 1}
+        assert (done.total, done.left, done.failed, done.stopped) == (452, [], [], False)
+        assert broken.failed_job_registry.get_job_ids() == ['orphan']
+
+    def test_some_kinds(self, broken: Queue) -> None:
+        done = broken.failed_job_registry.repair(kinds=['missing_job', Kind.EXPIRED])
+        assert dict(done.mended) == {Kind.EXPIRED: 1, Kind.MISSING_JOB: 450}
+        assert broken.failed_job_registry.get_job_ids() == []
+        assert broken.failed_job_registry.repair(kinds='orphan').mended == {'orphan': 1}
+
+    def test_some_problems(self, broken: Queue) -> None:
+        report = broken.failed_job_registry.check(settle=0)
+        done = broken.failed_job_registry.repair(report[:10])
+        assert done.total == 10
+        assert len(broken.failed_job_registry.check(settle=0)) == 442
+
+    def test_everything(self, broken: Queue) -> None:
+        other = Queue('other', connection=broken.connection)
+        broken.connection.zadd(other.finished_job_registry.key, {'gone': '+inf'})
+        broken.connection.sadd('rq:queues', other.key)
+        assert repair_everything(broken.connection, queues=['other']).total == 1
+        assert repair_everything(broken.connection).total == 452
+        assert list(check(broken)) == []
+
+    def test_progress(self, broken: Queue) -> None:
+        report = broken.failed_job_registry.check(settle=0)
+        seen: list[tuple[int, int]] = []
+        broken.failed_job_registry.repair(report, dry_run=True, progress=lambda *step: seen.append(step))
+        assert seen == [(200, 452), (400, 452), (452, 452)]
+        done = broken.failed_job_registry.repair(report, progress=lambda count, _: count < 400)
+        assert (done.stopped, done.total) == (True, 400)
+        done = broken.failed_job_registry.repair(report)
+        assert (done.stopped, sum(done.mended.values()), sum(done.gone.values())) == (False, 52, 400)
+
+    def test_scripts_that_the_server_forgot(self, broken: Queue) -> None:
+        broken.connection.script_flush()
+        assert broken.failed_job_registry.repair().total == 452
+
+    def test_reports(self, broken: Queue) -> None:
+        states.scheduled(broken, 's')
+        broken.connection.delete(broken.scheduled_job_registry.key)
+        report = check(broken)
+        dry = broken.failed_job_registry.repair(report, dry_run=True)
+        assert '452 would be mended' in str(dry)
+        assert '1 orphan would be left: there is no one safe answer' in str(dry)
+        done = broken.failed_job_registry.repair(report)
+        assert done.reasons == {Kind.ORPHAN: {'there is no one safe answer': 1}}
+        twice = done + dry
+        assert (twice.total, twice.dry_run) == (906, True)
+        assert done.to_dict() == {
+            'mended': {'expired': 1, 'missing_job': 450, 'orphan': 1},
+            'gone': {},
+            'left': {'orphan': {'there is no one safe answer': 1}},
+            'failed': [],
+            'total': 453,
+            'dry_run': False,
+            'stopped': False,
+            'seconds': done.seconds,
+        }
+        assert isinstance(done, RepairReport)
+        assert repr(done) == '<RepairReport of 453 problems>'
+
+    def test_a_mend_that_the_server_refuses(self, broken: Queue) -> None:
+        report = broken.failed_job_registry.check(settle=0, orphans=False)
+        broken.connection.delete(broken.failed_job_registry.key)
+        broken.connection.set(broken.failed_job_registry.key, 'x')
+        done = broken.failed_job_registry.repair(report)
+        assert len(done.failed) == 451
+        assert all('WRONGTYPE' in str(error) for _, error in done.failed)
+
+    @pytest.mark.parametrize(
+        ('arguments', 'error', 'words'),
+        [
+            ({'problems': 5}, TypeError, 'problems=5 is no collection of problems'),
+            ({'problems': 'x'}, TypeError, "problems='x' is no collection of problems"),
+            ({'problems': ['x']}, TypeError, "'x' is no Problem"),
+            ({'problems': Problem(Kind.ORPHAN, 'x', 'y', 'z')}, TypeError, 'is no collection of problems'),
+            ({'kinds': ['x']}, ValueError, "'x' is not a valid Kind"),
+        ],
+    )
+    def test_bad_arguments(self, queue: Queue, arguments: Any, error: type[Exception], words: str) -> None:
+        with pytest.raises(error, match=words):
+            queue.failed_job_registry.repair(**arguments)
+
+
+def test_without_the_right_to_scripts(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    """check() needs none; repair() says so, and changes nothing."""
+    connection.zadd('rq:failed:q', {'gone': '+inf'})
+    connection.acl_setuser('reader', enabled=True, passwords=['+p'], keys='*', commands=['+@all', '-@scripting'])
+    with redis_server.client(username='reader', password='p') as client:
+        queue = Queue('q', connection=client)
+        report = queue.failed_job_registry.check(settle=0)
+        assert len(report) == 1
+        before = dump(connection)
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            queue.failed_job_registry.repair(report)
+        assert dump(connection) == before
+    connection.acl_deluser('reader')
+
+
+def test_two_at_the_same_time(queue: Queue, redis_server: PrivateRedis) -> None:
+    """Each problem is mended once."""
+    ids = [f'j{number}' for number in range(500)]
+    for job_id in ids:
+        queue.enqueue(jobs.succeed, job_id=job_id)
+    queue.connection.delete(queue.key)
+    queue.connection.zadd(queue.failed_job_registry.key, {f'gone-{number}': '+inf' for number in range(2000)})
+    report = check(queue)
+    problems = [later(problem) if problem.kind is Kind.ORPHAN else problem for problem in report]
+    results: list[RepairReport] = []
+
+    def repair() -> None:
+        with redis_server.client() as client:
+            results.append(repair_everything(client, problems))
+
+    threads = [threading.Thread(target=repair) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    mended = sum((result.mended for result in results), results[0].mended.__class__())
+    assert mended == {Kind.ORPHAN: 500, Kind.MISSING_JOB: 2000}
+    assert sorted(queue.job_ids) == sorted(ids)
