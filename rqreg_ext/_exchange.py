@@ -76,7 +76,7 @@ def _by_client(connection: Any, commands: Sequence[Command]) -> list[Any]:
     words = [command[1:] for command in commands]
     replies = _one_by_one(connection, words) if _is_cluster(connection) else _by_pipeline(connection, words)
     return [
-        reply if isinstance(reply, Exception) else _SHAPED[command[0]](reply)
+        reply if isinstance(reply, Exception) else shaped(command[0], reply)
         for command, reply in zip(commands, replies, strict=True)
     ]
 
@@ -116,6 +116,11 @@ def _entries(value: list[Any]) -> list[tuple[str, float]]:
     # RESP3 has pairs, RESP2 members and scores in line.
     pairs = value if value and isinstance(value[0], (list, tuple)) else zip(value[::2], value[1::2], strict=True)
     return [(_text(member), float(score)) for member, score in pairs]
+
+
+def shaped(shape: int, value: Any) -> Any:
+    """Return what came (VALUE) as a reply of another shape."""
+    return _SHAPED[shape](value)
 
 
 _SHAPED: dict[int, Callable[[Any], Any]] = {

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ._cleaning import NOTHING_TO_CLEAN, Cleaning, cleaning_of, now
 from ._clients import are_of_one_database, client_from, is_broken_connection
-from ._exchange import INTEGER, SCORE, VALUE, Command, exchange, without_errors
+from ._exchange import INTEGER, SCORE, VALUE, Command, exchange, shaped, without_errors
 from ._route import is_plain, is_set_on, parses_as_rq
+from .whole.pages import Page, page_of, page_reads
+from .whole.reading import Reading
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -66,17 +69,17 @@ class Pending(Generic[Value]):
 
 
 class _Sent(Pending[Value]):
-    """A call that is a command, behind the cleanup of the registry where that is wanted."""
+    """A call that is commands and no more, behind the cleanup of the registry where that is wanted."""
 
     def __init__(
         self,
         alone: Callable[[], Value],
-        command: Command,
-        make: Callable[[Any], Value],
+        commands: Sequence[Command],
+        make: Callable[..., Value],
         cleaned_up: BaseRegistry | None,
     ) -> None:
         super().__init__(alone)
-        self._command = command
+        self._reads = commands
         self._make = make
         self._cleaned_up = cleaned_up
         self._cleaning: Cleaning | None = NOTHING_TO_CLEAN
@@ -84,16 +87,15 @@ class _Sent(Pending[Value]):
     def _commands(self, timestamp: int) -> Sequence[Command]:
         if self._cleaned_up is not None:
             self._cleaning = cleaning_of(self._cleaned_up, timestamp)
-        return () if self._cleaning is None else (*self._cleaning.commands, self._command)
+        return () if self._cleaning is None else (*self._cleaning.commands, *self._reads)
 
     def _value_of(self, replies: list[Any]) -> Value:
         if self._cleaning is None:
             return self._alone()
-        *of_cleaning, reply = replies
-        if self._cleaning.finds_work(without_errors(of_cleaning)):
+        first = len(self._cleaning.commands)
+        if self._cleaning.finds_work(without_errors(replies[:first])):
             return self._alone()
-        without_errors([reply])
-        return self._make(reply)
+        return self._make(*without_errors(replies[first:]))
 
 
 class Batch:
@@ -118,7 +120,7 @@ class Batch:
         key = self._key_of(registry)
         return self._add(
             lambda: registry.get_job_count(cleanup),
-            (INTEGER, 'ZCARD', key) if is_plain(registry, 'get_job_count') else None,
+            [(INTEGER, 'ZCARD', key)] if is_plain(registry, 'get_job_count') else None,
             cleaned_up=registry if cleanup else None,
         )
 
@@ -129,7 +131,7 @@ class Batch:
         key = self._key_of(registry)
         return self._add(
             lambda: job_or_id in registry,
-            (SCORE, 'ZSCORE', key, _id_of(registry, job_or_id)) if is_plain(registry, '__contains__') else None,
+            [(SCORE, 'ZSCORE', key, _id_of(registry, job_or_id))] if is_plain(registry, '__contains__') else None,
             make=lambda score: score is not None,
         )
 
@@ -142,13 +144,35 @@ class Batch:
         Source: rq.registry.BaseRegistry.get_job_ids; Redis ZRANGE, ZREVRANGE.
         """
         key = self._key_of(registry)
-        is_parsed_as_by_rq = parses_as_rq(type(registry)) and not is_set_on(registry, 'parse_job_id')
-        is_served = is_plain(registry, 'get_job_ids') and is_parsed_as_by_rq
+        is_served = is_plain(registry, 'get_job_ids') and _is_parsed_as_by_rq(registry)
         return self._add(
             lambda: registry.get_job_ids(start, end, desc, cleanup),
             # Decoded afterwards: an entry that is no UTF-8 is the trouble of this call alone.
-            (VALUE, 'ZREVRANGE' if desc else 'ZRANGE', key, start, end) if is_served else None,
+            [(VALUE, 'ZREVRANGE' if desc else 'ZRANGE', key, start, end)] if is_served else None,
             make=lambda entries: list(map(registry.parse_job_id, entries)),
+            cleaned_up=registry if cleanup else None,
+        )
+
+    def get_page(
+        self,
+        registry: BaseRegistry,
+        page: int = 1,
+        per_page: int = 100,
+        desc: bool = False,
+        with_scores: bool = False,
+        cleanup: bool = True,
+    ) -> Pending[Page]:
+        """Ask for one page of a registry, a Page: see get_page() of a registry, also for the arguments."""
+        key = self._key_of(registry)
+        method = getattr(registry, 'get_page', None) or partial(Reading.get_page, cast('Reading', registry))
+        is_served = _function_of(method) is Reading.get_page and _is_parsed_as_by_rq(registry)
+        entries, count = page_reads(key, page, per_page, desc, with_scores)
+        return self._add(
+            lambda: method(page, per_page, desc, with_scores, cleanup),
+            [(VALUE, *entries[1:]), count] if is_served else None,
+            make=lambda found, total: page_of(
+                shaped(entries[0], found), total, page, per_page, with_scores, registry.parse_job_id
+            ),
             cleaned_up=registry if cleanup else None,
         )
 
@@ -161,7 +185,7 @@ class Batch:
         is_served = is_plain(registry, 'remove') and not delete_job
         return self._add(
             lambda: registry.remove(job_or_id, delete_job=delete_job),
-            (INTEGER, 'ZREM', key, _id_of(registry, job_or_id)) if is_served else None,
+            [(INTEGER, 'ZREM', key, _id_of(registry, job_or_id))] if is_served else None,
         )
 
     def _key_of(self, registry: BaseRegistry) -> str:
@@ -177,13 +201,13 @@ class Batch:
     def _add(
         self,
         alone: Callable[[], Value],
-        command: Command | None,
-        make: Callable[[Any], Value] = lambda reply: reply,
+        commands: Sequence[Command] | None,
+        make: Callable[..., Value] = lambda reply: reply,
         cleaned_up: BaseRegistry | None = None,
     ) -> Pending[Value]:
         call = Pending(alone)
-        if command is not None and all(map(_can_be_sent, command[2:])):
-            call = _Sent(alone, command, make, cleaned_up)
+        if commands is not None and all(_can_be_sent(word) for command in commands for word in command[2:]):
+            call = _Sent(alone, commands, make, cleaned_up)
         self._calls.append(call)
         return call
 
@@ -204,6 +228,15 @@ class Batch:
 def _id_of(registry: Any, job_or_id: Any) -> Any:
     """Return the id of a job, or the argument itself, as RQ's methods do."""
     return job_or_id.id if isinstance(job_or_id, registry.job_class) else job_or_id
+
+
+def _function_of(method: Any) -> Any:
+    """Return the function behind a method, or behind a partial() in its place."""
+    return method.func if isinstance(method, partial) else getattr(method, '__func__', None)
+
+
+def _is_parsed_as_by_rq(registry: Any) -> bool:
+    return parses_as_rq(type(registry)) and not is_set_on(registry, 'parse_job_id')
 
 
 def _can_be_sent(argument: Any) -> bool:

@@ -72,6 +72,25 @@ class JobPage(_PagePlace):
         return iter(self.jobs)
 
 
+def page_reads(key: str, page: int, per_page: int, desc: bool, with_scores: bool) -> tuple[Command, Command]:
+    """Return the commands that read a page of the registry of a key, and count its entries."""
+    start, stop = ranks_of(page, per_page)
+    name = 'ZREVRANGE' if desc else 'ZRANGE'
+    entries: Command = (
+        (ENTRIES, name, key, start, stop, 'WITHSCORES') if with_scores else (TEXTS, name, key, start, stop)
+    )
+    return entries, (INTEGER, 'ZCARD', key)
+
+
+def page_of(
+    found: list[Any], total: int, page: int, per_page: int, with_scores: bool, parse: Callable[[str], str] | None
+) -> Page:
+    """Return the page of what was read; `parse` makes an entry a job id."""
+    members = [member for member, _ in found] if with_scores else found
+    job_ids = members if parse is None else [parse(member) for member in members]
+    return Page(total, page, per_page, job_ids, [score for _, score in found] if with_scores else None)
+
+
 def read_page(
     registry: Any,
     page: int,
@@ -81,26 +100,14 @@ def read_page(
     cleanup: bool,
     parse: Callable[[str], str] | None,
 ) -> Page:
-    """Read a page, after the registry's cleanup where that is wanted; `parse` makes an entry a job id."""
+    """Read a page, after the registry's cleanup where that is wanted."""
     # It needs the registries, which are made of this package.
     from .._cleaning import clean_and_exchange, cleaning_of, now
 
-    start, stop = ranks_of(page, per_page)
-    name = 'ZREVRANGE' if desc else 'ZRANGE'
-    entries: Command = (TEXTS, name, registry.key, start, stop)
-    if with_scores:
-        entries = (ENTRIES, *entries[1:], 'WITHSCORES')
-    reads: list[Command] = [entries, (INTEGER, 'ZCARD', registry.key)]
+    reads = page_reads(registry.key, page, per_page, desc, with_scores)
     to_clean = [(cleaning_of(registry, now()), registry.cleanup)] if cleanup else []
     found, total = without_errors(clean_and_exchange(registry.connection, to_clean, reads))
-    members = [member for member, _ in found] if with_scores else found
-    return Page(
-        total,
-        page,
-        per_page,
-        members if parse is None else [parse(member) for member in members],
-        [score for _, score in found] if with_scores else None,
-    )
+    return page_of(found, total, page, per_page, with_scores, parse)
 
 
 def read_jobs(registry: Any, page: Page) -> JobPage:

@@ -30,6 +30,7 @@ from rq.job import Job
 
 import rqreg_ext
 from rqreg_ext import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry, batch
+from rqreg_ext.whole.pages import Page
 
 NEVER = 4_000_000_000
 TRIES = 30
@@ -80,6 +81,29 @@ def test_results_are_there_behind_the_block(client: redis.Redis) -> None:
     assert client.zrange(KEY, 0, -1) == [b'b', b'c']
 
 
+def test_pages(client: redis.Redis) -> None:
+    client.zadd(StartedJobRegistry('q', client).key, {'running:run': NEVER})
+    failed = FailedJobRegistry('q', client)
+    with batch(client) as calls:
+        first = calls.get_page(failed, per_page=2)
+        scored = calls.get_page(failed, 2, 2, with_scores=True)
+        downwards = calls.get_page(failed, per_page=2, desc=True)
+        started = calls.get_page(StartedJobRegistry('q', client))
+        of_rq = calls.get_page(rq.registry.FailedJobRegistry('q', connection=client), per_page=1)
+    assert first.result() == Page(total=3, page=1, per_page=2, job_ids=['a', 'b'])
+    assert scored.result() == Page(total=3, page=2, per_page=2, job_ids=['c'], scores=[NEVER + 2])
+    assert downwards.result().job_ids == ['c', 'b']
+    assert started.result() == Page(total=1, page=1, per_page=100, job_ids=['running'])
+    assert of_rq.result() == Page(total=3, page=1, per_page=1, job_ids=['a'])
+    assert first.result() == failed.get_page(per_page=2)
+
+
+@pytest.mark.parametrize(('page', 'error'), [(0, ValueError), ('1', TypeError)])
+def test_a_page_that_is_none(client: redis.Redis, page: Any, error: type[Exception]) -> None:
+    with batch(client) as calls, pytest.raises(error, match='page='):
+        calls.get_page(FailedJobRegistry('q', client), page)
+
+
 def test_a_job_is_as_good_as_its_id(client: redis.Redis) -> None:
     job = Job.create('os.getpid', id='b', connection=client)
     with batch(client) as calls:
@@ -127,9 +151,11 @@ def test_one_write(recorded: tuple[Recorder, redis.Redis]) -> None:
         calls.contains(failed, 'a')
         calls.count(started)
         calls.get_job_ids(started, cleanup=False)
+        calls.get_page(failed, cleanup=False)
         calls.remove(failed, 'a')
         assert recorder.blocks == []
-    assert recorder.blocks == [['ZREMRANGEBYSCORE', 'ZCARD', 'ZSCORE', 'ZCOUNT', 'ZCARD', 'ZRANGE', 'ZREM']]
+    expected = ['ZREMRANGEBYSCORE', 'ZCARD', 'ZSCORE', 'ZCOUNT', 'ZCARD', 'ZRANGE', 'ZRANGE', 'ZCARD', 'ZREM']
+    assert recorder.blocks == [expected]
 
 
 def test_an_exception_in_the_block_keeps_it_from_being_sent(recorded: tuple[Recorder, redis.Redis]) -> None:
@@ -196,6 +222,9 @@ class Doubling(FailedJobRegistry):
     def __contains__(self, item: Any) -> bool:
         return not super().__contains__(item)
 
+    def get_page(self, *args: Any, **kwargs: Any) -> Any:
+        return 'a page'
+
     def remove(self, job: Any, pipeline: Any = None, delete_job: bool = False) -> Any:
         return f'{job} removed'
 
@@ -205,6 +234,8 @@ def test_a_class_with_methods_of_its_own(client: redis.Redis) -> None:
     with batch(client) as calls:
         count, ids = calls.count(registry), calls.get_job_ids(registry)
         there, removed = calls.contains(registry, 'a'), calls.remove(registry, 'a')
+        page = calls.get_page(registry)
+    assert page.result() == 'a page'
     assert (count.result(), ids.result()) == (8, ['EXPIRED', 'A', 'B', 'C'])
     assert (there.result(), removed.result(), registry.cleaned) == (False, 'a removed', True)
 
@@ -218,7 +249,8 @@ class Parsing(FailedJobRegistry):
 def test_a_class_that_parses_entries_in_its_own_way(client: redis.Redis) -> None:
     with batch(client) as calls:
         ids = calls.get_job_ids(Parsing('q', client), 0, 0)
-    assert ids.result() == ['job a']
+        page = calls.get_page(Parsing('q', client), per_page=1)
+    assert ids.result() == page.result().job_ids == ['job a']
 
 
 def test_a_cleanup_of_the_registrys_own(client: redis.Redis) -> None:
@@ -273,6 +305,7 @@ def test_an_error_of_one_call_is_raised_by_that_call(client: redis.Redis) -> Non
         before = calls.count(FailedJobRegistry('q', client))
         wrong = calls.count(FinishedJobRegistry('q', client))
         odd = calls.get_job_ids(FailedJobRegistry('odd', client))
+        odd_page = calls.get_page(FailedJobRegistry('odd', client), with_scores=True)
         surrogate = calls.contains(FailedJobRegistry('q', client), '\udc80')
         no_id = calls.remove(FailedJobRegistry('q', client), ('a',))  # type: ignore[arg-type]
         started = calls.remove(StartedJobRegistry('q', client), 'a')
@@ -281,6 +314,7 @@ def test_an_error_of_one_call_is_raised_by_that_call(client: redis.Redis) -> Non
     for call, error in [
         (wrong, redis.ResponseError),
         (odd, UnicodeDecodeError),
+        (odd_page, UnicodeDecodeError),
         (surrogate, UnicodeEncodeError),
         (no_id, redis.DataError),
         (started, NotImplementedError),
@@ -368,10 +402,12 @@ def test_other_clients(client: redis.Redis, redis_server: PrivateRedis, make: Ca
     with batch(connection_) as calls:
         failed = FailedJobRegistry('q', connection_)
         count, ids, there = calls.count(failed), calls.get_job_ids(failed), calls.contains(failed, 'b')
+        page = calls.get_page(failed, 1, 2, with_scores=True)
         started = calls.get_job_ids(StartedJobRegistry('q', connection_))
         removed = calls.remove(failed, 'a')
     assert (count.result(), ids.result(), there.result(), removed.result()) == (3, ['a', 'b', 'c'], True, 1)
     assert started.result() == ['running']
+    assert (page.result().job_ids, page.result().scores) == (['a', 'b'], [NEVER, NEVER + 1])
 
 
 def test_fakeredis() -> None:
