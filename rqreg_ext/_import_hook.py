@@ -80,3 +80,7 @@ class _Loader:
         from .installation import install_in_rq
 
         install_in_rq()
+
+    # What fails in rq has the traceback that it would have without us, and a warning points to whoever imports: the
+    # interpreter passes over the frames of its import system, and this is one.
+    exec_module.__code__ = exec_module.__code__.replace(co_filename='<frozen importlib._bootstrap_external>')

@@ -140,7 +140,8 @@ _ATTRIBUTE = '.{}'
 
 
 def _in_dict(value: dict[Any, Any]) -> Iterable[tuple[Any, Any]]:
-    return list(value.items())
+    # As a plain dict: an OrderedDict would hash the program's keys.
+    return list(dict.items(value))
 
 
 def _in_partial(value: partial[Any]) -> Iterable[tuple[Any, Any]]:

@@ -104,6 +104,42 @@ def test_an_import_of_rq_that_fails_is_tried_again(programs: Programs) -> None:
     assert programs.output(source, RQREG_EXT_INSTALL='1') == ''
 
 
+@pytest.mark.parametrize(
+    'source',
+    [
+        '1 / 0',
+        'import no_such_module',
+        'raise ImportError("not here")',
+        'def f():\n    raise KeyboardInterrupt\nf()',
+        'import warnings; warnings.warn("whoever imports", stacklevel=2)',
+        'syntax error here',
+    ],
+)
+def test_an_import_of_rq_that_fails_has_the_same_traceback(programs: Programs, source: str) -> None:
+    programs.write('rq/__init__.py', source)
+    programs.write('program.py', 'import rq')
+    plain = programs.run('program.py')
+    ours = programs.run('program.py', RQREG_EXT_INSTALL='1')
+    assert (ours.returncode, ours.stdout, ours.stderr) == (plain.returncode, plain.stdout, plain.stderr)
+    assert plain.stderr
+
+
+def test_nothing_is_printed(programs: Programs) -> None:
+    """Not by a warning, nor by the log of a program that shows all but what is for debugging."""
+    source = """
+        import logging
+        logging.basicConfig(level=logging.INFO)
+        import rq.registry, rq.worker, rq.cli
+        import rqreg_ext
+        assert rqreg_ext.install().replaced
+        rqreg_ext.uninstall()
+    """
+    programs.write('program.py', source)
+    for options in ([], ['-W', 'error'], ['-X', 'dev']):
+        ended = programs.run(*options, 'program.py', RQREG_EXT_INSTALL='1')
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, '', '')
+
+
 def test_uninstall_in_an_accelerated_program(programs: Programs) -> None:
     source = """
         import rq.registry, rqreg_ext

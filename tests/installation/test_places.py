@@ -216,6 +216,20 @@ def test_cycles_and_depth() -> None:
     assert 'New' not in str(deep)
 
 
+def test_keys_are_not_hashed_where_nothing_is_replaced() -> None:
+    class Key:
+        asked = 0
+
+        def __hash__(self) -> int:
+            Key.asked += 1
+            return 1
+
+    tables = {Key(): 1}, OrderedDict({Key(): 2}), defaultdict(list, {Key(): 3})
+    Key.asked = 0
+    assert replaced(tables=list(tables))[1] == []
+    assert Key.asked == 0
+
+
 class Trap:
     """Raises whatever is asked of it."""
 
