@@ -9,9 +9,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.programs import profiling
+from benchmarks.programs import profiling, report
 from benchmarks.programs.__main__ import parse
 from benchmarks.programs.measured import ALL
+from benchmarks.programs.publish import BEGIN, END, with_summary
 
 # As py-spy writes them, the outermost frame first.
 PACKAGES = '/env/lib/python3.11/site-packages'
@@ -95,3 +96,44 @@ def test_the_options() -> None:
 
 def test_programs_have_names_of_their_own() -> None:
     assert len({program.name for program in ALL}) == len(ALL)
+
+
+FOUND = {
+    'conditions': ['a program: rq-3.0.0, 2 CPUs'],
+    'programs': [
+        {
+            'program': 'a program',
+            'jobs': 100,
+            'sides': {
+                'plain': {'q1': 1.0, 'median': 2.0, 'q3': 3.0},
+                'accelerated': {'q1': 0.5, 'median': 1.0, 'q3': 2.0},
+            },
+            'ratio': {'q1': 1.5, 'median': 1.9, 'q3': 2.5},
+            'shares': {
+                'plain': {**dict.fromkeys(profiling.GROUPS, 0.0), profiling.START: 1.0},
+                'accelerated': {**dict.fromkeys(profiling.GROUPS, 0.0), profiling.START: 0.75, profiling.RQ: 0.25},
+            },
+        }
+    ],
+    'start_up': {'import rq': {'q1': 0.1, 'median': 0.2, 'q3': 0.3}},
+}
+
+
+def test_the_tables() -> None:
+    text = report.text(FOUND)
+    assert 'a program: rq-3.0.0, 2 CPUs\n' in text
+    assert '2.00 s (1.00-3.00), 50.0 jobs/s  1.00 s (0.50-2.00), 100 jobs/s' in text
+    assert '1.90 (1.50-2.50)' in text
+    (of_rq,) = (line for line in text.splitlines() if line.startswith(profiling.RQ))
+    assert of_rq.split()[-3:] == ['250', 'ms', '25%']
+    assert 'work-horses' not in text
+    assert '200 ms (100-300)' in text
+
+
+def test_the_readme_gets_the_programs_between_its_marks() -> None:
+    published = with_summary(f'before\n{BEGIN}old\n{END}behind\n', FOUND)
+    assert published.startswith(f'before\n{BEGIN}| program |')
+    assert '| a program | 2.00 s, 50.0 jobs/s | 1.00 s, 100 jobs/s | 1.90 |' in published
+    assert published.endswith(f'- a program: rq-3.0.0, 2 CPUs\n{END}behind\n')
+    with pytest.raises(SystemExit, match='no place'):
+        with_summary('a README', FOUND)

@@ -17,19 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import startup
-from benchmarks.measuring import rotated, spread
-from benchmarks.programs import profiling
+from benchmarks.measuring import rotated
+from benchmarks.programs import profiling, report
 from benchmarks.programs.measured import ALL, Place, Program, place_of
-from benchmarks.report import digits, ratio_cell, seconds_as_json, seconds_table, table, time_cell, time_text
+from benchmarks.programs.report import NAMES
+from benchmarks.report import seconds_as_json
 from compat import environments
 from compat.clients.sides import SIDES, Population
 
-NAMES = [side.name for side in SIDES]
 BY_NAME = {side.name: side for side in SIDES}
 QUICK_ROUNDS = 3
 START_UP, START_ROUNDS = 'start-up', 31
-# What takes less on both sides is not told.
-LEAST_SHARE = 0.005
 
 
 def say(message: str) -> None:
@@ -54,19 +52,12 @@ def ratios(seconds: dict[str, list[float]]) -> list[float]:
     return [plain / ours for plain, ours in zip(*(seconds[name] for name in NAMES), strict=True)]
 
 
-def row(program: Program, seconds: dict[str, list[float]]) -> list[str]:
-    """Return the cells of one program."""
-    spreads = [spread(seconds[name]) for name in NAMES]
-    rates = [f'{digits(program.jobs / found.median)} jobs/s' if program.jobs else '' for found in spreads]
-    times = [' '.join(filter(None, pair)) for pair in zip(map(time_cell, spreads), rates, strict=True)]
-    return [program.name, *times, ratio_cell(spread(ratios(seconds)))]
-
-
 def as_json(program: Program, seconds: dict[str, list[float]]) -> dict[str, Any]:
     """Return everything about one program."""
     return {
         'program': program.name,
         'packages': program.client.PINS,
+        'jobs': program.jobs,
         'sides': {name: seconds_as_json(values) for name, values in seconds.items()},
         'ratio': seconds_as_json(ratios(seconds)),
     }
@@ -75,18 +66,6 @@ def as_json(program: Program, seconds: dict[str, list[float]]) -> dict[str, Any]
 def profile(program: Program, place: Place) -> dict[str, dict[str, float]]:
     """Return the share that each group of code has in the time of each side."""
     return {side.name: profiling.grouped(program.measured.looks(place, side)) for side in SIDES}
-
-
-def profile_table(program: Program, seconds: dict[str, list[float]], shares: dict[str, dict[str, float]]) -> str:
-    """Return the shares, and what they are of the median time."""
-    rows = [[program.name, *(cell for name in NAMES for cell in (name, 'share'))]]
-    for group in profiling.GROUPS:
-        if any(shares[name][group] >= LEAST_SHARE for name in NAMES):
-            rows.append([group])
-            for name in NAMES:
-                share = shares[name][group]
-                rows[-1] += [time_text(share * spread(seconds[name]).median), f'{share:.0%}']
-    return table(rows)
 
 
 def heading(population: Population) -> str:
@@ -104,9 +83,7 @@ class Session:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.rows = [['program', *NAMES, 'plain / accelerated']]
-        self.profiles: list[str] = []
-        self.found: list[dict[str, Any]] = []
+        self.found: report.Found = {'conditions': [], 'programs': [], 'start_up': {}}
 
     def run(self) -> None:
         """Measure the programs, those of one RQ release after those of another; print what was found."""
@@ -114,17 +91,16 @@ class Session:
         wanted = [program for program in ALL if not texts or any(text in program.name for text in texts)]
         for release in dict.fromkeys(program.client.PINS[:2] for program in wanted):
             self._run_release([program for program in wanted if program.client.PINS[:2] == release])
-        tables = [table(self.rows)] if wanted else []
         if not texts or any(text in START_UP for text in texts):
-            tables.append(self._start_up())
-        print('\n\n'.join([*tables, *self.profiles]))
+            self._start_up()
+        print(report.text(self.found))
 
-    def _start_up(self) -> str:
+    def _start_up(self) -> None:
         """Measure what every program pays, those without rq too."""
         say(START_UP)
-        seconds = startup.over_bare_python(startup.import_seconds(QUICK_ROUNDS if self.options.quick else START_ROUNDS))
-        self.found += [{'start-up': name, **seconds_as_json(values)} for name, values in seconds.items()]
-        return seconds_table('CPU time over bare Python', seconds)
+        rounds = QUICK_ROUNDS if self.options.quick else START_ROUNDS
+        for name, seconds in startup.over_bare_python(startup.import_seconds(rounds)).items():
+            self.found['start_up'][name] = seconds_as_json(seconds)
 
     def _run_release(self, programs: list[Program]) -> None:
         client = programs[0].client
@@ -132,7 +108,7 @@ class Session:
         say(f'making a population by {release}')
         with Population(environments.make(f'client-{client.NAME}', *client.PINS)) as population:
             population.copy()
-            print(f'{release}: {heading(population)}')
+            self.found['conditions'].append(f'{", ".join(p.name for p in programs)}: {release}, {heading(population)}')
             for program in programs:
                 say(program.name)
                 with place_of(program.client, population) as place:
@@ -140,14 +116,12 @@ class Session:
 
     def _run_program(self, program: Program, place: Place) -> None:
         seconds = measure(program, place, QUICK_ROUNDS if self.options.quick else program.rounds)
-        self.rows.append(row(program, seconds))
-        self.found.append(as_json(program, seconds))
+        found = as_json(program, seconds)
+        self.found['programs'].append(found)
         limit = self.options.profile
-        if limit is not None and spread(ratios(seconds)).median < limit:
+        if limit is not None and found['ratio']['median'] < limit:
             say(f'{program.name}: where the time goes')
-            shares = profile(program, place)
-            self.found[-1]['shares'] = shares
-            self.profiles.append(profile_table(program, seconds, shares))
+            found['shares'] = profile(program, place)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
