@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from .arguments import check_holds_jobs, chunk_size_of, limit_of
 from .filters import Filters, JobFilters
@@ -12,27 +12,32 @@ from .job_fields import EVERY_JOB_HAS, UNREADABLE, Reader, Row, Rows, fields_of
 from .reading import cursor_of, parser_of
 
 if TYPE_CHECKING:
+    from typing import overload
+
     from typing_extensions import Unpack
 
 
 class Finding:
     """The calls that look into the jobs of a registry."""
 
-    @overload
-    def find(
-        self,
-        *,
-        fields: Sequence[str],
-        chunk_size: int = 1000,
-        desc: bool = False,
-        limit: int | None = None,
-        **filters: Unpack[JobFilters],
-    ) -> Iterator[tuple[str, dict[str, Any]]]: ...
+    # typing keeps what is overloaded in a table, over which CPython 3.12 crashes in sub-interpreters.
+    if TYPE_CHECKING:
 
-    @overload
-    def find(
-        self, *, chunk_size: int = 1000, desc: bool = False, limit: int | None = None, **filters: Unpack[JobFilters]
-    ) -> Iterator[str]: ...
+        @overload
+        def find(
+            self,
+            *,
+            fields: Sequence[str],
+            chunk_size: int = 1000,
+            desc: bool = False,
+            limit: int | None = None,
+            **filters: Unpack[JobFilters],
+        ) -> Iterator[tuple[str, dict[str, Any]]]: ...
+
+        @overload
+        def find(
+            self, *, chunk_size: int = 1000, desc: bool = False, limit: int | None = None, **filters: Unpack[JobFilters]
+        ) -> Iterator[str]: ...
 
     def find(
         self,

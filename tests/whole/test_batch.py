@@ -495,10 +495,19 @@ def test_random_calls(kind: str, sides: tuple[Any, Any, Any]) -> None:
 @pytest.mark.parametrize('kind', ['FailedJobRegistry', 'FinishedJobRegistry', 'CanceledJobRegistry'])
 def test_random_batches(kind: str, sides: tuple[Any, Any, Any]) -> None:
     """Of calls that are all sent, and so done in their order."""
-    plain = CALLS.filter(lambda call: all(type(argument) in (str, int, bool) for argument in call[1]))
+
+    def are_sent(call: tuple[str, tuple[Any, ...]]) -> bool:
+        name, arguments = call
+        # A rank that is a bool is for RQ's own method to judge.
+        ranks = arguments[:2] if name == 'get_job_ids' else ()
+        return (
+            all(type(argument) in (str, int, bool) for argument in arguments)
+            and not any(type(rank) is bool for rank in ranks)
+            and '\udc80' not in arguments
+        )
 
     @examples
-    @given(world=worlds(kind), calls=st.lists(plain.filter(lambda call: '\udc80' not in call[1]), max_size=6))
+    @given(world=worlds(kind), calls=st.lists(CALLS.filter(are_sent), max_size=6))
     def many_calls(world: World, calls: list[Any]) -> None:
         assert_same(sides, world, kind, calls)
 

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from typing import overload
+
     from .mends import Mend
 
 # Problems that str(report) spells out.
@@ -100,10 +102,14 @@ class CheckReport(Sequence[Problem]):
         self.seconds = seconds
         self.stopped = stopped
 
-    @overload
-    def __getitem__(self, index: int) -> Problem: ...
-    @overload
-    def __getitem__(self, index: slice) -> CheckReport: ...
+    # typing keeps what is overloaded in a table, over which CPython 3.12 crashes in sub-interpreters.
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, index: int) -> Problem: ...
+        @overload
+        def __getitem__(self, index: slice) -> CheckReport: ...
+
     def __getitem__(self, index: int | slice) -> Problem | CheckReport:
         return self._with(self._problems[index]) if isinstance(index, slice) else self._problems[index]
 
