@@ -5,8 +5,9 @@ Each concept has a class of methods in a module of its own; WholeRegistry has al
 
 from __future__ import annotations
 
+from .changing import Changing
 from .reading import Reading
 
 
-class WholeRegistry(Reading):
+class WholeRegistry(Reading, Changing):
     """The calls on a whole registry that every registry has. An RQ that has one of these names has it its way."""
