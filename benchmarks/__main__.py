@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import placement, report, shares, startup, targets
+from . import holding, placement, report, shares, startup, targets
 from .child import ROOT, LegError, RemoteLeg
 from .legs import NAMES, OURS, RQ, RQ_HIREDIS, WITH_HIREDIS, Server
 from .measuring import DifferentAnswers, Measurement, Pace, Run
@@ -28,8 +28,8 @@ sys.path.insert(0, str(ROOT / 'tools'))
 
 from private_redis import PrivateRedis
 
-IMPORT, FIRST_CALL, MEMORY, SHARES = 'import', 'first-call', 'memory', 'shares'
-APART = (IMPORT, FIRST_CALL, MEMORY, SHARES)
+IMPORT, FIRST_CALL, MEMORY, SHARES, HOLDING = 'import', 'first-call', 'memory', 'shares', 'holding'
+APART = (IMPORT, FIRST_CALL, MEMORY, SHARES, HOLDING)
 
 FULL = Pace(rounds=30, round_seconds=0.005, seconds=4)
 QUICK = Pace(rounds=5, round_seconds=0.002, seconds=0.5)
@@ -47,10 +47,14 @@ def say(message: str) -> None:
 def named(text: str) -> list[str]:
     """Return the names that a text stands for: a name or an operation, or else all that it is a part of."""
     found = [text] if text in APART else [w.name for w in ALL if text in (w.name, w.operation)]
-    found = found or [name for name in (*BY_NAME, *APART) if text in name]
-    if not found:
+    return found or [name for name in (*BY_NAME, *APART) if text in name]
+
+
+def known(text: str) -> str:
+    """Return a text that stands for something."""
+    if not named(text):
         raise argparse.ArgumentTypeError(f'nothing is named {text!r}; there are {", ".join((*BY_NAME, *APART))}')
-    return found
+    return text
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -65,8 +69,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument('--quick', action='store_true', help='few and short rounds, nothing of a million entries')
     parser.add_argument(
         '--only',
-        action='extend',
-        type=named,
+        action='append',
+        type=known,
         metavar='TEXT',
         help='an operation (count), one size of it (count-100), or a part of names; may be repeated',
     )
@@ -144,6 +148,8 @@ class Session:
             self._memory(run, server)
         if self._is_asked_for(SHARES):
             self._shares(run, server)
+        if self._is_asked_for(HOLDING):
+            self._holding(run, server)
 
     def _placements(self) -> list[str]:
         if not placement.can_bind():
@@ -159,11 +165,11 @@ class Session:
                 leg.bind(of_legs)
 
     def _is_asked_for(self, name: str) -> bool:
-        return not self.options.only or name in self.options.only
+        return not self.options.only or any(name in named(text) for text in self.options.only)
 
     def _is_wanted(self, workload: Workload) -> bool:
-        by_name = workload.name in (self.options.only or ())
-        return by_name or (not self.options.only and not (self.options.quick and workload.is_huge))
+        is_too_large = self.options.quick and workload.is_huge
+        return workload.name in (self.options.only or ()) or (not is_too_large and self._is_asked_for(workload.name))
 
     def _sockets(self) -> dict[str, Server]:
         sockets = {
@@ -233,6 +239,18 @@ class Session:
         print(
             f'\nOn tcp, {placement.TITLES[placed]}, whose time it is:\n\n{table(report.shares_rows(found))}', flush=True
         )
+
+    def _holding(self, run: Run, server: Server) -> None:
+        placed = self._placements()[0]
+        self._place(placed, run.legs.values())
+        found: dict[str, dict[str, Any]] = {}
+        for situation, population in holding.situations(self.options.quick).items():
+            for operation, workload in holding.workloads(population).items():
+                say(f'how long the server is held by {operation}: {situation}')
+                found.setdefault(situation, {})[operation] = asdict(holding.measure(run, server, workload))
+        self.results['holding'] = found
+        title = f'On tcp, {placement.TITLES[placed]}, how long the server is held:'
+        print(f'\n{title}\n\n{table(report.held_rows(found))}', flush=True)
 
 
 def main(arguments: list[str]) -> int:

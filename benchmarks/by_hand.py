@@ -218,6 +218,19 @@ def find(client: Any, queue: str, description: str, count: int) -> Iterator[str]
                 yield job_id
 
 
+def wrong(client: Any, queue: str, count: int) -> int:
+    """Count the first entries whose job is gone, or is not what the registry holds, a thousand at a time."""
+    found = 0
+    for ids in _chunks(entry.decode() for entry in client.zrange(FAILED.format(queue), 0, count - 1)):
+
+        def ask(pipeline: Any, ids: list[str] = ids) -> None:
+            for job_id in ids:
+                pipeline.hget(JOBS + job_id, 'status')
+
+        found += sum(status != b'failed' for status in _together(client, ask))
+    return found
+
+
 def snapshot(client: Any, queues: Sequence[str]) -> list[int]:
     """Count the jobs on queues and in all of their registries, without dropping anything, in one round trip."""
 

@@ -55,3 +55,12 @@ def find(registry: Any, description: str, count: int) -> Iterator[str]:
         for job in jobs(registry, start, min(CHUNK, count - start)):
             if job is not None and fnmatchcase(job.description, description):
                 yield job.id
+
+
+def wrong(registry: Any, count: int) -> int:
+    """Count the first entries whose job is gone, or is not what the registry holds."""
+    found = 0
+    for start in range(0, count, CHUNK):
+        for job in jobs(registry, start, min(CHUNK, count - start)):
+            found += job is None or job.get_status(refresh=False) != 'failed'
+    return found

@@ -16,6 +16,7 @@ from .report import (
     Rows,
     digits,
     heading,
+    held_rows,
     ratios_rows,
     shares_rows,
     time_text,
@@ -106,6 +107,8 @@ def everything(results: Results) -> str:
     parts += ['## Targets', table(targets.rows(results))]
     if 'shares' in results.found:
         parts += ['## Whose time it is', table(shares_rows(results.found['shares']))]
+    if 'holding' in results.found:
+        parts += ['## How long the server is held', table(held_rows(results.found['holding']))]
     for placed in (APART, TOGETHER, FREE):
         for socket, title in SOCKETS.items():
             calls = list(results.calls(socket, placed))

@@ -13,10 +13,13 @@ LEGS = (OURS, BY_HAND_HIREDIS)
 FULL = (
     'get_job_ids-1000000',
     'iter_job_ids-1000000',
+    'find-100000',
+    'find-func_name-100000',
+    'find-exc_info-100000',
     'snapshot-1000-queues',
     'batch-count-1000-queues',
 )
-QUICK = ('get_job_ids-10000', 'iter_job_ids-10000', 'snapshot-100-queues')
+QUICK = ('get_job_ids-10000', 'iter_job_ids-10000', 'find-10000', 'snapshot-100-queues')
 ROUNDS = 5
 
 

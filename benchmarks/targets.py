@@ -67,6 +67,12 @@ def percent_waiting(workload: str) -> Value:
     return value
 
 
+def slowest_command(results: Results) -> float | None:
+    """Return the milliseconds of the slowest command of all changes in bulk."""
+    found = [held for by_operation in results.found.get('holding', {}).values() for held in by_operation.values()]
+    return max((held['worst_command'] for held in found), default=0) * 1e3 if found else None
+
+
 TARGETS = (
     Target('purge() of 100 000 jobs, a job', microseconds_a_job('purge-100000'), ' µs', most=10),
     Target("purge() of 100 000 jobs, against RQ's loop", ratio('purge-100000', RQ), ' times', least=150),
@@ -85,6 +91,7 @@ TARGETS = (
         least=3,
     ),
     Target('find() over 100 000 jobs: our share of waiting', percent_waiting('find-100000'), '%', least=50),
+    Target('slowest command of a change in bulk, by SLOWLOG', slowest_command, ' ms', most=10),
     Target('count by 16 threads, against RQ', ratio('count-16-threads', RQ), ' times', least=6),
 )
 

@@ -107,7 +107,7 @@ def test_unknown_workload_is_refused() -> None:
     assert "'counting'" in done.stderr
 
 
-def test_names_and_parts_of_names() -> None:
+def test_names_operations_and_parts_of_names() -> None:
     assert named('count-100') == ['count-100']
     assert named('count') == [w.name for w in ALL if w.operation == 'count']
     assert set(named('delete')) == {'remove-delete_job'}

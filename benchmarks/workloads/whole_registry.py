@@ -18,7 +18,7 @@ MORE_SIZES = (1, 100, 10_000, 100_000, 1_000_000)
 # Registries of a few jobs are changed one after the other: one alone would be over too soon.
 QUEUES = {1: 20, 100: 5}
 # RQ takes milliseconds for a job, by hand it is a second for so many.
-LOOP_SAMPLE, READ_SAMPLE, HAND_SAMPLE = 200, 10_000, 10_000
+LOOP_SAMPLE, READ_SAMPLE, HAND_SAMPLE = 200, 2_000, 10_000
 SCAN_SAMPLE = 100_000
 IDS = 1000
 PAGE, PER_PAGE = 1, 50
@@ -106,7 +106,7 @@ def finding(size: int) -> Workload:
         failed,
         rq=Sample(lambda registry, _, count: how_many(by_loop.find(registry, DESCRIPTION, count)), READ_SAMPLE),
         ours=lambda registry, _: how_many(registry.find(description=DESCRIPTION)),
-        by_hand=Sample(lambda client, _, count: how_many(by_hand.find(client, QUEUE, DESCRIPTION, count)), 100_000),
+        by_hand=Sample(lambda client, _, count: how_many(by_hand.find(client, QUEUE, DESCRIPTION, count)), HAND_SAMPLE),
         axis=Axis.ENTRIES,
     )
 
@@ -119,6 +119,19 @@ def finding_by(operation: str, **filters: Any) -> Callable[[int], Workload]:
         failed,
         rq=None,
         ours=lambda registry, _: how_many(registry.find(**filters)),
+        axis=Axis.ENTRIES,
+    )
+
+
+def check(size: int) -> Workload:
+    return Workload(
+        'check',
+        FailedJobs(size, are_gone=True),
+        failed,
+        rq=Sample(lambda registry, _, count: by_loop.wrong(registry, count), READ_SAMPLE),
+        # Nobody else is there who might be half way through a change.
+        ours=lambda registry, _: len(registry.check(settle=0)),
+        by_hand=Sample(lambda client, _, count: by_hand.wrong(client, QUEUE, count), HAND_SAMPLE),
         axis=Axis.ENTRIES,
     )
 
@@ -169,4 +182,10 @@ def remove_many(size: int) -> Workload:
     )
 
 
-ALL = tuple(workload(size) for workload in (iteration,) for size in SIZES)
+ALL = (
+    *map(iteration, SIZES),
+    *map(finding, MORE_SIZES),
+    finding_by('find-func_name', func_name='json.*')(100_000),
+    finding_by('find-exc_info', exc_info='JSONDecodeError')(100_000),
+    *map(check, SIZES),
+)
