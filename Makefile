@@ -15,7 +15,7 @@ C_FILES = $(wildcard src/*.c src/*.h fuzz/*.c fuzz/*.h)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-deep compat check-faults check-workers check-memory check-sanitizers fuzz lint analyze
-.PHONY: coverage format bench publish bench-programs build debug sdist wheel clean
+.PHONY: coverage format bench publish bench-programs docs build debug sdist wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,12 @@ bench-programs: ## measure whole programs on plain RQ and on our registries; ARG
 	@test -x $(BIN)/py-spy || $(BIN)/pip install --quiet --no-deps py-spy==0.4.3
 	$(BIN)/python -m benchmarks.programs $(ARGS)
 
+docs: ## build the guide as a site, build/docs/index.html
+	@$(BOOTSTRAP)
+	@# Beside the environment of the tests: nothing else needs it.
+	@test -d $(VENV)/sphinx || $(BIN)/pip install --quiet --target $(VENV)/sphinx --requirement docs/requirements.txt
+	PYTHONPATH=$(VENV)/sphinx $(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs build/docs $(ARGS)
+
 fuzz: ## fuzz the reply reader and the command builder, FUZZ_SECONDS=600 each, under sanitizers
 	@$(BOOTSTRAP)
 	@$(PYTHON) tools/system_packages.py clang
@@ -116,4 +122,4 @@ wheel: ## dist/: a wheel for this Python and machine
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-rq* build dist vendor LICENSE.hiredis rqreg_ext.egg-info rqreg_ext/*.so
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find rqreg_ext tools tests benchmarks compat examples fuzz -name __pycache__ -prune -exec rm -rf {} +
+	find rqreg_ext tools tests benchmarks compat docs examples fuzz -name __pycache__ -prune -exec rm -rf {} +
