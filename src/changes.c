@@ -265,9 +265,10 @@ typedef struct {
 static command_argument
 metadata_argument(const requeueing *this, Py_ssize_t which)
 {
-    return this->metadata == NULL
-               ? (command_argument){.text = ""}
-               : (command_argument){.object = PyTuple_GET_ITEM(this->metadata, which)};
+    if (this->metadata == NULL) {
+        return (command_argument){.text = ""};
+    }
+    return (command_argument){.object = PyTuple_GET_ITEM(this->metadata, which)};
 }
 
 /* The answers of requeue_jobs.lua. */

@@ -106,7 +106,7 @@ installed_rq_is_untouched(PyObject *guards)
 }
 
 bool
-installed_rq_resolves_to_itself(const core_state *state, PyObject *serializer)
+installed_rq_resolves_to_itself(const core_state *state, const PyObject *serializer)
 {
     const installed_rq *rq = &state->rq;
     bool is_own = false;

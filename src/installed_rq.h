@@ -66,6 +66,6 @@ PyObject *installed_rq_name(const installed_rq *rq, PyObject *name);
 /* Whether each (class or module, name, value) still holds, that is, nobody patched what the core relies on. */
 bool installed_rq_is_untouched(PyObject *guards);
 /* Whether RQ's resolve_serializer() would give this back as it is: one of RQ's own. */
-bool installed_rq_resolves_to_itself(const struct core_state *state, PyObject *serializer);
+bool installed_rq_resolves_to_itself(const struct core_state *state, const PyObject *serializer);
 /* The current Unix timestamp as RQ takes it, int: a new reference. */
 PyObject *installed_rq_now(const struct core_state *state);
