@@ -175,7 +175,9 @@ class Relay:
     def _pass_commands(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while octets := client.recv(BLOCK):
-                client.sendall(self._held.pop(client, b''))
+                with self._lock:
+                    held = self._held.pop(client, b'')
+                client.sendall(held)
                 with self._lock:
                     fault = self._fault if isinstance(self._fault, Refusal) else None
                     passed = self.requested
@@ -201,6 +203,10 @@ class Relay:
         with contextlib.suppress(OSError, ValueError):
             while octets := server.recv(BLOCK):
                 with self._lock:
+                    if client in self._held:
+                        # The server may write a reply in pieces.
+                        self._held[client] += octets
+                        continue
                     fault = self._fault
                     passed = self.replied
                     self.replied += len(octets)
@@ -209,6 +215,8 @@ class Relay:
                     )
                     if strikes:
                         self._fault = None
+                    if isinstance(fault, Hold):
+                        self._held[client] = octets
                 if isinstance(fault, Drip):
                     _drip(client, octets)
                 elif strikes and isinstance(fault, Cut):
@@ -216,7 +224,6 @@ class Relay:
                     self._end_both(client, server, fault.end)
                     return
                 elif isinstance(fault, Hold):
-                    self._held[client] = octets
                     self._has_struck.set()
                 elif isinstance(fault, Lie):
                     client.sendall(fault.octets)
