@@ -48,7 +48,7 @@ def wheel() -> Path:
 
 def _sources() -> str:
     files = [ROOT / name for name in BUILD_FILES]
-    files += sorted((ROOT / 'src').iterdir()) + sorted((ROOT / 'rqreg_ext').rglob('*.py'))
+    files += sorted((ROOT / 'src').rglob('*.*')) + sorted((ROOT / 'rqreg_ext').rglob('*.py'))
     contents = [part for path in files for part in (path.name, path.read_bytes())]
     return digest([sys.version, *contents])[:16]
 
