@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from compat import comparing, known_failures, network, report
@@ -65,15 +66,18 @@ def settle(first: FirstRun) -> report.SuiteResult:
 
 
 def run_again(first: FirstRun, tests: list[str]) -> None:
-    """Run these tests without the others, under pressure, on both sides at the same time, and add what comes out."""
+    """Run these tests without the others, on both sides at the same time, and add what comes out.
+
+    Every other time under pressure.
+    """
     lines = [f'  {first.runs[test]}: {test}' for test in tests]
-    say('\n'.join([f'{comparing.RUNS_AGAIN} times more under pressure, of {first.suite.name}:', *lines]))
-    with pressure():
-        for _ in range(comparing.RUNS_AGAIN):
+    say('\n'.join([f'{comparing.RUNS_AGAIN} times more, of {first.suite.name}:', *lines]))
+    for number in range(comparing.RUNS_AGAIN):
+        with pressure() if number % 2 else nullcontext():
             plain, accelerated = first.suite.run_both(tuple(tests))
-            for test in tests:
-                first.runs[test] = first.runs[test].and_then(outcome(plain, test), outcome(accelerated, test))
-                first.said[test] = first.said.get(test) or reason(accelerated, test)
+        for test in tests:
+            first.runs[test] = first.runs[test].and_then(outcome(plain, test), outcome(accelerated, test))
+            first.said[test] = first.said.get(test) or reason(accelerated, test)
 
 
 def run_suites(releases: Sequence[str]) -> bool:

@@ -1,9 +1,9 @@
 """What the outcomes of the same tests on plain RQ and on our registries say.
 
-A test that failed on either side is run again without the others, RUNS_AGAIN times, on a machine that is kept busy,
-unless it failed on both and is known to. It is *unsteady* where plain RQ itself now passes it and now fails it, in
-these runs or in earlier ones, which are listed, and ours fails it no more often than chance explains. Any other
-difference is ours: what plain RQ was never seen to fail may not fail under install(), not once.
+A test that failed on either side is run again without the others, RUNS_AGAIN times, every other time on a machine that
+is kept busy, unless it failed on both and is known to. It is *unsteady* where plain RQ itself now passes it and now
+fails it, in these runs or in earlier ones, which are listed, and ours fails it no more often than chance explains. Any
+other difference is ours: what plain RQ was never seen to fail may not fail under install(), not once.
 """
 
 from __future__ import annotations
