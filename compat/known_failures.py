@@ -49,7 +49,7 @@ RUNTIME_ARGUMENTS = {
     'tests/test_worker_pool.py::TestWorkerPool::test_reap_workers': 'the test makes a client of them',
 }
 
-# redis-py 7 has a DriverInfo among the arguments of its connections, which RQ 2.6.1 writes into a program as its repr().
+# redis-py 7 has a DriverInfo among the arguments of its connections, whose repr() RQ 2.6.1 writes into a program.
 DRIVER_INFO = (
     'tests/test_spawn_worker.py::TestWorker::test_work_and_quit',
     'tests/test_spawn_worker.py::WorkerShutdownTestCase::test_working_worker_cold_shutdown',

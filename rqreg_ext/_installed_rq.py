@@ -139,6 +139,15 @@ requeue_guards = _guards(
     (queue.Queue, '_enqueue_job'),
     (queue.Queue, 'push_job_id'),
 )
+cancel_guards = _guards(
+    *_JOB_RESTORED,
+    (job.Job, 'cancel'),
+    (job.Job, 'get_status'),
+    (job.Job, 'set_status'),
+    (job.Job, '_remove_from_registries'),
+    (queue.Queue, 'remove'),
+    (registry.BaseRegistry, 'add'),
+)
 
 
 def _rate_limits() -> Any:
@@ -190,6 +199,9 @@ delete_arguments = (
     _prefix(registry.FailedJobRegistry.key_template),
     _prefix(registry.CanceledJobRegistry.key_template),
 )
+# What the scripts over many_jobs.inc.lua are given, and delete_many.lua beside.
+many_jobs_arguments = (*delete_arguments[:2], *delete_arguments[4:])
+delete_many_arguments = delete_arguments[2:4]
 requeue_arguments = (_job_prefix, _queue_prefix, str(queue.Queue.DEFAULT_TIMEOUT).encode(), zlib.compress(b''))
 
 

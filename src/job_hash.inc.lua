@@ -4,7 +4,7 @@
 -- Redis makes a script's functions and tables anew for each call, which costs as much as the commands: so
 -- what only a rare job needs is made inside the function that looks at rare jobs.
 
-local call, find, byte = redis.call, string.find, string.byte
+local call, find, byte, sub = redis.call, string.find, string.byte, string.sub
 
 -- Where get_fields() puts the fields that RQ writes with every job, the data apart.
 local CREATED_AT, ENQUEUED_AT, STARTED_AT, ENDED_AT, LAST_HEARTBEAT = 1, 2, 3, 4, 5
@@ -33,14 +33,27 @@ local function is_late_day(year, month, day)
     return day < 31 or (day == 31 and has_31)
 end
 
-local function is_date(text)
-    if not find(text, '^[1-9]%d%d%d%-[01]%d%-[0-3]%dT[0-2]%d:[0-5]%d:[0-5]%d%.%d%d%d%d%d%dZ$') then
+local function is_minute(text)
+    if not find(text, '^[1-9]%d%d%d%-[01]%d%-[0-3]%dT[0-2]%d:[0-5]%d:$') then
         return false
     end
     local month_ten, month_one, _, day_ten, day_one, _, hour_ten, hour_one = byte(text, 6, 13)
     local month, day = month_ten * 10 + month_one - 528, day_ten * 10 + day_one - 528
     return month > 0 and month < 13 and day > 0 and (hour_ten < 50 or hour_one < 52)
-        and (day < 29 or is_late_day(tonumber(text:sub(1, 4)), month, day))
+        and (day < 29 or is_late_day(tonumber(sub(text, 1, 4)), month, day))
+end
+
+-- Most dates of a job, and of its neighbours, are of the same minute.
+local minutes = {}
+
+local function is_date(text)
+    local minute = sub(text, 1, 17)
+    local is_known = minutes[minute]
+    if is_known == nil then
+        is_known = is_minute(minute)
+        minutes[minute] = is_known
+    end
+    return is_known and find(text, '^[0-5]%d%.%d%d%d%d%d%dZ$', 18) ~= nil
 end
 
 local function is_encoded_as_utf8(text)
@@ -78,7 +91,7 @@ local function is_encoded_as_utf8(text)
 end
 
 local function is_utf8(text)
-    return not find(text, '[\128-\255]') or is_encoded_as_utf8(text)
+    return find(text, '^[\1-\127]*$') ~= nil or is_encoded_as_utf8(text)
 end
 
 -- An integer as Python writes it.
@@ -86,17 +99,16 @@ local function is_number(text)
     return #text <= 18 and (text == '0' or find(text, '^%-?[1-9]%d*$') ~= nil)
 end
 
--- Whether the fields that only some jobs have are plain too.
-local function are_rare_fields_plain(key)
-    local TEXTS = {'dependency_id'}
-    local NUMBERS = {'result_ttl', 'failure_ttl', 'ttl', 'number_of_retries', 'retries_left', 'repeats_left'}
-    -- RQ reads these wherever they exist, the empty ones included.
-    local REQUIRED_NUMBERS = {'success_callback_timeout', 'failure_callback_timeout', 'stopped_callback_timeout'}
-    local NUMBER_LISTS = {'retry_intervals', 'repeat_intervals'}
-    -- Written back as 0 or 1; the last one is read wherever it exists.
-    local FLAGS = {'allow_dependency_failures', 'enqueue_at_front_on_retry', 'enqueue_at_front'}
-    -- Rate limits and webhooks are RQ's own matter.
-    local RESERVED = {'rate_limit_key', 'webhooks'}
+-- The fields that only some jobs have, and for each whether its text is plain; made for the first such job.
+local function make_rare_fields()
+    local names, checks, is_read_when_empty = {}, {}, {}
+
+    local function add(is_plain, ...)
+        for _, name in ipairs({...}) do
+            names[#names + 1] = name
+            checks[#names] = is_plain
+        end
+    end
 
     local function is_none()
         return false
@@ -119,56 +131,91 @@ local function are_rare_fields_plain(key)
         return is_list(text, '%d+') and not find(text, '[%[ ]0%d')
     end
 
-    local function all(names, is_valid, empty_too)
-        for i, value in ipairs(call('HMGET', key, unpack(names))) do
-            if value and (empty_too or value ~= '') and not is_valid(value, names[i]) then
-                return false
-            end
-        end
-        return true
+    local function is_id_list(text)
+        return is_list(text, '"[%w_-]+"')
     end
 
-    -- The ids that the job waits for, where they are written as RQ writes them.
-    local function are_dependencies()
-        local first, ids = unpack(call('HMGET', key, 'dependency_id', 'dependency_ids'))
-        if not is_given(ids) then
-            return not is_given(first)
-        end
-        return is_list(ids, '"[%w_-]+"') and is_given(first) and find(ids, '["' .. first .. '"', 1, true) == 1
+    -- The first two are looked at by are_dependencies_plain().
+    add(is_utf8, 'dependency_id')
+    add(is_id_list, 'dependency_ids')
+    add(is_number, 'result_ttl', 'failure_ttl', 'ttl', 'number_of_retries', 'retries_left', 'repeats_left')
+    add(is_number_list, 'retry_intervals', 'repeat_intervals')
+    -- Written back as 0 or 1.
+    add(is_flag, 'allow_dependency_failures', 'enqueue_at_front_on_retry')
+    -- Rate limits and webhooks are RQ's own matter.
+    add(is_none, 'rate_limit_key', 'webhooks')
+    -- RQ reads these wherever they exist, the empty ones included.
+    local first = #names + 1
+    add(is_flag, 'enqueue_at_front')
+    add(is_number, 'success_callback_timeout', 'failure_callback_timeout', 'stopped_callback_timeout')
+    for i = first, #names do
+        is_read_when_empty[i] = true
     end
+    return {names = names, checks = checks, is_read_when_empty = is_read_when_empty}
+end
 
-    return all(RESERVED, is_none) and all(TEXTS, is_utf8) and all(NUMBERS, is_number)
-        and all(REQUIRED_NUMBERS, is_number, true) and all(NUMBER_LISTS, is_number_list)
-        and all(FLAGS, is_flag) and call('HGET', key, 'enqueue_at_front') ~= '' and are_dependencies()
+-- The ids that the job waits for, where they are written as RQ writes them.
+local function are_dependencies_plain(first, ids)
+    if not is_given(ids) then
+        return not is_given(first)
+    end
+    return is_given(first) and find(ids, '["' .. first .. '"', 1, true) == 1
+end
+
+local rare
+
+-- Whether the fields that only some jobs have are plain too.
+local function are_rare_fields_plain(key)
+    rare = rare or make_rare_fields()
+    local values = call('HMGET', key, unpack(rare.names))
+    for i = 1, #values do
+        local value = values[i]
+        if value and (value ~= '' or rare.is_read_when_empty[i]) and not rare.checks[i](value) then
+            return false
+        end
+    end
+    return are_dependencies_plain(values[1], values[2])
+end
+
+local function is_empty_or_date(value)
+    return not value or value == '' or is_date(value)
+end
+
+local function is_empty_or_utf8(value)
+    return not value or value == '' or is_utf8(value)
+end
+
+-- Whether the hash has more fields than the data and those of get_fields().
+local function has_more_fields(key, fields)
+    local count = 1
+    for i = 1, GROUP_ID do
+        if fields[i] then
+            count = count + 1
+        end
+    end
+    return call('HLEN', key) > count
 end
 
 -- Whether RQ restores the job without a complaint, and it is none of RQ's special cases: its fields, as
 -- get_fields() puts them, and whether it has others beside; nil for any other job.
 local function get_plain_fields(key)
     local fields = get_fields(key)
-    local count = 1
-    for i = 1, GROUP_ID do
-        local value = fields[i]
-        if value then
-            count = count + 1
-            if value ~= '' and (
-                (i <= LAST_HEARTBEAT and not is_date(value))
-                or (i >= ORIGIN and i <= STOPPED_CALLBACK_NAME and not is_utf8(value))
-            ) then
-                return nil
-            end
-        end
-    end
-    local timeout, exc_info = fields[TIMEOUT], fields[EXC_INFO]
-    if is_given(fields[GROUP_ID]) or (is_given(timeout) and not is_number(timeout))
+    local created_at, enqueued_at, started_at, ended_at, last_heartbeat, origin, description, worker_name,
+        success_callback_name, failure_callback_name, stopped_callback_name, timeout, _, exc_info, group_id
+        = unpack(fields, 1, GROUP_ID)
+    if is_empty_or_date(created_at) and is_empty_or_date(enqueued_at) and is_empty_or_date(started_at)
+        and is_empty_or_date(ended_at) and is_empty_or_date(last_heartbeat)
+        and is_empty_or_utf8(origin) and is_empty_or_utf8(description) and is_empty_or_utf8(worker_name)
+        and is_empty_or_utf8(success_callback_name) and is_empty_or_utf8(failure_callback_name)
+        and is_empty_or_utf8(stopped_callback_name)
+        and not is_given(group_id) and (not is_given(timeout) or is_number(timeout))
         -- Compressed or plain text.
-        or (is_given(exc_info) and byte(exc_info) ~= 120 and not is_utf8(exc_info))
-        or call('HEXISTS', key, 'data') == 0
+        and (not is_given(exc_info) or byte(exc_info) == 120 or is_utf8(exc_info))
+        and call('HEXISTS', key, 'data') == 1
     then
-        return nil
-    end
-    local has_rare = call('HLEN', key) > count
-    if not has_rare or are_rare_fields_plain(key) then
-        return fields, has_rare
+        local has_rare = has_more_fields(key, fields)
+        if not has_rare or are_rare_fields_plain(key) then
+            return fields, has_rare
+        end
     end
 end

@@ -10,13 +10,13 @@ REQUIRES = b'-- requires '
 
 
 def _script(path: Path) -> bytes:
-    """Return the script's text, after that of the file that its first line requires."""
+    """Return the script's text, after that of the files that its first line requires."""
     text = path.read_bytes()
     first_line = text.partition(b'\n')[0]
     if not first_line.startswith(REQUIRES):
         return text
-    required = path.with_name(first_line.removeprefix(REQUIRES).decode('ascii'))
-    return required.read_bytes() + text
+    required = first_line.removeprefix(REQUIRES).decode('ascii').split()
+    return b''.join(path.with_name(name).read_bytes() for name in required) + text
 
 
 def _definition(path: Path) -> str:

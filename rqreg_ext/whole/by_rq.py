@@ -1,0 +1,209 @@
+"""One job by RQ's own methods: what no script must guess about.
+
+RQ's remove() and requeue() are several commands, and a process that ends in between leaves a job half done. Where RQ
+is one that we know, its methods are given one transaction for all they write; where it is not, they are called as they
+are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rq import Queue
+from rq import job as rq_job
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import Job, parse_job_id
+
+from .._exchange import INTEGER, SCORE, ask
+from .reading import parser_of
+from .truth.places import CANCELED, PLACE_OF_STATUS, STARTED, Place, executions_key
+
+
+class NotInRegistry(Exception):
+    """The job is not in the registry, or not any more."""
+
+
+class AlreadyCanceled(Exception):
+    """The job is canceled."""
+
+
+# ---- To the letter
+
+
+def remove(registry: Any, job_id: str, delete_job: bool = True) -> None:
+    """Call the registry's own remove()."""
+    _check_is_in(registry, job_id)
+    registry.remove(job_id, delete_job=delete_job)
+
+
+def requeue(registry: Any, at_front: bool, job_id: str) -> None:
+    """Call the registry's own requeue()."""
+    _check_is_in(registry, job_id)
+    try:
+        registry.requeue(job_id, at_front=at_front)
+    except InvalidJobOperation as error:
+        # What RQ says, without a word, of a job that is not in the registry.
+        if error.args:
+            raise
+        raise NotInRegistry from None
+
+
+def _check_is_in(registry: Any, job_id: str) -> None:
+    # Only the registry itself knows what its entries are, if they are not job ids.
+    if parser_of(registry) is None:
+        (score,) = ask(registry.connection, [(SCORE, 'ZSCORE', registry.key, job_id)])
+        if score is None:
+            raise NotInRegistry
+
+
+# ---- In a transaction
+
+# What writes into the transaction whatever is done to a job, and returns what is to be done after it, if anything.
+Write = Callable[[Any, Any, Any], Callable[[], Any] | None]
+
+
+def delete_whole(registry: Any, job_id: str) -> None:
+    """Do what RQ's remove(job_id, delete_job=True) does, wholly or not at all."""
+    _in_transaction(registry, job_id, _write_deletion, removes_stale_entry=True)
+
+
+def requeue_whole(registry: Any, at_front: bool, job_id: str) -> None:
+    """Do what RQ's requeue() does, wholly or not at all."""
+
+    def write(registry: Any, job: Any, pipeline: Any) -> None:
+        _write_requeue(registry, job, pipeline, at_front)
+
+    _in_transaction(registry, job_id, write, removes_stale_entry=False)
+
+
+def cancel_whole(registry: Any, ties: Mapping[str, bool], job_id: str) -> None:
+    """Cancel a job of the registry by its cancel(), which is a transaction, given these arguments."""
+    job = look_for_cancel(registry, job_id)
+    _check_registries(job, CANCELED)
+    job.cancel(**ties)
+
+
+def look_for_cancel(registry: Any, job_id: str) -> Any:
+    """Return the job, if it is in the registry and not canceled."""
+    if job_id not in registry:
+        raise NotInRegistry
+    job = _fetch(registry.job_class, registry, job_id)
+    if job.is_canceled:
+        raise AlreadyCanceled
+    return job
+
+
+def _in_transaction(registry: Any, job_id: str, write: Write, removes_stale_entry: bool) -> None:
+    """Raises NotInRegistry, NoSuchJobError, and whatever RQ's methods raise."""
+    job_class = Job if removes_stale_entry else registry.job_class
+    connection = registry.connection
+    with connection.pipeline() as pipeline:
+        while True:
+            pipeline.watch(job_class.key_for(parse_job_id(job_id)))
+            if pipeline.zscore(registry.key, job_id) is None:
+                raise NotInRegistry
+            try:
+                job = _fetch(job_class, registry, job_id)
+            except NoSuchJobError:
+                if removes_stale_entry:
+                    # As remove() does before it raises.
+                    pipeline.multi()
+                    pipeline.zrem(registry.key, job_id)
+                    pipeline.execute()
+                raise
+            entry = job_id if removes_stale_entry else _entry_to_requeue(registry, job, job_id)
+            pipeline.multi()
+            pipeline.zrem(registry.key, entry)
+            rest = write(registry, job, pipeline)
+            if _execute(pipeline):
+                break
+    if rest is not None:
+        rest()
+
+
+def _entry_to_requeue(registry: Any, job: Any, job_id: str) -> str:
+    """Return what RQ's requeue() takes out: the id that the job has, which may be another than the entry found."""
+    if job.id != job_id and registry.connection.zscore(registry.key, job.id) is None:
+        raise InvalidJobOperation(f'{job_id!r} is not the id of its job, {job.id!r}, which is not in {registry.key!r}')
+    return str(job.id)
+
+
+def _execute(pipeline: Any) -> bool:
+    """Return whether the transaction was done; False where the job has changed since it was looked at."""
+    try:
+        pipeline.execute()
+    except Exception as error:
+        # Of whichever package the client is.
+        if type(error).__name__ == 'WatchError':
+            return False
+        raise
+    return True
+
+
+def look(registry: Any, job_class: Any, job_id: str) -> None:
+    """See whether RQ finds the job, and can read it."""
+    _check_is_in(registry, job_id)
+    _fetch(job_class, registry, job_id)
+
+
+def _fetch(job_class: Any, registry: Any, job_id: str) -> Any:
+    # RQ before 2.7 takes any text for an id.
+    validate = getattr(rq_job, 'validate_job_id', None)
+    if validate is not None:
+        try:
+            validate(parse_job_id(job_id))
+        except ValueError:
+            # No job can have this id.
+            raise NoSuchJobError(f'No such job: {job_id}') from None
+    return job_class.fetch(job_id, connection=registry.connection, serializer=registry.serializer)
+
+
+def _check_registries(job: Any, *places: Place) -> None:
+    """Raise the server's error for a key of RQ's that has another type before a transaction fails half way at it."""
+    connection = job.connection
+    touched = {PLACE_OF_STATUS.get(job.get_status(refresh=False)), *places}
+    executions = executions_key(job.id)
+    if connection.exists(executions):
+        touched.add(STARTED)
+    keys = [place.key(job.origin) for place in touched if place is not None]
+    if getattr(job, 'has_rate_limit', False):
+        keys.append(executions)
+    ask(connection, [(INTEGER, 'ZCARD', key) for key in keys])
+
+
+def _write_deletion(registry: Any, job: Any, pipeline: Any) -> Callable[[], Any] | None:
+    _check_registries(job)
+    job.delete(pipeline=pipeline)
+    if not getattr(job, 'has_rate_limit', False):
+        return None
+    from rq.rate_limit import RateLimitRegistry
+
+    # What delete() leaves out where it is given a pipeline: the next job's turn.
+    return lambda: RateLimitRegistry.from_job(job).cancel(job.id)
+
+
+def _write_requeue(registry: Any, job: Any, pipeline: Any, at_front: bool) -> None:
+    """As RQ's requeue() does behind its ZREM."""
+    queue = Queue(
+        job.origin, connection=registry.connection, job_class=registry.job_class, serializer=registry.serializer
+    )
+    job.started_at = None
+    job.ended_at = None
+    job._exc_info = ''
+    if getattr(job, 'has_rate_limit', False):
+        job.enqueue_at_front = at_front
+        queue._enqueue_rate_limited_job(job, pipeline=pipeline)
+    else:
+        queue._enqueue_job(job, pipeline=pipeline, at_front=at_front)
+
+
+# ---- What is the job's own failure
+
+
+def is_of_the_job(error: Exception) -> bool:
+    """Tell whether RQ's error is about this one job: not about the connection, nor what the server refuses to all."""
+    bases = {base.__name__ for base in type(error).__mro__}
+    if 'RedisError' not in bases:
+        return not isinstance(error, NotImplementedError)
+    return type(error).__name__ in ('ResponseError', 'DataError')

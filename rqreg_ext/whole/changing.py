@@ -1,0 +1,260 @@
+"""Changing many jobs of a registry at once, each wholly or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sized
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from rq import registry as rq_registry
+from rq.executions import ExecutionRegistry
+from rq.job import Job
+
+from .. import _installed_rq
+from .._exchange import ENTRIES, INTEGER, ask
+from . import by_rq
+from .chunks import Bulk, EntryRemoval, Options, Progress
+from .filters import Filters, JobFilters
+from .result import BulkResult
+from .scripts import Cancellation, Deletion, Requeue, Script, is_ours, knows_what_rq_does, reads_jobs
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Changing:
+    """The calls that change many jobs of a registry.
+
+    All of them take these arguments:
+
+    progress: called after each chunk with how many ids are behind and how many there are in all (None for ids from
+        an iterator); if it returns False, the call ends there.
+    dry_run: whether to change nothing, and only say what would be done.
+    chunk_size: the most jobs to do in one go, and between two calls of progress(). Left out, as many as a script does
+        in 3 milliseconds, so that the server answers others in between. The jobs of a chunk are done in one script: no
+        other client sees, and no failure leaves, a job half done.
+
+    Jobs that no script must guess about (rate limits, groups, running executions, ...) are done by RQ's own methods,
+    one by one. An id that is not in the registry (any more) is missing: nothing is done to its job. A job that RQ
+    cannot do is left as it was, and the result names it.
+    Whatever ends the call early (redis.exceptions.RedisError, KeyboardInterrupt, an error of progress()) is raised as
+    it is, with the result until then as its attribute `result`. The same call again does the rest.
+    """
+
+    def remove_many(
+        self,
+        ids: Iterable[str | Job],
+        delete_job: bool = False,
+        *,
+        progress: Progress | None = None,
+        dry_run: bool = False,
+        chunk_size: int | None = None,
+    ) -> BulkResult:
+        """Remove jobs from this registry, as remove() does one; return a BulkResult.
+
+        ids: job ids or Jobs, from any iterable; a Job stands for its id.
+        delete_job: whether to delete the jobs themselves too. Unlike remove(), this spares a job that is not in the
+            registry (any more), and deletes one that RQ could not restore, for a spoiled date, say.
+        progress, dry_run, chunk_size: see Changing.
+        One round trip a chunk; a dozen more for each job that RQ does itself.
+        Raises TypeError and ValueError for bad arguments, redis.exceptions.RedisError, and NotImplementedError for a
+        started registry, from which RQ removes no jobs.
+        Source: rq.registry.BaseRegistry.remove, rq.job.Job.delete; Redis ZREM.
+        """
+        job_ids, total = _ids_of(self, ids)
+        return _removal(self, delete_job, Options(progress, dry_run, chunk_size)).run(job_ids, total)
+
+    def purge(
+        self,
+        *,
+        delete_job: bool = True,
+        progress: Progress | None = None,
+        dry_run: bool = False,
+        chunk_size: int | None = None,
+        **filters: Unpack[JobFilters],
+    ) -> BulkResult:
+        """Remove all jobs from this registry, or those that match the filters, and delete them; return a BulkResult.
+
+        Expired entries are cleaned up first, as get_job_ids() does. What comes behind the last entry meanwhile stays.
+        delete_job: whether to delete the jobs themselves too; see remove_many().
+        progress, dry_run, chunk_size: see Changing. The counts are entries.
+        filters: those of find(); see JobFilters.
+        Two to seven round trips a chunk, and one more where jobs are filtered, whatever the size of the registry.
+        Raises what remove_many() does.
+        Source: rq.registry.BaseRegistry.get_job_ids and remove, rq.job.Job.delete.
+        """
+        wanted = Filters.of(**filters)
+        bulk = _removal(self, delete_job, Options(progress, dry_run, chunk_size))
+        return _run_on_all(self, bulk, wanted)
+
+    def requeue_many(
+        self,
+        ids: Iterable[str | Job],
+        at_front: bool = False,
+        *,
+        progress: Progress | None = None,
+        dry_run: bool = False,
+        chunk_size: int | None = None,
+    ) -> BulkResult:
+        """Put jobs of this registry back on their queues, as requeue() does one; return a BulkResult.
+
+        ids: job ids or Jobs, from any iterable; a Job stands for its id.
+        at_front: whether to put them in front of the jobs that wait: the last of them comes first then, as in a loop.
+        progress, dry_run, chunk_size: see Changing.
+        One round trip a chunk, and one more where jobs have metadata that its chunk has not met yet; three for each
+        job that RQ does itself.
+        Raises TypeError and ValueError for bad arguments, redis.exceptions.RedisError, and NotImplementedError for a
+        started registry, from which RQ requeues no jobs.
+        Source: rq.registry.BaseRegistry.requeue, rq.Queue._enqueue_job.
+        """
+        job_ids, total = _ids_of(self, ids)
+        return _requeue(self, at_front, Options(progress, dry_run, chunk_size)).run(job_ids, total)
+
+    def requeue_all(
+        self,
+        *,
+        at_front: bool = False,
+        progress: Progress | None = None,
+        dry_run: bool = False,
+        chunk_size: int | None = None,
+        **filters: Unpack[JobFilters],
+    ) -> BulkResult:
+        """Put all jobs of this registry, or those that match the filters, back on their queues; return a BulkResult.
+
+        Expired entries are cleaned up first, as get_job_ids() does. It comes to as many entries as there are then, and
+        so ends also where jobs fail again in the meantime.
+        at_front: as for requeue_many(). progress, dry_run, chunk_size: see Changing. The counts are entries.
+        filters: those of find(); see JobFilters.
+        Two to five round trips a chunk, and one more where jobs are filtered, whatever the size of the registry.
+        Raises what requeue_many() does.
+        Source: rq.registry.BaseRegistry.get_job_ids and requeue; `rq requeue --all`.
+        """
+        wanted = Filters.of(**filters)
+        bulk = _requeue(self, at_front, Options(progress, dry_run, chunk_size))
+        return _run_on_all(self, bulk, wanted, may_come_back=True)
+
+    def cancel_many(
+        self,
+        ids: Iterable[str | Job],
+        *,
+        enqueue_dependents: bool = False,
+        remove_from_dependencies: bool = False,
+        progress: Progress | None = None,
+        dry_run: bool = False,
+        chunk_size: int | None = None,
+    ) -> BulkResult:
+        """Cancel jobs of this registry, as Job.cancel() does one; return a BulkResult.
+
+        ids: job ids or Jobs, from any iterable; a Job stands for its id.
+        enqueue_dependents, remove_from_dependencies: as for Job.cancel(). RQ does the jobs itself then that have
+            dependents, or dependencies.
+        progress, dry_run, chunk_size: see Changing. Canceled jobs are skipped. In a started registry the ids are those
+            of the jobs, and RQ does each of them.
+        One round trip a chunk; half a dozen more for each job that RQ does itself.
+        Raises TypeError and ValueError for bad arguments, and redis.exceptions.RedisError.
+        Source: rq.job.Job.cancel.
+        """
+        job_ids, total = _ids_of(self, ids)
+        ties = {
+            'enqueue_dependents': bool(enqueue_dependents),
+            'remove_from_dependencies': bool(remove_from_dependencies),
+        }
+        return _cancellation(self, ties, Options(progress, dry_run, chunk_size)).run(job_ids, total)
+
+
+def _ids_of(registry: Any, given: Iterable[Any]) -> tuple[Iterator[str], int | None]:
+    """Return the ids of what a call was given, and how many they are, where that is known."""
+    if isinstance(given, (str, bytes, Job)) or not isinstance(given, Iterable):
+        raise TypeError(f'{given!r} is no collection of job ids: for one job, give a list of one')
+    total = len(given) if isinstance(given, Sized) else None
+    return map(_id_of, given), total
+
+
+def _id_of(given: Any) -> str:
+    if isinstance(given, str):
+        return given
+    if isinstance(given, Job):
+        return str(given.id)
+    if isinstance(given, bytes):
+        return given.decode()
+    raise TypeError(f'{given!r} is no job: give job ids (str) or Jobs')
+
+
+def _run_on_all(registry: Any, bulk: Bulk, wanted: Filters, may_come_back: bool = False) -> BulkResult:
+    """Run a call on all entries of a registry that the filters want.
+
+    may_come_back: whether entries that are done may be there again later.
+    """
+    select = None if wanted.is_empty else partial(wanted.matching, registry)
+    low, high = wanted.min_score, wanted.max_score
+    if not is_ours(registry, 'get_job_ids') and low is None and high is None:
+        # A registry with its own idea of its jobs is asked for it.
+        job_ids = registry.get_job_ids(cleanup=False) if bulk.result.dry_run else registry.get_job_ids()
+        return bulk.run(job_ids, len(job_ids), select)
+    if not bulk.result.dry_run:
+        registry.cleanup()
+    bounds = ('-inf' if low is None else low, '+inf' if high is None else high)
+    count = (INTEGER, 'ZCOUNT', registry.key, *bounds)
+    total, last = ask(registry.connection, [count, (ENTRIES, 'ZRANGE', registry.key, -1, -1, 'WITHSCORES')])
+    # What is added meanwhile comes behind, mostly, and is not waited for.
+    high = min([score for _, score in last] + ([] if high is None else [high]), default=None)
+    job_ids = registry.iter_job_ids(min_score=low, max_score=high)
+    return bulk.run(islice(job_ids, total) if may_come_back else job_ids, total, select)
+
+
+# ---- What is done to a job
+
+
+def _removal(registry: Any, delete_job: Any, options: Options) -> Bulk:
+    _check_entries_are_jobs(registry, 'remove')
+    if not delete_job:
+        return EntryRemoval(registry, options) if is_ours(registry, 'remove') else _by_remove(registry, False, options)
+    if not knows_what_rq_does(registry, _installed_rq.delete_guards, 'remove'):
+        return _by_remove(registry, True, options)
+    look = partial(by_rq.look, registry, Job)
+    delete = look if options.dry_run else partial(by_rq.delete_whole, registry)
+    return Bulk(registry, options, Deletion() if reads_jobs(registry.connection) else None, delete)
+
+
+def _requeue(registry: Any, at_front: Any, options: Options) -> Bulk:
+    _check_entries_are_jobs(registry, 'requeue')
+    at_front = bool(at_front)
+    do_by_rq = partial(by_rq.look, registry, registry.job_class)
+    if not knows_what_rq_does(registry, _installed_rq.requeue_guards, 'requeue'):
+        return Bulk(
+            registry, options, None, do_by_rq if options.dry_run else partial(by_rq.requeue, registry, at_front)
+        )
+    if not options.dry_run:
+        do_by_rq = partial(by_rq.requeue_whole, registry, at_front)
+    return Bulk(registry, options, _script_for_plain_jobs(registry, Requeue(registry, at_front)), do_by_rq)
+
+
+def _cancellation(registry: Any, ties: dict[str, bool], options: Options) -> Bulk:
+    cancel = (
+        partial(by_rq.look_for_cancel, registry) if options.dry_run else partial(by_rq.cancel_whole, registry, ties)
+    )
+    script = None
+    if knows_what_rq_does(registry, _installed_rq.cancel_guards, None):
+        script = _script_for_plain_jobs(registry, Cancellation(**ties))
+    return Bulk(registry, options, script, cancel)
+
+
+def _script_for_plain_jobs(registry: Any, script: Script) -> Script | None:
+    is_plain = registry.job_class is Job and reads_jobs(registry.connection)
+    return script if is_plain else None
+
+
+def _check_entries_are_jobs(registry: Any, method: str) -> None:
+    if isinstance(registry, (ExecutionRegistry, rq_registry.StartedJobRegistry)):
+        raise NotImplementedError(
+            f'the entries of {type(registry).__name__} {registry.key!r} are executions, of which RQ can {method} none: '
+            'stop a job with rq.command.send_stop_job_command(), and find it in the failed registry'
+        )
+
+
+def _by_remove(registry: Any, delete_job: bool, options: Options) -> Bulk:
+    """Return the call of a registry whose remove() is somebody else's, or of an RQ that we do not know."""
+    if options.dry_run:
+        return Bulk(registry, options, None, partial(by_rq.look, registry, Job))
+    return Bulk(registry, options, None, partial(by_rq.remove, registry, delete_job=delete_job))

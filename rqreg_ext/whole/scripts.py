@@ -1,0 +1,126 @@
+"""Which script stands for a loop of RQ's calls, and the one place that decides whether it may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _core, _installed_rq
+
+# How many entries of a queue a script may go through for each job: about what the rest of the job costs.
+SHORT_QUEUE = 128
+
+
+class Script:
+    """A script of src/ over many_jobs.inc.lua."""
+
+    # Its file, and whether it takes jobs out of their queues.
+    name: str
+    empties_queues: bool
+
+    def _own_arguments(self) -> tuple[str | bytes | int | float, ...]:
+        """Return what it is given beside what all of them are; asked for each chunk."""
+        raise NotImplementedError
+
+    def learn(self, wanted: bytes) -> bool:
+        """Take note of what the script wants to be told before it does a job; return whether it can be told."""
+        return False
+
+    def arguments(
+        self, registry: Any, microseconds: int, dry_run: bool, known_queue_key: str = ''
+    ) -> tuple[str | bytes | int | float, ...]:
+        """Return all that it is given before the ids."""
+        return (
+            microseconds,
+            'dry' if dry_run else '',
+            registry.name,
+            known_queue_key,
+            SHORT_QUEUE,
+            *_installed_rq.many_jobs_arguments,
+            *self._own_arguments(),
+        )
+
+
+class Deletion(Script):
+    """What deletes jobs."""
+
+    name = 'delete_many'
+    empties_queues = True
+
+    def _own_arguments(self) -> tuple[bytes, ...]:
+        return _installed_rq.delete_many_arguments
+
+
+class Requeue(Script):
+    """What requeues jobs. It is told what Python makes of their metadata, as it meets them."""
+
+    name = 'requeue_many'
+    empties_queues = False
+    # Metadata of so many octets is kept: many jobs may have the same.
+    _KEPT = 65536
+
+    def __init__(self, registry: Any, at_front: bool) -> None:
+        self._registry = registry
+        self._push = 'LPUSH' if at_front else 'RPUSH'
+        self._again: dict[bytes, bytes] = {}
+
+    def _own_arguments(self) -> tuple[str | bytes | int | float, ...]:
+        pairs = [text for pair in self._again.items() for text in pair]
+        if sum(map(len, pairs)) > self._KEPT:
+            self._again.clear()
+        enqueued_at = _installed_rq.enqueued_at()[1]
+        return (*_installed_rq.requeue_arguments[2:], enqueued_at, self._push, len(pairs) // 2, *pairs)
+
+    def learn(self, wanted: bytes) -> bool:
+        """Read metadata; return whether RQ can."""
+        read = _installed_rq.read_metadata(self._registry, [b'meta', wanted])
+        if read is None:
+            return False
+        stored, again, _ = read
+        self._again[stored] = again
+        return True
+
+
+class Cancellation(Script):
+    """What cancels jobs."""
+
+    name = 'cancel_many'
+    empties_queues = True
+
+    def __init__(self, enqueue_dependents: bool, remove_from_dependencies: bool) -> None:
+        self._ties = ('dependents' if enqueue_dependents else '', 'dependencies' if remove_from_dependencies else '')
+
+    def _own_arguments(self) -> tuple[str | int, ...]:
+        return (_installed_rq.current_timestamp(), *self._ties)
+
+
+def knows_what_rq_does(registry: Any, guards: Any, method: str | None) -> bool:
+    """Tell whether RQ does with this registry's jobs what we know of it.
+
+    It is a release that we know, nobody replaced what `guards` names, the registry's method is ours and with it RQ's,
+    and its entries are job ids, all on one server.
+    """
+    return (
+        _installed_rq.is_known
+        and all(vars(owner).get(name) is value for owner, name, value in guards)
+        and (method is None or is_ours(registry, method))
+        and registry.parse_job_id is _installed_rq.parse_job_id
+        and type(registry.key) is str
+        and type(registry.name) is str
+        and not _is_cluster(registry.connection)
+    )
+
+
+def reads_jobs(connection: Any) -> bool:
+    """Tell whether RQ can read jobs by this client: not by one that decodes responses, which their data is none for."""
+    return not connection.get_encoder().decode_responses
+
+
+def is_ours(registry: Any, method: str) -> bool:
+    """Tell whether a method of the registry is that of our head: nobody's subclass or patch has its own."""
+    own = getattr(_core.BaseRegistry, method).__get__(registry)
+    return bool(getattr(registry, method) == own)
+
+
+def _is_cluster(connection: Any) -> bool:
+    """Tell whether the client keeps keys on several servers, where RQ's keys are none of ours to name in a script."""
+    return hasattr(connection, 'get_node_from_key')

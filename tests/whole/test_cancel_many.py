@@ -1,0 +1,189 @@
+"""cancel_many(): what RQ's loop over job.cancel() does, down to the last key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+import rq
+from differential.comparison import Setup
+from differential.sides import REGISTRIES
+from differential.strategies import setups, worlds
+from differential.world import STATUSES, TRAITS, AJob, Entry, World
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rqreg_ext.registry import DeferredJobRegistry, FailedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
+
+from .looping import EXAMPLES, UNREADABLE, same_as_loop
+
+if TYPE_CHECKING:
+    from differential.comparison import Comparison
+
+KINDS = [kind for kind in REGISTRIES if kind != 'StartedJobRegistry']
+TIES = [
+    {},
+    {'enqueue_dependents': True},
+    {'remove_from_dependencies': True},
+    {'enqueue_dependents': True, 'remove_from_dependencies': True},
+]
+
+
+def cancel(registry: Any, job_id: str, **ties: bool) -> None:
+    registry.job_class.fetch(job_id, connection=registry.connection, serializer=registry.serializer).cancel(**ties)
+
+
+def cancel_many(registry: Any, ids: Any, **ties: bool) -> Any:
+    return registry.cancel_many(ids or registry.get_job_ids(), **ties)
+
+
+def is_cancelable(world: World) -> bool:
+    return not any(trait in UNREADABLE for job in world.jobs for trait in job.traits)
+
+
+def is_loopable(setup: Setup) -> bool:
+    """Tell whether the registry's entries are its job ids, as RQ's own loop takes them."""
+    return setup.patch is None and setup.subclass not in ('shouting_job_ids', 'own_job_ids')
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_cancel_random_databases(
+    kind: str, comparison: Comparison, record_property: Callable[[str, Any], None]
+) -> None:
+    ran = 0
+
+    @EXAMPLES
+    @given(data=st.data())
+    def compare(data: Any) -> None:
+        nonlocal ran
+        ran += 1
+        world = data.draw(worlds(kind).filter(is_cancelable))
+        setup = data.draw(setups(kind, world).filter(is_loopable))
+        ties = data.draw(st.sampled_from(TIES))
+        same_as_loop(
+            comparison,
+            kind,
+            lambda registry, job_id: cancel(registry, job_id, **ties),
+            lambda registry, ids: cancel_many(registry, ids, **ties),
+            world,
+            setup,
+        )
+
+    try:
+        compare()
+    finally:
+        record_property('examples', ran)
+
+
+@pytest.mark.parametrize('trait', [trait for trait in TRAITS if trait not in UNREADABLE])
+@pytest.mark.parametrize('status', ['scheduled', 'deferred'])
+def test_cancel_a_job_with(comparison: Comparison, trait: str, status: str) -> None:
+    kind = f'{status.title()}JobRegistry'
+    world = World(jobs=[AJob('a', status, [trait]), AJob('b', status), AJob('c', status, ['in_queue'])])
+    for ties in TIES:
+        same_as_loop(
+            comparison,
+            kind,
+            lambda registry, job_id, ties=ties: cancel(registry, job_id, **ties),  # type: ignore[misc]
+            lambda registry, ids, ties=ties: cancel_many(registry, ids, **ties),  # type: ignore[misc]
+            world,
+        )
+    same_as_loop(comparison, kind, cancel, cancel_many, world, ids=['c', 'missing', 'a'])
+
+
+@pytest.mark.parametrize('status', STATUSES)
+@pytest.mark.parametrize('kind', ['FailedJobRegistry', 'ScheduledJobRegistry', 'BaseRegistry'])
+def test_cancel_a_job_of_any_status(comparison: Comparison, kind: str, status: str) -> None:
+    world = World(
+        jobs=[AJob('a', status), AJob('b', status, ['in_queue'])], entries=[Entry(kind, 'a'), Entry(kind, 'b')]
+    )
+    same_as_loop(comparison, kind, cancel, cancel_many, world)
+
+
+def test_running_jobs_are_canceled_by_rq(comparison: Comparison) -> None:
+    world = World(jobs=[AJob('a', 'started'), AJob('b', 'started', ['group', 'in_group']), AJob('c', 'canceled')])
+    result: Any = same_as_loop(comparison, 'StartedJobRegistry', cancel, cancel_many, world)
+    assert (result.done, result.by_rq) == (2, 2)
+
+
+def schedule_many(connection: redis.Redis, count: int) -> tuple[ScheduledJobRegistry, list[str]]:
+    queue = rq.Queue('q', connection=connection)
+    registry = ScheduledJobRegistry('q', connection=connection)
+    ids = [f'job-{number:03}' for number in range(count)]
+    for job_id in ids:
+        job = queue.create_job('len', job_id=job_id, status='scheduled')  # type: ignore[arg-type]
+        job.save()
+        registry.add(job, 1000)
+    return registry, ids
+
+
+def test_the_result_says_what_became_of_each(connection: redis.Redis) -> None:
+    registry, ids = schedule_many(connection, 4)
+    connection.hset(f'rq:job:{ids[1]}', 'status', 'canceled')
+    connection.delete(f'rq:job:{ids[2]}')
+    result = registry.cancel_many([*ids, 'nobody'])
+    assert (result.total, result.done, result.missing, result.by_rq) == (5, 2, 1, 0)
+    assert result.skipped == {'already canceled': 1, 'no such job': 1}
+    assert registry.get_job_ids() == [ids[1], ids[2]]
+    assert connection.zrange('rq:canceled:q', 0, -1) == [ids[0].encode(), ids[3].encode()]
+    assert [rq.job.Job.fetch(ids[n], connection).get_status() for n in (0, 3)] == ['canceled', 'canceled']
+
+
+def test_dry_run_changes_nothing(connection: redis.Redis) -> None:
+    registry, ids = schedule_many(connection, 3)
+    connection.hset(f'rq:job:{ids[0]}', mapping={'rate_limit_key': 'x', 'rate_limit_concurrency': '1'})
+    result = registry.cancel_many(ids, dry_run=True)
+    assert (result.done, result.dry_run) == (3, True)
+    assert registry.get_job_ids() == ids
+    assert connection.exists('rq:canceled:q') == 0
+
+
+def test_dependents_are_enqueued(connection: redis.Redis) -> None:
+    queue = rq.Queue('q', connection=connection)
+    first = queue.enqueue_in(__import__('datetime').timedelta(hours=1), 'len', job_id='first')
+    queue.enqueue('len', depends_on=first, job_id='second')
+    registry = ScheduledJobRegistry('q', connection=connection)
+    result = registry.cancel_many([first], enqueue_dependents=True)
+    assert (result.done, result.by_rq) == (1, 1)
+    assert queue.job_ids == ['second']
+    assert DeferredJobRegistry('q', connection=connection).count == 0
+
+
+def test_progress_can_stop_it(connection: redis.Redis) -> None:
+    registry, ids = schedule_many(connection, 5)
+    seen: list[Any] = []
+    result = registry.cancel_many(ids, chunk_size=2, progress=lambda *counts: seen.append(counts) or len(seen) < 2)
+    assert seen == [(2, 5), (4, 5)]
+    assert result.stopped
+    assert (result.done, registry.count) == (4, 1)
+
+
+def test_every_client(any_client: Any) -> None:
+    if any_client.get_encoder().decode_responses:
+        pytest.skip('RQ can read no job by a client that decodes responses')
+    registry, ids = schedule_many(any_client, 3)
+    assert registry.cancel_many(iter(ids)).done == 3
+    assert any_client.zcard('rq:canceled:q') == 3
+    assert registry.count == 0
+
+
+def test_without_the_right_to_write_one_of_the_keys(redis_server: Any, connection: redis.Redis) -> None:
+    registry, ids = schedule_many(connection, 3)
+    connection.execute_command('ACL', 'SETUSER', 'plain', 'on', '>x', '~*', '+@all', '-zadd')
+    try:
+        client = redis_server.client(username='plain', password='x')
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            ScheduledJobRegistry('q', connection=client).cancel_many(ids)
+        assert [rq.job.Job.fetch(job_id, connection).get_status() for job_id in ids] == ['scheduled'] * 3
+        assert registry.get_job_ids() == ids
+    finally:
+        connection.execute_command('ACL', 'DELUSER', 'plain')
+
+
+@pytest.mark.parametrize('ids', ['abc', 5, None, [5]])
+def test_bad_ids(connection: redis.Redis, ids: Any) -> None:
+    for registry in (FailedJobRegistry('q', connection=connection), StartedJobRegistry('q', connection=connection)):
+        with pytest.raises(TypeError, match=r'list of one|job ids'):
+            registry.cancel_many(ids)

@@ -1,0 +1,277 @@
+"""purge() and remove_many(): what RQ's loop over remove() does, down to the last key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+from differential.comparison import Call, Setup
+from differential.sides import REGISTRIES
+from differential.strategies import setups, worlds
+from differential.world import STATUSES, TRAITS, AJob, Entry, World
+from hypothesis import given
+from hypothesis import strategies as st
+from rq.exceptions import NoSuchGroupError
+
+import rqreg_ext
+from rqreg_ext.executions import ExecutionRegistry
+from rqreg_ext.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
+
+from .looping import EXAMPLES, UNREADABLE, same_as_loop
+
+if TYPE_CHECKING:
+    from differential.comparison import Comparison
+    from differential.observe import Outcome
+
+KINDS = [kind for kind in REGISTRIES if kind != 'StartedJobRegistry']
+FAILED = World(jobs=[AJob('a', 'failed'), AJob('b', 'failed'), AJob('c', 'failed')])
+
+
+def remove(registry: Any, job_id: str) -> None:
+    registry.remove(job_id, delete_job=True)
+
+
+def purge(registry: Any, ids: Any) -> Any:
+    return registry.purge()
+
+
+def remove_many(registry: Any, ids: Any) -> Any:
+    return registry.remove_many(ids, delete_job=True)
+
+
+def is_deletable(world: World) -> bool:
+    return not any(trait in UNREADABLE for job in world.jobs for trait in job.traits)
+
+
+def is_loopable(setup: Setup) -> bool:
+    """Tell whether the registry's entries are its job ids, as RQ's own loop takes them, and remove() is RQ's.
+
+    What somebody's own remove() leaves half done stays so.
+    """
+    return setup.patch is None and setup.subclass not in ('shouting_job_ids', 'own_job_ids', 'noted_remove')
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_purge_random_databases(kind: str, comparison: Comparison, record_property: Callable[[str, Any], None]) -> None:
+    ran = 0
+
+    @EXAMPLES
+    @given(data=st.data())
+    def compare(data: Any) -> None:
+        nonlocal ran
+        ran += 1
+        world = data.draw(worlds(kind).filter(is_deletable))
+        setup = data.draw(setups(kind, world).filter(is_loopable))
+        same_as_loop(comparison, kind, remove, purge, world, setup)
+
+    try:
+        compare()
+    finally:
+        record_property('examples', ran)
+
+
+@pytest.mark.parametrize('trait', [trait for trait in TRAITS if trait not in UNREADABLE])
+@pytest.mark.parametrize('status', ['failed', 'stopped'])
+def test_purge_a_job_with(comparison: Comparison, trait: str, status: str) -> None:
+    world = World(jobs=[AJob('a', status, [trait]), AJob('b', status), AJob('c', status, ['in_queue'])])
+    same_as_loop(comparison, 'FailedJobRegistry', remove, purge, world)
+    same_as_loop(comparison, 'FailedJobRegistry', remove, remove_many, world, ids=['c', 'missing', 'a'])
+
+
+@pytest.mark.parametrize('status', STATUSES)
+@pytest.mark.parametrize('kind', ['FailedJobRegistry', 'ScheduledJobRegistry', 'BaseRegistry'])
+def test_purge_a_job_of_any_status(comparison: Comparison, kind: str, status: str) -> None:
+    world = World(
+        jobs=[AJob('a', status), AJob('b', status, ['in_queue'])], entries=[Entry(kind, 'a'), Entry(kind, 'b')]
+    )
+    same_as_loop(comparison, kind, remove, purge, world)
+
+
+def test_the_result_says_what_became_of_each(comparison: Comparison) -> None:
+    world = World(
+        jobs=[AJob('a', 'failed'), AJob('b', 'failed', ['lost_group']), AJob('c', 'failed', ['group', 'in_group'])],
+        entries=[Entry(member='stale'), Entry(member='old', score='expired')],
+    )
+    result: Any = same_as_loop(comparison, 'FailedJobRegistry', remove, purge, world)
+    assert (result.total, result.done, result.by_rq, result.missing) == (4, 2, 1, 0)
+    assert result.skipped == {'no such job': 1}
+    assert [(job_id, type(error)) for job_id, error in result.failed] == [('b', NoSuchGroupError)]
+    assert not result.stopped
+    assert not result.dry_run
+    assert result.seconds > 0
+
+
+@pytest.mark.parametrize('trait', UNREADABLE)
+def test_a_job_that_rq_cannot_restore_is_deleted(comparison: Comparison, same_as_rq: Any, trait: str) -> None:
+    same_as_rq('FailedJobRegistry', Call('count'), world=World(jobs=[AJob('a', 'failed', [trait])]))
+    client = comparison.ours.client('plain')
+    result = FailedJobRegistry('q', connection=client).purge()
+    assert (result.done, result.failed) == (1, [])
+    assert client.keys('*') == []
+
+
+def test_a_job_that_left_the_registry_is_spared(comparison: Comparison, same_as_rq: Callable[..., Outcome]) -> None:
+    same_as_rq('FailedJobRegistry', Call('requeue', 'a'), world=FAILED)
+    client = comparison.ours.client('plain')
+    result = FailedJobRegistry('q', connection=client).remove_many(['a', 'b', 'nobody', 'b'], delete_job=True)
+    assert (result.total, result.done, result.missing) == (4, 1, 3)
+    assert client.lrange('rq:queue:q', 0, -1) == [b'a']
+    assert sorted(client.keys('rq:job:*')) == [b'rq:job:a', b'rq:job:c']
+
+
+@pytest.mark.parametrize('delete_job', [True, False])
+def test_dry_run_changes_nothing(comparison: Comparison, same_as_rq: Any, delete_job: bool) -> None:
+    world = World(
+        jobs=[*FAILED.jobs, AJob('g', 'failed', ['lost_group']), AJob('q', 'failed', ['in_queue'])],
+        entries=[Entry(member='stale'), Entry(member='old', score='expired')],
+    )
+    same_as_rq('FailedJobRegistry', Call('get_job_count', cleanup=False), world=world)
+    registry = FailedJobRegistry('q', connection=comparison.ours.client('plain'))
+    before = comparison.ours.inspector.eval("return redis.sha1hex(cjson.encode(redis.call('KEYS', '*')))", 0)
+    foreseen = registry.purge(delete_job=delete_job, dry_run=True)
+    assert comparison.ours.inspector.eval("return redis.sha1hex(cjson.encode(redis.call('KEYS', '*')))", 0) == before
+    assert foreseen.dry_run
+    assert registry.get_job_count(cleanup=False) == 7
+    assert foreseen.done == (5 if delete_job else 7)
+    assert foreseen.skipped == ({'no such job': 2} if delete_job else {})
+    # The group's being lost shows only when it is needed.
+    done = registry.purge(delete_job=delete_job)
+    assert done.done == (4 if delete_job else 6)
+
+
+def test_entries_only(connection: redis.Redis) -> None:
+    registry = FailedJobRegistry('q', connection=connection)
+    connection.zadd(registry.key, {f'job-{n}': 4_000_000_000 + n for n in range(1200)})
+    connection.hset('rq:job:job-0', 'status', 'failed')
+    result = registry.remove_many(['job-0', 'nobody', 'job-1'])
+    assert (result.done, result.missing, result.by_rq) == (2, 1, 0)
+    result = registry.purge(delete_job=False, min_score=4_000_000_100)
+    assert (result.total, result.done) == (1100, 1100)
+    assert connection.zcard(registry.key) == 98
+    assert connection.exists('rq:job:job-0') == 1
+
+
+def test_ids_from_a_generator_and_jobs(comparison: Comparison, same_as_rq: Any) -> None:
+    same_as_rq('FailedJobRegistry', Call('count'), world=FAILED)
+    client = comparison.ours.client('plain')
+    registry = FailedJobRegistry('q', connection=client)
+    given: Iterator[Any] = iter([rqreg_ext.Queue('q', connection=client).fetch_job('a'), 'b', b'c'])
+    seen: list[Any] = []
+    result = registry.remove_many(given, delete_job=True, progress=lambda *counts: seen.append(counts))
+    assert result.done == 3
+    assert seen == [(3, None)]
+
+
+def test_progress_comes_after_each_chunk_and_can_stop(connection: redis.Redis) -> None:
+    registry = FailedJobRegistry('q', connection=connection)
+    connection.zadd(registry.key, {f'job-{n:02}': 4_000_000_000 + n for n in range(10)})
+    for n in range(10):
+        connection.hset(f'rq:job:job-{n:02}', mapping={'data': 'x', 'status': 'failed', 'origin': 'q'})
+    seen: list[Any] = []
+
+    def progress(count: int, total: int | None) -> bool:
+        seen.append((count, total))
+        return count < 6
+
+    result = registry.purge(progress=progress, chunk_size=3)
+    assert seen == [(3, 10), (6, 10)]
+    assert result.stopped
+    assert (result.done, registry.count) == (6, 4)
+    result = registry.purge(progress=lambda *counts: seen.append(counts), chunk_size=3)
+    assert seen[2:] == [(3, 4), (4, 4)]
+    assert not result.stopped
+
+
+def test_an_error_of_progress_has_the_result(connection: redis.Redis) -> None:
+    registry = FailedJobRegistry('q', connection=connection)
+    connection.zadd(registry.key, {f'job-{n}': 4_000_000_000 for n in range(10)})
+
+    def progress(count: int, total: int | None) -> None:
+        raise LookupError('enough')
+
+    with pytest.raises(LookupError, match='enough') as raised:
+        registry.purge(progress=progress, chunk_size=4)
+    assert raised.value.result.skipped == {'no such job': 4}  # type: ignore[attr-defined]
+    assert registry.count == 6
+
+
+def test_filters(connection: redis.Redis) -> None:
+    queue = rqreg_ext.Queue('q', connection=connection)
+    registry = queue.finished_job_registry
+    for name in ('len', 'max', 'len', 'abs'):
+        job = queue.create_job(name)
+        job.save()
+        registry.add(job, 1000)
+    counts: list[Any] = []
+    result = registry.purge(func_name='len', progress=lambda *given: counts.append(given))
+    assert (result.total, result.done) == (2, 2)
+    assert counts == [(4, 4)]
+    assert sorted(job.func_name for job in map(queue.fetch_job, registry.get_job_ids()) if job) == ['abs', 'max']
+
+
+@pytest.mark.parametrize(
+    ('ids', 'error'), [('abc', TypeError), (5, TypeError), (None, TypeError), ([5], TypeError), ([None], TypeError)]
+)
+def test_bad_ids(connection: redis.Redis, ids: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r'list of one|job ids'):
+        FailedJobRegistry('q', connection=connection).remove_many(ids, delete_job=True)
+
+
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        ({'chunk_size': 0}, 'chunk_size=0'),
+        ({'chunk_size': 'x'}, "chunk_size='x'"),
+        ({'progress': 5}, 'progress=5'),
+        ({'colour': 'red'}, "no filter 'colour'"),
+    ],
+)
+def test_bad_arguments(connection: redis.Redis, given: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        FailedJobRegistry('q', connection=connection).purge(**given)
+
+
+@pytest.mark.parametrize('method', ['purge', 'remove_many'])
+def test_executions_are_no_jobs(connection: redis.Redis, method: str) -> None:
+    for registry in (StartedJobRegistry('q', connection=connection), ExecutionRegistry('a', connection)):
+        with pytest.raises(NotImplementedError, match='are executions'):
+            getattr(registry, method)(*[[]] * (method == 'remove_many'), delete_job=True)
+
+
+def test_every_client(any_client: Any) -> None:
+    registry = FinishedJobRegistry('q', connection=any_client)
+    queue = rqreg_ext.Queue('q', connection=any_client)
+    if any_client.get_encoder().decode_responses:
+        pytest.skip('RQ can read no job by a client that decodes responses')
+    for name in ('a', 'b', 'c'):
+        job = queue.create_job('len', job_id=name)
+        job.save()
+        registry.add(job, 1000)
+    any_client.rpush('rq:queue:q', 'x', 'b', 'y')
+    result = registry.purge()
+    assert (result.total, result.done, result.failed) == (3, 3, [])
+    assert any_client.keys('*') == [b'rq:queue:q']
+    assert any_client.lrange('rq:queue:q', 0, -1) == [b'x', b'y']
+
+
+def test_without_the_right_to_run_scripts(redis_server: Any, connection: redis.Redis) -> None:
+    connection.execute_command('ACL', 'SETUSER', 'plain', 'on', '>x', '~*', '+@all', '-eval', '-evalsha')
+    try:
+        client = redis_server.client(username='plain', password='x')
+        registry = FailedJobRegistry('q', connection=client)
+        for name in ('a', 'b'):
+            job = rqreg_ext.Queue('q', connection=connection).create_job('len', job_id=name)
+            job.save()
+            registry.add(job, exc_string='')
+        assert str(registry.purge()).startswith("2 of 2 done (2 by RQ's own path); ")
+        assert connection.keys('*') == []
+    finally:
+        connection.execute_command('ACL', 'DELUSER', 'plain')
+
+
+def test_setups_that_rq_loops_over(comparison: Comparison) -> None:
+    for subclass in ('noted_remove', 'fixed_job_ids', 'own_keys', 'raising_cleanup'):
+        setup = Setup(subclass=subclass)
+        same_as_loop(comparison, 'FailedJobRegistry', remove, purge, FAILED, setup)

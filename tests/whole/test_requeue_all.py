@@ -1,0 +1,234 @@
+"""requeue_all() and requeue_many(): what RQ's loop over requeue() does, down to the last key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+import rq
+from differential.comparison import Call, Setup
+from differential.sides import REGISTRIES
+from differential.strategies import setups, worlds
+from differential.world import STATUSES, TRAITS, AJob, Entry, World
+from hypothesis import given
+from hypothesis import strategies as st
+from rq.exceptions import InvalidJobOperation
+
+import rqreg_ext
+from rqreg_ext.executions import ExecutionRegistry
+from rqreg_ext.registry import FailedJobRegistry, StartedJobRegistry
+
+from .looping import EXAMPLES, same_as_loop
+
+if TYPE_CHECKING:
+    from differential.comparison import Comparison
+
+KINDS = [kind for kind in REGISTRIES if kind != 'StartedJobRegistry']
+FAILED = World(jobs=[AJob('a', 'failed'), AJob('b', 'failed', ['meta']), AJob('c', 'failed')])
+
+
+def requeue(registry: Any, job_id: str) -> None:
+    registry.requeue(job_id)
+
+
+def requeue_all(registry: Any, ids: Any) -> Any:
+    return registry.requeue_all()
+
+
+def requeue_many(registry: Any, ids: Any) -> Any:
+    return registry.requeue_many(ids)
+
+
+def is_loopable(setup: Setup) -> bool:
+    """Tell whether the registry's entries are its job ids, as RQ's own loop takes them, and requeue() is RQ's.
+
+    What somebody's own requeue() leaves half done stays so.
+    """
+    return setup.patch is None and setup.subclass not in ('shouting_job_ids', 'own_job_ids', 'noted_requeue')
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_requeue_random_databases(
+    kind: str, comparison: Comparison, record_property: Callable[[str, Any], None]
+) -> None:
+    ran = 0
+
+    @EXAMPLES
+    @given(data=st.data())
+    def compare(data: Any) -> None:
+        nonlocal ran
+        ran += 1
+        world = data.draw(worlds(kind))
+        setup = data.draw(setups(kind, world).filter(is_loopable))
+        same_as_loop(comparison, kind, requeue, requeue_all, world, setup)
+
+    try:
+        compare()
+    finally:
+        record_property('examples', ran)
+
+
+@pytest.mark.parametrize('trait', TRAITS)
+@pytest.mark.parametrize('status', ['failed', 'stopped'])
+def test_requeue_a_job_with(comparison: Comparison, trait: str, status: str) -> None:
+    world = World(jobs=[AJob('a', status, [trait]), AJob('b', status, ['meta']), AJob('c', status, ['in_queue'])])
+    same_as_loop(comparison, 'FailedJobRegistry', requeue, requeue_all, world)
+    same_as_loop(comparison, 'FailedJobRegistry', requeue, requeue_many, world, ids=['c', 'missing', 'a'])
+
+
+@pytest.mark.parametrize('status', STATUSES)
+@pytest.mark.parametrize('kind', ['FailedJobRegistry', 'ScheduledJobRegistry', 'BaseRegistry'])
+def test_requeue_a_job_of_any_status(comparison: Comparison, kind: str, status: str) -> None:
+    world = World(
+        jobs=[AJob('a', status), AJob('b', status, ['in_queue'])], entries=[Entry(kind, 'a'), Entry(kind, 'b')]
+    )
+    same_as_loop(comparison, kind, requeue, requeue_all, world)
+
+
+@pytest.mark.parametrize('at_front', [True, False])
+def test_order_in_the_queue(comparison: Comparison, at_front: bool) -> None:
+    def step(registry: Any, job_id: str) -> None:
+        registry.requeue(job_id, at_front=at_front)
+
+    def call(registry: Any, ids: Any) -> Any:
+        return registry.requeue_all(at_front=at_front)
+
+    world = World(jobs=[*FAILED.jobs, AJob('d', 'queued'), AJob('e', 'failed', ['old_result'])])
+    result: Any = same_as_loop(comparison, 'FailedJobRegistry', step, call, world)
+    assert (result.done, result.by_rq) == (4, 1)
+
+
+def test_setups_that_rq_loops_over(comparison: Comparison) -> None:
+    for subclass in ('noted_requeue', 'fixed_job_ids', 'own_keys', 'raising_cleanup'):
+        same_as_loop(comparison, 'FailedJobRegistry', requeue, requeue_all, FAILED, Setup(subclass=subclass))
+
+
+def test_the_result_says_what_became_of_each(comparison: Comparison) -> None:
+    world = World(
+        jobs=[AJob('a', 'failed'), AJob('b', 'failed', ['bad_created_at']), AJob('c', 'failed', ['old_result'])],
+        entries=[Entry(member='stale'), Entry(member='old', score='expired')],
+    )
+    result: Any = same_as_loop(comparison, 'FailedJobRegistry', requeue, requeue_all, world)
+    assert (result.total, result.done, result.by_rq, result.missing) == (4, 2, 1, 0)
+    assert result.skipped == {'no such job': 1}
+    assert [job_id for job_id, _ in result.failed] == ['b']
+
+
+def test_a_job_that_left_the_registry_is_spared(comparison: Comparison, same_as_rq: Any) -> None:
+    same_as_rq('FailedJobRegistry', Call('requeue', 'a'), world=FAILED)
+    client = comparison.ours.client('plain')
+    result = FailedJobRegistry('q', connection=client).requeue_many(['a', 'b', 'nobody', 'b'])
+    assert (result.total, result.done, result.missing) == (4, 1, 3)
+    assert client.lrange('rq:queue:q', 0, -1) == [b'a', b'b']
+
+
+def test_dry_run_changes_nothing(comparison: Comparison, same_as_rq: Any) -> None:
+    world = World(jobs=[*FAILED.jobs, AJob('d', 'failed', ['bad_ttl'])], entries=[Entry(member='stale')])
+    same_as_rq('FailedJobRegistry', Call('get_job_count', cleanup=False), world=world)
+    registry = FailedJobRegistry('q', connection=comparison.ours.client('plain'))
+    foreseen = registry.requeue_all(dry_run=True)
+    assert registry.get_job_count(cleanup=False) == 5
+    assert comparison.ours.inspector.exists('rq:queue:q') == 0
+    done = registry.requeue_all()
+    assert (foreseen.done, foreseen.skipped, len(foreseen.failed)) == (done.done, done.skipped, len(done.failed))
+    assert (done.done, len(done.failed)) == (3, 1)
+
+
+def fail_many(connection: redis.Redis, metas: list[dict[str, Any]]) -> FailedJobRegistry:
+    queue = rq.Queue('q', connection=connection)
+    registry = FailedJobRegistry('q', connection=connection)
+    for number, meta in enumerate(metas):
+        job = queue.create_job('len', job_id=f'job-{number:04}', meta=meta, status='failed')  # type: ignore[arg-type]
+        job.save()
+        registry.add(job, 1000 + number)
+    return registry
+
+
+def test_metadata_of_every_kind_goes_through(connection: redis.Redis) -> None:
+    metas: list[dict[str, Any]] = [{}, {'n': 1}, {'n': 1}, *({'n': n, 'text': 'x' * n} for n in range(500))]
+    registry = fail_many(connection, metas)
+    result = registry.requeue_all()
+    assert (result.done, result.by_rq) == (len(metas), 0)
+    queue = rqreg_ext.Queue('q', connection=connection)
+    assert queue.job_ids == [f'job-{number:04}' for number in range(len(metas))]
+    assert [job.meta for job in queue.jobs] == metas
+
+
+def test_jobs_that_fail_again_at_once_do_not_keep_it_busy(connection: redis.Redis) -> None:
+    registry = fail_many(connection, [{}] * 10)
+
+    def fail_again(count: int, total: int | None) -> None:
+        for job_id in connection.lrange('rq:queue:q', 0, -1):
+            connection.hset(f'rq:job:{job_id.decode()}', 'status', 'failed')
+            # Before those that have not been come to.
+            connection.zadd(registry.key, {job_id: 4_000_000_000})
+        connection.delete('rq:queue:q')
+
+    connection.zadd(registry.key, {'job-0009': 5_000_000_000})
+    assert registry.requeue_all(progress=fail_again, chunk_size=3).total == 10
+    assert registry.count == 10
+
+
+def test_filters(connection: redis.Redis) -> None:
+    registry = fail_many(connection, [{'owner': 'a'}, {'owner': 'b'}, {}])
+    result = registry.requeue_all(meta={'owner': 'b'})
+    assert (result.total, result.done) == (1, 1)
+    assert connection.lrange('rq:queue:q', 0, -1) == [b'job-0001']
+
+
+@pytest.mark.parametrize('method', ['requeue_all', 'requeue_many'])
+def test_executions_are_no_jobs(connection: redis.Redis, method: str) -> None:
+    for registry in (StartedJobRegistry('q', connection=connection), ExecutionRegistry('a', connection)):
+        with pytest.raises(NotImplementedError, match='are executions'):
+            getattr(registry, method)(*[[]] * (method == 'requeue_many'))
+
+
+def test_every_client(any_client: Any) -> None:
+    if any_client.get_encoder().decode_responses:
+        pytest.skip('RQ can read no job by a client that decodes responses')
+    registry = fail_many(any_client, [{}, {'n': 1}, {}])
+    result = registry.requeue_all()
+    assert (result.total, result.done, result.failed) == (3, 3, [])
+    assert any_client.lrange('rq:queue:q', 0, -1) == [b'job-0000', b'job-0001', b'job-0002']
+    assert any_client.hget('rq:job:job-0001', 'status') == b'queued'
+
+
+def test_without_the_right_to_run_scripts(redis_server: Any, connection: redis.Redis) -> None:
+    connection.execute_command('ACL', 'SETUSER', 'plain', 'on', '>x', '~*', '+@all', '-eval', '-evalsha')
+    try:
+        fail_many(connection, [{}, {'n': 1}])
+        client = redis_server.client(username='plain', password='x')
+        result = FailedJobRegistry('q', connection=client).requeue_all()
+        assert str(result).startswith("2 of 2 done (2 by RQ's own path); ")
+        assert connection.llen('rq:queue:q') == 2
+    finally:
+        connection.execute_command('ACL', 'DELUSER', 'plain')
+
+
+def test_a_job_class_of_ones_own_is_asked(connection: redis.Redis) -> None:
+    class LoudJob(rq.job.Job):
+        def save(self, *args: Any, **kwargs: Any) -> Any:
+            self.description = 'loud'
+            return super().save(*args, **kwargs)
+
+    fail_many(connection, [{}, {}])
+    registry = FailedJobRegistry('q', connection=connection, job_class=LoudJob)
+    result = registry.requeue_all()
+    assert (result.done, result.by_rq) == (2, 2)
+    assert connection.hget('rq:job:job-0001', 'description') == b'loud'
+
+
+def test_what_rq_says_of_one_job_is_in_the_result(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = fail_many(connection, [{}, {}])
+
+    def refuse(self: Any, job: Any, **kwargs: Any) -> Any:
+        raise InvalidJobOperation(f'not {job.id}')
+
+    monkeypatch.setattr(rq.Queue, '_enqueue_job', refuse)
+    result = registry.requeue_all()
+    assert [(job_id, str(error)) for job_id, error in result.failed] == [
+        ('job-0000', 'not job-0000'),
+        ('job-0001', 'not job-0001'),
+    ]
