@@ -27,12 +27,13 @@ end
 -- What may fail comes before the first change.
 local function cancel(id, mark)
     local key = JOBS .. id
-    local status, name, rate_limit_key, dependency_id, dependency_ids
-        = unpack(call('HMGET', key, 'status', 'origin', 'rate_limit_key', 'dependency_id', 'dependency_ids'))
+    local status, name, rate_limit_key, dependency_id, dependency_ids, data
+        = unpack(call('HMGET', key, 'status', 'origin', 'rate_limit_key', 'dependency_id', 'dependency_ids', 'data'))
     -- RQ says so too of a hash without data.
-    if call('HEXISTS', key, 'data') == 0 then
+    if not data then
         return NO_SUCH_JOB
     end
+    was_long = #data > LONG_DATA
     local origin = get_origin(name or '')
     if status == 'canceled' and origin.is_usable then
         return ALREADY_CANCELED
@@ -55,13 +56,9 @@ local function cancel(id, mark)
 end
 
 local function take(place, id, mark)
-    local code = NOT_IN_REGISTRY
-    if call('ZSCORE', KEYS[1], id) then
-        local has_worked, found = pcall(cancel, id, mark)
-        code = found
-        if not has_worked then
-            code = FOR_RQ
-        end
+    local has_worked, code = pcall(cancel, id, mark)
+    if not has_worked then
+        code = FOR_RQ
     end
     if code then
         note(place, code)
@@ -74,4 +71,4 @@ if not IS_DRY then
     call('ZREM', KEYS[1], ' ')
     call('ZADD', CANCELED .. ' ', 'XX', TIMESTAMP, ' ')
 end
-return go_through(FIRST_ID, 16, take)
+return go_through(FIRST_ID, take)

@@ -30,20 +30,21 @@ end
 local function prepare(id, mark)
     local key = JOBS .. id
     -- An error, if the key is something else; it has no [1].
-    local fields = redis.pcall('HMGET', key, 'status', 'origin', 'group_id', 'rate_limit_key')
+    local fields = redis.pcall('HMGET', key, 'status', 'origin', 'group_id', 'rate_limit_key', 'data')
     if fields.err then
         return FOR_RQ
     end
+    local status, name, group_id, data = fields[1], fields[2] or '', fields[3], fields[5]
     -- RQ says so too of a hash without data.
-    if call('HEXISTS', key, 'data') == 0 then
+    if not data then
         add_entry(id)
         return NO_SUCH_JOB
     end
-    local status, name, group_id = fields[1], fields[2] or '', fields[3]
+    was_long = #data > LONG_DATA
     local origin = get_origin(name)
     local registry = status and origin.is_usable and get_registry(origin, status)
     if not registry or fields[4] or (group_id and group_id ~= '')
-        or ((has_executions or mark) and call('EXISTS', EXECUTIONS .. id) == 1)
+        or (has_executions and call('EXISTS', EXECUTIONS .. id) == 1)
     then
         return FOR_RQ
     end
@@ -58,19 +59,16 @@ local function prepare(id, mark)
     add_entry(id)
 end
 
-local function begin(first, last)
+local function begin(count)
     local names = {}
-    for i = first, last do
-        names[i - first + 1] = EXECUTIONS .. ARGV[i]
+    for i = 1, count do
+        names[i] = EXECUTIONS .. ids[i]
     end
     has_executions = call('EXISTS', unpack(names)) > 0
 end
 
 local function take(place, id, mark)
-    local code = NOT_IN_REGISTRY
-    if call('ZSCORE', KEYS[1], id) then
-        code = prepare(id, mark)
-    end
+    local code = prepare(id, mark)
     if code then
         note(place, code)
     end
@@ -95,4 +93,4 @@ if not IS_DRY then
     add_entry(' ')
     finish()
 end
-return go_through(FIRST_ID, 16, take, begin, finish)
+return go_through(FIRST_ID, take, begin, finish)

@@ -196,8 +196,8 @@ local function has_more_fields(key, fields)
     return call('HLEN', key) > count
 end
 
--- Whether RQ restores the job without a complaint, and it is none of RQ's special cases: its fields, as
--- get_fields() puts them, and whether it has others beside; nil for any other job.
+-- Whether RQ restores the job, given that it has data, without a complaint, and it is none of RQ's special cases: its
+-- fields, as get_fields() puts them, and whether it has others beside; nil for any other job.
 local function get_plain_fields(key)
     local fields = get_fields(key)
     local created_at, enqueued_at, started_at, ended_at, last_heartbeat, origin, description, worker_name,
@@ -211,7 +211,6 @@ local function get_plain_fields(key)
         and not is_given(group_id) and (not is_given(timeout) or is_number(timeout))
         -- Compressed or plain text.
         and (not is_given(exc_info) or byte(exc_info) == 120 or is_utf8(exc_info))
-        and call('HEXISTS', key, 'data') == 1
     then
         local has_rare = has_more_fields(key, fields)
         if not has_rare or are_rare_fields_plain(key) then

@@ -90,8 +90,9 @@ local function get_registry(origin, status)
     return registry or nil
 end
 
--- Whether a job has just been taken out of a long queue, which may have cost as much as hundreds of others.
+-- Set where a job has just cost as much as hundreds of others: taken out of a long queue, or with long data.
 local was_long = false
+local LONG_DATA = 65536
 
 -- Whether nobody has looked for the job in its queue, which is too long to do that here.
 local function is_queue_unknown(origin)
@@ -122,33 +123,62 @@ local function note(place, code)
     answer[count + 2] = code
 end
 
--- Call take(place, id, mark) for each job of ARGV from `first` on until the time is over; return the answer. The
--- clock is looked at after each `batch` of jobs. Where they are given, begin(first, last) is called before a batch,
--- and finish() after it.
-local function go_through(first, batch, take, begin, finish)
+-- How many jobs are done before the clock is looked at.
+local BATCH = 16
+
+-- The ids of a batch, where in the queue that was looked through each is marked to be, and its score in the registry.
+local ids, marks, scores = {}, {}, {}
+
+local function read_ids(first, last)
+    for i = first, last do
+        local id = ARGV[i]
+        local first_byte = byte(id)
+        local is_marked = first_byte == 60 or first_byte == 62
+        ids[i - first + 1] = is_marked and sub(id, 2) or id
+        marks[i - first + 1] = is_marked and sub(id, 1, 1) or nil
+    end
+    return last - first + 1
+end
+
+local function read_scores(count)
+    scores = redis.pcall('ZMSCORE', KEYS[1], unpack(ids, 1, count))
+    if scores.err then
+        -- Before Redis 6.2, or a key of another type.
+        scores = {}
+        for i = 1, count do
+            scores[i] = call('ZSCORE', KEYS[1], ids[i])
+        end
+    end
+end
+
+-- Call take(place, id, mark, score) for each job of ARGV from `first` on that is in the registry, until the time is
+-- over; return the answer. Where they are given, begin(count) is called before the ids of a batch, and finish() after.
+local function go_through(first, take, begin, finish)
     local clock = make_clock()
     local started = clock()
-    local i, last = first, #ARGV
+    local place, last = 0, #ARGV - first
     repeat
-        local stop = math.min(i + batch - 1, last)
+        local count = read_ids(first + place, first + math.min(place + BATCH - 1, last))
+        read_scores(count)
         if begin then
-            begin(i, stop)
+            begin(count)
         end
         was_long = false
-        while i <= stop and not was_long do
-            local id, mark = ARGV[i], nil
-            local first_byte = byte(id)
-            if first_byte == 60 or first_byte == 62 then
-                id, mark = sub(id, 2), sub(id, 1, 1)
-            end
-            take(i - first, id, mark)
+        local i = 0
+        while i < count and not was_long and not is_over do
             i = i + 1
+            if scores[i] then
+                take(place + i - 1, ids[i], marks[i], scores[i])
+            else
+                note(place + i - 1, NOT_IN_REGISTRY)
+            end
         end
         if finish then
             finish()
         end
+        place = place + i
         local spent = clock() - started
-        answer[1], answer[2] = i - first, math.floor(spent)
-    until i > last or is_over or spent >= BUDGET
+        answer[1], answer[2] = place, math.floor(spent)
+    until place > last or is_over or spent >= BUDGET
     return answer
 end

@@ -13,17 +13,25 @@ local function is_compressed(data)
     return data:sub(1, 2) == 'x\156'
 end
 
+-- What is known of queues: all jobs of one origin share it.
+local pushable = {}
+
 local function can_push(queue)
-    local kind = call('TYPE', queue).ok
-    return kind == 'list' or kind == 'none'
+    local is_list = pushable[queue]
+    if is_list == nil then
+        local kind = call('TYPE', queue).ok
+        is_list = kind == 'list' or kind == 'none'
+        pushable[queue] = is_list
+    end
+    return is_list
 end
 
--- What RQ writes back of a plain job that it can requeue: its fields, its metadata and its ttl, where it has any;
--- nil for any other job.
-local function get_requeueable(key)
+-- What RQ writes back of a plain job with this data that it can requeue: its fields, its metadata and its ttl, where it
+-- has any; nil for any other job.
+local function get_requeueable(key, data)
     local fields, has_rare = get_plain_fields(key)
     if not fields or not can_requeue(fields[STATUS]) or not is_given(fields[ORIGIN])
-        or not is_given(fields[CREATED_AT]) or not is_compressed(call('HGET', key, 'data'))
+        or not is_given(fields[CREATED_AT]) or not is_compressed(data)
     then
         return nil
     end

@@ -12,7 +12,11 @@ local FIRST_ID = 9
 
 local function requeue(id)
     local key = JOBS .. id
-    local fields, meta, ttl = get_requeueable(key)
+    local data = call('HGET', key, 'data')
+    local fields, meta, ttl
+    if data then
+        fields, meta, ttl = get_requeueable(key, data)
+    end
     if not fields then
         return -1
     end

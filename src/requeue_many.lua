@@ -15,17 +15,15 @@ for i = FIRST_META, FIRST_ID - 1, 2 do
     meta_again[ARGV[i]] = ARGV[i + 1]
 end
 
-local function requeue(id)
-    local score = call('ZSCORE', KEYS[1], id)
-    if not score then
-        return NOT_IN_REGISTRY
-    end
+local function requeue(id, score)
     local key = JOBS .. id
+    local data = call('HGET', key, 'data')
     -- RQ says so too of a hash without data.
-    if call('HEXISTS', key, 'data') == 0 then
+    if not data then
         return NO_SUCH_JOB
     end
-    local fields, meta, ttl = get_requeueable(key)
+    was_long = #data > LONG_DATA
+    local fields, meta, ttl = get_requeueable(key, data)
     if not fields then
         return FOR_RQ
     end
@@ -58,12 +56,12 @@ local function look_ahead(place, id)
     end
 end
 
-local function take(place, id)
+local function take(place, id, _, score)
     if asked > 0 then
         return look_ahead(place, id)
     end
     -- What fails does so at a key of another type, before anything has changed.
-    local has_worked, code = pcall(requeue, id)
+    local has_worked, code = pcall(requeue, id, score)
     if not has_worked then
         code = FOR_RQ
     end
@@ -75,5 +73,4 @@ local function take(place, id)
     end
 end
 
--- The clock is looked at after each: the data of a single job may be long.
-return go_through(FIRST_ID, 1, take)
+return go_through(FIRST_ID, take)
