@@ -7,7 +7,8 @@ are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rq import Queue
@@ -80,8 +81,9 @@ def requeue_whole(registry: Any, at_front: bool, job_id: str) -> None:
 def cancel_whole(registry: Any, ties: Mapping[str, bool], job_id: str) -> None:
     """Cancel a job of the registry by its cancel(), which is a transaction, given these arguments."""
     job = look_for_cancel(registry, job_id)
-    _check_registries(job, CANCELED)
-    job.cancel(**ties)
+    with _unless_gone(registry, job_id):
+        _check_registries(job, CANCELED)
+        job.cancel(**ties)
 
 
 def look_for_cancel(registry: Any, job_id: str) -> Any:
@@ -106,20 +108,34 @@ def _in_transaction(registry: Any, job_id: str, write: Write, removes_stale_entr
             try:
                 job = _fetch(job_class, registry, job_id)
             except NoSuchJobError:
-                if removes_stale_entry:
-                    # As remove() does before it raises.
-                    pipeline.multi()
-                    pipeline.zrem(registry.key, job_id)
-                    pipeline.execute()
-                raise
+                if not removes_stale_entry:
+                    raise
+                # As remove() does before it raises.
+                pipeline.multi()
+                pipeline.zrem(registry.key, job_id)
+                if _execute(pipeline):
+                    raise
+                continue
             entry = job_id if removes_stale_entry else _entry_to_requeue(registry, job, job_id)
             pipeline.multi()
             pipeline.zrem(registry.key, entry)
-            rest = write(registry, job, pipeline)
+            with _unless_gone(registry, entry):
+                rest = write(registry, job, pipeline)
             if _execute(pipeline):
                 break
     if rest is not None:
         rest()
+
+
+@contextlib.contextmanager
+def _unless_gone(registry: Any, job_id: str) -> Iterator[None]:
+    """Have what fails for a job that somebody else has done in this moment raise NotInRegistry."""
+    try:
+        yield
+    except Exception as error:
+        if is_of_the_job(error) and job_id not in registry:
+            raise NotInRegistry from error
+        raise
 
 
 def _entry_to_requeue(registry: Any, job: Any, job_id: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Sized
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from rq.job import Job
 from .. import _installed_rq
 from .._exchange import ENTRIES, INTEGER, ask
 from . import by_rq
-from .chunks import Bulk, EntryRemoval, Options, Progress
+from .chunks import Bulk, EntryRemoval, Find, Options, Progress
 from .filters import Filters, JobFilters
 from .result import BulkResult
 from .scripts import Cancellation, Deletion, Requeue, Script, is_ours, knows_what_rq_does, reads_jobs
@@ -62,8 +62,7 @@ class Changing:
         started registry, from which RQ removes no jobs.
         Source: rq.registry.BaseRegistry.remove, rq.job.Job.delete; Redis ZREM.
         """
-        job_ids, total = _ids_of(self, ids)
-        return _removal(self, delete_job, Options(progress, dry_run, chunk_size)).run(job_ids, total)
+        return _removal(self, delete_job, Options(progress, dry_run, chunk_size)).run(_these(ids))
 
     def purge(
         self,
@@ -108,8 +107,7 @@ class Changing:
         started registry, from which RQ requeues no jobs.
         Source: rq.registry.BaseRegistry.requeue, rq.Queue._enqueue_job.
         """
-        job_ids, total = _ids_of(self, ids)
-        return _requeue(self, at_front, Options(progress, dry_run, chunk_size)).run(job_ids, total)
+        return _requeue(self, at_front, Options(progress, dry_run, chunk_size)).run(_these(ids))
 
     def requeue_all(
         self,
@@ -155,20 +153,19 @@ class Changing:
         Raises TypeError and ValueError for bad arguments, and redis.exceptions.RedisError.
         Source: rq.job.Job.cancel.
         """
-        job_ids, total = _ids_of(self, ids)
         ties = {
             'enqueue_dependents': bool(enqueue_dependents),
             'remove_from_dependencies': bool(remove_from_dependencies),
         }
-        return _cancellation(self, ties, Options(progress, dry_run, chunk_size)).run(job_ids, total)
+        return _cancellation(self, ties, Options(progress, dry_run, chunk_size)).run(_these(ids))
 
 
-def _ids_of(registry: Any, given: Iterable[Any]) -> tuple[Iterator[str], int | None]:
-    """Return the ids of what a call was given, and how many they are, where that is known."""
+def _these(given: Iterable[Any]) -> Find:
+    """Return what finds the jobs that a call was given."""
     if isinstance(given, (str, bytes, Job)) or not isinstance(given, Iterable):
         raise TypeError(f'{given!r} is no collection of job ids: for one job, give a list of one')
     total = len(given) if isinstance(given, Sized) else None
-    return map(_id_of, given), total
+    return lambda: (map(_id_of, given), total)
 
 
 def _id_of(given: Any) -> str:
@@ -187,12 +184,19 @@ def _run_on_all(registry: Any, bulk: Bulk, wanted: Filters, may_come_back: bool 
     may_come_back: whether entries that are done may be there again later.
     """
     select = None if wanted.is_empty else partial(wanted.matching, registry)
+    return bulk.run(partial(_all_between, registry, wanted, bulk.result.dry_run, may_come_back), select)
+
+
+def _all_between(
+    registry: Any, wanted: Filters, dry_run: bool, may_come_back: bool
+) -> tuple[Iterable[str], int | None]:
+    """Find the entries with the scores that are wanted, after a cleanup."""
     low, high = wanted.min_score, wanted.max_score
     if not is_ours(registry, 'get_job_ids') and low is None and high is None:
         # A registry with its own idea of its jobs is asked for it.
-        job_ids = registry.get_job_ids(cleanup=False) if bulk.result.dry_run else registry.get_job_ids()
-        return bulk.run(job_ids, len(job_ids), select)
-    if not bulk.result.dry_run:
+        job_ids = registry.get_job_ids(cleanup=False) if dry_run else registry.get_job_ids()
+        return job_ids, len(job_ids)
+    if not dry_run:
         registry.cleanup()
     bounds = ('-inf' if low is None else low, '+inf' if high is None else high)
     count = (INTEGER, 'ZCOUNT', registry.key, *bounds)
@@ -200,7 +204,7 @@ def _run_on_all(registry: Any, bulk: Bulk, wanted: Filters, may_come_back: bool 
     # What is added meanwhile comes behind, mostly, and is not waited for.
     high = min([score for _, score in last] + ([] if high is None else [high]), default=None)
     job_ids = registry.iter_job_ids(min_score=low, max_score=high)
-    return bulk.run(islice(job_ids, total) if may_come_back else job_ids, total, select)
+    return islice(job_ids, total) if may_come_back else job_ids, total
 
 
 # ---- What is done to a job

@@ -36,6 +36,8 @@ _NOT_IN_REGISTRY, _FOR_RQ, _NO_SUCH_JOB, _QUEUE_UNKNOWN, _ALREADY_CANCELED = ran
 
 # Called after each chunk with how many entries are behind, and how many there are, None where nobody knows.
 Progress = Callable[[int, 'int | None'], Any]
+# Returns the ids of the jobs that a call is about, and how many they are, None where nobody knows.
+Find = Callable[[], 'tuple[Iterable[str], int | None]']
 
 
 class Pace:
@@ -83,19 +85,14 @@ class Bulk:
         self._behind = 0
         self._total: int | None = None
 
-    def run(
-        self,
-        job_ids: Iterable[str],
-        total: int | None,
-        select: Callable[[Sequence[str]], Sequence[str]] | None = None,
-    ) -> BulkResult:
-        """Do the jobs, those of them that `select` picks; return the result.
+    def run(self, find: Find, select: Callable[[Sequence[str]], Sequence[str]] | None = None) -> BulkResult:
+        """Find the jobs, and do those of them that `select` picks; return the result.
 
         Whatever ends the call before, also a KeyboardInterrupt, has the result until then as its attribute `result`.
         """
-        self._total = total
         begun = time.monotonic()
         try:
+            job_ids, self._total = find()
             ids = iter(job_ids)
             while group := list(islice(ids, self._group_size())):
                 if not self._do_group(group, group if select is None else select(group)):

@@ -1,0 +1,114 @@
+"""Failed jobs of every kind that a bulk call treats in its own way, and pictures of each of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import rq
+from rq.group import Group
+from rq.job import Job
+
+from rqreg_ext.registry import FailedJobRegistry
+from rqreg_ext.whole.result import BulkResult
+
+METHODS = ('purge', 'requeue_all', 'cancel_many')
+HAS_RATE_LIMITS = hasattr(Job, 'has_rate_limit')
+
+
+def call(method: str, registry: Any, **options: Any) -> BulkResult:
+    """Make a bulk call on all jobs of the registry."""
+    if method == 'cancel_many':
+        # A generator would be at another place when the call is made again.
+        return registry.cancel_many(registry.get_job_ids(), **options)  # type: ignore[no-any-return]
+    return getattr(registry, method)(**options)  # type: ignore[no-any-return]
+
+
+def fill(admin: Any, count: int) -> list[str]:
+    """Empty the database, and fill the failed registry of queue q; return the ids, in the registry's order."""
+    admin.flushdb()
+    queue = rq.Queue('q', connection=admin)
+    registry = FailedJobRegistry('q', connection=admin)
+    crew = Group.create(connection=admin, name='crew')
+    ids = [f'job-{number:04}' for number in range(count)]
+    for number, job_id in enumerate(ids):
+        kind = number % 12
+        job = queue.create_job('len', job_id=job_id, meta={'n': number} if kind in (2, 3) else None)
+        job.set_status(rq.job.JobStatus.FAILED)
+        if kind == 5:
+            job.group_id = crew.name
+            admin.sadd(crew.key, job_id)
+        if kind == 7:
+            admin.rpush(queue.key, job_id)
+        if kind == 9:
+            # RQ makes a JSON document of it again: it is RQ's own to write.
+            admin.hset(job.key, 'result', b'old')
+        job.save()
+        admin.zadd(registry.key, {job_id: 4_000_000_000 + number})
+    return ids
+
+
+class Pictures:
+    """What there is of each job."""
+
+    def __init__(self, admin: Any) -> None:
+        self._queue = admin.lrange('rq:queue:q', 0, -1)
+        self._failed = dict(admin.zrange('rq:failed:q', 0, -1, withscores=True))
+        self._canceled = {member for member, _ in admin.zrange('rq:canceled:q', 0, -1, withscores=True)}
+        self._crew = admin.smembers('rq:group:crew')
+        self._admin = admin
+
+    def of(self, job_id: str) -> tuple[Any, ...]:
+        """Return what there is of a job, times aside."""
+        member = job_id.encode()
+        fields = self._admin.hgetall(f'rq:job:{job_id}')
+        for name in (b'created_at', b'enqueued_at'):
+            fields.pop(name, None)
+        return (
+            fields,
+            self._failed.get(member),
+            self._queue.count(member),
+            member in self._canceled,
+            member in self._crew,
+        )
+
+
+def pictures(admin: Any, ids: list[str]) -> dict[str, tuple[Any, ...]]:
+    """Return the picture of each job."""
+    taken = Pictures(admin)
+    return {job_id: taken.of(job_id) for job_id in ids}
+
+
+class Course:
+    """How a call changes each job of a database, from a run that nothing disturbs."""
+
+    def __init__(self, admin: Any, method: str, count: int) -> None:
+        self.admin = admin
+        self.method = method
+        self.count = count
+        self.ids = fill(admin, count)
+        self.before = pictures(admin, self.ids)
+        self.result = call(method, FailedJobRegistry('q', connection=admin))
+        self.after = pictures(admin, self.ids)
+        assert self.result.done == count, self.result
+        assert all(self.before[job_id] != self.after[job_id] for job_id in self.ids)
+
+    def begin(self) -> None:
+        """Bring the database back to where it was."""
+        fill(self.admin, self.count)
+
+    def done(self) -> list[str]:
+        """Return which jobs are done. Each of the others is untouched, or this raises."""
+        now = pictures(self.admin, self.ids)
+        half_done = {
+            job_id: found for job_id, found in now.items() if found not in (self.before[job_id], self.after[job_id])
+        }
+        assert not half_done
+        return [job_id for job_id, found in now.items() if found == self.after[job_id]]
+
+    def finish(self, registry: Any) -> None:
+        """Make the call again, which does what is left of it."""
+        left = len(self.ids) - len(self.done())
+        result = call(self.method, registry)
+        # A canceled job, say, has left the registry too.
+        assert (result.done, result.failed) == (left, [])
+        assert len(self.done()) == len(self.ids)
