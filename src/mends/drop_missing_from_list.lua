@@ -5,4 +5,4 @@
 if call('EXISTS', KEYS[2]) == 1 then
     return GONE
 end
-return IS_MEND and take_from_list(KEYS[1], ARGV[4], tonumber(ARGV[5])) or MENDED
+return take_from_list(KEYS[1], ARGV[4], tonumber(ARGV[5]))

@@ -11,4 +11,4 @@ end
 if not holds(KEYS[3], member, tonumber(place_position)) then
     return 'the job is not where it was: it may be on its way'
 end
-return IS_MEND and take_from_list(KEYS[1], id, tonumber(position)) or MENDED
+return take_from_list(KEYS[1], id, tonumber(position))

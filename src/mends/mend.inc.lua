@@ -46,8 +46,20 @@ local function holds(place, member, position)
     return call('ZSCORE', place, member) ~= false
 end
 
+-- Redis finds an id in a list by going through it, some ten million ids a second.
+local LONG, DEEP = 100000, 300000
+
 -- Take an id out of a list, beginning at the end that it is nearer to.
 local function take_from_list(list, id, position)
-    local direction = position * 2 < call('LLEN', list) and 1 or -1
-    return call('LREM', list, direction, id) == 1 and MENDED or GONE
+    local length = call('LLEN', list)
+    if length > LONG and not is_near(list, id, position) then
+        return 'the queue is long, and has moved on meanwhile: check it again'
+    end
+    if math.min(position, length - position) > DEEP then
+        return 'it is so deep in the queue that taking it out would hold the server: repair it when its turn is nearer'
+    end
+    if not IS_MEND then
+        return MENDED
+    end
+    return call('LREM', list, position * 2 < length and 1 or -1, id) == 1 and MENDED or GONE
 end

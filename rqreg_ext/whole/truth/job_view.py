@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from ..._exchange import ENTRIES, INTEGER, SCORE, VALUE, Command
@@ -14,6 +15,7 @@ from .places import BY_JOB_ID, PLACE_OF_STATUS, STARTED, STATUSES, JobKeys, Plac
 from .reader import text_or_none
 from .suspicions import WRONG_TYPE, Found, Search
 
+# The first two are asked for most.
 FIELDS = (
     'status', 'origin', 'created_at', 'enqueued_at', 'started_at', 'ended_at', 'last_heartbeat', 'worker_name',
     'timeout', 'repeats_left', 'rate_limit_key', 'result_ttl', 'failure_ttl',
@@ -34,7 +36,7 @@ class Standing(NamedTuple):
 class JobView:
     """A job as it was seen, with where it stands in the registries and the queue of its origin.
 
-    fields: those of FIELDS that its hash has.
+    values: those of FIELDS, None for what its hash has not.
     scores: its scores in the registries whose members are job ids.
     started: its entries in the registry of started jobs, with their scores.
     executions: those in its own registry of executions, with their scores.
@@ -46,7 +48,7 @@ class JobView:
     job_id: str
     exists: bool
     has_data: bool
-    fields: dict[str, str]
+    values: tuple[Any, ...]
     scores: dict[Place, float]
     executions: tuple[tuple[str, float], ...]
     rate_limited: float | None
@@ -55,15 +57,21 @@ class JobView:
     taken: Occurrences
     ttl: int = field(compare=False)
 
+    @cached_property
+    def fields(self) -> dict[str, str]:
+        """Those of FIELDS that its hash has."""
+        texts = zip(FIELDS, map(text_or_none, self.values), strict=True)
+        return {name: value for name, value in texts if value is not None}
+
     @property
     def status(self) -> str | None:
         """The status that RQ would read: a job without one counts as created."""
-        return (self.fields.get('status') or 'created') if self.exists else None
+        return (text_or_none(self.values[0]) or 'created') if self.exists else None
 
     @property
     def origin(self) -> str:
         """The name of its queue."""
-        return self.fields.get('origin', '')
+        return text_or_none(self.values[1]) or ''
 
     @property
     def is_readable(self) -> bool:
@@ -131,12 +139,11 @@ def view_of(replies: Sequence[Any], found: Found, job_id: str, origin: str) -> J
     exists, values, has_data, ttl, executions = replies[:5]
     scores = replies[5 : 5 + len(BY_JOB_ID)]
     (queue, taken), (started,) = searches(job_id, origin)
-    texts = {} if values == WRONG_TYPE else dict(zip(FIELDS, map(text_or_none, values), strict=True))
     return JobView(
         job_id=job_id,
         exists=exists == 1,
         has_data=has_data == 1,
-        fields={name: value for name, value in texts.items() if value is not None},
+        values=(None,) * len(FIELDS) if values == WRONG_TYPE else tuple(values),
         scores={
             place: score
             for place, score in zip(BY_JOB_ID, scores, strict=True)

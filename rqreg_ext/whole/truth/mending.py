@@ -19,6 +19,8 @@ from .repairs import RepairReport
 
 # Problems that are mended in one round trip, each by itself.
 _BATCH = 200
+# Those whose last argument is an index in a list.
+_FROM_LIST = frozenset({'drop_missing_from_list', 'drop_stale_from_list'})
 NO_ANSWER = 'there is no one safe answer'
 
 # Makes the registry of a kind and a queue.
@@ -124,10 +126,21 @@ def problems_to_mend(problems: Any, kinds: frozenset[Kind]) -> list[Problem]:
 
 
 def _in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Return the problems, those last whose jobs go back into a queue, in the order in which they were enqueued."""
+    """Return the problems in the order in which they are mended.
+
+    Lists from their ends to their fronts, where what is taken out moves nothing that is still to come; and last the
+    jobs that go back into a queue, in the order in which they were enqueued.
+    """
     rest: list[Problem] = []
-    queued: list[Problem] = []
+    from_list: list[Problem] = []
+    to_queue: list[Problem] = []
     for problem in problems:
-        of_queue = problem.mend is not None and problem.mend.script == 'put_back_in_queue'
-        (queued if of_queue else rest).append(problem)
-    return rest + sorted(queued, key=lambda problem: problem.mend.arguments[3:4] if problem.mend else ())
+        script = problem.mend.script if problem.mend is not None else ''
+        (from_list if script in _FROM_LIST else to_queue if script == 'put_back_in_queue' else rest).append(problem)
+    from_list.sort(key=lambda problem: _argument(problem, -1), reverse=True)
+    to_queue.sort(key=lambda problem: _argument(problem, 3))
+    return rest + from_list + to_queue
+
+
+def _argument(problem: Problem, index: int) -> Any:
+    return problem.mend.arguments[index] if problem.mend is not None else None

@@ -192,4 +192,5 @@ def list_queue(key: str) -> Mend:
 
 
 def _says(view: JobView) -> tuple[str, str]:
-    return view.fields.get('status', ''), view.origin
+    # A job without a status counts as created, which nothing holds.
+    return view.status or '', view.origin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ class Place(NamedTuple):
     rq_class: type[rq_registry.BaseRegistry]
     statuses: frozenset[str]
 
+    @cache  # noqa: B019
     def key(self, queue: str) -> str:
         """Return the key of this registry of a queue."""
         return self.rq_class.key_template.format(queue)
@@ -96,11 +98,13 @@ QUEUE_PREFIX = Queue.redis_queue_namespace_prefix
 EXECUTION_PREFIX = Execution('', '', None).key[:-1]  # type: ignore[arg-type]
 
 
+@cache
 def queue_key(queue: str) -> str:
     """Return the key of a queue's list."""
     return QUEUE_PREFIX + queue
 
 
+@cache
 def intermediate_key(queue: str) -> str:
     """Return the key of the list of the jobs that a worker of this queue alone is just taking from it."""
     return IntermediateQueue.get_intermediate_queue_key(queue_key(queue))

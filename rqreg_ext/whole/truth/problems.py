@@ -30,7 +30,6 @@ class Kind(str, Enum):
     MISSING_EXECUTION = 'missing_execution'
     EXECUTION_WITHOUT_JOB = 'execution_without_job'
     MALFORMED_ENTRY = 'malformed_entry'
-    WRONG_TYPE = 'wrong_type'
     QUEUED_TWICE = 'queued_twice'
     STUCK = 'stuck'
     DEPENDENCIES_MET = 'dependencies_met'

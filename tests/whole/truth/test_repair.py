@@ -16,8 +16,13 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry, clean_registries
 from rqreg_ext import Queue
 from rqreg_ext.executions import ExecutionRegistry
 from rqreg_ext.whole.truth.checking import check_everything, repair_everything
+from rqreg_ext.whole.truth.job_view import FIELDS, view_of
+from rqreg_ext.whole.truth.lists import Occurrences
+from rqreg_ext.whole.truth.places import BY_JOB_ID, JobKeys
 from rqreg_ext.whole.truth.problems import CheckReport, Kind, Problem
+from rqreg_ext.whole.truth.queues import QueueEntries
 from rqreg_ext.whole.truth.repairs import RepairReport
+from rqreg_ext.whole.truth.suspicions import Found
 
 from . import jobs, states
 
@@ -399,6 +404,37 @@ class TestQueues:
         assert dict(done.mended) == {Kind.MISSING_JOB: 2}
         assert queue.job_ids == ['b', 'c']
         assert dict(queue.failed_job_registry.repair(report).gone) == {Kind.MISSING_JOB: 2}
+
+    def test_jobs_all_over_a_queue(self, queue: Queue) -> None:
+        with queue.connection.pipeline() as pipe:
+            for number in range(1000):
+                queue.enqueue(jobs.succeed, job_id=f'j{number}', pipeline=pipe)
+            pipe.execute()
+        gone = [f'j{number}' for number in range(0, 1000, 3)]
+        queue.connection.delete(*(f'rq:job:{job_id}' for job_id in gone))
+        done = repair_everything(queue.connection, check(queue))
+        assert dict(done.mended) == {Kind.MISSING_JOB: len(gone)}
+        assert queue.job_ids == [f'j{number}' for number in range(1000) if number % 3]
+
+    def test_a_long_queue(self, queue: Queue) -> None:
+        """Nothing is looked for so long that the server would be held."""
+        ids = [f'j{number}' for number in range(700_000)]
+        for start in range(0, len(ids), 10_000):
+            queue.connection.rpush(queue.key, *ids[start : start + 10_000])
+        entries = QueueEntries(JobKeys(Job), queue.name)
+        view = view_of([0, [None] * len(FIELDS), 0, -2, [], *[None] * len(BY_JOB_ID)], Found({}, {}), 'x', 'q')
+        problems = [
+            entries.problem_of(ids[n], Occurrences(1, n), view) for n in (5, 100_000, 350_000, 690_000, 699_999)
+        ]
+        # As if so many had been taken meanwhile; the last one is where nobody looks for it.
+        queue.connection.ltrim(queue.key, 500, -1)
+        done = repair_everything(queue.connection, [problem for problem in problems if problem])
+        assert dict(done.mended) == {Kind.MISSING_JOB: 3}
+        assert sorted((problem.job_id, why[:12]) for problem, why in done.left) == [
+            ('j350000', 'it is so dee'),
+            ('j5', 'the queue is'),
+        ]
+        assert queue.count == 700_000 - 500 - 3
 
     def test_a_canceled_job(self, queue: Queue) -> None:
         job = queue.enqueue(jobs.succeed, job_id='c')
