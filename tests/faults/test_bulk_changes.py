@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import redis
+from host.patience import eventually
 from private_redis import PrivateRedis
 from whole.bulk_jobs import METHODS, Course, call
 
@@ -93,7 +94,7 @@ def test_a_server_that_dies_at_a_border(number: int, method_course: Course, dura
 
     with pytest.raises(redis.exceptions.ConnectionError) as raised:
         call(course.method, FailedJobRegistry('q', connection=client), chunk_size=CHUNK, progress=progress)
-    durable.start()
+    bring_back(durable)
     assert len(course.done()) >= raised.value.result.done > 0  # type: ignore[attr-defined]
     course.finish(FailedJobRegistry('q', connection=course.admin))
 
@@ -116,9 +117,16 @@ def test_a_server_that_dies_at_any_moment(method_course: Course, durable: Privat
         except redis.exceptions.ConnectionError as error:
             result = getattr(error, 'result', BulkResult())
         killer.join()
-        durable.start()
+        bring_back(durable)
         assert len(course.done()) >= result.done
         course.finish(FailedJobRegistry('q', connection=course.admin))
+
+
+def bring_back(server: PrivateRedis) -> None:
+    """Start the server, and wait until it has read what is on its disk."""
+    server.start()
+    with server.client() as client:
+        assert eventually(lambda: client.info('persistence')['loading'] == 0)
 
 
 @pytest.fixture
