@@ -98,33 +98,44 @@ def look_for_cancel(registry: Any, job_id: str) -> Any:
 
 def _in_transaction(registry: Any, job_id: str, write: Write, removes_stale_entry: bool) -> None:
     """Raises NotInRegistry, NoSuchJobError, and whatever RQ's methods raise."""
+    rest = None
+    is_done = False
+    while not is_done:
+        try:
+            rest = _try_transaction(registry, job_id, write, removes_stale_entry)
+            is_done = True
+        except Exception as error:
+            # The job has changed since it was looked at, or the connection was lost while it was. By its name: of
+            # whichever package the client is.
+            if type(error).__name__ != 'WatchError':
+                raise
+    if rest is not None:
+        rest()
+
+
+def _try_transaction(registry: Any, job_id: str, write: Write, removes_stale_entry: bool) -> Callable[[], Any] | None:
+    """Do it; return what is to be done after it, if anything."""
     job_class = Job if removes_stale_entry else registry.job_class
-    connection = registry.connection
-    with connection.pipeline() as pipeline:
-        while True:
-            pipeline.watch(job_class.key_for(parse_job_id(job_id)))
-            if pipeline.zscore(registry.key, job_id) is None:
-                raise NotInRegistry
-            try:
-                job = _fetch(job_class, registry, job_id)
-            except NoSuchJobError:
-                if not removes_stale_entry:
-                    raise
+    with registry.connection.pipeline() as pipeline:
+        pipeline.watch(job_class.key_for(parse_job_id(job_id)))
+        if pipeline.zscore(registry.key, job_id) is None:
+            raise NotInRegistry
+        try:
+            job = _fetch(job_class, registry, job_id)
+        except NoSuchJobError:
+            if removes_stale_entry:
                 # As remove() does before it raises.
                 pipeline.multi()
                 pipeline.zrem(registry.key, job_id)
-                if _execute(pipeline):
-                    raise
-                continue
-            entry = job_id if removes_stale_entry else _entry_to_requeue(registry, job, job_id)
-            pipeline.multi()
-            pipeline.zrem(registry.key, entry)
-            with _unless_gone(registry, entry):
-                rest = write(registry, job, pipeline)
-            if _execute(pipeline):
-                break
-    if rest is not None:
-        rest()
+                pipeline.execute()
+            raise
+        entry = job_id if removes_stale_entry else _entry_to_requeue(registry, job, job_id)
+        pipeline.multi()
+        pipeline.zrem(registry.key, entry)
+        with _unless_gone(registry, entry):
+            rest = write(registry, job, pipeline)
+        pipeline.execute()
+    return rest
 
 
 @contextlib.contextmanager
@@ -143,18 +154,6 @@ def _entry_to_requeue(registry: Any, job: Any, job_id: str) -> str:
     if job.id != job_id and registry.connection.zscore(registry.key, job.id) is None:
         raise InvalidJobOperation(f'{job_id!r} is not the id of its job, {job.id!r}, which is not in {registry.key!r}')
     return str(job.id)
-
-
-def _execute(pipeline: Any) -> bool:
-    """Return whether the transaction was done; False where the job has changed since it was looked at."""
-    try:
-        pipeline.execute()
-    except Exception as error:
-        # Of whichever package the client is.
-        if type(error).__name__ == 'WatchError':
-            return False
-        raise
-    return True
 
 
 def look(registry: Any, job_class: Any, job_id: str) -> None:

@@ -17,7 +17,7 @@ from depth import IS_DEEP
 from differential.database import COPY_SCRIPT, differences, dump
 from differential.sides import MODEL_DATABASE, OUR_DATABASE, REGISTRIES, RQ_DATABASE
 from differential.strategies import worlds
-from differential.world import World, Writer
+from differential.world import AJob, Entry, World, Writer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.exceptions import NoPermissionError, ResponseError
@@ -178,6 +178,19 @@ def test_random_pages(sides: tuple[Any, Any, Any], kind: str, data: Any, monkeyp
     world = data.draw(worlds(kind))
     arguments = data.draw(st.tuples(st.integers(1, 3), st.integers(1, 3), st.booleans(), st.booleans()))
     expected, found, different = compared(sides, world, kind, arguments)
+    assert (found.value, type(found.error)) == (expected.value, type(expected.error))
+    assert different == []
+
+
+def test_an_entry_without_text_that_only_the_cleanup_moves_off_the_page(
+    sides: tuple[Any, Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('no_proxy', '*')
+    kind = 'StartedJobRegistry'
+    world = World(
+        jobs=[AJob('a', 'started'), AJob('b', 'started', score='expired')], entries=[Entry(kind, b'\xff\xfe', 'later')]
+    )
+    expected, found, different = compared(sides, world, kind, (2, 2, False, True))
     assert (found.value, type(found.error)) == (expected.value, type(expected.error))
     assert different == []
 
