@@ -9,6 +9,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .batches import Batch, Pending, batch
+    from .everywhere import QueuesResult, check, purge, requeue_all
     from .executions import ExecutionRegistry
     from .installation import Report, install, is_installed, uninstall
     from .queue import Queue
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
         clean_registries,
     )
     from .snapshots import Snapshot, snapshot
+    from .whole.result import BulkResult
 
 __version__ = '0.1.0'
 __all__ = [
     'BaseRegistry',
     'Batch',
+    'BulkResult',
     'CanceledJobRegistry',
     'DeferredJobRegistry',
     'ExecutionRegistry',
@@ -36,15 +39,19 @@ __all__ = [
     'FinishedJobRegistry',
     'Pending',
     'Queue',
+    'QueuesResult',
     'ReadyJobRegistry',
     'Report',
     'ScheduledJobRegistry',
     'Snapshot',
     'StartedJobRegistry',
     'batch',
+    'check',
     'clean_registries',
     'install',
     'is_installed',
+    'purge',
+    'requeue_all',
     'snapshot',
     'uninstall',
 ]
@@ -53,13 +60,18 @@ if not TYPE_CHECKING:
     # The modules that define the names that are not in rqreg_ext.registry.
     _MODULES = {
         'Batch': 'rqreg_ext.batches',
+        'BulkResult': 'rqreg_ext.whole.result',
         'ExecutionRegistry': 'rqreg_ext.executions',
         'Pending': 'rqreg_ext.batches',
         'Queue': 'rqreg_ext.queue',
+        'QueuesResult': 'rqreg_ext.everywhere',
         'Report': 'rqreg_ext.installation',
         'batch': 'rqreg_ext.batches',
+        'check': 'rqreg_ext.everywhere',
         'install': 'rqreg_ext.installation',
         'is_installed': 'rqreg_ext.installation',
+        'purge': 'rqreg_ext.everywhere',
+        'requeue_all': 'rqreg_ext.everywhere',
         'Snapshot': 'rqreg_ext.snapshots',
         'snapshot': 'rqreg_ext.snapshots',
         'uninstall': 'rqreg_ext.installation',

@@ -27,6 +27,10 @@ def rqs(name: str) -> Any:
     return getattr(rq.executions if name == 'ExecutionRegistry' else rq.registry, name)
 
 
+def is_of_a_newer_rq(name: str) -> bool:
+    return name == 'ReadyJobRegistry' and not hasattr(rq.registry, name)
+
+
 def test_the_module_has_every_name_of_rqs() -> None:
     names = [name for name in vars(rq.registry) if not name.startswith('__')]
     assert [name for name in names if not hasattr(rqreg_ext.registry, name)] == []
@@ -37,6 +41,18 @@ def test_the_package_has_every_class() -> None:
     assert expected <= set(rqreg_ext.__all__)
     assert expected <= set(dir(rqreg_ext))
     assert [name for name in expected if not callable(getattr(rqreg_ext, name))] == []
+
+
+def test_the_package_has_every_call_on_a_whole_redis() -> None:
+    expected = {'batch', 'check', 'purge', 'requeue_all', 'snapshot', 'BulkResult', 'QueuesResult', 'Snapshot'}
+    assert expected <= set(rqreg_ext.__all__)
+
+
+@pytest.mark.parametrize('name', [name for name in rqreg_ext.__all__ if not is_of_a_newer_rq(name)])
+def test_every_name_resolves_and_is_documented(name: str) -> None:
+    found = getattr(rqreg_ext, name)
+    assert found.__name__ == name
+    assert (found.__doc__ or '').strip()
 
 
 def test_a_name_that_does_not_exist() -> None:

@@ -24,6 +24,13 @@ def chunk_size_of(value: Any) -> int:
     return value
 
 
+def progress_of(value: Any) -> Any:
+    """Return the function to tell how far a call is, or None."""
+    if value is not None and not callable(value):
+        raise TypeError(f'progress={value!r} cannot be called: give a function of a count and a total')
+    return value
+
+
 def limit_of(value: Any) -> int | None:
     """Return how many to give at most."""
     if value is None:

@@ -15,6 +15,7 @@ from rq import Queue
 from rq import job as rq_job
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, parse_job_id
+from rq.timeouts import BaseTimeoutException
 
 from .._exchange import INTEGER, SCORE, ask
 from .reading import parser_of
@@ -217,8 +218,11 @@ def _write_requeue(registry: Any, job: Any, pipeline: Any, at_front: bool) -> No
 
 
 def is_of_the_job(error: Exception) -> bool:
-    """Tell whether RQ's error is about this one job: not about the connection, nor what the server refuses to all."""
+    """Tell whether RQ's error is about this one job.
+
+    Not about the connection, nor what the server refuses to all, nor the end of the time that the caller, a job, has.
+    """
     bases = {base.__name__ for base in type(error).__mro__}
     if 'RedisError' not in bases:
-        return not isinstance(error, NotImplementedError)
+        return not isinstance(error, (NotImplementedError, BaseTimeoutException))
     return type(error).__name__ in ('ResponseError', 'DataError')

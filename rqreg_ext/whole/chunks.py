@@ -14,7 +14,7 @@ from rq.job import Job
 
 from .._exchange import INTEGER, SCORE, VALUE, ask, run_script
 from . import by_rq
-from .arguments import chunk_size_of
+from .arguments import chunk_size_of, progress_of
 from .queue_search import find_in_queue, length_of
 from .result import ALREADY_CANCELED, NO_SUCH_JOB, BulkResult
 from .scripts import SHORT_QUEUE, Script
@@ -71,14 +71,12 @@ class Bulk:
     def __init__(
         self, registry: Any, options: Options, script: Script | None, do_by_rq: Callable[[str], object]
     ) -> None:
-        if options.progress is not None and not callable(options.progress):
-            raise TypeError(f'progress={options.progress!r} cannot be called: give a function of a count and a total')
         self.result = BulkResult(dry_run=bool(options.dry_run))
         self._registry = registry
         self._connection = registry.connection
         self._script = script
         self._do_by_rq = do_by_rq
-        self._progress = options.progress
+        self._progress: Progress | None = progress_of(options.progress)
         self._chunk_size = None if options.chunk_size is None else chunk_size_of(options.chunk_size)
         self._pace = Pace(self._chunk_size)
         self._queue_length = 0

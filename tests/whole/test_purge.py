@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
+import rq.job
 from differential.comparison import Call, Setup
 from differential.sides import REGISTRIES
 from differential.strategies import setups, worlds
@@ -14,6 +15,7 @@ from differential.world import STATUSES, TRAITS, AJob, Entry, World
 from hypothesis import given
 from hypothesis import strategies as st
 from rq.exceptions import NoSuchGroupError
+from rq.timeouts import JobTimeoutException
 
 import rqreg_ext
 from rqreg_ext.executions import ExecutionRegistry
@@ -275,3 +277,31 @@ def test_setups_that_rq_loops_over(comparison: Comparison) -> None:
     for subclass in ('noted_remove', 'fixed_job_ids', 'own_keys', 'raising_cleanup'):
         setup = Setup(subclass=subclass)
         same_as_loop(comparison, 'FailedJobRegistry', remove, purge, FAILED, setup)
+
+
+def test_an_error_before_the_first_job_has_the_result_too(connection: redis.Redis) -> None:
+    registry = FailedJobRegistry('q', connection=connection)
+    connection.set(registry.key, 'x')
+    with pytest.raises(redis.ResponseError, match='WRONGTYPE') as raised:
+        registry.purge()
+    assert raised.value.result.total == 0  # type: ignore[attr-defined]
+
+
+def test_the_end_of_the_callers_time_is_no_failure_of_a_job(
+    connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RQ raises it in the middle of whatever the job does, and a clean-up may be a job."""
+    registry = FailedJobRegistry('q', connection=connection)
+    for name in ('a', 'b'):
+        job = rqreg_ext.Queue('q', connection=connection).create_job('len', job_id=name)
+        job.save()
+        registry.add(job, exc_string='')
+
+    def take_too_long(*args: Any, **kwargs: Any) -> Any:
+        raise JobTimeoutException('Task exceeded maximum timeout value (180 seconds)')
+
+    monkeypatch.setattr(rq.job.Job, 'delete', take_too_long)
+    with pytest.raises(JobTimeoutException) as raised:
+        registry.purge()
+    assert raised.value.result.failed == []  # type: ignore[attr-defined]
+    assert 'b' in registry

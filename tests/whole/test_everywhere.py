@@ -1,0 +1,651 @@
+"""purge(), requeue_all() and check() over many queues: what they do to each queue, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fakeredis
+import pytest
+import redis
+import rq
+import rq.defaults
+import rq.registry
+from clients.recording import Recorder
+from differential.database import COPY_SCRIPT, differences, dump
+from differential.sides import OUR_DATABASE, RQ_DATABASE
+from differential.world import AJob, Entry, World, Writer
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.timeouts import JobTimeoutException
+
+import rqreg_ext
+from rqreg_ext import BulkResult, FailedJobRegistry, QueuesResult
+
+if TYPE_CHECKING:
+    from private_redis import PrivateRedis
+
+TRIES = 10
+NAMES = ['high', 'low', 'räksmörgås']
+CALLS = [rqreg_ext.purge, rqreg_ext.requeue_all]
+call_of_each = pytest.mark.parametrize('call', CALLS, ids=lambda call: call.__name__)
+
+
+def world(queue: str, *traits: str) -> World:
+    """Return failed, finished and queued jobs of one queue, and entries without a job."""
+    jobs = [AJob(f'{queue[0]}-plain', 'failed'), AJob(f'{queue[0]}-queued', 'queued', ['in_queue'])]
+    jobs += [AJob(f'{queue[0]}-{number}', 'failed', trait.split()) for number, trait in enumerate(traits)]
+    jobs += [AJob(f'{queue[0]}-done', 'finished')]
+    return World(queue, jobs, [Entry(member=f'{queue[0]}-stale'), Entry(member='old', score='expired')])
+
+
+WORLDS = [
+    world('high', 'meta', 'times', 'group in_group', 'exc_info'),
+    world('low', 'in_queue', 'old_result'),
+    world('räksmörgås', 'other_origin', 'retries', 'bad_created_at'),
+]
+FAILED_IN = {'high': 6, 'low': 4, 'räksmörgås': 5}
+
+
+@pytest.fixture
+def write(connection: redis.Redis) -> Callable[[], None]:
+    """A function that writes the worlds, the same into both databases."""
+
+    def write() -> None:
+        with connection.pipeline(transaction=False) as pipe:
+            pipe.flushall()
+            for one in WORLDS:
+                Writer(one, pipe, math.floor(time.time())).write()
+                pipe.sadd(rq.Queue.redis_queues_keys, f'{rq.Queue.redis_queue_namespace_prefix}{one.queue}')
+            pipe.eval(COPY_SCRIPT, 0, RQ_DATABASE, OUR_DATABASE)
+            pipe.execute()
+
+    return write
+
+
+@pytest.fixture(params=[2, 3], ids=['RESP2', 'RESP3'])
+def client(request: pytest.FixtureRequest, connection: redis.Redis, redis_server: PrivateRedis) -> Iterator[Any]:
+    with redis_server.client(protocol=request.param, db=OUR_DATABASE) as client:
+        yield client
+
+
+def fail(client: Any, queue: str, *job_ids: str, **options: Any) -> FailedJobRegistry:
+    """Put failed jobs into the registry of a queue, which RQ knows then."""
+    of_rq = rq.Queue(queue, connection=client)
+    client.sadd(rq.Queue.redis_queues_keys, of_rq.key)
+    registry = FailedJobRegistry(queue, connection=client)
+    for number, job_id in enumerate(job_ids):
+        job = of_rq.create_job('len', job_id=job_id, status='failed', **options)  # type: ignore[arg-type]
+        job.save()
+        registry.add(job, 1000 + number)
+    return registry
+
+
+def counts(client: Any, *queues: str) -> list[int]:
+    return [rq.registry.FailedJobRegistry(name, connection=client).count for name in queues]
+
+
+# What is done
+
+
+def rqs_loop(client: Any, names: list[str], step: Callable[[Any, str], Any]) -> dict[str, list[str]]:
+    """Go through the failed jobs of each queue as RQ's users do; return what could not be done."""
+    not_done: dict[str, list[str]] = {name: [] for name in names}
+    for name in names:
+        registry = rq.registry.FailedJobRegistry(name, connection=client)
+        for job_id in registry.get_job_ids():
+            try:
+                step(registry, job_id)
+            except NoSuchJobError:
+                continue
+            except Exception:
+                not_done[name].append(job_id)
+    return not_done
+
+
+@pytest.mark.parametrize('queues', [None, ['low', 'räksmörgås'], ['räksmörgås', 'high', 'low']])
+@pytest.mark.parametrize('method', ['purge', 'requeue_all'])
+def test_as_rqs_loop_over_the_queues(
+    redis_server: PrivateRedis, client: Any, write: Callable[[], None], method: str, queues: list[str] | None
+) -> None:
+    def step(registry: Any, job_id: str) -> None:
+        if method == 'requeue_all':
+            registry.requeue(job_id)
+        # RQ takes a job that it cannot restore out of the registry before it finds that out.
+        elif job_id != 'r-2':
+            registry.remove(job_id, delete_job=True)
+
+    for _ in range(TRIES):
+        begun = math.floor(time.time())
+        write()
+        if method == 'purge':
+            for database in (RQ_DATABASE, OUR_DATABASE):
+                with redis_server.client(db=database) as some:
+                    some.zrem('rq:failed:räksmörgås', 'r-2')
+        with redis_server.client(db=RQ_DATABASE) as theirs:
+            not_done = rqs_loop(theirs, queues or NAMES, step)
+            result = getattr(rqreg_ext, method)(client, 'failed', queues)
+            lines = differences(dump(theirs), dump(client))
+        if not lines or math.floor(time.time()) == begun:
+            break
+    assert lines == []
+    assert list(result) == (queues or NAMES)
+    assert result.errors == {}
+    assert {name: [job_id for job_id, _ in found.failed] for name, found in result.items()} == not_done
+    assert result.total.skipped == {'no such job': len(result)}
+    assert result.total.done == sum(FAILED_IN[name] for name in result) - len(result) - ('räksmörgås' in result)
+
+
+@call_of_each
+def test_as_the_registries_own_method(client: Any, redis_server: PrivateRedis, write: Any, call: Any) -> None:
+    write()
+    with redis_server.client(db=RQ_DATABASE) as other:
+        result = call(client, chunk_size=2)
+        for name in NAMES:
+            alone = getattr(FailedJobRegistry(name, connection=other), call.__name__)(chunk_size=2)
+            assert {**result[name].to_dict(), 'seconds': 0} == {**alone.to_dict(), 'seconds': 0}
+
+
+def test_arguments_reach_the_registries(client: Any) -> None:
+    for queue in ('a', 'b'):
+        fail(client, queue, f'{queue}1', f'{queue}2', meta={'owner': queue})
+        client.rpush(f'rq:queue:{queue}', 'first')
+    assert rqreg_ext.requeue_all(client, at_front=True, meta={'owner': 'b'}).total.done == 2
+    assert client.lrange('rq:queue:b', 0, -1) == [b'b2', b'b1', b'first']
+    assert counts(client, 'a', 'b') == [2, 0]
+    foreseen = rqreg_ext.purge(client, dry_run=True, job_id='*1')
+    assert (foreseen.dry_run, foreseen.total.dry_run, foreseen.total.done) == (True, True, 1)
+    assert rqreg_ext.purge(client, delete_job=False, job_id='*1').total.done == 1
+    assert client.exists('rq:job:a1') == 1
+    assert counts(client, 'a', 'b') == [1, 0]
+    assert rqreg_ext.purge(client, min_score=0).total.done == 1
+    assert client.exists('rq:job:a2') == 0
+
+
+def test_every_registry_by_its_name(client: Any) -> None:
+    queue = rq.Queue('q', connection=client)
+    for name in ('finished', 'deferred', 'scheduled', 'canceled'):
+        job = queue.create_job('len', job_id=name)
+        job.save()
+        registry = getattr(queue, f'{name}_job_registry')
+        client.zadd(registry.key, {name: 4_000_000_000})
+        assert rqreg_ext.purge(client, name, 'q').total.done == 1
+        assert client.exists(job.key, registry.key) == 0
+
+
+@pytest.mark.skipif(not hasattr(rq.registry, 'ReadyJobRegistry'), reason='this RQ has no such registry')
+def test_the_ready_registry(client: Any) -> None:
+    """RQ's own clean-up puts its jobs on their queue, so only a dry run comes to any."""
+    queue = rq.Queue('q', connection=client)
+    queue.create_job('len', job_id='a').save()
+    client.zadd(queue.ready_job_registry.key, {'a': 1})
+    assert rqreg_ext.purge(client, 'ready', 'q', dry_run=True).total.done == 1
+
+
+# Which queues
+
+
+def test_no_queues(client: Any) -> None:
+    fail(client, 'a', 'a1')
+    seen: list[Any] = []
+    for call in CALLS:
+        result = call(client, queues=[], dry_run=True, progress=lambda *told: seen.append(told))
+        assert (len(result), result.errors, result.stopped, result.total.total) == (0, {}, False, 0)
+        assert result.total.dry_run
+    client.flushdb()
+    assert dict(rqreg_ext.purge(client, progress=lambda *told: seen.append(told))) == {}
+    assert seen == []
+
+
+def test_a_queue_that_does_not_exist_is_empty(client: Any) -> None:
+    result = rqreg_ext.purge(client, queues=['nowhere'])
+    assert result['nowhere'].total == 0
+    assert client.keys('*') == []
+    with pytest.raises(KeyError):
+        result['elsewhere']
+
+
+def test_a_queue_given_twice_is_done_once(client: Any) -> None:
+    fail(client, 'a', 'a1', 'a2')
+    fail(client, 'b', 'b1')
+    queues = ['a', rq.Queue('b', connection=client), rqreg_ext.Queue('a', connection=client), 'a']
+    result = rqreg_ext.requeue_all(client, queues=queues)
+    assert {name: found.done for name, found in result.items()} == {'a': 2, 'b': 1}
+    assert result.total.missing == 0
+
+
+def test_one_queue_alone(client: Any) -> None:
+    fail(client, 'a', 'a1')
+    fail(client, 'b', 'b1')
+    assert list(rqreg_ext.purge(client, queues='a')) == ['a']
+    assert list(rqreg_ext.requeue_all(client, queues=rq.Queue('b', connection=client))) == ['b']
+    assert counts(client, 'a', 'b') == [0, 0]
+
+
+def test_a_queue_object_tells_the_class_and_the_serializer_of_its_jobs(client: Any) -> None:
+    class LoudJob(Job):
+        def save(self, *args: Any, **kwargs: Any) -> Any:
+            self.description = 'loud'
+            return super().save(*args, **kwargs)
+
+    class LoudQueue(rq.Queue):
+        job_class = LoudJob  # type: ignore[assignment]
+
+    fail(client, 'a', 'a1')
+    fail(client, 'b', 'b1')
+    with_json = rq.Queue('c', connection=client, serializer=JSONSerializer)  # type: ignore[arg-type]
+    job = with_json.create_job('len', job_id='c1', meta={'n': 1}, status='failed')  # type: ignore[arg-type]
+    job.save()
+    with_json.failed_job_registry.add(job, 1000)
+    result = rqreg_ext.requeue_all(client, queues=['a', LoudQueue('b', connection=client), with_json])
+    assert (result.total.done, result.total.failed) == (3, [])
+    assert [client.hget(f'rq:job:{job_id}', 'description') == b'loud' for job_id in ('a1', 'b1')] == [False, True]
+    assert Job.fetch('c1', connection=client, serializer=JSONSerializer).meta == {'n': 1}
+
+
+@pytest.mark.parametrize('make', [rqreg_ext.purge, rqreg_ext.requeue_all, rqreg_ext.check])
+@pytest.mark.parametrize(
+    ('queues', 'error', 'words'),
+    [
+        (5, TypeError, r'queues=5 are none'),
+        ([b'low'], TypeError, r"b'low' in queues is no queue"),
+        ([rq.Queue('low', connection=redis.Redis(port=1))], ValueError, r"Queue\('low'\) in queues is in another"),
+    ],
+)
+def test_bad_queues(client: Any, make: Any, queues: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        make(client, queues=queues)
+
+
+# Arguments
+
+
+@pytest.mark.parametrize('queues', [None, []])
+@pytest.mark.parametrize(
+    ('given', 'error', 'words'),
+    [
+        ({'registry': 'lost'}, ValueError, "registry='lost' is none of RQ: give one of 'finished', 'failed', "),
+        ({'registry': None}, ValueError, 'registry=None is none'),
+        ({'registry': ['failed']}, ValueError, r"registry=\['failed'\] is none"),
+        ({'registry': 'started'}, NotImplementedError, "registry='started': its entries are executions"),
+        ({'progress': 5}, TypeError, 'progress=5 cannot be called'),
+        ({'chunk_size': 0}, ValueError, 'chunk_size=0'),
+        ({'chunk_size': 'x'}, TypeError, "chunk_size='x'"),
+        ({'colour': 'red'}, TypeError, "there is no filter 'colour'"),
+        ({'func_name': None}, TypeError, 'func_name=None is no filter'),
+    ],
+)
+@call_of_each
+def test_bad_arguments_are_refused_before_anything_is_sent(
+    queues: Any, given: dict[str, Any], error: type[Exception], words: str, call: Any
+) -> None:
+    nobody_listens = redis.Redis(port=1)
+    with pytest.raises(error, match=words):
+        call(nobody_listens, queues=queues, **given)
+
+
+@pytest.mark.parametrize('given', [{'progress': 5}, {'chunk_size': 0}, {'settle': -1}, {'limit': 0}])
+def test_bad_arguments_of_check(given: dict[str, Any]) -> None:
+    ((name, value),) = given.items()
+    with pytest.raises((TypeError, ValueError), match=f'{name}={value}'):
+        rqreg_ext.check(redis.Redis(port=1), **given)
+
+
+@pytest.mark.parametrize('make', [rqreg_ext.purge, rqreg_ext.requeue_all, rqreg_ext.check])
+@pytest.mark.parametrize('connection_', [None, 5, redis.asyncio.Redis()])
+def test_what_is_no_client(make: Any, connection_: Any) -> None:
+    with pytest.raises(TypeError, match=r'connection=.* is no client to ask'):
+        make(connection_)
+
+
+def test_a_url(connection: redis.Redis, redis_server: PrivateRedis) -> None:
+    fail(connection, 'a', 'a1', 'a2')
+    assert rqreg_ext.requeue_all(redis_server.url, job_id='a1').total.done == 1
+    assert rqreg_ext.purge(redis_server.url).total.done == 1
+    assert not rqreg_ext.check(redis_server.url, settle=0)
+
+
+@call_of_each
+def test_every_client(any_client: Any, call: Any) -> None:
+    if any_client.get_encoder().decode_responses:
+        pytest.skip('RQ can read no job by a client that decodes responses')
+    for queue in ('a', 'b'):
+        fail(any_client, queue, f'{queue}1', f'{queue}2')
+    seen: list[Any] = []
+    result = call(any_client, progress=lambda *told: seen.append(told))
+    assert {name: found.done for name, found in result.items()} == {'a': 2, 'b': 2}
+    assert seen[-1] == (4, 4)
+    assert counts(any_client, 'a', 'b') == [0, 0]
+
+
+# Progress
+
+
+def test_progress_is_of_all_queues_together(client: Any) -> None:
+    fail(client, 'a', 'a1', 'a2', 'a3')
+    fail(client, 'b')
+    fail(client, 'c', 'c1', 'c2')
+    seen: list[Any] = []
+    rqreg_ext.purge(client, delete_job=False, progress=lambda *told: seen.append(told), chunk_size=2)
+    assert seen == [(2, 5), (3, 5), (5, 5)]
+
+
+@call_of_each
+def test_progress_comes_after_each_chunk(client: Any, call: Any) -> None:
+    fail(client, 'a', *(f'a{number}' for number in range(20)))
+    fail(client, 'b', *(f'b{number}' for number in range(20)))
+    seen: list[Any] = []
+    call(client, progress=lambda *told: seen.append(told), chunk_size=5)
+    # No chunk is larger; how much of one is done in time, nobody knows.
+    assert all(after - before <= 5 for (before, _), (after, _) in zip([(0, 0), *seen], seen, strict=False))
+    assert {total for _, total in seen} == {40}
+    assert seen[-1] == (40, 40)
+
+
+def test_progress_counts_the_entries_between_the_scores(client: Any) -> None:
+    for queue in ('a', 'b'):
+        client.sadd('rq:queues', f'rq:queue:{queue}')
+        client.zadd(f'rq:failed:{queue}', {f'{queue}{number}': 4_000_000_000 + number for number in range(10)})
+    seen: list[Any] = []
+    result = rqreg_ext.purge(client, progress=lambda *told: seen.append(told), max_score=4_000_000_003)
+    assert seen == [(4, 8), (8, 8)]
+    assert result.total.skipped == {'no such job': 8}
+
+
+def test_progress_ends_at_its_total(client: Any) -> None:
+    """Also where the last entries are gone by then: expired, or somebody else was faster."""
+    fail(client, 'a', 'a1', 'a2', 'a3')
+    client.sadd('rq:queues', 'rq:queue:b')
+    client.zadd('rq:failed:b', {'old': 1})
+    seen: list[Any] = []
+
+    def progress(count: int, total: int | None) -> None:
+        seen.append((count, total))
+        client.delete('rq:failed:b')
+
+    rqreg_ext.purge(client, delete_job=False, progress=progress, chunk_size=2)
+    assert seen == [(2, 4), (3, 4), (3, 3)]
+
+
+@call_of_each
+def test_progress_can_stop_the_whole_call(client: Any, call: Any) -> None:
+    for queue in ('a', 'b', 'c'):
+        fail(client, queue, f'{queue}1', f'{queue}2')
+    result = call(client, progress=lambda count, total: count < 3, chunk_size=1)
+    assert {name: found.done for name, found in result.items()} == {'a': 2, 'b': 1}
+    assert [found.stopped for found in result.values()] == [False, True]
+    assert result.stopped
+    assert result.total.stopped
+    assert counts(client, 'a', 'b', 'c') == [0, 1, 2]
+    assert call(client).total.done == 3
+
+
+def test_progress_can_stop_it_where_a_queue_ends_with_nothing(client: Any) -> None:
+    client.zadd('rq:failed:a', {'old': 1})
+    fail(client, 'b', 'b1')
+    result = rqreg_ext.purge(client, queues=['b', 'a'], progress=lambda count, total: total == 2)
+    assert result.stopped
+    assert list(result) == ['b', 'a']
+    assert result['a'].stopped
+
+
+# Errors
+
+
+@call_of_each
+def test_an_error_of_one_queue_is_told_and_the_others_are_done(client: Any, call: Any) -> None:
+    fail(client, 'a', 'a1')
+    client.sadd('rq:queues', 'rq:queue:b')
+    client.set('rq:failed:b', 'x')
+    fail(client, 'c', 'c1')
+    seen: list[Any] = []
+    result = call(client, progress=lambda *told: seen.append(told))
+    assert {name: found.done for name, found in result.items()} == {'a': 1, 'b': 0, 'c': 1}
+    assert list(result.errors) == ['b']
+    assert isinstance(result.errors['b'], redis.ResponseError)
+    assert seen == [(1, 2), (2, 2)]
+    assert "\n  'b' ended with ResponseError: WRONGTYPE" in str(result)
+    assert result.to_dict()['errors']['b'].startswith('ResponseError: WRONGTYPE')
+
+
+def test_what_a_user_may_not_touch(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    for queue in ('a', 'b'):
+        fail(connection, queue, f'{queue}1')
+    rules = ['~rq:queues', '~rq:failed:a']
+    connection.execute_command('ACL', 'SETUSER', 'some', 'on', '>x', *rules, '+@all')
+    try:
+        with redis_server.client(username='some', password='x') as client:
+            result = rqreg_ext.purge(client, queues=['b', 'a'], delete_job=False, progress=lambda *told: None)
+        assert {name: found.done for name, found in result.items()} == {'b': 0, 'a': 1}
+        assert [type(error).__name__ for error in result.errors.values()] == ['NoPermissionError']
+    finally:
+        connection.execute_command('ACL', 'DELUSER', 'some')
+
+
+class Enough(Exception):
+    """What a signal's handler, or a progress function, may raise."""
+
+
+@pytest.mark.parametrize('error', [Enough, ValueError, KeyboardInterrupt, redis.ResponseError, JobTimeoutException])
+@call_of_each
+def test_what_ends_the_call_has_the_result_until_then(client: Any, call: Any, error: type[BaseException]) -> None:
+    fail(client, 'a', 'a1', 'a2')
+    fail(client, 'b', 'b1', 'b2')
+    fail(client, 'c', 'c1', 'c2')
+
+    def progress(count: int, total: int | None) -> None:
+        if count == 3:
+            raise error('enough')
+
+    with pytest.raises(error) as raised:
+        call(client, progress=progress, chunk_size=1)
+    result = raised.value.result  # type: ignore[attr-defined]
+    assert isinstance(result, QueuesResult)
+    assert {name: found.done for name, found in result.items()} == {'a': 2, 'b': 1}
+    assert result.errors == {}
+    assert call(client).total.done == 3
+
+
+@pytest.mark.parametrize('error', [Enough, JobTimeoutException, MemoryError, NotImplementedError])
+def test_what_is_no_answer_of_the_server_is_no_matter_of_one_queue(
+    client: Any, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    fail(client, 'a', 'a1')
+    fail(client, 'b', 'b1')
+
+    def interrupted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise error('in the middle of it')
+
+    monkeypatch.setattr(FailedJobRegistry, 'cleanup', interrupted)
+    with pytest.raises(error, match='in the middle') as raised:
+        rqreg_ext.purge(client)
+    assert {name: found.total for name, found in raised.value.result.items()} == {'a': 0}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize('queues', [None, ['a', 'b']])
+@call_of_each
+def test_a_lost_server(call: Any, queues: Any) -> None:
+    for progress in (None, lambda *told: None):
+        with pytest.raises(redis.ConnectionError) as raised:
+            call(redis.Redis(port=1), queues=queues, progress=progress)
+        assert isinstance(raised.value.result, QueuesResult)  # type: ignore[attr-defined]
+
+
+def test_a_connection_that_is_lost_half_way(connection: redis.Redis, redis_server: PrivateRedis) -> None:
+    for queue in ('a', 'b', 'c'):
+        fail(connection, queue, f'{queue}1')
+    with Recorder(redis_server.port) as recorder:
+        client = redis.Redis(port=recorder.port, retry=None)
+
+        def cut(count: int, total: int | None) -> None:
+            if count == 2:
+                recorder.cut('EVALSHA')
+
+        with pytest.raises(redis.ConnectionError) as raised:
+            rqreg_ext.purge(client, progress=cut)
+        client.close()
+    result = raised.value.result  # type: ignore[attr-defined]
+    assert {name: found.done for name, found in result.items()} == {'a': 1, 'b': 1, 'c': 0}
+    assert result.errors == {}
+
+
+# The result
+
+
+def test_the_result_reads_as_text_and_as_json(client: Any) -> None:
+    fail(client, 'a', 'a1', 'a2')
+    fail(client, 'b', 'b1')
+    result = rqreg_ext.purge(client)
+    assert isinstance(result['a'], BulkResult)
+    assert 'a' in result
+    assert 'c' not in result
+    assert str(result) == f'2 queues: {result.total}'
+    assert str(result.total).startswith('3 of 3 done; ')
+    assert repr(result) == f'<QueuesResult of 2 queues: {result.total}>'
+    told = json.loads(json.dumps(result.to_dict()))
+    assert told == {
+        'queues': {name: found.to_dict() for name, found in result.items()},
+        'total': result.total.to_dict(),
+        'errors': {},
+    }
+    assert told['total']['done'] == 3
+
+
+# Round trips
+
+
+@pytest.fixture
+def recorded(connection: redis.Redis, redis_server: PrivateRedis) -> Iterator[tuple[Recorder, redis.Redis]]:
+    """A recording proxy before three queues without a failed job, and a client of it that is connected."""
+    for queue in ('a', 'b', 'c'):
+        fail(connection, queue)
+    with Recorder(redis_server.port) as recorder, redis_server.client(port=recorder.port) as client:
+        rqreg_ext.purge(client)
+        recorder.clear()
+        yield recorder, client
+
+
+def test_round_trips(recorded: tuple[Recorder, redis.Redis]) -> None:
+    recorder, client = recorded
+    rqreg_ext.purge(client, queues=['a', 'b', 'c'])
+    of_the_queues = recorder.blocks
+    recorder.clear()
+    rqreg_ext.purge(client)
+    assert recorder.blocks == [['SMEMBERS'], *of_the_queues]
+    recorder.clear()
+    rqreg_ext.purge(client, progress=lambda *told: None)
+    assert recorder.blocks == [['SMEMBERS'], ['ZCOUNT'] * 3, *of_the_queues]
+
+
+# check()
+
+
+def test_check_finds_what_the_registries_do(client: Any) -> None:
+    for queue in ('a', 'b'):
+        registry = fail(client, queue, f'{queue}1')
+        client.zadd(registry.key, {f'{queue}-gone': 4_000_000_000})
+    of_each = [
+        problem.to_dict()
+        for queue in ('a', 'b')
+        for problem in FailedJobRegistry(queue, connection=client).check(settle=0)
+    ]
+    assert [problem['kind'] for problem in of_each] == ['missing_job'] * 2
+    assert [problem.to_dict() for problem in rqreg_ext.check(client, settle=0)] == of_each
+    for queues in ('b', ['b', 'b'], rq.Queue('b', connection=client), [rqreg_ext.Queue('b', connection=client)]):
+        assert [problem.to_dict() for problem in rqreg_ext.check(client, queues, settle=0)] == of_each[1:]
+    assert not rqreg_ext.check(client, [], settle=0)
+    assert not rqreg_ext.check(client, 'nowhere', settle=0)
+
+
+def test_what_check_finds_any_registry_repairs(client: Any) -> None:
+    for queue in ('a', 'b'):
+        fail(client, queue, f'{queue}1', f'{queue}2')
+        client.zadd(f'rq:failed:{queue}', {f'{queue}-gone': 4_000_000_000})
+        client.zrem(f'rq:failed:{queue}', f'{queue}2')
+    report = rqreg_ext.check(client, settle=0)
+    assert {kind.value: count for kind, count in report.counts.items()} == {'missing_job': 2, 'orphan': 2}
+    repaired = FailedJobRegistry('a', connection=client).repair(report)
+    assert (repaired.total, sum(repaired.mended.values())) == (4, 4)
+    assert not rqreg_ext.check(client, settle=0)
+    assert counts(client, 'a', 'b') == [2, 2]
+
+
+def test_check_tells_how_far_it_is_and_can_be_limited(client: Any) -> None:
+    fail(client, 'a', 'a1')
+    client.zadd('rq:failed:a', {'x': 4_000_000_000, 'y': 4_000_000_001})
+    seen: list[Any] = []
+    assert len(rqreg_ext.check(client, settle=0, chunk_size=1, progress=lambda *told: seen.append(told))) == 2
+    assert seen[-1][0] == seen[-1][1]
+    limited = rqreg_ext.check(client, settle=0, limit=1)
+    assert (len(limited), limited.stopped) == (1, True)
+    assert rqreg_ext.check(client, settle=0, progress=lambda *told: False).stopped
+
+
+def test_check_of_jobs_with_keys_of_their_own(client: Any) -> None:
+    class Apart(Job):
+        redis_job_namespace_prefix = 'apart:job:'
+
+    fail(client, 'a', 'a1')
+    client.rename('rq:job:a1', 'apart:job:a1')
+    assert [problem.kind for problem in rqreg_ext.check(client, 'a', settle=0)] == ['missing_job']
+    assert not rqreg_ext.check(client, 'a', settle=0, job_class=Apart)
+
+
+# Keys
+
+
+ELSEWHERE = """
+import json, sys
+import redis, rq
+import rqreg_ext
+
+client = redis.Redis(port=int(sys.argv[1]))
+for name in ('a', 'b'):
+    queue = rq.Queue(name, connection=client)
+    client.sadd(queue.redis_queues_keys, queue.key)
+    for number in range(3):
+        job = queue.create_job('len', job_id=f'{name}{number}', status='failed')
+        job.save()
+        queue.failed_job_registry.add(job, 1000)
+    client.zadd(queue.failed_job_registry.key, {'gone': 4000000000})
+found = len(rqreg_ext.check(client, settle=0))
+requeued = rqreg_ext.requeue_all(client, job_id='*1').total
+purged = rqreg_ext.purge(client).total
+print(json.dumps([found, requeued.done, requeued.by_rq, purged.done, purged.by_rq]))
+print(json.dumps(sorted(key.decode() for key in client.keys('*'))))
+"""
+
+
+@pytest.mark.skipif(not hasattr(rq.defaults, 'RQ_KEY_PREFIX'), reason='this RQ has no key prefix')
+@pytest.mark.parametrize('prefix', ['{app}', 'app:rq'])
+def test_another_key_prefix(connection: redis.Redis, redis_server: PrivateRedis, prefix: str) -> None:
+    done = subprocess.run(
+        [sys.executable, '-c', ELSEWHERE, str(redis_server.port)],
+        env={**os.environ, 'RQ_KEY_PREFIX': prefix},
+        cwd=Path(rqreg_ext.__file__).resolve().parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    figures, keys = map(json.loads, done.stdout.splitlines())
+    assert figures == [2, 2, 0, 4, 0]
+    names = ('job:a1', 'job:b1', 'queue:a', 'queue:b', 'queues')
+    assert keys == [f'{prefix}:{name}' for name in names]
+
+
+def test_fakeredis_beside_a_real_one(client: Any) -> None:
+    """A Queue of another server than the client's is refused, whatever their addresses are."""
+    fail(client, 'a', 'a1')
+    other = rq.Queue('a', connection=fakeredis.FakeRedis())
+    with pytest.raises(ValueError, match='another Redis'):
+        rqreg_ext.purge(client, queues=[other])
+    assert counts(client, 'a') == [1]
