@@ -20,7 +20,7 @@ C_FILES = $(wildcard src/*.c src/*.h fuzz/*.c fuzz/*.h)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## show RQ's answers and ours side by side, on a private Redis with a real worker
+demo: ## show RQ's answers beside ours, and what RQ cannot do, on a private Redis; ARGS='--only whole-registry' for a part
 	@$(BOOTSTRAP)
 	@cd examples && exec ../$(BIN)/python -B -m demo $(ARGS)
 

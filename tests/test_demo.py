@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parent.parent / 'examples'
 PR_SET_CHILD_SUBREAPER = 36
-FEW_JOBS = ('--failed-jobs', '200')
+FEW_JOBS = 200
 # Each is a line that the demo prints just before it does what the line says.
 MOMENTS = (
     'Starting a private Redis',
@@ -26,10 +27,14 @@ MOMENTS = (
     'Writing',
     'Asking their registry',
 )
+MOMENTS_OF_THE_WHOLE_REGISTRY = ('Starting a private Redis', 'Writing', 'Looking through')
 LYING = """\
 import sys
 from demo.demonstration import main
+import rqreg_ext
 from rqreg_ext.registry import FailedJobRegistry
+from rqreg_ext.whole.truth.problems import CheckReport
+from rqreg_ext.whole.truth.repairs import RepairReport
 {lie}
 sys.exit(main(sys.argv[1:]))
 """
@@ -81,10 +86,10 @@ def orphans() -> Iterator[Orphans]:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str, jobs: int = FEW_JOBS) -> subprocess.Popen[str]:
     """Start a demo as a terminal does: leader of a process group, with all its output in a pipe."""
     return subprocess.Popen(
-        [sys.executable, '-B', *arguments, *FEW_JOBS],
+        [sys.executable, '-B', *arguments, '--failed-jobs', str(jobs)],
         cwd=EXAMPLES,
         env={**os.environ, 'TMPDIR': str(folder)},
         stdin=subprocess.DEVNULL,
@@ -107,9 +112,26 @@ def test_demo_runs_to_its_end(folder: Path, orphans: Orphans) -> None:
     demo = start(folder, '-m', 'demo')
     output, _ = demo.communicate(timeout=180)
     assert demo.returncode == 0, output
-    assert 'comparisons agree.' in output.splitlines()[-1]
+    assert 'comparisons agree.' in output
     assert '202 entries' in output
     assert 'DIFFER' not in output
+    assert output.splitlines()[-1] == 'All calls on the whole registry came out as they should.'
+    assert list(folder.iterdir()) == []
+    assert orphans.left() == []
+
+
+def test_demo_of_a_whole_registry(folder: Path, orphans: Orphans) -> None:
+    demo = start(folder, '-m', 'demo', '--only', 'whole-registry', jobs=2000)
+    output, _ = demo.communicate(timeout=180)
+    assert demo.returncode == 0, output
+    assert 'WRONG' not in output
+    assert 'comparisons agree' not in output
+    for words in ('2,000 entries', '667 ValueError', '666 found', 'measured on 200 jobs', '25 orphan mended'):
+        assert words in output
+    # RQ has done some of each kind itself, to be measured.
+    for kind, verb in ((667, 'deleted'), (666, 'requeued')):
+        (ours,) = re.findall(rf'(\d+) {verb} ', output)
+        assert int(ours) in [kind - int(by_rq) for by_rq in re.findall(r'(\d+) more by RQ', output)]
     assert list(folder.iterdir()) == []
     assert orphans.left() == []
 
@@ -139,6 +161,17 @@ def test_interrupted_demo_leaves_nothing(folder: Path, orphans: Orphans, moment:
     check_nothing_is_left(demo, folder, orphans)
 
 
+@pytest.mark.parametrize('moment', MOMENTS_OF_THE_WHOLE_REGISTRY)
+@pytest.mark.parametrize('like_a_terminal', [True, False], ids=['Ctrl-C', 'kill'])
+def test_demo_interrupted_in_a_whole_registry_leaves_nothing(
+    folder: Path, orphans: Orphans, moment: str, like_a_terminal: bool
+) -> None:
+    demo = start(folder, '-m', 'demo', '--only', 'whole-registry')
+    wait_for_line(demo, moment)
+    interrupt(demo, like_a_terminal)
+    check_nothing_is_left(demo, folder, orphans)
+
+
 @pytest.mark.parametrize('script', ['started jobs', 'registries of a queue'])
 def test_demo_interrupted_in_a_script_leaves_nothing(folder: Path, orphans: Orphans, script: str) -> None:
     demo = start(folder, '-m', 'demo')
@@ -161,3 +194,30 @@ def test_demo_fails_on_a_different_answer(folder: Path, lie: str) -> None:
     assert demo.returncode == 1, output
     assert 'DIFFER' in output
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ('call', 'answer'),
+    [
+        ('purge', 'rqreg_ext.BulkResult()'),
+        ('requeue_all', 'rqreg_ext.BulkResult()'),
+        ('find', 'iter([])'),
+        ('check', 'CheckReport()'),
+        ('repair', 'RepairReport()'),
+    ],
+)
+def test_demo_fails_where_a_call_does_nothing(folder: Path, call: str, answer: str) -> None:
+    lie = f'FailedJobRegistry.{call} = lambda self, **given: {answer}'
+    demo = start(folder, '-c', LYING.format(lie=lie), '--only', 'whole-registry')
+    output, _ = demo.communicate(timeout=180)
+    assert demo.returncode == 1, output
+    assert 'WRONG' in output
+    assert 'Not all calls on the whole registry' in output.splitlines()[-1]
+    assert list(folder.iterdir()) == []
+
+
+def test_demo_of_too_few_jobs(folder: Path) -> None:
+    demo = start(folder, '-m', 'demo', jobs=20)
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 2
+    assert '--failed-jobs 20: give at least 200' in output

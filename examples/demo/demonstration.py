@@ -1,4 +1,7 @@
-"""`make demo`: real jobs, RQ's answers, ours, and both times. Exit status 1 if any two answers differ."""
+"""`make demo`: real jobs, RQ's answers, ours, and both times; then what RQ cannot do, on a whole registry.
+
+Exit status 1 if any two answers differ, or a call on the whole registry does not what it should.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,14 @@ from .comparison import Question, Row, Side, Subject, compare
 from .many_failed_jobs import FailedJobs
 from .questions import CHANGES, questions_for, registries
 from .stage import Stage
+from .whole_registry import show_whole_registry
 from .world import JOB_IDS, job_of, populate
 
 ROUNDS = 25
 ROUNDS_OF_MANY = 7
+PARTS = ('comparison', 'whole-registry')
+# Enough to take some from for each question.
+FEWEST_JOBS = 200
 
 
 def say(message: str = '') -> None:
@@ -100,23 +107,45 @@ def demonstrate(number: int, with_scripts: bool) -> list[Row]:
     return scripts + rows + many
 
 
+def demonstrate_whole_registry(number: int) -> bool:
+    """Show what RQ cannot do, on that many failed jobs; tell whether it came out right."""
+    say('Starting a private Redis, a page on loopback and an RQ worker ...')
+    with Stage() as stage:
+        return show_whole_registry(stage, number)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status: 0 if all agree, 1 if not, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog='make demo', description=__doc__)
-    parser.add_argument('--failed-jobs', type=int, default=100_000, help='size of the large registry')
+    parser.add_argument('--failed-jobs', '--jobs', type=int, default=100_000, help='size of the large registry')
+    parser.add_argument('--only', choices=PARTS, help='one part of the demo')
     parser.add_argument('--no-scripts', action='store_true', help='leave out the documented scripts')
     options = parser.parse_args(arguments)
+    if options.failed_jobs < FEWEST_JOBS:
+        parser.error(f'--failed-jobs {options.failed_jobs}: give at least {FEWEST_JOBS}')
+    parts = PARTS if options.only is None else (options.only,)
     try:
-        rows = demonstrate(options.failed_jobs, not options.no_scripts)
+        return _run(parts, options.failed_jobs, not options.no_scripts)
     except BaseException:
         # A Ctrl-C also reaches the Redis server, and an answer that it cut off is no failure of the demo.
         if not interruption.is_requested():
             raise
         say('\nInterrupted. Redis, worker and page are gone.')
         return 130
-    differing = [row for row in rows if not row.agrees]
-    if differing:
-        say(f'{len(differing)} of {len(rows)} comparisons DIFFER: ' + ', '.join(row.call for row in differing))
-        return 1
-    say(f'All {len(rows)} comparisons agree.')
+
+
+def _run(parts: Sequence[str], number: int, with_scripts: bool) -> int:
+    """Run parts of the demo, up to one that fails; return the exit status."""
+    if 'comparison' in parts:
+        rows = demonstrate(number, with_scripts)
+        differing = [row for row in rows if not row.agrees]
+        if differing:
+            say(f'{len(differing)} of {len(rows)} comparisons DIFFER: ' + ', '.join(row.call for row in differing))
+            return 1
+        say(f'All {len(rows)} comparisons agree.')
+    if 'whole-registry' in parts:
+        if not demonstrate_whole_registry(number):
+            say('Not all calls on the whole registry came out as they should: see WRONG in the table.')
+            return 1
+        say('All calls on the whole registry came out as they should.')
     return 0

@@ -25,7 +25,9 @@ def short(answer: object) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time in the unit that suits it."""
-    return f'{seconds * 1e6:.0f} µs' if seconds < 1e-3 else f'{seconds * 1e3:.1f} ms'
+    if seconds < 1e-3:
+        return f'{seconds * 1e6:.0f} µs'
+    return f'{seconds * 1e3:.1f} ms' if seconds < 1 else f'{seconds:.1f} s'
 
 
 def _cells(row: Row, registry: str) -> tuple[str, ...]:
