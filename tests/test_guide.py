@@ -1,27 +1,29 @@
-"""The guide's examples run as tests, each page on a private Redis with the failed jobs of a web shop."""
+"""The guide's examples run, page by page, on a private Redis with the failed jobs of a web shop."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / 'program'))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'tools'))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'docs' / 'program'))
 
 import shop
-from private_redis import PrivateRedis
-from redis import Redis
 from rq import Queue, SimpleWorker
 from rq.utils import now, utcformat
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
+if TYPE_CHECKING:
+    from private_redis import PrivateRedis
+    from redis import Redis
+
+DOCS = Path(__file__).resolve().parent.parent / 'docs'
+GUIDE = Sybil([PythonCodeBlockParser(), SkipParser()])
+PAGES = {path.stem: list(GUIDE.parse(path)) for path in sorted(DOCS.glob('*.md'))}
 QUEUES = ('mail', 'labels', 'supply')
 
 
@@ -40,23 +42,16 @@ def populate(connection: Redis) -> None:
         connection.hset(f'rq:job:{job_id}', mapping={'ended_at': month_ago, 'enqueued_at': month_ago})
 
 
-@pytest.fixture(scope='session')
-def guide_server() -> Iterator[PrivateRedis]:
-    """A running private Redis, which the examples find where their readers have theirs."""
-    with PrivateRedis() as server:
-        os.environ['REDIS_URL'] = server.url
-        yield server
+@pytest.mark.parametrize('page', [name for name, examples in PAGES.items() if examples])
+def test_the_examples_of(
+    page: str, redis_server: PrivateRedis, connection: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where they find the server that their readers have.
+    monkeypatch.setenv('REDIS_URL', redis_server.url)
+    populate(connection)
+    for example in PAGES[page]:
+        example.evaluate()
 
 
-@pytest.fixture(scope='module')
-def shop_jobs(guide_server: PrivateRedis) -> Iterator[Any]:
-    """A client of the populated server; each page begins with the same jobs."""
-    with guide_server.client() as connection:
-        connection.flushall()
-        populate(connection)
-        yield connection
-
-
-pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser(), SkipParser()], patterns=['*.md'], fixtures=['shop_jobs']
-).pytest()
+def test_pages_without_examples() -> None:
+    assert [name for name, examples in PAGES.items() if not examples] == ['reference']
