@@ -107,10 +107,11 @@ def test_unknown_workload_is_refused() -> None:
     assert "'counting'" in done.stderr
 
 
-def test_names_and_parts_of_names() -> None:
+def test_names_operations_and_parts_of_names() -> None:
     assert named('count-100') == ['count-100']
     assert named('count') == [w.name for w in ALL if w.operation == 'count']
-    assert set(named('delete')) == {'remove-delete_job'}
+    deleting = {'remove-delete_job', 'remove_many-delete_job-100', 'remove_many-delete_job-100000'}
+    assert set(named('delete')) == deleting
 
 
 @pytest.mark.parametrize('name', SMALL)
