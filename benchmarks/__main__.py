@@ -132,10 +132,18 @@ class Session:
                 for name in WITH_HIREDIS:
                     del legs[name]
             self.results['surroundings'] = report.surroundings(self.server, versions)
+            # Before anything is measured: what is to be kept may be of other versions.
+            self.found()
             print(report.heading(self.results['surroundings']))
             if RQ_HIREDIS not in legs:
                 print('hiredis-py is not installed, or too old for redis-py: its columns stay empty.')
             self._measure(Run(self.server.port, legs, self.pace))
+
+    def found(self) -> Results:
+        """Return what was found until now, and what is kept beside it."""
+        results, path = Results(self.results), self.options.json
+        is_kept = self.options.keep and 'surroundings' in self.results and path.exists()
+        return Results.read(path).with_those_of(results) if is_kept else results
 
     def _measure(self, run: Run) -> None:
         try:
@@ -185,8 +193,10 @@ class Session:
     def _surroundings(self, workload: Workload) -> Iterator[tuple[Surroundings, Server]]:
         placements, sockets = self._placements(), list(self._sockets().items())
         if workload.is_huge:
-            # Of what is sent so much, the kind of socket is little, and a change takes minutes with its restoring.
-            placements, sockets = placements[:1], sockets[:1] if workload.changes else sockets
+            placements = placements[:1]
+        if workload.is_long_restored:
+            # Of what takes so long, the way of a round trip is little.
+            placements, sockets = placements[:1], sockets[:1]
         for placed in placements:
             for kind, server in sockets:
                 yield Surroundings(placed, kind), server
@@ -280,9 +290,7 @@ def main(arguments: list[str]) -> int:
             status = 1
         except KeyboardInterrupt:
             status = 130
-    results = Results(session.results)
-    if options.keep and options.json.exists():
-        results = Results.read(options.json).with_those_of(results)
+    results = session.found()
     print(f'\n{table(targets.rows(results))}', flush=True)
     say(f'took {perf_counter() - begun:.0f} seconds')
     if 'surroundings' in session.results:

@@ -110,7 +110,7 @@ def test_unknown_workload_is_refused() -> None:
 def test_names_operations_and_parts_of_names() -> None:
     assert named('count-100') == ['count-100']
     assert named('count') == [w.name for w in ALL if w.operation == 'count']
-    deleting = {'remove-delete_job', 'remove_many-delete_job-100', 'remove_many-delete_job-100000'}
+    deleting = {'remove-delete_job', 'remove_many-delete_job-100', 'remove_many-delete_job-10000'}
     assert set(named('delete')) == deleting
 
 

@@ -257,8 +257,8 @@ ALL = (
     *(workload(size) for workload in (contains_many, iteration, entries, page, jobs, remove_many) for size in SIZES),
     *(workload(size) for workload in (finding, purge, requeue_all, cancel_many) for size in MORE_SIZES),
     *(workload(size) for workload in (check, repair) for size in CHECKED_SIZES),
-    *(workload(size) for workload in (delete_many, requeue_many) for size in (100, 100_000)),
-    *(workload(size) for workload in (purge_of_found, requeue_of_found) for size in (100, 10_000, 100_000)),
+    *(workload(size) for workload in (delete_many, requeue_many) for size in (100, 10_000)),
+    *(workload(size) for workload in (purge_of_found, requeue_of_found) for size in (100, 100_000)),
     finding_by('find-func_name', func_name='json.*')(100_000),
     finding_by('find-exc_info', exc_info='JSONDecodeError')(100_000),
 )

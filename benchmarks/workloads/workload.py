@@ -28,7 +28,7 @@ class Axis(Enum):
 
 # Enough to see a difference, few enough to look at every key.
 LOOKED_AT = {'entries': 100, 'queues': 20}
-HUGE = 1_000_000
+LARGE, HUGE = 100_000, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,11 @@ class Workload:
     def is_huge(self) -> bool:
         """Whether a round takes seconds."""
         return self.population.entries >= HUGE
+
+    @property
+    def is_long_restored(self) -> bool:
+        """Whether it takes seconds to bring back what a call has changed."""
+        return self.changes and self.population.entries >= LARGE
 
     def looked_at(self) -> Workload:
         """Return the same on a population that is small enough to look at everything that is left."""
