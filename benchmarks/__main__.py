@@ -111,6 +111,7 @@ class Session:
         self.pace = QUICK if options.quick else FULL
         self.results: dict[str, Any] = {'quick': options.quick, 'pace': asdict(self.pace), 'calls': []}
         self.measurements: dict[Surroundings, dict[str, Measurement]] = {}
+        self.refused: list[str] = []
 
     def new_leg(self, name: str) -> RemoteLeg:
         """Start a leg's process, on any CPU."""
@@ -138,6 +139,11 @@ class Session:
             if RQ_HIREDIS not in legs:
                 print('hiredis-py is not installed, or too old for redis-py: its columns stay empty.')
             self._measure(Run(self.server.port, legs, self.pace))
+
+    def refuse(self, why: str) -> None:
+        """Tell why something was not measured, now and in the end."""
+        say(why)
+        self.refused.append(why)
 
     def found(self) -> Results:
         """Return what was found until now, and what is kept beside it."""
@@ -194,8 +200,8 @@ class Session:
         placements, sockets = self._placements(), list(self._sockets().items())
         if workload.is_huge:
             placements = placements[:1]
-        if workload.is_long_restored:
-            # Of what takes so long, the way of a round trip is little.
+        if workload.is_long:
+            # Of what takes so long, the way of its round trips is little.
             placements, sockets = placements[:1], sockets[:1]
         for placed in placements:
             for kind, server in sockets:
@@ -206,8 +212,14 @@ class Session:
             for surroundings, server in self._surroundings(workload):
                 say(f'{", ".join(surroundings)}: {workload.name}')
                 self._place(surroundings.placed, run.legs.values())
-                measurement = run.measure(workload, server)
-                self.measurements.setdefault(surroundings, {})[workload.name] = measurement
+                try:
+                    measurement = run.measure(workload, server)
+                except (DifferentAnswers, LegError) as error:
+                    # One of many, after minutes: the others are measured all the same.
+                    self.refuse(str(error))
+                    run.forget()
+                else:
+                    self.measurements.setdefault(surroundings, {})[workload.name] = measurement
 
     def _report_calls(self) -> None:
         for (placed, kind), measurements in self.measurements.items():
@@ -278,24 +290,25 @@ def write(path: Path, results: Results) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run, and return the exit status. What was found until an error or Ctrl-C is written too."""
+    """Run, and return the exit status. What was found until Ctrl-C, and beside what was refused, is written too."""
     options = parse(arguments)
-    begun, status = perf_counter(), 0
+    begun, is_ended = perf_counter(), False
     with PrivateRedis() as server:
         session = Session(options, server)
         try:
             session.run()
-        except (DifferentAnswers, LegError) as error:
-            say(str(error))
-            status = 1
+        except LegError as error:
+            session.refuse(str(error))
         except KeyboardInterrupt:
-            status = 130
+            is_ended = True
     results = session.found()
     print(f'\n{table(targets.rows(results))}', flush=True)
     say(f'took {perf_counter() - begun:.0f} seconds')
     if 'surroundings' in session.results:
         write(options.json, results)
-    return status
+    for why in session.refused:
+        say(f'not measured: {why}')
+    return 130 if is_ended else 1 if session.refused else 0
 
 
 if __name__ == '__main__':

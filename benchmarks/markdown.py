@@ -94,7 +94,7 @@ def missed(results: Results) -> list[str]:
     """Return the targets that are not reached, and what the server alone leaves to reach; nothing where all are."""
     titles, *others = targets.rows(results)
     rows = [row for row in others if row[titles.index('reached')] == 'no']
-    return ['Not reached:', table([titles, *rows])] if rows else []
+    return ['Not reached:', table([titles, *rows]), BY_SERVER] if rows else []
 
 
 def once(results: Results) -> list[str]:

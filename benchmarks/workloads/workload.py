@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from ..populations import QUEUE, Filled, Population
+from ..populations import QUEUE, FailedJobs, Filled, Population
 
 
 class Kind(Enum):
@@ -104,13 +104,13 @@ class Workload:
 
     @property
     def is_huge(self) -> bool:
-        """Whether a round takes seconds."""
+        """Whether there are as many entries as there ever are."""
         return self.population.entries >= HUGE
 
     @property
-    def is_long_restored(self) -> bool:
-        """Whether it takes seconds to bring back what a call has changed."""
-        return self.changes and self.population.entries >= LARGE
+    def is_long(self) -> bool:
+        """Whether a call takes seconds, or it takes them to bring back what it has changed."""
+        return self.population.entries >= LARGE and (self.changes or isinstance(self.population, FailedJobs))
 
     def looked_at(self) -> Workload:
         """Return the same on a population that is small enough to look at everything that is left."""
