@@ -32,9 +32,9 @@ from private_redis import PrivateRedis
 IMPORT, FIRST_CALL, MEMORY, SHARES, HOLDING = 'import', 'first-call', 'memory', 'shares', 'holding'
 APART = (IMPORT, FIRST_CALL, MEMORY, SHARES, HOLDING)
 
-FULL = Pace(rounds=30, round_seconds=0.005, seconds=2)
+FULL = Pace(rounds=20, round_seconds=0.005, seconds=1.5)
 QUICK = Pace(rounds=5, round_seconds=0.002, seconds=0.5)
-FRESH_PROCESSES = {FULL: 15, QUICK: 3}
+FRESH_PROCESSES = {FULL: 10, QUICK: 3}
 FIRST = 'in-100'
 LISTING = {FULL: 'get_job_ids-1000000', QUICK: 'get_job_ids-10000'}
 RESULTS = ROOT / 'build' / 'benchmarks.json'
@@ -198,9 +198,7 @@ class Session:
 
     def _surroundings(self, workload: Workload) -> Iterator[tuple[Surroundings, Server]]:
         placements, sockets = self._placements(), list(self._sockets().items())
-        if workload.is_huge:
-            placements = placements[:1]
-        if workload.is_long:
+        if workload.is_huge or workload.is_long:
             # Of what takes so long, the way of its round trips is little.
             placements, sockets = placements[:1], sockets[:1]
         for placed in placements:

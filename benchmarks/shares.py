@@ -18,7 +18,6 @@ FULL = (
     'find-exc_info-100000',
     'purge-100000',
     'requeue_all-100000',
-    'cancel_many-100000',
     'snapshot-1000-queues',
     'batch-count-1000-queues',
 )
