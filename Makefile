@@ -83,10 +83,11 @@ bench: ## measure RQ, code written by hand, rqreg_ext and a bare round trip, sid
 	@$(BOOTSTRAP)
 	@# Beside the environment, not in it: redis-py would use it everywhere.
 	@test -d $(VENV)/hiredis-py || $(BIN)/pip install --quiet --no-deps --target $(VENV)/hiredis-py hiredis==3.5.0
-	@test -d $(VENV)/plotting || $(BIN)/pip install --quiet --target $(VENV)/plotting --requirement benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks --hiredis-folder $(VENV)/hiredis-py $(ARGS)
 
 publish: ## put what the last make bench has found into README.md, benchmarks/RESULTS.md and the plots
+	@$(BOOTSTRAP)
+	@test -d $(VENV)/plotting || $(BIN)/pip install --quiet --target $(VENV)/plotting --requirement benchmarks/requirements.txt
 	PYTHONPATH=$(VENV)/plotting $(BIN)/python -m benchmarks.publish build/benchmarks.json
 
 bench-programs: ## measure whole programs on plain RQ and on our registries; ARGS=--profile tells where the time goes

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple
 
-from . import placement, report, shares, startup, targets
+from . import holding, placement, report, shares, startup, targets
 from .child import ROOT, LegError, RemoteLeg
 from .legs import NAMES, OURS, RQ, RQ_HIREDIS, WITH_HIREDIS, Server
 from .measuring import DifferentAnswers, Measurement, Pace, Run
@@ -28,12 +29,12 @@ sys.path.insert(0, str(ROOT / 'tools'))
 
 from private_redis import PrivateRedis
 
-IMPORT, FIRST_CALL, MEMORY, SHARES = 'import', 'first-call', 'memory', 'shares'
-APART = (IMPORT, FIRST_CALL, MEMORY, SHARES)
+IMPORT, FIRST_CALL, MEMORY, SHARES, HOLDING = 'import', 'first-call', 'memory', 'shares', 'holding'
+APART = (IMPORT, FIRST_CALL, MEMORY, SHARES, HOLDING)
 
-FULL = Pace(rounds=30, round_seconds=0.005, seconds=4)
+FULL = Pace(rounds=20, round_seconds=0.005, seconds=1.5)
 QUICK = Pace(rounds=5, round_seconds=0.002, seconds=0.5)
-FRESH_PROCESSES = {FULL: 15, QUICK: 3}
+FRESH_PROCESSES = {FULL: 10, QUICK: 3}
 FIRST = 'in-100'
 LISTING = {FULL: 'get_job_ids-1000000', QUICK: 'get_job_ids-10000'}
 RESULTS = ROOT / 'build' / 'benchmarks.json'
@@ -47,10 +48,14 @@ def say(message: str) -> None:
 def named(text: str) -> list[str]:
     """Return the names that a text stands for: a name or an operation, or else all that it is a part of."""
     found = [text] if text in APART else [w.name for w in ALL if text in (w.name, w.operation)]
-    found = found or [name for name in (*BY_NAME, *APART) if text in name]
-    if not found:
+    return found or [name for name in (*BY_NAME, *APART) if text in name]
+
+
+def known(text: str) -> str:
+    """Return a text that stands for something."""
+    if not named(text):
         raise argparse.ArgumentTypeError(f'nothing is named {text!r}; there are {", ".join((*BY_NAME, *APART))}')
-    return found
+    return text
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -60,15 +65,18 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         '--placement',
         choices=(placement.APART, placement.TOGETHER, placement.FREE, 'both'),
-        help='server and caller on different CPUs, on the same one, or not bound; default: both, with --quick apart',
+        help='server and caller on different CPUs, on the same one, not bound, or the first two; default: apart',
     )
     parser.add_argument('--quick', action='store_true', help='few and short rounds, nothing of a million entries')
     parser.add_argument(
         '--only',
-        action='extend',
-        type=named,
+        action='append',
+        type=known,
         metavar='TEXT',
         help='an operation (count), one size of it (count-100), or a part of names; may be repeated',
+    )
+    parser.add_argument(
+        '--keep', action='store_true', help='keep what FILE has of anything else: a run in parts, or again in part'
     )
     parser.add_argument(
         '--json', type=Path, default=RESULTS, metavar='FILE', help=f'default: {RESULTS.relative_to(ROOT)}'
@@ -103,6 +111,7 @@ class Session:
         self.pace = QUICK if options.quick else FULL
         self.results: dict[str, Any] = {'quick': options.quick, 'pace': asdict(self.pace), 'calls': []}
         self.measurements: dict[Surroundings, dict[str, Measurement]] = {}
+        self.refused: list[str] = []
 
     def new_leg(self, name: str) -> RemoteLeg:
         """Start a leg's process, on any CPU."""
@@ -124,10 +133,23 @@ class Session:
                 for name in WITH_HIREDIS:
                     del legs[name]
             self.results['surroundings'] = report.surroundings(self.server, versions)
+            # Before anything is measured: what is to be kept may be of other versions.
+            self.found()
             print(report.heading(self.results['surroundings']))
             if RQ_HIREDIS not in legs:
                 print('hiredis-py is not installed, or too old for redis-py: its columns stay empty.')
             self._measure(Run(self.server.port, legs, self.pace))
+
+    def refuse(self, why: str) -> None:
+        """Tell why something was not measured, now and in the end."""
+        say(why)
+        self.refused.append(why)
+
+    def found(self) -> Results:
+        """Return what was found until now, and what is kept beside it."""
+        results, path = Results(self.results), self.options.json
+        is_kept = self.options.keep and 'surroundings' in self.results and path.exists()
+        return Results.read(path).with_those_of(results) if is_kept else results
 
     def _measure(self, run: Run) -> None:
         try:
@@ -144,11 +166,13 @@ class Session:
             self._memory(run, server)
         if self._is_asked_for(SHARES):
             self._shares(run, server)
+        if self._is_asked_for(HOLDING):
+            self._holding(run, server)
 
     def _placements(self) -> list[str]:
         if not placement.can_bind():
             return [placement.FREE]
-        asked = self.options.placement or (placement.APART if self.options.quick else 'both')
+        asked = self.options.placement or placement.APART
         return [placement.APART, placement.TOGETHER] if asked == 'both' else [asked]
 
     def _place(self, placed: str, legs: Iterable[RemoteLeg]) -> None:
@@ -159,11 +183,11 @@ class Session:
                 leg.bind(of_legs)
 
     def _is_asked_for(self, name: str) -> bool:
-        return not self.options.only or name in self.options.only
+        return not self.options.only or any(name in named(text) for text in self.options.only)
 
     def _is_wanted(self, workload: Workload) -> bool:
-        by_name = workload.name in (self.options.only or ())
-        return by_name or (not self.options.only and not (self.options.quick and workload.is_huge))
+        is_too_large = self.options.quick and workload.is_huge
+        return workload.name in (self.options.only or ()) or (not is_too_large and self._is_asked_for(workload.name))
 
     def _sockets(self) -> dict[str, Server]:
         sockets = {
@@ -173,9 +197,12 @@ class Session:
         return sockets if self.options.socket == 'both' else {self.options.socket: sockets[self.options.socket]}
 
     def _surroundings(self, workload: Workload) -> Iterator[tuple[Surroundings, Server]]:
-        placements = self._placements()
-        for placed in placements[:1] if workload.is_huge else placements:
-            for kind, server in self._sockets().items():
+        placements, sockets = self._placements(), list(self._sockets().items())
+        if workload.is_huge or workload.is_long:
+            # Of what takes so long, the way of its round trips is little.
+            placements, sockets = placements[:1], sockets[:1]
+        for placed in placements:
+            for kind, server in sockets:
                 yield Surroundings(placed, kind), server
 
     def _calls(self, run: Run, workloads: list[Workload]) -> None:
@@ -183,8 +210,14 @@ class Session:
             for surroundings, server in self._surroundings(workload):
                 say(f'{", ".join(surroundings)}: {workload.name}')
                 self._place(surroundings.placed, run.legs.values())
-                measurement = run.measure(workload, server)
-                self.measurements.setdefault(surroundings, {})[workload.name] = measurement
+                try:
+                    measurement = run.measure(workload, server)
+                except (DifferentAnswers, LegError) as error:
+                    # One of many, after minutes: the others are measured all the same.
+                    self.refuse(str(error))
+                    run.forget()
+                else:
+                    self.measurements.setdefault(surroundings, {})[workload.name] = measurement
 
     def _report_calls(self) -> None:
         for (placed, kind), measurements in self.measurements.items():
@@ -234,24 +267,46 @@ class Session:
             f'\nOn tcp, {placement.TITLES[placed]}, whose time it is:\n\n{table(report.shares_rows(found))}', flush=True
         )
 
+    def _holding(self, run: Run, server: Server) -> None:
+        placed = self._placements()[0]
+        self._place(placed, run.legs.values())
+        found: dict[str, dict[str, Any]] = {}
+        for situation, population in holding.situations(self.options.quick).items():
+            for operation, workload in holding.workloads(population).items():
+                say(f'how long the server is held by {operation}: {situation}')
+                found.setdefault(situation, {})[operation] = asdict(holding.measure(run, server, workload))
+        self.results['holding'] = found
+        title = f'On tcp, {placement.TITLES[placed]}, how long the server is held:'
+        print(f'\n{title}\n\n{table(report.held_rows(found))}', flush=True)
+
+
+def write(path: Path, results: Results) -> None:
+    """Write all that a run has found."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(results.found, indent=1), encoding='utf-8')
+    say(f'wrote {path}')
+
 
 def main(arguments: list[str]) -> int:
-    """Run, and return the exit status."""
+    """Run, and return the exit status. What was found until Ctrl-C, and beside what was refused, is written too."""
     options = parse(arguments)
-    try:
-        with PrivateRedis() as server:
-            session = Session(options, server)
+    begun, is_ended = perf_counter(), False
+    with PrivateRedis() as server:
+        session = Session(options, server)
+        try:
             session.run()
-            print(f'\n{table(targets.rows(Results(session.results)))}')
-    except (DifferentAnswers, LegError) as error:
-        say(str(error))
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    options.json.parent.mkdir(exist_ok=True)
-    options.json.write_text(json.dumps(session.results, indent=1), encoding='utf-8')
-    say(f'wrote {options.json}')
-    return 0
+        except LegError as error:
+            session.refuse(str(error))
+        except KeyboardInterrupt:
+            is_ended = True
+    results = session.found()
+    print(f'\n{table(targets.rows(results))}', flush=True)
+    say(f'took {perf_counter() - begun:.0f} seconds')
+    if 'surroundings' in session.results:
+        write(options.json, results)
+    for why in session.refused:
+        say(f'not measured: {why}')
+    return 130 if is_ended else 1 if session.refused else 0
 
 
 if __name__ == '__main__':

@@ -21,6 +21,8 @@ REGISTRIES = (STARTED, FINISHED, FAILED, DEFERRED, SCHEDULED, CANCELED, READY)
 # The keys of a job, by its id.
 KEYS = ('rq:job:{0}', 'rq:job:{0}:dependents', 'rq:job::{0}:dependencies', 'rq:results:{0}')
 
+# The glob that needs no look.
+EVERY = '*'
 CHUNK = 1000
 DEFAULT_TIMEOUT = 180
 NO_EXC_INFO = zlib.compress(b'')
@@ -93,6 +95,12 @@ def scan_ids(client: Any, queue: str) -> Iterator[str]:
         yield entry.decode()
 
 
+def scan_entries(client: Any, queue: str) -> Iterator[tuple[str, float]]:
+    """Do the same with the scores."""
+    for entry, score in client.zscan_iter(FAILED.format(queue), count=CHUNK):
+        yield entry.decode(), score
+
+
 def remove(client: Any, queue: str, job_id: str) -> int:
     """Remove one entry."""
     return int(client.zrem(FAILED.format(queue), job_id))
@@ -103,40 +111,47 @@ def remove_many(client: Any, queue: str, ids: Iterable[str]) -> int:
     return sum(client.zrem(FAILED.format(queue), *chunk) for chunk in _chunks(ids))
 
 
-def delete(client: Any, queue: str, ids: Sequence[str]) -> int:
+def _still_failed(client: Any, ids: Sequence[str], description: str, *others: str) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the ids of the jobs whose status still is failed and whose description matches, and their other fields."""
+    fields = ('status', *([] if description == EVERY else ['description']), *others)
+
+    def ask(pipeline: Any) -> None:
+        for job_id in ids:
+            if len(fields) > 1:
+                pipeline.hmget(JOBS + job_id, *fields)
+            else:
+                # Its reply is read faster.
+                pipeline.hget(JOBS + job_id, *fields)
+
+    for job_id, reply in zip(ids, _together(client, ask), strict=True):
+        status, *found = reply if len(fields) > 1 else [reply]
+        if status == b'failed' and (description == EVERY or fnmatchcase(found.pop(0).decode(), description)):
+            yield job_id, found
+
+
+def delete(client: Any, queue: str, ids: Sequence[str], description: str = EVERY) -> int:
     """Delete jobs with their entries, in two round trips: those whose status still is failed.
 
     Taken for granted: they stand on no queue, run nowhere, and have no group and no rate limit.
     """
-
-    def ask(pipeline: Any) -> None:
-        for job_id in ids:
-            pipeline.hget(JOBS + job_id, 'status')
-
-    failed = [job_id for job_id, status in zip(ids, _together(client, ask), strict=True) if status == b'failed']
+    failed = [job_id for job_id, _ in _still_failed(client, ids, description)]
     if failed:
         keys = [key.format(job_id) for job_id in failed for key in KEYS]
         _together(client, lambda pipeline: pipeline.zrem(FAILED.format(queue), *failed).unlink(*keys))
     return len(failed)
 
 
-def requeue(client: Any, queue: str, ids: Sequence[str]) -> int:
+def requeue(client: Any, queue: str, ids: Sequence[str], description: str = EVERY) -> int:
     """Put jobs back on their queue, in two round trips: those whose status still is failed.
 
     Taken for granted: their hashes have every field that RQ writes, and no rate limit, metadata or result.
     """
-
-    def ask(pipeline: Any) -> None:
-        for job_id in ids:
-            pipeline.hmget(JOBS + job_id, 'status', 'origin', 'timeout', 'ttl')
-
-    found = zip(ids, _together(client, ask), strict=True)
-    failed = [(job_id, *fields[1:]) for job_id, fields in found if fields[0] == b'failed']
+    failed = list(_still_failed(client, ids, description, 'origin', 'timeout', 'ttl'))
 
     def change(pipeline: Any) -> None:
         now = datetime.now(timezone.utc).strftime('%Y-%m-%dT%H:%M:%S.%fZ')
         origins: dict[str, list[str]] = {}
-        for job_id, origin, timeout, ttl in failed:
+        for job_id, (origin, timeout, ttl) in failed:
             fields = {'status': 'queued', 'enqueued_at': now, 'started_at': '', 'ended_at': '', 'exc_info': NO_EXC_INFO}
             pipeline.hset(JOBS + job_id, mapping={**fields, 'timeout': timeout or DEFAULT_TIMEOUT})
             if ttl:
@@ -144,7 +159,7 @@ def requeue(client: Any, queue: str, ids: Sequence[str]) -> int:
             origins.setdefault(origin.decode(), []).append(job_id)
         for origin, of_origin in origins.items():
             pipeline.rpush(QUEUES + origin, *of_origin)
-        pipeline.zrem(FAILED.format(queue), *(job_id for job_id, *_ in failed))
+        pipeline.zrem(FAILED.format(queue), *(job_id for job_id, _ in failed))
 
     if failed:
         _together(client, change)
@@ -156,12 +171,7 @@ def cancel(client: Any, queue: str, ids: Sequence[str]) -> int:
 
     Taken for granted: they stand on no queue and have no rate limit.
     """
-
-    def ask(pipeline: Any) -> None:
-        for job_id in ids:
-            pipeline.hget(JOBS + job_id, 'status')
-
-    failed = [job_id for job_id, status in zip(ids, _together(client, ask), strict=True) if status == b'failed']
+    failed = [job_id for job_id, _ in _still_failed(client, ids, EVERY)]
 
     def change(pipeline: Any) -> None:
         for job_id in failed:
@@ -216,6 +226,32 @@ def find(client: Any, queue: str, description: str, count: int) -> Iterator[str]
         for job_id, found in zip(ids, _together(client, ask), strict=True):
             if found is not None and fnmatchcase(found.decode(), description):
                 yield job_id
+
+
+def wrong(client: Any, queue: str, count: int) -> int:
+    """Count the first entries whose job is gone, or is not what the registry holds, a thousand at a time."""
+    found = 0
+    for ids in _chunks(entry.decode() for entry in client.zrange(FAILED.format(queue), 0, count - 1)):
+
+        def ask(pipeline: Any, ids: list[str] = ids) -> None:
+            for job_id in ids:
+                pipeline.hget(JOBS + job_id, 'status')
+
+        found += sum(status != b'failed' for status in _together(client, ask))
+    return found
+
+
+def repair(client: Any, queue: str, count: int) -> int:
+    """Remove those of the first entries whose job is gone, a thousand at a time."""
+    gone: list[str] = []
+    for ids in _chunks(entry.decode() for entry in client.zrange(FAILED.format(queue), 0, count - 1)):
+
+        def ask(pipeline: Any, ids: list[str] = ids) -> None:
+            for job_id in ids:
+                pipeline.exists(JOBS + job_id)
+
+        gone += [job_id for job_id, exists in zip(ids, _together(client, ask), strict=True) if not exists]
+    return remove_many(client, queue, gone)
 
 
 def snapshot(client: Any, queues: Sequence[str]) -> list[int]:

@@ -37,6 +37,28 @@ def cancel_many(registry: Any, ids: Sequence[str]) -> int:
     return len(ids)
 
 
+def purge_of_found(registry: Any, description: str, count: int) -> int:
+    """Delete those of the first jobs that a glob on the description finds."""
+    found = list(find(registry, description, count))
+    for job_id in found:
+        registry.remove(job_id, delete_job=True)
+    return len(found)
+
+
+def requeue_of_found(registry: Any, description: str, count: int) -> int:
+    """Requeue those of the first jobs that a glob on the description finds."""
+    found = list(find(registry, description, count))
+    for job_id in found:
+        registry.requeue(job_id)
+    return len(found)
+
+
+def entries(registry: Any) -> list[tuple[str, float]]:
+    """Return all entries with their scores."""
+    found = registry.connection.zrange(registry.key, 0, -1, withscores=True)
+    return [(entry.decode(), score) for entry, score in found]
+
+
 def page(registry: Any, start: int, size: int) -> tuple[list[str], int]:
     """Return the ids of a page, and how many there are in all."""
     return registry.get_job_ids(start, start + size - 1), registry.count
@@ -55,3 +77,22 @@ def find(registry: Any, description: str, count: int) -> Iterator[str]:
         for job in jobs(registry, start, min(CHUNK, count - start)):
             if job is not None and fnmatchcase(job.description, description):
                 yield job.id
+
+
+def wrong(registry: Any, count: int) -> int:
+    """Count the first entries whose job is gone, or is not what the registry holds."""
+    found = 0
+    for start in range(0, count, CHUNK):
+        for job in jobs(registry, start, min(CHUNK, count - start)):
+            found += job is None or job.get_status(refresh=False) != 'failed'
+    return found
+
+
+def repair(registry: Any, count: int) -> int:
+    """Remove those of the first entries whose job is gone."""
+    gone = []
+    for start in range(0, count, CHUNK):
+        ids = registry.get_job_ids(start, min(start + CHUNK, count) - 1)
+        found = registry.job_class.fetch_many(ids, connection=registry.connection)
+        gone += [job_id for job_id, job in zip(ids, found, strict=True) if job is None]
+    return remove_many(registry, gone)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from time import sleep
 from typing import Any
@@ -45,10 +44,12 @@ def situations(is_quick: bool) -> dict[str, FailedJobs]:
     }
 
 
-def workloads(population: FailedJobs) -> Iterator[Workload]:
-    """Iterate over what is done to them."""
-    for operation in OPERATIONS:
-        yield replace(BY_NAME[f'{operation}-{population.entries}'], population=population)
+def workloads(population: FailedJobs) -> dict[str, Workload]:
+    """Return what is done to them."""
+    return {
+        operation: replace(BY_NAME[f'{operation}-{population.entries}'], population=population)
+        for operation in OPERATIONS
+    }
 
 
 def measure(run: Run, server: Server, workload: Workload) -> Held:

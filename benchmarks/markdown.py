@@ -16,6 +16,7 @@ from .report import (
     Rows,
     digits,
     heading,
+    held_rows,
     ratios_rows,
     shares_rows,
     time_text,
@@ -24,6 +25,10 @@ from .report import (
 from .results import TCP, Results
 
 SOCKETS = {TCP: 'Loopback TCP', 'unix': 'Unix socket'}
+BY_SERVER = (
+    '"By the server alone" is what a figure would be if a call took no longer than the server works for it: what is '
+    'not reached there either is not reached for the time that the server takes for its commands and scripts.'
+)
 # What the README shows, by the names of the workloads.
 CHOSEN = {
     'count-10000': '`count`',
@@ -43,6 +48,10 @@ CHOSEN = {
     'batch-count-100-queues': '`batch()`, 100 counts',
     'count-16-threads': '`count` by 16 threads',
 }
+PLOTS = (
+    '![How cost grows with the entries of a registry](benchmarks/plots/entries.svg)',
+    '![How cost grows with queues, and calls in a second with threads](benchmarks/plots/queues-and-threads.svg)',
+)
 CHOSEN_LEGS = (RQ, RQ_HIREDIS, BY_HAND_HIREDIS, OURS)
 CHOSEN_RATIOS = ((RQ, OURS), (BY_HAND_HIREDIS, OURS))
 
@@ -78,7 +87,14 @@ def summary(results: Results) -> str:
             times = (median_cell(call, leg) for leg in CHOSEN_LEGS)
             rows.append([title, *times, *(_ratio(call, *pair) for pair in CHOSEN_RATIOS)])
     surroundings = f'{SOCKETS[TCP]}, {PLACEMENTS[APART]}; {heading(results.found["surroundings"])}. Medians:'
-    return '\n\n'.join([surroundings, table(rows), NOTE, *once(results)])
+    return '\n\n'.join([surroundings, table(rows), NOTE, *once(results), *PLOTS, *missed(results)])
+
+
+def missed(results: Results) -> list[str]:
+    """Return the targets that are not reached, and what the server alone leaves to reach; nothing where all are."""
+    titles, *others = targets.rows(results)
+    rows = [row for row in others if row[titles.index('reached')] == 'no']
+    return ['Not reached:', table([titles, *rows]), BY_SERVER] if rows else []
 
 
 def once(results: Results) -> list[str]:
@@ -103,9 +119,11 @@ def once(results: Results) -> list[str]:
 def everything(results: Results) -> str:
     """Return all tables."""
     parts = ['# Results', f'Of one run of `make bench`: {heading(results.found["surroundings"])}.', NOTE]
-    parts += ['## Targets', table(targets.rows(results))]
+    parts += ['## Targets', BY_SERVER, table(targets.rows(results))]
     if 'shares' in results.found:
         parts += ['## Whose time it is', table(shares_rows(results.found['shares']))]
+    if 'holding' in results.found:
+        parts += ['## How long the server is held', table(held_rows(results.found['holding']))]
     for placed in (APART, TOGETHER, FREE):
         for socket, title in SOCKETS.items():
             calls = list(results.calls(socket, placed))

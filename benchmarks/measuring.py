@@ -20,7 +20,7 @@ DATABASE, LOOKED_AT_DATABASE = 0, 1
 # What lies between the calls of two legs, in seconds.
 NEAR_SECONDS = 30
 TOLD = 10
-# A recording of more is not replayed: it would be kept in memory several times over.
+# More is not recorded: it would be kept in memory several times over.
 RECORDED_ENTRIES = 10_000
 
 
@@ -39,7 +39,7 @@ class Pace:
 
     def is_enough(self, workload: Workload, rounds: int, seconds: float) -> bool:
         """Whether so many rounds of the workload will do; of what takes long, one."""
-        least = 1 if workload.is_huge and workload.changes else self.least_rounds
+        least = 1 if workload.is_huge and workload.is_long else self.least_rounds
         return rounds >= self.rounds or (rounds >= least and seconds > self.seconds)
 
 
@@ -118,7 +118,8 @@ class Run:
         answer = self._answers[workload.name]
         measurement = Measurement(workload, answer, list(legs), self._recording(workload, legs))
         names = list(legs)
-        if measurement.recording.exchanges:
+        # A script that goes on for a time does not do the same for the same bytes.
+        if measurement.recording.exchanges and not workload.counts:
             self.legs[BOUND].set_to(workload, place, measurement.recording)
             names.append(BOUND)
         self._time(measurement, names)
@@ -174,6 +175,10 @@ class Run:
                     self._filled.restore()
                 measurement.seconds[name].append(self.legs[name].seconds_per_call(calls[name]))
             rounds += 1
+
+    def forget(self) -> None:
+        """Take nothing for granted of what is in Redis, after something has failed."""
+        self._population = None
 
     def place(self, workload: Workload, server: Server) -> Place:
         """Return where the workload's data is, after putting it there."""

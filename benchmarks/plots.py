@@ -118,7 +118,8 @@ def _draw_curve(axes: Any, leg: str, points: list[Any], is_rate: bool) -> None:
 
 
 def _thousands(value: float, _: int) -> str:
-    return f'{value / 1e6:g} M' if value >= 1e6 else f'{value:,.0f}'.replace(',', ' ')
+    # As short as that, or neighbours run into each other.
+    return f'{value / 1e6:g} M' if value >= 1e6 else f'{value / 1e3:g} k' if value >= 1e3 else f'{value:g}'
 
 
 def _seconds(value: float, _: int) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -23,9 +23,10 @@ QUEUE = 'benchmark'
 MONTH = 30 * 24 * 3600
 CHUNK = 10_000
 
-# Of ten failed jobs seven fail by the first, two by the second, and one by the third.
+# Of ten failed jobs seven fail by the first, two by the second, and one by the third, or it is gone.
 FAILING = (('operator.truediv', 1, 0), ('json.loads', '{'), ('builtins.int', 'x'))
 KINDS = (0, 0, 0, 0, 0, 0, 0, 1, 1, 2)
+KINDS_WITH_GONE = (0, 0, 0, 0, 0, 0, 0, 1, 1, None)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class FailedIds(Population):
     """Failed jobs of which only the ids are there, for what does not look at more."""
 
     def fill(self, connection: Any) -> Filled:
-        return _failed(connection, self, templates=[])
+        return _failed(connection, self)
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,16 @@ class FailedJobs(Population):
     """Jobs that a worker failed, of three kinds.
 
     `backlog` other jobs wait on the queue, of which only the ids are there; `dependents` jobs wait for the first one.
+    Where some `are_gone`, an entry of ten is all that is left of its job.
     """
 
+    are_gone: bool = False
     backlog: int = 0
     dependents: int = 0
 
     def fill(self, connection: Any) -> Filled:
-        filled = _failed(connection, self, _failed_by_a_worker(connection), self.backlog)
+        kinds = KINDS_WITH_GONE if self.are_gone else KINDS
+        filled = _failed(connection, self, _failed_by_a_worker(connection), kinds, self.backlog)
         for chunk in chunks(new_ids(self.backlog)):
             connection.rpush(QUEUES + self.names[0], *chunk)
         if self.dependents:
@@ -149,12 +153,17 @@ def add(connection: Any, key: str, entries: Iterable[str]) -> None:
         score += len(chunk)
 
 
-def _failed(connection: Any, population: Population, templates: list[Template], backlog: int = 0) -> Filled:
-    """Fill the registries of failed jobs with copies of the templates in turn, or with ids alone."""
+def _failed(
+    connection: Any,
+    population: Population,
+    templates: Sequence[Template] = (),
+    kinds: Sequence[int | None] = (None,),
+    backlog: int = 0,
+) -> Filled:
+    """Fill the registries of failed jobs with copies of the templates, by their numbers in turn, or with ids alone."""
     from rq import Queue
 
     first_score = int(time.time()) + MONTH
-    kinds = KINDS if templates else ()
     connection.sadd(Queue.redis_queues_keys, *(QUEUES + name for name in population.names))
     restorers = [
         Restorer(connection, name, new_ids(population.entries), first_score, templates, kinds, backlog)

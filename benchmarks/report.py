@@ -118,6 +118,27 @@ def shares_rows(found: Mapping[str, Mapping[str, Any]]) -> Rows:
     return rows
 
 
+def held_rows(found: Mapping[str, Mapping[str, Any]]) -> Rows:
+    """Return, by situation and operation, how long the server was held."""
+    titles = [
+        '',
+        'operation',
+        'takes',
+        'slowest command',
+        'PING, idle: median',
+        'worst',
+        'PING, meanwhile: median',
+        'worst',
+    ]
+    rows = [titles]
+    for situation, by_operation in found.items():
+        for operation, held in by_operation.items():
+            pings = (held[when][part] for when in ('idle', 'during') for part in ('median', 'worst'))
+            slowest = f'{held["command"]} {time_text(held["worst_command"])}'
+            rows.append([situation, operation, time_text(held['seconds']), slowest, *map(time_text, pings)])
+    return rows
+
+
 def seconds_table(title: str, seconds: dict[str, list[float]]) -> str:
     """Return one line per name."""
     return table([[title, 'seconds'], *([TITLES.get(name, name), time_cell(spread(s))] for name, s in seconds.items())])

@@ -77,7 +77,7 @@ class Restorer:
         ids: list[str],
         first_score: int,
         templates: Sequence[Template],
-        kinds: Sequence[int],
+        kinds: Sequence[int | None],
         backlog: int = 0,
     ) -> None:
         self.connection = connection
@@ -106,8 +106,9 @@ class Restorer:
     def _jobs(self, first: int) -> list[Any]:
         jobs: list[Any] = []
         for number in range(first, min(first + CHUNK, len(self.ids))):
-            kind = self._kinds[number % len(self._kinds)] + 1 if self._kinds else 0
-            jobs += [self.ids[number], self._first_score + number, kind]
+            kind = self._kinds[number % len(self._kinds)]
+            # Lua counts from one.
+            jobs += [self.ids[number], self._first_score + number, 0 if kind is None else kind + 1]
         return jobs
 
 

@@ -45,6 +45,14 @@ class Results:
         others = ''.join(f'{json.dumps(name)}: {json.dumps(value)},\n' for name, value in kept.items())
         path.write_text(f'{{\n{others}"calls": [\n{calls}\n]\n}}\n', encoding='utf-8')
 
+    def with_those_of(self, other: Results) -> Results:
+        """Return these and the results of another run, which stand in place of these of the same."""
+        if self.found['surroundings']['versions'] != other.found['surroundings']['versions']:
+            raise SystemExit('the results to keep are of other versions: leave out --keep, or write to another file')
+        again = {_key(call) for call in other.found['calls']}
+        calls = [call for call in self.found['calls'] if _key(call) not in again] + other.found['calls']
+        return Results({**self.found, **other.found, 'calls': calls})
+
     def calls(self, socket: str = TCP, placed: str = APART) -> Iterator[dict[str, Any]]:
         """Iterate over the workloads that were measured in these surroundings."""
         return (call for call in self.found['calls'] if (call['socket'], call['placement']) == (socket, placed))
@@ -61,6 +69,10 @@ class Results:
             if (call['operation'], call['axis']) == (operation, axis) and leg in call['legs']
         ]
         return sorted(points, key=lambda point: point.size)
+
+
+def _key(call: dict[str, Any]) -> tuple[str, str, str]:
+    return call['workload'], call['socket'], call['placement']
 
 
 def _without_rounds(value: Any) -> Any:

@@ -107,10 +107,11 @@ def test_unknown_workload_is_refused() -> None:
     assert "'counting'" in done.stderr
 
 
-def test_names_and_parts_of_names() -> None:
+def test_names_operations_and_parts_of_names() -> None:
     assert named('count-100') == ['count-100']
     assert named('count') == [w.name for w in ALL if w.operation == 'count']
-    assert set(named('delete')) == {'remove-delete_job'}
+    deleting = {'remove-delete_job', 'remove_many-delete_job-100', 'remove_many-delete_job-10000'}
+    assert set(named('delete')) == deleting
 
 
 @pytest.mark.parametrize('name', SMALL)
@@ -176,7 +177,13 @@ def test_bound_is_of_the_bytes_that_are_sent(ours_at: Any) -> None:
     assert exchange.reply_length == len(b':0\r\n:100\r\n')
 
 
-@pytest.mark.parametrize('name', CHANGING)
+def test_what_goes_on_for_a_time_has_no_bound(run: Run, redis_server: PrivateRedis) -> None:
+    measurement = run.measure(BY_NAME['purge-1'], Server(redis_server.port))
+    assert list(measurement.seconds) == [RQ, BY_HAND, OURS]
+    assert len(measurement.recording.exchanges) > 0
+
+
+@pytest.mark.parametrize('name', [name for name in CHANGING if not BY_NAME[name].counts])
 def test_bound_does_what_the_calls_do(run: Run, ours_at: Any, redis_server: PrivateRedis, name: str) -> None:
     leg, place = ours_at(name)
     client = redis_server.client(db=DATABASE)

@@ -104,4 +104,25 @@ def batch_of_counts(size: int) -> Workload:
     )
 
 
-ALL = tuple(workload(size) for workload in (snapshot, snapshot_with_cleanup, batch_of_counts) for size in SIZES)
+def cleaning(size: int) -> Workload:
+    """The clean-ups that a worker makes, where nothing has expired."""
+
+    def clean(queues: Queues, names: Sequence[str]) -> int:
+        for name in names:
+            queues.library.registry.clean_registries(queues[name])
+        return len(names)
+
+    return Workload(
+        'clean_registries',
+        BusyQueues(ENTRIES, size),
+        Queues,
+        rq=Sample(lambda queues, names, count: clean(queues, names[:count]), SAMPLE),
+        ours=clean,
+        arguments=names,
+        axis=Axis.QUEUES,
+    )
+
+
+ALL = tuple(
+    workload(size) for workload in (snapshot, snapshot_with_cleanup, batch_of_counts, cleaning) for size in SIZES
+)

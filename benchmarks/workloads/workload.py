@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from ..populations import QUEUE, Filled, Population
+from ..populations import QUEUE, FailedJobs, Filled, Population
 
 
 class Kind(Enum):
@@ -28,7 +28,7 @@ class Axis(Enum):
 
 # Enough to see a difference, few enough to look at every key.
 LOOKED_AT = {'entries': 100, 'queues': 20}
-HUGE = 1_000_000
+LARGE, HUGE = 10_000, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class Workload:
     `subject` makes what RQ's call and ours are made on; the call by hand is made on the client. Each call is given
     one of `arguments`, and is repeated for as long as a round takes, the arguments over and over. A call that
     `changes` what is in Redis is made once with each argument in a round, and the population is restored between;
-    one that returns how many entries it has changed (`counts`) has changed all of them, or is refused. `ours_told`
-    makes of our answer what the others' is like, for the comparison.
+    one that returns how many entries it has changed (`counts`) has changed all of them, or so many of each ten, or is
+    refused. `ours_told` makes of our answer what the others' is like, for the comparison.
     """
 
     operation: str
@@ -84,6 +84,7 @@ class Workload:
     arguments: Callable[[Filled], list[Any]] = lambda filled: [None]
     changes: bool = False
     counts: bool = False
+    changed_of_ten: int = 10
     axis: Axis | None = None
     threads: int = 1
 
@@ -103,8 +104,13 @@ class Workload:
 
     @property
     def is_huge(self) -> bool:
-        """Whether a round takes seconds."""
+        """Whether there are as many entries as there ever are."""
         return self.population.entries >= HUGE
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a call takes seconds, or it takes them to bring back what it has changed."""
+        return self.population.entries >= LARGE and (self.changes or isinstance(self.population, FailedJobs))
 
     def looked_at(self) -> Workload:
         """Return the same on a population that is small enough to look at everything that is left."""
@@ -118,7 +124,8 @@ class Workload:
     def to_change(self, kind: Kind, size: int) -> int:
         """Return how many entries one call changes, on so many entries or queues."""
         sampled = self.sampled(kind, size)
-        return sampled if self.axis is Axis.ENTRIES else sampled * self.population.entries
+        entries = sampled if self.axis is Axis.ENTRIES else sampled * self.population.entries
+        return entries * self.changed_of_ten // 10
 
     def call_of(self, kind: Kind, size: int) -> Call | None:
         """Return the call of RQ, by hand or of ours, on so many entries or queues."""
