@@ -43,6 +43,8 @@ class Cursor:
         self._max = '+inf' if max_score is None else repr(max_score)
         self._range, self._rank_of = ('ZREVRANGE', 'ZREVRANK') if desc else ('ZRANGE', 'ZRANK')
         self._rank = 0
+        # Whether entries in front of the cursor went between the last chunks: the rank is found first then.
+        self._shifts = False
         self._place = self._end = ('', 0.0)
 
     def chunks(self) -> Iterator[list[Entry]]:
@@ -68,7 +70,7 @@ class Cursor:
                 yield [member for member, _ in entries]
             if is_last:
                 return
-            while members := self._read_members():
+            while not self._shifts and (members := self._read_members()):
                 yield members
             entries, is_last = self._read_on()
 
@@ -110,6 +112,10 @@ class Cursor:
     def _read_on(self) -> tuple[list[Entry], bool]:
         """Read the next chunk, and whether it is the last one."""
         failures = 0
+        if self._shifts:
+            rank = self._find_rank()
+            self._shifts = rank != self._rank
+            self._rank = rank
         while True:
             # Where entries keep going while we look, reading begins earlier.
             start = max(0, self._rank - (1 if failures < 2 else 1 << failures + 5))
@@ -119,6 +125,7 @@ class Cursor:
             )
             if start > 0 and (not entries or self._is_behind(entries[0], self._place)):
                 failures += 1
+                self._shifts = True
                 self._rank = self._find_rank()
                 continue
             self._rank = start + len(entries)
