@@ -32,7 +32,7 @@ class Changing:
         an iterator); if it returns False, the call ends there.
     dry_run: whether to change nothing, and only say what would be done.
     chunk_size: the most jobs to do in one go, and between two calls of progress(). Left out, as many as a script does
-        in 3 milliseconds, so that the server answers others in between. The jobs of a chunk are done in one script: no
+        in 2 milliseconds, so that the server answers others in between. The jobs of a chunk are done in one script: no
         other client sees, and no failure leaves, a job half done.
 
     Jobs that no script must guess about (rate limits, groups, running executions, ...) are done by RQ's own methods,

@@ -20,7 +20,7 @@ from .result import ALREADY_CANCELED, NO_SUCH_JOB, BulkResult
 from .scripts import SHORT_QUEUE, Script
 
 # For how long a script goes on beginning with jobs; the last ones it began with come on top.
-SCRIPT_MICROSECONDS = 3000
+SCRIPT_MICROSECONDS = 2000
 # Ids given to a script at once: at first, at most, and at most where the server has no clock for scripts.
 _FIRST, _MOST, _MOST_WITHOUT_CLOCK = 100, 2000, 200
 # Entries to remove in one command.
