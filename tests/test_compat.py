@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,15 @@ def is_asleep(pid: int) -> bool:
     return stat(pid)[0] == 'S'
 
 
+def is_at_rest(pid: int) -> bool:
+    """Tell whether a process is asleep for a while: not only until another thread lets it go on."""
+    for _ in range(20):
+        if not is_asleep(pid):
+            return False
+        time.sleep(0.005)
+    return True
+
+
 def is_there(pid: int) -> bool:
     """Tell whether a process has not ended, whoever has to reap it."""
     try:
@@ -164,7 +174,7 @@ def test_a_timeout_ends_what_runs() -> None:
         assert process.stdout is not None
         running = int(process.stdout.readline())
         # Only a wait that has begun is one that a signal ends.
-        assert eventually(lambda: is_asleep(process.pid))
+        assert eventually(lambda: is_at_rest(process.pid))
         process.terminate()
         assert process.wait(PATIENCE) == 128 + signal.SIGTERM
         assert not is_there(running)
