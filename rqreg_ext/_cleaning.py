@@ -71,14 +71,6 @@ def cleaning_of(registry: Any, timestamp: int) -> Cleaning | None:
     return cleaning(kind_of(type(registry)), registry.key, timestamp)
 
 
-def _clean_and_look(client: Any, commands: list[Command], reads: Sequence[Command]) -> list[Any]:
-    """Return the replies to all; those to the commands alone where what is read has no text before the cleanup."""
-    try:
-        return exchange(client, [*commands, *reads])
-    except UnicodeDecodeError:
-        return exchange(client, commands)
-
-
 # The cleanup of a registry, and its own to be called where that has work to do.
 ToClean = tuple[Cleaning | None, Callable[[], Any]]
 
@@ -91,14 +83,14 @@ def clean_and_exchange(client: Any, registries: Iterable[ToClean], reads: Sequen
     """
     to_clean = list(registries)
     commands = [command for known, _ in to_clean if known is not None for command in known.commands]
-    replies = _clean_and_look(client, commands, reads)
+    replies = exchange(client, [*commands, *reads])
     remaining = iter(without_errors(replies[: len(commands)]))
     to_call = [
         own for known, own in to_clean if known is None or known.finds_work([next(remaining) for _ in known.commands])
     ]
-    for own in to_call:
-        own()
-    if to_call or len(replies) == len(commands):
+    if to_call:
+        for own in to_call:
+            own()
         # The commands too: what was moved to another registry may have expired there.
         replies = exchange(client, [*commands, *reads])
         without_errors(replies[: len(commands)])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ._cleaning import NOTHING_TO_CLEAN, Cleaning, cleaning_of, now
 from ._clients import are_of_one_database, client_from, is_broken_connection
-from ._exchange import INTEGER, SCORE, VALUE, Command, exchange, shaped, without_errors
+from ._exchange import INTEGER, SCORE, VALUE, Command, exchange, without_errors
 from ._route import is_plain, is_set_on, parses_as_rq
 from .whole.pages import Page, page_of, page_reads
 from .whole.reading import Reading
@@ -166,13 +166,10 @@ class Batch:
         key = self._key_of(registry)
         method = getattr(registry, 'get_page', None) or partial(Reading.get_page, cast('Reading', registry))
         is_served = _function_of(method) is Reading.get_page and _is_parsed_as_by_rq(registry)
-        entries, count = page_reads(key, page, per_page, desc, with_scores)
         return self._add(
             lambda: method(page, per_page, desc, with_scores, cleanup),
-            [(VALUE, *entries[1:]), count] if is_served else None,
-            make=lambda found, total: page_of(
-                shaped(entries[0], found), total, page, per_page, with_scores, registry.parse_job_id
-            ),
+            page_reads(key, page, per_page, desc, with_scores) if is_served else None,
+            make=lambda found, total: page_of(found, total, page, per_page, with_scores, registry.parse_job_id),
             cleaned_up=registry if cleanup else None,
         )
 

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from rq.job import Job, parse_job_id
 from rq.timeouts import BaseTimeoutException
 
-from .._exchange import ENTRIES, INTEGER, TEXTS, VALUE, Command, exchange, without_errors
+from .._exchange import ENTRIES, INTEGER, TEXTS, VALUE, Command, exchange, shaped, without_errors
 from .arguments import ranks_of
 from .job_fields import is_of_wrong_type, pairs_of
 
@@ -73,22 +73,24 @@ class JobPage(_PagePlace):
 
 
 def page_reads(key: str, page: int, per_page: int, desc: bool, with_scores: bool) -> tuple[Command, Command]:
-    """Return the commands that read a page of the registry of a key, and count its entries."""
+    """Return the commands that read a page of the registry of a key, and count its entries.
+
+    What is read is shaped by page_of(): an entry that is no text may be off the page after a cleanup, and is nobody
+    else's trouble in a batch.
+    """
     start, stop = ranks_of(page, per_page)
     name = 'ZREVRANGE' if desc else 'ZRANGE'
-    entries: Command = (
-        (ENTRIES, name, key, start, stop, 'WITHSCORES') if with_scores else (TEXTS, name, key, start, stop)
-    )
-    return entries, (INTEGER, 'ZCARD', key)
+    return (VALUE, name, key, start, stop, *(['WITHSCORES'] if with_scores else [])), (INTEGER, 'ZCARD', key)
 
 
 def page_of(
-    found: list[Any], total: int, page: int, per_page: int, with_scores: bool, parse: Callable[[str], str] | None
+    found: Any, total: int, page: int, per_page: int, with_scores: bool, parse: Callable[[str], str] | None
 ) -> Page:
     """Return the page of what was read; `parse` makes an entry a job id."""
-    members = [member for member, _ in found] if with_scores else found
+    entries = shaped(ENTRIES if with_scores else TEXTS, found)
+    members = [member for member, _ in entries] if with_scores else entries
     job_ids = members if parse is None else [parse(member) for member in members]
-    return Page(total, page, per_page, job_ids, [score for _, score in found] if with_scores else None)
+    return Page(total, page, per_page, job_ids, [score for _, score in entries] if with_scores else None)
 
 
 def read_page(
