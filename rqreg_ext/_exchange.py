@@ -21,6 +21,7 @@ __all__ = [
     'Command',
     'ask',
     'exchange',
+    'is_cluster',
     'run_script',
     'without_errors',
 ]
@@ -74,15 +75,15 @@ def run_script(
 
 def _by_client(connection: Any, commands: Sequence[Command]) -> list[Any]:
     words = [command[1:] for command in commands]
-    replies = _one_by_one(connection, words) if _is_cluster(connection) else _by_pipeline(connection, words)
+    replies = _one_by_one(connection, words) if is_cluster(connection) else _by_pipeline(connection, words)
     return [
         reply if isinstance(reply, Exception) else shaped(command[0], reply)
         for command, reply in zip(commands, replies, strict=True)
     ]
 
 
-def _is_cluster(connection: Any) -> bool:
-    """Tell whether the client's pipeline takes only some commands, because keys are on several servers."""
+def is_cluster(connection: Any) -> bool:
+    """Tell whether the client keeps keys on several servers, whose pipelines and scripts take some commands only."""
     return hasattr(connection, 'get_node_from_key')
 
 

@@ -10,7 +10,16 @@ from typing import Any
 from . import _installed_rq
 from .registry import BaseRegistry
 
-_NAMES = ('__contains__', 'count', 'get_expired_job_ids', 'get_job_count', 'get_job_ids', 'parse_job_id', 'remove')
+_NAMES = (
+    '__contains__',
+    'count',
+    'get_expired_job_ids',
+    'get_job_count',
+    'get_job_ids',
+    'parse_job_id',
+    'remove',
+    'requeue',
+)
 
 
 def methods_of(composed: Any, name: str) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from ._clients import client_from
 from ._exchange import INTEGER, exchange
 from ._queues_meant import queues_meant
 from ._rq_keys import class_name, installed_keys
-from .whole.arguments import chunk_size_of, progress_of
+from .whole.arguments import chunk_size_of, no_jobs_to_change, progress_of
 from .whole.filters import Filters, JobFilters
 from .whole.result import BulkResult, describe
 
@@ -309,10 +309,7 @@ def _check_arguments(progress: Any, chunk_size: Any, filters: JobFilters) -> Non
 def _class_of(registry: Any) -> Any:
     """Return our class of a registry by its name, as in `queue.failed_job_registry`."""
     if registry == 'started':
-        raise NotImplementedError(
-            "registry='started': its entries are executions, of which RQ can remove and requeue none: "
-            'stop a job with rq.command.send_stop_job_command(), and find it in the failed registry'
-        )
+        raise no_jobs_to_change("registry='started': its entries", 'remove and requeue')
     names = [name for name in installed_keys().templates if name != 'started']
     if registry not in names:
         raise ValueError(f'registry={registry!r} is none of RQ: give one of {", ".join(map(repr, names))}')

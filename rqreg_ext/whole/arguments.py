@@ -42,6 +42,14 @@ def limit_of(value: Any) -> int | None:
     return value
 
 
+def no_jobs_to_change(entries: str, method: str) -> NotImplementedError:
+    """Return what is said of a registry whose entries are executions, of which RQ can `method` none."""
+    return NotImplementedError(
+        f'{entries} are executions, of which RQ can {method} none: '
+        'stop a job with rq.command.send_stop_job_command(), and find it in the failed registry'
+    )
+
+
 def score_of(name: str, value: Any) -> float:
     """Return a bound of the scores, which are Unix timestamps in seconds as a rule."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -64,6 +72,12 @@ def check_holds_jobs(registry: Any) -> None:
         )
 
 
+def check_is_collection(jobs: Any) -> None:
+    """Raise TypeError for what is no collection of ids or jobs, above all for the id of one job."""
+    if isinstance(jobs, (str, bytes)) or not isinstance(jobs, Iterable):
+        raise TypeError(f'{jobs!r} is no collection of job ids: for one job, give a list of one')
+
+
 def ranks_of(page: Any, per_page: Any) -> tuple[int, int]:
     """Return the first and the last rank of a page."""
     for name, value, remedy in (
@@ -80,8 +94,7 @@ def ranks_of(page: Any, per_page: Any) -> tuple[int, int]:
 
 def job_ids_of(registry: Any, jobs: Iterable[Any]) -> list[str | bytes | int | float]:
     """Return the ids of what is given: ids, or jobs."""
-    if isinstance(jobs, (str, bytes)) or not isinstance(jobs, Iterable):
-        raise TypeError(f'{jobs!r} is no collection of job ids: for one job, give a list of one')
+    check_is_collection(jobs)
     ids = [job.id if isinstance(job, (registry.job_class, Job)) else job for job in jobs]
     for job_id in ids:
         if not isinstance(job_id, (str, bytes, int, float)) or isinstance(job_id, bool):

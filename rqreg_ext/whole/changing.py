@@ -14,10 +14,11 @@ from rq.job import Job
 from .. import _installed_rq
 from .._exchange import ENTRIES, INTEGER, ask
 from . import by_rq
+from .arguments import check_is_collection, no_jobs_to_change
 from .chunks import Bulk, EntryRemoval, Find, Options, Progress
 from .filters import Filters, JobFilters
 from .result import BulkResult
-from .scripts import Cancellation, Deletion, Requeue, Script, is_ours, knows_what_rq_does, reads_jobs
+from .scripts import Cancellation, Deletion, Requeue, Script, is_as_rq, knows_what_rq_does, reads_jobs
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -162,8 +163,7 @@ class Changing:
 
 def _these(given: Iterable[Any]) -> Find:
     """Return what finds the jobs that a call was given."""
-    if isinstance(given, (str, bytes, Job)) or not isinstance(given, Iterable):
-        raise TypeError(f'{given!r} is no collection of job ids: for one job, give a list of one')
+    check_is_collection(given)
     total = len(given) if isinstance(given, Sized) else None
     return lambda: (map(_id_of, given), total)
 
@@ -192,7 +192,7 @@ def _all_between(
 ) -> tuple[Iterable[str], int | None]:
     """Find the entries with the scores that are wanted, after a cleanup."""
     low, high = wanted.min_score, wanted.max_score
-    if not is_ours(registry, 'get_job_ids') and low is None and high is None:
+    if not is_as_rq(registry, 'get_job_ids') and low is None and high is None:
         # A registry with its own idea of its jobs is asked for it.
         job_ids = registry.get_job_ids(cleanup=False) if dry_run else registry.get_job_ids()
         return job_ids, len(job_ids)
@@ -213,7 +213,7 @@ def _all_between(
 def _removal(registry: Any, delete_job: Any, options: Options) -> Bulk:
     _check_entries_are_jobs(registry, 'remove')
     if not delete_job:
-        return EntryRemoval(registry, options) if is_ours(registry, 'remove') else _by_remove(registry, False, options)
+        return EntryRemoval(registry, options) if is_as_rq(registry, 'remove') else _by_remove(registry, False, options)
     if not knows_what_rq_does(registry, _installed_rq.delete_guards, 'remove'):
         return _by_remove(registry, True, options)
     look = partial(by_rq.look, registry, Job)
@@ -224,24 +224,19 @@ def _removal(registry: Any, delete_job: Any, options: Options) -> Bulk:
 def _requeue(registry: Any, at_front: Any, options: Options) -> Bulk:
     _check_entries_are_jobs(registry, 'requeue')
     at_front = bool(at_front)
-    do_by_rq = partial(by_rq.look, registry, registry.job_class)
-    if not knows_what_rq_does(registry, _installed_rq.requeue_guards, 'requeue'):
-        return Bulk(
-            registry, options, None, do_by_rq if options.dry_run else partial(by_rq.requeue, registry, at_front)
-        )
-    if not options.dry_run:
-        do_by_rq = partial(by_rq.requeue_whole, registry, at_front)
-    return Bulk(registry, options, _script_for_plain_jobs(registry, Requeue(registry, at_front)), do_by_rq)
+    script, requeue = None, by_rq.requeue
+    if knows_what_rq_does(registry, _installed_rq.requeue_guards, 'requeue'):
+        script, requeue = _script_for_plain_jobs(registry, Requeue(registry, at_front)), by_rq.requeue_whole
+    look = partial(by_rq.look, registry, registry.job_class)
+    return Bulk(registry, options, script, look if options.dry_run else partial(requeue, registry, at_front))
 
 
 def _cancellation(registry: Any, ties: dict[str, bool], options: Options) -> Bulk:
-    cancel = (
-        partial(by_rq.look_for_cancel, registry) if options.dry_run else partial(by_rq.cancel_whole, registry, ties)
-    )
     script = None
-    if knows_what_rq_does(registry, _installed_rq.cancel_guards, None):
+    if knows_what_rq_does(registry, _installed_rq.cancel_guards):
         script = _script_for_plain_jobs(registry, Cancellation(**ties))
-    return Bulk(registry, options, script, cancel)
+    look, cancel = partial(by_rq.look_for_cancel, registry), partial(by_rq.cancel_whole, registry, ties)
+    return Bulk(registry, options, script, look if options.dry_run else cancel)
 
 
 def _script_for_plain_jobs(registry: Any, script: Script) -> Script | None:
@@ -251,10 +246,7 @@ def _script_for_plain_jobs(registry: Any, script: Script) -> Script | None:
 
 def _check_entries_are_jobs(registry: Any, method: str) -> None:
     if isinstance(registry, (ExecutionRegistry, rq_registry.StartedJobRegistry)):
-        raise NotImplementedError(
-            f'the entries of {type(registry).__name__} {registry.key!r} are executions, of which RQ can {method} none: '
-            'stop a job with rq.command.send_stop_job_command(), and find it in the failed registry'
-        )
+        raise no_jobs_to_change(f'the entries of {type(registry).__name__} {registry.key!r}', method)
 
 
 def _by_remove(registry: Any, delete_job: bool, options: Options) -> Bulk:

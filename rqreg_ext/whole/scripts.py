@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _core, _installed_rq
+from .. import _installed_rq
+from .._exchange import is_cluster
 
 # How many entries of a queue a script may go through for each job: about what the rest of the job costs.
 SHORT_QUEUE = 128
@@ -26,7 +27,7 @@ class Script:
         return False
 
     def arguments(
-        self, registry: Any, microseconds: int, dry_run: bool, known_queue_key: str = ''
+        self, registry: Any, microseconds: int, dry_run: bool, known_queue_key: str
     ) -> tuple[str | bytes | int | float, ...]:
         """Return all that it is given before the ids."""
         return (
@@ -93,34 +94,30 @@ class Cancellation(Script):
         return (_installed_rq.current_timestamp(), *self._ties)
 
 
-def knows_what_rq_does(registry: Any, guards: Any, method: str | None) -> bool:
+def knows_what_rq_does(registry: Any, guards: Any, *methods: str) -> bool:
     """Tell whether RQ does with this registry's jobs what we know of it.
 
-    It is a release that we know, nobody replaced what `guards` names, the registry's method is ours and with it RQ's,
-    and its entries are job ids, all on one server.
+    It is a release that we know, nobody replaced what `guards` names, nor these methods of the registry, and its
+    entries are job ids, all on one server.
     """
     return (
         _installed_rq.is_known
         and all(vars(owner).get(name) is value for owner, name, value in guards)
-        and (method is None or is_ours(registry, method))
-        and registry.parse_job_id is _installed_rq.parse_job_id
+        and is_as_rq(registry, 'parse_job_id', *methods)
         and type(registry.key) is str
         and type(registry.name) is str
-        and not _is_cluster(registry.connection)
+        and not is_cluster(registry.connection)
     )
+
+
+def is_as_rq(registry: Any, *methods: str) -> bool:
+    """Tell whether these methods of the registry are those of RQ's BaseRegistry, or ours in front of them."""
+    # It needs the registries, which are made of this package.
+    from .._route import is_plain
+
+    return is_plain(registry, *methods)
 
 
 def reads_jobs(connection: Any) -> bool:
     """Tell whether RQ can read jobs by this client: not by one that decodes responses, which their data is none for."""
     return not connection.get_encoder().decode_responses
-
-
-def is_ours(registry: Any, method: str) -> bool:
-    """Tell whether a method of the registry is that of our head: nobody's subclass or patch has its own."""
-    own = getattr(_core.BaseRegistry, method).__get__(registry)
-    return bool(getattr(registry, method) == own)
-
-
-def _is_cluster(connection: Any) -> bool:
-    """Tell whether the client keeps keys on several servers, where RQ's keys are none of ours to name in a script."""
-    return hasattr(connection, 'get_node_from_key')
