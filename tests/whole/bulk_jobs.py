@@ -6,13 +6,11 @@ from typing import Any
 
 import rq
 from rq.group import Group
-from rq.job import Job
 
 from rqreg_ext.registry import FailedJobRegistry
 from rqreg_ext.whole.result import BulkResult
 
 METHODS = ('purge', 'requeue_all', 'cancel_many')
-HAS_RATE_LIMITS = hasattr(Job, 'has_rate_limit')
 
 
 def call(method: str, registry: Any, **options: Any) -> BulkResult:
@@ -40,7 +38,7 @@ def fill(admin: Any, count: int) -> list[str]:
         if kind == 7:
             admin.rpush(queue.key, job_id)
         if kind == 9:
-            # RQ makes a JSON document of it again: it is RQ's own to write.
+            # RQ reads it and writes it again, which no script can.
             admin.hset(job.key, 'result', b'old')
         job.save()
         admin.zadd(registry.key, {job_id: 4_000_000_000 + number})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import fakeredis
@@ -29,6 +29,29 @@ CLIENTS: dict[str, Any] = {
     'not taken over, RESP3': lambda server: Instrumented(port=server.port, protocol=3),
     'fakeredis': lambda server: fakeredis.FakeRedis(),
 }
+
+
+# Makes a client of a user who may not run these commands.
+ClientWithout = Callable[..., redis.Redis]
+
+
+@pytest.fixture
+def client_without(redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[ClientWithout]:
+    def make(*commands: str) -> redis.Redis:
+        denied = [f'-{command}' for command in commands]
+        connection.execute_command('ACL', 'SETUSER', 'plain', 'reset', 'on', '>x', '~*', '+@all', *denied)
+        return redis_server.client(username='plain', password='x')  # type: ignore[no-any-return]
+
+    yield make
+    connection.execute_command('ACL', 'DELUSER', 'plain')
+
+
+@pytest.fixture
+def job_client(any_client: Any) -> Any:
+    """A client of an empty database, by which RQ can read jobs."""
+    if any_client.get_encoder().decode_responses:
+        pytest.skip('RQ can read no job by a client that decodes responses')
+    return any_client
 
 
 @pytest.fixture

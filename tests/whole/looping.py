@@ -11,9 +11,10 @@ import rq.job
 from depth import IS_DEEP
 from differential.comparison import TRIES, Different, Setup, _Player
 from differential.database import COPY_SCRIPT, differences, dump
-from differential.sides import OUR_DATABASE, RQ_DATABASE, Bench
+from differential.sides import OUR_DATABASE, REGISTRIES, RQ_DATABASE, Bench
 from differential.world import World, Writer
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from rq.exceptions import NoSuchJobError
 from rq.executions import ExecutionRegistry
 
@@ -46,6 +47,40 @@ UNREADABLE = (
     'undecodable_description',
     'bad_dependencies',
 )
+
+
+# RQ removes and requeues none of its entries.
+KINDS = [kind for kind in REGISTRIES if kind != 'StartedJobRegistry']
+
+
+def is_readable(world: World) -> bool:
+    """Tell whether RQ can restore all the jobs."""
+    return not any(trait in UNREADABLE for job in world.jobs for trait in job.traits)
+
+
+def is_loopable(setup: Setup, *own: str) -> bool:
+    """Tell whether the registry's entries are its job ids, as RQ's own loop takes them, and its methods are RQ's.
+
+    own: the subclasses whose method is their own; what it leaves half done stays so.
+    """
+    return setup.patch is None and setup.subclass not in ('shouting_job_ids', 'own_job_ids', *own)
+
+
+def on_random_examples(compare: Callable[[Any], None], record_property: Callable[[str, Any], None]) -> None:
+    """Make a comparison with Hypothesis's data, again and again, and note how many times that was."""
+    ran = 0
+
+    @EXAMPLES
+    @given(data=st.data())
+    def counted(data: Any) -> None:
+        nonlocal ran
+        ran += 1
+        compare(data)
+
+    try:
+        counted()
+    finally:
+        record_property('examples', ran)
 
 
 def is_id(job_id: str) -> bool:

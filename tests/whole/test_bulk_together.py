@@ -89,6 +89,10 @@ SimpleWorker([Queue('q', connection=client)], connection=client).work(burst=True
 """
 
 
+def start_worker(server: PrivateRedis, side: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, '-c', WORKER, str(server.port), side], stderr=subprocess.DEVNULL)
+
+
 @pytest.mark.parametrize('side', ['plain', 'accelerated'])
 def test_workers_that_fail_jobs_while_they_are_purged(
     redis_server: PrivateRedis, connection: redis.Redis, side: str
@@ -96,10 +100,7 @@ def test_workers_that_fail_jobs_while_they_are_purged(
     queue = rq.Queue('q', connection=connection)
     count = 150
     queue.enqueue_many([rq.Queue.prepare_data('len', args=(number,)) for number in range(count)])
-    workers = [
-        subprocess.Popen([sys.executable, '-c', WORKER, str(redis_server.port), side], stderr=subprocess.DEVNULL)
-        for _ in range(2)
-    ]
+    workers = [start_worker(redis_server, side) for _ in range(2)]
     registry = FailedJobRegistry('q', connection=connection)
     done = 0
     failed: list[Any] = []
@@ -121,7 +122,7 @@ def test_workers_that_fail_jobs_while_they_are_requeued(
     count = 60
     jobs = queue.enqueue_many([rq.Queue.prepare_data('len', args=(number,)) for number in range(count)])
     ids = sorted(job.id for job in jobs)
-    worker = subprocess.Popen([sys.executable, '-c', WORKER, str(redis_server.port), side], stderr=subprocess.DEVNULL)
+    worker = start_worker(redis_server, side)
     registry = FailedJobRegistry('q', connection=connection)
     requeued = 0
     while requeued < 2 * count:
@@ -130,9 +131,7 @@ def test_workers_that_fail_jobs_while_they_are_requeued(
         requeued += result.done
         if worker.poll() is not None:
             # It found the queue empty.
-            worker = subprocess.Popen(
-                [sys.executable, '-c', WORKER, str(redis_server.port), side], stderr=subprocess.DEVNULL
-            )
+            worker = start_worker(redis_server, side)
     assert worker.wait() == 0
     # None lost, none twice.
     assert sorted([*registry.get_job_ids(), *queue.job_ids]) == ids

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-import rq.defaults
+from key_prefix import assert_every_key_has, needs_key_prefix
 
 PROGRAM = """
 import redis
@@ -54,14 +49,7 @@ with PrivateRedis() as server:
 """
 
 
-@pytest.mark.skipif(not hasattr(rq.defaults, 'RQ_KEY_PREFIX'), reason='this RQ has no key prefix')
+@needs_key_prefix
 @pytest.mark.parametrize('prefix', ['{app}', 'app:rq'])
 def test_every_call_finds_and_writes_keys_with_the_prefix(prefix: str) -> None:
-    tools = Path(__file__).resolve().parent.parent.parent / 'tools'
-    path = os.pathsep.join([str(tools), *filter(None, [os.environ.get('PYTHONPATH')])])
-    environment = {**os.environ, 'RQ_KEY_PREFIX': prefix, 'PYTHONPATH': path}
-    done = subprocess.run([sys.executable, '-c', PROGRAM], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    keys = done.stdout.split()
-    assert keys
-    assert [key for key in keys if not key.startswith(f'{prefix}:')] == []
+    assert_every_key_has(prefix, PROGRAM)

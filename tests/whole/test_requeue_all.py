@@ -9,23 +9,21 @@ import pytest
 import redis
 import rq
 from differential.comparison import Call, Setup
-from differential.sides import REGISTRIES
 from differential.strategies import setups, worlds
 from differential.world import STATUSES, TRAITS, AJob, Entry, World
-from hypothesis import given
-from hypothesis import strategies as st
 from rq.exceptions import InvalidJobOperation
 
 import rqreg_ext
 from rqreg_ext.executions import ExecutionRegistry
 from rqreg_ext.registry import FailedJobRegistry, StartedJobRegistry
 
-from .looping import EXAMPLES, same_as_loop
+from .looping import KINDS, is_loopable, on_random_examples, same_as_loop
 
 if TYPE_CHECKING:
     from differential.comparison import Comparison
 
-KINDS = [kind for kind in REGISTRIES if kind != 'StartedJobRegistry']
+    from .conftest import ClientWithout
+
 FAILED = World(jobs=[AJob('a', 'failed'), AJob('b', 'failed', ['meta']), AJob('c', 'failed')])
 
 
@@ -41,33 +39,16 @@ def requeue_many(registry: Any, ids: Any) -> Any:
     return registry.requeue_many(ids)
 
 
-def is_loopable(setup: Setup) -> bool:
-    """Tell whether the registry's entries are its job ids, as RQ's own loop takes them, and requeue() is RQ's.
-
-    What somebody's own requeue() leaves half done stays so.
-    """
-    return setup.patch is None and setup.subclass not in ('shouting_job_ids', 'own_job_ids', 'noted_requeue')
-
-
 @pytest.mark.parametrize('kind', KINDS)
 def test_requeue_random_databases(
     kind: str, comparison: Comparison, record_property: Callable[[str, Any], None]
 ) -> None:
-    ran = 0
-
-    @EXAMPLES
-    @given(data=st.data())
     def compare(data: Any) -> None:
-        nonlocal ran
-        ran += 1
         world = data.draw(worlds(kind))
-        setup = data.draw(setups(kind, world).filter(is_loopable))
+        setup = data.draw(setups(kind, world).filter(lambda setup: is_loopable(setup, 'noted_requeue')))
         same_as_loop(comparison, kind, requeue, requeue_all, world, setup)
 
-    try:
-        compare()
-    finally:
-        record_property('examples', ran)
+    on_random_examples(compare, record_property)
 
 
 @pytest.mark.parametrize('trait', TRAITS)
@@ -185,26 +166,19 @@ def test_executions_are_no_jobs(connection: redis.Redis, method: str) -> None:
             getattr(registry, method)(*[[]] * (method == 'requeue_many'))
 
 
-def test_every_client(any_client: Any) -> None:
-    if any_client.get_encoder().decode_responses:
-        pytest.skip('RQ can read no job by a client that decodes responses')
-    registry = fail_many(any_client, [{}, {'n': 1}, {}])
+def test_every_client(job_client: Any) -> None:
+    registry = fail_many(job_client, [{}, {'n': 1}, {}])
     result = registry.requeue_all()
     assert (result.total, result.done, result.failed) == (3, 3, [])
-    assert any_client.lrange('rq:queue:q', 0, -1) == [b'job-0000', b'job-0001', b'job-0002']
-    assert any_client.hget('rq:job:job-0001', 'status') == b'queued'
+    assert job_client.lrange('rq:queue:q', 0, -1) == [b'job-0000', b'job-0001', b'job-0002']
+    assert job_client.hget('rq:job:job-0001', 'status') == b'queued'
 
 
-def test_without_the_right_to_run_scripts(redis_server: Any, connection: redis.Redis) -> None:
-    connection.execute_command('ACL', 'SETUSER', 'plain', 'on', '>x', '~*', '+@all', '-eval', '-evalsha')
-    try:
-        fail_many(connection, [{}, {'n': 1}])
-        client = redis_server.client(username='plain', password='x')
-        result = FailedJobRegistry('q', connection=client).requeue_all()
-        assert str(result).startswith("2 of 2 done (2 by RQ's own path); ")
-        assert connection.llen('rq:queue:q') == 2
-    finally:
-        connection.execute_command('ACL', 'DELUSER', 'plain')
+def test_without_the_right_to_run_scripts(client_without: ClientWithout, connection: redis.Redis) -> None:
+    fail_many(connection, [{}, {'n': 1}])
+    result = FailedJobRegistry('q', connection=client_without('eval', 'evalsha')).requeue_all()
+    assert str(result).startswith("2 of 2 done (2 by RQ's own path); ")
+    assert connection.llen('rq:queue:q') == 2
 
 
 def test_a_job_class_of_ones_own_is_asked(connection: redis.Redis) -> None:
