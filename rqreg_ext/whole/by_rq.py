@@ -35,13 +35,13 @@ class AlreadyCanceled(Exception):
 
 def remove(registry: Any, job_id: str, delete_job: bool = True) -> None:
     """Call the registry's own remove()."""
-    _check_is_in(registry, job_id)
+    check_is_in(registry, job_id)
     registry.remove(job_id, delete_job=delete_job)
 
 
 def requeue(registry: Any, at_front: bool, job_id: str) -> None:
     """Call the registry's own requeue()."""
-    _check_is_in(registry, job_id)
+    check_is_in(registry, job_id)
     try:
         registry.requeue(job_id, at_front=at_front)
     except InvalidJobOperation as error:
@@ -51,7 +51,8 @@ def requeue(registry: Any, at_front: bool, job_id: str) -> None:
         raise NotInRegistry from None
 
 
-def _check_is_in(registry: Any, job_id: str) -> None:
+def check_is_in(registry: Any, job_id: str) -> None:
+    """See whether the job is in the registry, as far as that can be told from outside."""
     # Only the registry itself knows what its entries are, if they are not job ids.
     if parser_of(registry) is None:
         (score,) = ask(registry.connection, [(SCORE, 'ZSCORE', registry.key, job_id)])
@@ -159,7 +160,7 @@ def _entry_to_requeue(registry: Any, job: Any, job_id: str) -> str:
 
 def look(registry: Any, job_class: Any, job_id: str) -> None:
     """See whether RQ finds the job, and can read it."""
-    _check_is_in(registry, job_id)
+    check_is_in(registry, job_id)
     _fetch(job_class, registry, job_id)
 
 

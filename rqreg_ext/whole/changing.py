@@ -251,6 +251,6 @@ def _check_entries_are_jobs(registry: Any, method: str) -> None:
 
 def _by_remove(registry: Any, delete_job: bool, options: Options) -> Bulk:
     """Return the call of a registry whose remove() is somebody else's, or of an RQ that we do not know."""
-    if options.dry_run:
-        return Bulk(registry, options, None, partial(by_rq.look, registry, Job))
-    return Bulk(registry, options, None, partial(by_rq.remove, registry, delete_job=delete_job))
+    look = partial(by_rq.look, registry, Job) if delete_job else partial(by_rq.check_is_in, registry)
+    remove = partial(by_rq.remove, registry, delete_job=delete_job)
+    return Bulk(registry, options, None, look if options.dry_run else remove)

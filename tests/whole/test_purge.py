@@ -275,3 +275,18 @@ def test_the_end_of_the_callers_time_is_no_failure_of_a_job(
         registry.purge()
     assert raised.value.result.failed == []  # type: ignore[attr-defined]
     assert 'b' in registry
+
+
+@pytest.mark.parametrize('delete_job', [True, False])
+def test_a_dry_run_of_ones_own_remove(connection: redis.Redis, delete_job: bool) -> None:
+    class Noting(FailedJobRegistry):
+        def remove(self, *args: Any, **kwargs: Any) -> Any:
+            return super().remove(*args, **kwargs)
+
+    registry = Noting('q', connection=connection)
+    connection.zadd(registry.key, {'gone': 4_000_000_000})
+    foreseen = registry.remove_many(['gone', 'nobody'], delete_job=delete_job, dry_run=True)
+    assert registry.count == 1
+    done = registry.remove_many(['gone', 'nobody'], delete_job=delete_job)
+    assert (foreseen.done, foreseen.missing, foreseen.skipped) == (done.done, done.missing, done.skipped)
+    assert (done.done, done.missing, done.skipped) == ((0, 1, {'no such job': 1}) if delete_job else (1, 1, {}))
