@@ -33,6 +33,8 @@ __all__ = [
 #   NOTHING   None
 #   TEXTS     list of str
 #   ENTRIES   list of (member, score), str and float, of a range WITHSCORES
+#   a callable: what it returns for what came. It is called with each reply while the server is at work on the next
+#       ones, and with all of them again where the client's Retry sends the commands once more.
 Command = tuple[Any, ...]
 
 
@@ -119,9 +121,9 @@ def _entries(value: list[Any]) -> list[tuple[str, float]]:
     return [(_text(member), float(score)) for member, score in pairs]
 
 
-def shaped(shape: int, value: Any) -> Any:
+def shaped(shape: int | Callable[[Any], Any], value: Any) -> Any:
     """Return what came (VALUE) as a reply of another shape."""
-    return _SHAPED[shape](value)
+    return shape(value) if callable(shape) else _SHAPED[shape](value)
 
 
 _SHAPED: dict[int, Callable[[Any], Any]] = {

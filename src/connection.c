@@ -256,6 +256,18 @@ judge_error(const core_connection *self, reply *into)
     return -1;
 }
 
+/* The value, or what is called with it returns. Steals the value. */
+static PyObject *
+finished(const reply_spec *spec, PyObject *value)
+{
+    if (spec->finish == NULL) {
+        return value;
+    }
+    PyObject *result = PyObject_CallOneArg(spec->finish, value);
+    Py_DECREF(value);
+    return result;
+}
+
 static int
 read_reply(core_connection *self, const reply_spec *spec, reply *into)
 {
@@ -263,8 +275,8 @@ read_reply(core_connection *self, const reply_spec *spec, reply *into)
     reply_reader_expect(self->reader, spec);
     switch (read_outcome(self, &value)) {
     case REPLY_READY:
-        into->value = value;
-        return 0;
+        into->value = finished(spec, value);
+        return into->value == NULL ? -1 : 0;
     case REPLY_IS_ERROR:
         into->error = errors_from_reply(self->redis_connection, value);
         Py_DECREF(value);

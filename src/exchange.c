@@ -123,24 +123,32 @@ add_words(command_buffer *buffer, PyObject *command)
     return command_finish(buffer);
 }
 
-/* The number of the shape that a command begins with; -1 with an exception for what is no command. */
-static long
-shape_of(PyObject *command)
+/* What the reply to a command is to be made into; -1 with an exception for what is no command. */
+static int
+spec_of(PyObject *command, reply_spec *spec)
 {
     if (!PyTuple_CheckExact(command) || PyTuple_GET_SIZE(command) < 2
-        || PyTuple_GET_SIZE(command) > INT_MAX || !PyLong_Check(PyTuple_GET_ITEM(command, 0))
+        || PyTuple_GET_SIZE(command) > INT_MAX
+        || !(PyLong_Check(PyTuple_GET_ITEM(command, 0))
+             || PyCallable_Check(PyTuple_GET_ITEM(command, 0)))
         || !PyUnicode_Check(PyTuple_GET_ITEM(command, 1))) {
         PyErr_Format(PyExc_TypeError, "%R is not a command: (shape, name, *arguments)", command);
         return -1;
     }
-    long shape = PyLong_AsLong(PyTuple_GET_ITEM(command, 0));
+    PyObject *given = PyTuple_GET_ITEM(command, 0);
+    if (!PyLong_Check(given)) {
+        *spec = (reply_spec){.shape = REPLY_VALUE, .finish = given};
+        return 0;
+    }
+    long shape = PyLong_AsLong(given);
     if (shape < 0 || shape >= (long)Py_ARRAY_LENGTH(SHAPES)) {
         if (!PyErr_Occurred()) {
             PyErr_Format(PyExc_ValueError, "%ld is no shape of a reply", shape);
         }
         return -1;
     }
-    return shape;
+    *spec = (reply_spec){.shape = SHAPES[shape].shape};
+    return 0;
 }
 
 static int
@@ -148,11 +156,9 @@ add_commands(exchange *this)
 {
     for (Py_ssize_t i = 0; i < this->count; i++) {
         PyObject *command = PyTuple_GET_ITEM(this->commands, i);
-        long shape = shape_of(command);
-        if (shape < 0 || add_words(&this->buffer, command) < 0) {
+        if (spec_of(command, &this->specs[i]) < 0 || add_words(&this->buffer, command) < 0) {
             return -1;
         }
-        this->specs[i] = (reply_spec){.shape = SHAPES[shape].shape};
     }
     return 0;
 }
@@ -167,8 +173,8 @@ result_of(const exchange *this, Py_ssize_t index, const redis_exceptions *except
     if (answer->error != NULL) {
         return Py_NewRef(answer->error);
     }
-    PyObject *command = PyTuple_GET_ITEM(this->commands, index);
-    finisher finish = SHAPES[PyLong_AsLong(PyTuple_GET_ITEM(command, 0))].finish;
+    PyObject *shape = PyTuple_GET_ITEM(PyTuple_GET_ITEM(this->commands, index), 0);
+    finisher finish = PyLong_Check(shape) ? SHAPES[PyLong_AsLong(shape)].finish : NULL;
     return finish == NULL ? Py_NewRef(answer->value) : finish(answer->value, exceptions);
 }
 
@@ -255,7 +261,9 @@ PyDoc_STRVAR(exchange_doc,
 "Send the commands in one write and return the list of their replies, in one round trip.\n\n"
 "connection: a redis-py client.\n"
 "commands: a list or tuple of (shape, name, *arguments); an argument is a str, bytes, int or float.\n"
-"A reply is of the command's shape; the server's error for one command is an exception in its place.\n"
+"A reply is of the command's shape, or what a callable in the shape's place returns for it, called with each\n"
+"reply while the server is at work on the next ones; all of them again where the client's Retry sends them again.\n"
+"The server's error for one command is an exception in its place.\n"
 "Returns None, and nothing was sent, for a client whose connections are not taken over.\n"
 "Raises redis.exceptions.RedisError when the connection fails, after what the client's Retry says.");
 

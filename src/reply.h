@@ -32,6 +32,9 @@ typedef struct {
     PyObject *parse_composite_key;
     /* Not built where the reply before it found something (is true): the command will be sent again. */
     bool unless_found;
+    /* What is called with the value as soon as it is read, and returns what stands in its place; borrowed, and
+       kept alive by the caller. NULL: nothing. */
+    PyObject *finish;
 } reply_spec;
 
 typedef enum {

@@ -10,6 +10,8 @@ import pytest
 import redis
 from clients.recording import Recorder
 from private_redis import PrivateRedis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from rqreg_ext import _core
 from rqreg_ext._exchange import ENTRIES, INTEGER, NOTHING, SCORE, TEXTS, VALUE, Command, ask, exchange, run_script
@@ -108,6 +110,57 @@ def test_an_error_stands_in_its_place(client: redis.Redis, of: Callable[[redis.R
         ask(of(client), commands)
 
 
+class Failed(Exception):
+    """Raised by a callable in the place of a shape."""
+
+
+@pytest.mark.parametrize('of', [lambda client: client, instrumented], ids=['taken over', 'by the client'])
+def test_what_a_callable_makes_of_replies(client: redis.Redis, of: Callable[[redis.Redis], redis.Redis]) -> None:
+    seen: list[Any] = []
+
+    def take(reply: Any) -> str:
+        seen.append(reply)
+        # While replies are still to come.
+        assert exchange(of(client), READS) == REPLIES
+        return f'reply {len(seen)}'
+
+    commands = [(take, 'LRANGE', 'list', 0, -1), (take, 'ZCARD', 'list'), (INTEGER, 'LLEN', 'list')]
+    first, error, length, last = exchange(of(client), [*commands, (take, 'LINDEX', 'list', 5)])
+    assert (seen, first, length, last) == ([[b'a', b'b'], None], 'reply 1', 2, 'reply 2')
+    assert isinstance(error, redis.ResponseError)
+
+    def fail(reply: Any) -> None:
+        raise Failed(reply)
+
+    with pytest.raises(Failed, match='2'):
+        exchange(of(client), [(fail, 'LLEN', 'list'), *READS])
+    assert exchange(of(client), READS) == REPLIES
+
+
+def test_a_callable_sees_replies_while_the_server_works(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    """The second command waits for what the first one's reply sets going."""
+    with redis_server.client() as client:
+        commands = [(lambda _: connection.rpush('late', 'x'), 'LLEN', 'list'), (VALUE, 'BLPOP', 'late', 20)]
+        assert exchange(client, commands) == [1, [b'late', b'x']]
+
+
+def test_a_callable_sees_all_again_where_the_client_tries_again(redis_server: PrivateRedis) -> None:
+    seen: list[int] = []
+
+    def take(reply: int) -> int:
+        seen.append(reply)
+        if len(seen) == 1:
+            connection.client_kill_filter(_type='normal', skipme=True)
+        return reply
+
+    retry = Retry(NoBackoff(), 1)
+    with redis_server.client() as connection, redis_server.client(retry=retry) as client:
+        commands: list[Command] = [(take, 'INCR', 'count'), (take, 'INCR', 'count'), (VALUE, 'BLPOP', 'late', 0.2)]
+        found = exchange(client, commands)
+    assert found == [3, 4, None]
+    assert seen in ([1, 3, 4], [1, 2, 3, 4])
+
+
 @pytest.mark.parametrize('of', [lambda client: client, instrumented], ids=['taken over', 'by the client'])
 def test_a_script_that_the_server_has_forgotten(client: redis.Redis, of: Callable[[redis.Redis], redis.Redis]) -> None:
     """The second call sends its SHA1 only."""
@@ -136,6 +189,7 @@ def test_nothing_to_send() -> None:
     [
         (5, TypeError, '5 is not a command'),
         ((INTEGER,), TypeError, 'not a command'),
+        (('TEXTS', 'PING'), TypeError, 'not a command'),
         ((INTEGER, b'PING'), TypeError, 'not a command'),
         ((99, 'PING'), ValueError, '99 is no shape'),
         ((-1, 'PING'), ValueError, '-1 is no shape'),

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from rq.utils import now, str_to_date
 
 from .arguments import score_of
-from .job_fields import UNREADABLE, Row, Rows, is_sortable
+from .job_fields import UNREADABLE, Row, Rows, Test, is_sortable
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Predicate = Callable[[Any], bool]
-RowTest = Callable[[Row], bool]
 
 
 class JobFilters(TypedDict, total=False):
@@ -82,7 +81,7 @@ class Filters:
         """Return those that the filter on the id wants: no round trip."""
         return list(job_ids if self._is_wanted_id is None else filter(self._is_wanted_id, job_ids))
 
-    def test(self, rows: Rows) -> RowTest:
+    def test(self, rows: Rows) -> Test:
         """Return the test of a job's row, and have the rows hold what it needs."""
         tests = [_between(rows, column, *bounds) for column, bounds in self._moments.items()]
         tests += [_holds(rows, field, predicate) for field, predicate in self._by_field.items()]
@@ -101,13 +100,13 @@ class Filters:
         selected = self.select(job_ids)
         if rows.are_empty or not selected:
             return selected
-        return [job_id for job_id, row in zip(selected, rows.fetch(selected), strict=True) if is_wanted(row)]
+        return [job_id for job_id, _ in rows.matching(selected, is_wanted)]
 
 
 # ---- Tests of rows
 
 
-def _holds(rows: Rows, field: str, predicate: Predicate) -> RowTest:
+def _holds(rows: Rows, field: str, predicate: Predicate) -> Test:
     read = rows.reader(field)
 
     def test(row: Row) -> bool:
@@ -120,7 +119,7 @@ def _holds(rows: Rows, field: str, predicate: Predicate) -> RowTest:
     return test
 
 
-def _between(rows: Rows, column: str, after: bytes, before: bytes) -> RowTest:
+def _between(rows: Rows, column: str, after: bytes, before: bytes) -> Test:
     """Compare moments as RQ writes them, which order as they are."""
     place = rows.column(column)
 

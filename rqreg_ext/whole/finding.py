@@ -93,8 +93,7 @@ class Search:
         job_ids = self._wanted.select(members if self._parse is None else map(self._parse, members))
         if self._rows.are_empty or not job_ids:
             return job_ids
-        is_wanted = self._is_wanted
-        found = [pair for pair in zip(job_ids, self._rows.fetch(job_ids), strict=True) if is_wanted(pair[1])]
+        found = self._rows.matching(job_ids, self._is_wanted)
         if not self._readers:
             return [job_id for job_id, _ in found]
         return [(job_id, self._values_in(row)) for job_id, row in found]

@@ -21,11 +21,12 @@ from rq.results import Result
 from rq.timeouts import BaseTimeoutException
 from rq.utils import str_to_date
 
-from .._exchange import VALUE, exchange
+from .._exchange import VALUE, Command, exchange
 
 # The values of a job's hash that were asked for, in the order of their columns; behind them the job's latest result.
 Row = list[Any]
 Reader = Callable[[Row], Any]
+Test = Callable[[Row], bool]
 
 # A field by which a job without the other fields that are asked for is told from one that is gone.
 EVERY_JOB_HAS = 'created_at'
@@ -63,24 +64,73 @@ class Rows:
         """Return what gives a row's value of an attribute of the job, as Job has it; it may raise UNREADABLE."""
         return _READERS[field](self)
 
-    def fetch(self, job_ids: Sequence[str]) -> list[Row]:
-        """Return a row for each job, in one round trip; of None where the job's hash is gone."""
-        key_for = self._registry.job_class.key_for
+    def matching(self, job_ids: Sequence[str], is_wanted: Test) -> list[tuple[str, Row]]:
+        """Return the jobs that are wanted, each with its row; a row is of None where the job's hash is gone.
+
+        A row is looked at as soon as it is read, while the server reads the next ones. One round trip, and another one
+        where a key is not RQ's.
+        """
         # An entry that is no id of a job is cut by RQ before it looks for the hash.
         hashes = [parse_job_id(job_id) for job_id in job_ids]
-        commands: list[tuple[Any, ...]] = [(VALUE, 'HMGET', key_for(job_id), *self._columns) for job_id in hashes]
+        look = _Look(is_wanted, self._nothing())
         if self._with_results:
-            commands += [(VALUE, 'XREVRANGE', key, '+', '-', 'COUNT', 1) for key in map(_results_key, hashes)]
+            replies = self._ask(hashes, look.at_hash, look.at_results)
+            rows = replies[1::2]
+        else:
+            rows = replies = self._ask(hashes, look.at_row)
+        if any(isinstance(reply, Exception) for reply in replies):
+            rows = list(map(look.at_row, self._read(hashes)))
+        return [(job_id, row) for job_id, row in zip(job_ids, rows, strict=True) if row is not None]
+
+    def _read(self, hashes: Sequence[str]) -> list[Row]:
+        """Return the row of each job."""
+        # A key of another type holds no job, and no results.
+        replies = [reply if type(reply) is list else None for reply in self._ask(hashes, VALUE, VALUE)]
+        if not self._with_results:
+            return [reply or self._nothing() for reply in replies]
+        rows = [reply or self._nothing() for reply in replies[::2]]
+        for row, results in zip(rows, replies[1::2], strict=True):
+            row.append(results if any(row) else None)
+        return rows
+
+    def _nothing(self) -> Row:
+        return [None] * len(self._columns)
+
+    def _ask(self, hashes: Sequence[str], of_hash: Any, of_results: Any = VALUE) -> list[Any]:
+        """Return the replies in these shapes: of each job its hash, and behind it its results if asked for."""
+        key_for = self._registry.job_class.key_for
+        commands: list[Command] = []
+        for job_id in hashes:
+            commands.append((of_hash, 'HMGET', key_for(job_id), *self._columns))
+            if self._with_results:
+                commands.append((of_results, 'XREVRANGE', _results_key(job_id), '+', '-', 'COUNT', 1))
         replies = exchange(self._registry.connection, commands)
-        count = len(self._columns)
         for reply in replies:
             if isinstance(reply, Exception) and not is_of_wrong_type(reply):
                 raise reply
-        # A key of another type holds no job, and no results.
-        rows: list[Row] = [reply if type(reply) is list else [None] * count for reply in replies[: len(hashes)]]
-        for row, result in zip(rows, replies[len(hashes) :], strict=self._with_results):
-            row.append(result if type(result) is list and any(row) else None)
-        return rows
+        return replies
+
+
+class _Look:
+    """A look at rows, one after the other, while they are read."""
+
+    def __init__(self, is_wanted: Test, nothing: Row) -> None:
+        self._is_wanted = is_wanted
+        self._row = nothing
+
+    def at_row(self, row: Row) -> Row | None:
+        """Return the row if it is wanted."""
+        return row if self._is_wanted(row) else None
+
+    def at_hash(self, fields: Row) -> None:
+        """Take note of what a hash has, for the reply that comes next."""
+        self._row = fields
+
+    def at_results(self, results: Any) -> Row | None:
+        """Return the row, with the latest result at its end, if it is wanted."""
+        row = self._row
+        row.append(results if any(row) else None)
+        return self.at_row(row)
 
 
 def is_of_wrong_type(error: Exception) -> bool:
