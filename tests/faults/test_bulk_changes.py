@@ -27,6 +27,7 @@ from .relay import Cut, End, Fault, Refusal, Relay
 # Chunks of seven: borders at many places, and jobs of every kind at both sides of some.
 COUNT, CHUNK = 48, 7
 PLACES = 25
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 TESTS = Path(__file__).resolve().parent.parent
 
 
@@ -186,7 +187,8 @@ def test_ctrl_c_at_any_moment(course: Course, is_deep: bool) -> None:
     begun = time.monotonic()
     call(course.method, registry, chunk_size=CHUNK)
     takes = time.monotonic() - begun
-    tries = 200 if is_deep else 25
+    wanted = 100 if is_deep else 12
+    tries = 0
     interrupted = 0
 
     def interrupt(*_: Any) -> None:
@@ -194,14 +196,20 @@ def test_ctrl_c_at_any_moment(course: Course, is_deep: bool) -> None:
 
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:
-        for number in range(tries):
+        while interrupted < wanted and tries < 20 * wanted:
             course.begin()
-            alarm = threading.Timer(takes * number / tries, os.kill, (os.getpid(), signal.SIGUSR1))
+            tries += 1
+            # The moments spread over all of the call, however many of them it takes.
+            moment = takes * (tries * GOLDEN_RATIO % 1)
+            alarm = threading.Timer(moment, os.kill, (os.getpid(), signal.SIGUSR1))
             result = None
+            begun = time.monotonic()
             with contextlib.suppress(KeyboardInterrupt):
                 alarm.start()
                 try:
                     result = call(course.method, registry, chunk_size=CHUNK)
+                    # The first call was the slowest, and a signal behind the end says nothing.
+                    takes = min(takes, time.monotonic() - begun)
                 except KeyboardInterrupt as error:
                     interrupted += 1
                     result = getattr(error, 'result', None)
@@ -213,4 +221,4 @@ def test_ctrl_c_at_any_moment(course: Course, is_deep: bool) -> None:
             course.finish(FailedJobRegistry('q', connection=course.admin))
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert interrupted > tries // 4
+    assert interrupted == wanted
