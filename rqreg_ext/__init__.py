@@ -9,7 +9,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .batches import Batch, Pending, batch
-    from .everywhere import QueuesResult, check, purge, requeue_all
+    from .everywhere import QueuesResult, check, purge, repair, requeue_all
     from .executions import ExecutionRegistry
     from .installation import Report, install, is_installed, uninstall
     from .queue import Queue
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     )
     from .snapshots import Snapshot, snapshot
     from .whole.result import BulkResult
+    from .whole.truth.problems import CheckReport, Kind, Problem
+    from .whole.truth.repairs import RepairReport
 
 __version__ = '0.1.0'
 __all__ = [
@@ -33,14 +35,18 @@ __all__ = [
     'Batch',
     'BulkResult',
     'CanceledJobRegistry',
+    'CheckReport',
     'DeferredJobRegistry',
     'ExecutionRegistry',
     'FailedJobRegistry',
     'FinishedJobRegistry',
+    'Kind',
     'Pending',
+    'Problem',
     'Queue',
     'QueuesResult',
     'ReadyJobRegistry',
+    'RepairReport',
     'Report',
     'ScheduledJobRegistry',
     'Snapshot',
@@ -51,6 +57,7 @@ __all__ = [
     'install',
     'is_installed',
     'purge',
+    'repair',
     'requeue_all',
     'snapshot',
     'uninstall',
@@ -61,16 +68,21 @@ if not TYPE_CHECKING:
     _MODULES = {
         'Batch': 'rqreg_ext.batches',
         'BulkResult': 'rqreg_ext.whole.result',
+        'CheckReport': 'rqreg_ext.whole.truth.problems',
         'ExecutionRegistry': 'rqreg_ext.executions',
+        'Kind': 'rqreg_ext.whole.truth.problems',
         'Pending': 'rqreg_ext.batches',
+        'Problem': 'rqreg_ext.whole.truth.problems',
         'Queue': 'rqreg_ext.queue',
         'QueuesResult': 'rqreg_ext.everywhere',
+        'RepairReport': 'rqreg_ext.whole.truth.repairs',
         'Report': 'rqreg_ext.installation',
         'batch': 'rqreg_ext.batches',
         'check': 'rqreg_ext.everywhere',
         'install': 'rqreg_ext.installation',
         'is_installed': 'rqreg_ext.installation',
         'purge': 'rqreg_ext.everywhere',
+        'repair': 'rqreg_ext.everywhere',
         'requeue_all': 'rqreg_ext.everywhere',
         'Snapshot': 'rqreg_ext.snapshots',
         'snapshot': 'rqreg_ext.snapshots',

@@ -1,9 +1,12 @@
-"""purge(), requeue_all() and check() over many queues of a Redis."""
+"""purge(), requeue_all(), check() and repair() over many queues of a Redis."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from rq.utils import now
 
 from . import registry as registries
 from ._clients import client_from
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .whole.chunks import Progress
-    from .whole.truth.problems import CheckReport
+    from .whole.truth.problems import CheckReport, Kind, Problem
+    from .whole.truth.repairs import RepairReport
 
     Queues = Iterable[str | Queue] | str | Queue | None
 
@@ -111,7 +115,7 @@ def purge(
         )
         return result
 
-    _check_arguments(progress, chunk_size, filters)
+    filters = _checked(progress, chunk_size, filters)
     return _Call(connection, registry, queues, filters, progress, dry_run).make(of_queue)
 
 
@@ -139,7 +143,7 @@ def requeue_all(
         )
         return result
 
-    _check_arguments(progress, chunk_size, filters)
+    filters = _checked(progress, chunk_size, filters)
     return _Call(connection, registry, queues, filters, progress, dry_run).make(of_queue)
 
 
@@ -161,7 +165,7 @@ def check(
     job_class: the class of the jobs, for its keys; rq.job.Job if left out.
     settle, limit, chunk_size, progress: as for check() of a registry.
 
-    Changes nothing. The repair() of any registry there takes the problems: `registry.repair(report)`.
+    Changes nothing; repair() takes the problems, or some of them.
     Raises redis.exceptions.RedisError; TypeError and ValueError for bad arguments, and NotImplementedError for an RQ
     whose ways are not known, before anything is sent.
     Costs a few round trips for every `chunk_size` entries, and one scan over the keys, a few round trips for every
@@ -180,6 +184,44 @@ def check(
         settle=settle,
         limit=limit,
         chunk_size=chunk_size,
+        progress=progress,
+    )
+
+
+def repair(
+    connection: Redis | str,
+    problems: Iterable[Problem] | None = None,
+    queues: Queues = None,
+    *,
+    kinds: Iterable[Kind | str] | None = None,
+    dry_run: bool = False,
+    job_class: type[Job] | None = None,
+    serializer: Any = None,
+    progress: Callable[[int, int], Any] | None = None,
+) -> RepairReport:
+    """Mend what has one safe answer in a whole Redis, or in some queues, and return a RepairReport.
+
+    connection: a redis-py client, or a URL string.
+    problems: what check() returned, or some of it; if left out, `queues` are checked now: see there.
+    job_class, serializer: the jobs', as for rq.Queue, for those that RQ's own clean-up retries or fails.
+    kinds, dry_run, progress: as for repair() of a registry.
+
+    Raises what check() and repair() of a registry do. Costs a round trip for every 200 problems, beside the check().
+    """
+    from rq.job import Job
+
+    from .whole.truth.checking import repair_everything
+
+    progress_of(progress)
+    client = client_from(connection)
+    return repair_everything(
+        client,
+        problems,
+        queues=None if queues is None else list(queues_meant(client, queues)),
+        kinds=kinds,
+        dry_run=dry_run,
+        job_class=Job if job_class is None else job_class,
+        serializer=serializer,
         progress=progress,
     )
 
@@ -298,12 +340,18 @@ class _WholeProgress:
             raise
 
 
-def _check_arguments(progress: Any, chunk_size: Any, filters: JobFilters) -> None:
-    """Refuse what no registry would take, also where there is none to take it."""
+def _checked(progress: Any, chunk_size: Any, filters: JobFilters) -> JobFilters:
+    """Refuse what no registry would take, also where there is none to take it; return the filters.
+
+    What is said to be so long ago is that at the same moment for all queues.
+    """
     Filters.of(**filters)
     progress_of(progress)
     if chunk_size is not None:
         chunk_size_of(chunk_size)
+    begun = now()
+    fixed = {name: begun - value if isinstance(value, timedelta) else value for name, value in filters.items()}
+    return cast('JobFilters', fixed)
 
 
 def _class_of(registry: Any) -> Any:

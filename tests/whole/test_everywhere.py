@@ -1,4 +1,4 @@
-"""purge(), requeue_all() and check() over many queues: what they do to each queue, and nothing else."""
+"""purge(), requeue_all(), check() and repair() over many queues: what they do to each queue, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -299,7 +300,7 @@ def test_bad_arguments_of_check(given: dict[str, Any]) -> None:
         rqreg_ext.check(redis.Redis(port=1), **given)
 
 
-@pytest.mark.parametrize('make', [rqreg_ext.purge, rqreg_ext.requeue_all, rqreg_ext.check])
+@pytest.mark.parametrize('make', [rqreg_ext.purge, rqreg_ext.requeue_all, rqreg_ext.check, rqreg_ext.repair])
 @pytest.mark.parametrize('connection_', [None, 5, redis.asyncio.Redis()])
 def test_what_is_no_client(make: Any, connection_: Any) -> None:
     with pytest.raises(TypeError, match=r'connection=.* is no client to ask'):
@@ -574,6 +575,55 @@ def test_what_check_finds_any_registry_repairs(client: Any) -> None:
     assert (repaired.total, sum(repaired.mended.values())) == (4, 4)
     assert not rqreg_ext.check(client, settle=0)
     assert counts(client, 'a', 'b') == [2, 2]
+
+
+def test_repair(client: Any) -> None:
+    for queue in ('a', 'b'):
+        fail(client, queue, f'{queue}1', f'{queue}2')
+        client.zadd(f'rq:failed:{queue}', {f'{queue}-gone': 4_000_000_000})
+        client.zrem(f'rq:failed:{queue}', f'{queue}2')
+    report = rqreg_ext.check(client, settle=0)
+    missing = [problem for problem in report if problem.kind is rqreg_ext.Kind.MISSING_JOB]
+    would = rqreg_ext.repair(client, report, dry_run=True)
+    assert (would.total, would.dry_run, len(rqreg_ext.check(client, settle=0))) == (4, True, 4)
+    assert rqreg_ext.repair(client, missing).mended == {'missing_job': 2}
+    seen: list[Any] = []
+    # The problems are those of a check of its own, of this queue.
+    done = rqreg_ext.repair(client, queues=['b'], kinds=['orphan'], progress=lambda *told: seen.append(told))
+    assert (done.mended, seen[-1]) == ({'orphan': 1}, (1, 1))
+    assert [problem.job_id for problem in rqreg_ext.check(client, settle=0)] == ['a2']
+    assert rqreg_ext.repair(client, rqreg_ext.check(client, settle=0)).mended == {'orphan': 1}
+    assert counts(client, 'a', 'b') == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ('given', 'words'),
+    [
+        ({'progress': 5}, 'progress=5'),
+        ({'kinds': 'nonsense'}, 'nonsense'),
+        ({'kinds': ['nonsense']}, 'nonsense'),
+        ({'queues': 5}, 'queues=5'),
+        ({'problems': [7]}, '7'),
+    ],
+)
+def test_bad_arguments_of_repair(given: dict[str, Any], words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        rqreg_ext.repair(redis.Redis(port=1), **given)
+
+
+def test_so_long_ago_is_the_same_moment_for_all_queues(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for queue in ('a', 'b'):
+        fail(client, queue, f'{queue}1')
+    moments: list[Any] = []
+
+    def purge(self: Any, **given: Any) -> Any:
+        moments.append(given['ended_before'])
+        return rqreg_ext.BulkResult()
+
+    monkeypatch.setattr(FailedJobRegistry, 'purge', purge)
+    rqreg_ext.purge(client, ended_before=timedelta(days=3))
+    assert len(moments) == 2
+    assert moments[0] == moments[1]
 
 
 def test_check_tells_how_far_it_is_and_can_be_limited(client: Any) -> None:

@@ -8,19 +8,24 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
+from depth import IS_DEEP
 from private_redis import PrivateRedis
 from rq import Retry
 from rq.job import Job
 from rq.version import VERSION
 
 from rqreg_ext import Queue
-from rqreg_ext.whole.truth.checking import check_everything
+from rqreg_ext.registry import FailedJobRegistry, FinishedJobRegistry
+from rqreg_ext.whole.truth.checking import check_everything, repair_everything
+from rqreg_ext.whole.truth.problems import Kind
 
 from . import jobs, states
 
@@ -35,11 +40,13 @@ worker.work(logging_level='CRITICAL', with_scheduler='low' in queues)
 # One that takes its jobs by way of the intermediate queue, one that takes them from two queues, and those again
 # without forks.
 ROUNDS = 20
+# The registries whose jobs the feeder does something to, at their beginning.
+OFTEN = (FailedJobRegistry, FinishedJobRegistry)
 IS_RQ_3 = not VERSION.startswith('2.')
 CREW = (('Worker', 'high'), ('Worker', 'low', 'high'), ('SimpleWorker', 'low'), ('SimpleWorker', 'high', 'low'))
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture
 def server() -> Iterator[PrivateRedis]:
     """A server of their own, for they go on until it ends."""
     with PrivateRedis() as server:
@@ -145,6 +152,33 @@ def test_nothing_is_found_while_workers_work(server: PrivateRedis, crew: None, f
                 found = registry.check(settle=3)
                 assert list(found) == [], str(found)
     assert all(queue.finished_job_registry.count > 20 for queue in queues)
+
+
+def break_some(client: redis.Redis, number: int) -> Counter[Kind]:
+    """Break entries that nobody else touches meanwhile; return what is wrong then."""
+    far = 10_000_000_000
+    failed, finished = (
+        registry(name='high', connection=client) for registry in (FailedJobRegistry, FinishedJobRegistry)
+    )
+    for registry in (failed, finished):
+        client.zadd(registry.key, {f'gone-{number}': far})
+    client.zadd(failed.key, {finished.get_job_ids()[-2]: far})
+    orphan = failed.get_job_ids()[-3]
+    client.zrem(failed.key, orphan)
+    return Counter({Kind.MISSING_JOB: 2, Kind.WRONG_STATUS: 1, Kind.ORPHAN: 1})
+
+
+def test_what_is_wrong_is_mended_while_workers_work(server: PrivateRedis, crew: None, feeder: Feeder) -> None:
+    client = server.client()
+    states.until(lambda: all(registry(connection=client, name='high').count > 10 for registry in OFTEN))
+    for number in range(20 if IS_DEEP else 4):
+        broken = break_some(client, number)
+        report = check_everything(client, settle=3)
+        assert report.counts == broken, str(report)
+        done = repair_everything(client, report)
+        assert done.mended == broken, str(done)
+        found = check_everything(client, settle=3)
+        assert list(found) == [], str(found)
 
 
 def registries(queue: Queue) -> list[Any]:
