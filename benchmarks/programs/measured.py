@@ -14,8 +14,8 @@ from private_redis import free_port
 from benchmarks.programs import profiling
 from benchmarks.programs.profiling import Stack
 from compat import environments
-from compat.clients import programs, rq_command, rq_dashboard, rq_exporter
-from compat.clients.answers import Request, ask
+from compat.clients import django_rq, programs, rq_command, rq_dashboard, rq_exporter, rq_scheduler
+from compat.clients.answers import Browser, Request
 from compat.clients.sides import SIDES, Population, Side
 from compat.environments import ROOT, Environment
 
@@ -29,6 +29,18 @@ from rq import Queue
 
 queue = Queue({WORKER_QUEUE!r}, connection=Redis.from_url(sys.argv[1]))
 queue.enqueue_many([queue.prepare_data('work.nothing', result_ttl=60) for _ in range({WORKER_JOBS})])
+"""
+SCHEDULED_JOBS = 1000
+SCHEDULE = f"""
+import sys
+from datetime import datetime, timezone
+from redis import Redis
+from rq_scheduler import Scheduler
+from work import nothing
+
+scheduler = Scheduler({WORKER_QUEUE!r}, connection=Redis.from_url(sys.argv[1]))
+for _ in range({SCHEDULED_JOBS}):
+    scheduler.enqueue_at(datetime(2020, 1, 1, tzinfo=timezone.utc), nothing)
 """
 CLEAN = """
 import sys
@@ -55,7 +67,7 @@ class Place:
     population: Population
     environment: Environment
     folder: Path
-    ports: dict[str, int] = field(default_factory=dict)
+    browsers: dict[str, Browser] = field(default_factory=dict)
     pids: dict[str, int] = field(default_factory=dict)
     ran: set[tuple[Side, tuple[str, ...]]] = field(default_factory=set)
 
@@ -98,7 +110,7 @@ class Page:
     path: str
 
     def seconds(self, place: Place, side: Side) -> float:
-        answer = ask(place.ports[side.name], Request(self.path))
+        answer = place.browsers[side.name].ask(Request(self.path))
         if answer.status != 200:
             raise RuntimeError(f'status {answer.status} of {self.path}')
         return answer.seconds
@@ -174,6 +186,21 @@ def all_done(place: Place, side: Side) -> None:
     client.srem('rq:queues', f'rq:queue:{WORKER_QUEUE}')
 
 
+def schedule(place: Place, side: Side) -> None:
+    """Have jobs for the scheduler."""
+    place.run(side, 'python', '-c', SCHEDULE, place.population.url(side))
+
+
+def all_enqueued(place: Place, side: Side) -> None:
+    """Check that the scheduler put all jobs on their queue, and take them off it."""
+    client = place.population.client(side)
+    key = f'rq:queue:{WORKER_QUEUE}'
+    if (found := client.llen(key)) != SCHEDULED_JOBS:
+        raise RuntimeError(f'the scheduler enqueued {found} jobs of {SCHEDULED_JOBS}')
+    client.delete(key, *(f'rq:job:{job_id.decode()}' for job_id in client.lrange(key, 0, -1)))
+    client.srem('rq:queues', key)
+
+
 def fail_again(place: Place, side: Side) -> None:
     """Have the failed jobs that are requeued as they were in the beginning."""
     place.population.copy(side, pattern=f'*{BULK}*')
@@ -189,6 +216,8 @@ WORKER = ('rq', 'worker', '--burst', '--quiet', WORKER_QUEUE)
 ALL = (
     Program('rq-dashboard, front page', rq_dashboard, 31, Page('/0/data/queues.json')),
     Program('rq-dashboard, page of 200 000', rq_dashboard, 31, Page('/0/data/jobs/default/failed/8/asc/1.json')),
+    Program('django-rq, dashboard', django_rq, 31, Page(f'{django_rq.PREFIX}/')),
+    Program('django-rq, page of 200 000', django_rq, 31, Page(f'{django_rq.of("default")}/failed/')),
     Program('rq-exporter, scrape', rq_exporter, 31, Page('/metrics')),
     Program('rq info', rq_command, 15, Command(('rq', 'info'))),
     Program('rq worker --burst', rq_command, 5, Command(WORKER, enqueue, all_done), jobs=WORKER_JOBS),
@@ -206,10 +235,60 @@ ALL = (
         5,
         Command(('rq', 'requeue', '--queue', BULK, '--all'), fail_again, all_requeued),
     ),
+    Program(
+        'rqscheduler --burst, 1 000',
+        rq_scheduler,
+        5,
+        Command(('rqscheduler', '--burst', '--quiet'), schedule, all_enqueued),
+    ),
 )
-SERVERS: Mapping[Any, Callable[[str, int], list[str]]] = {
-    rq_dashboard: lambda url, port: ['rq-dashboard', '--bind', '127.0.0.1', '--port', str(port), '--redis-url', url],
-    rq_exporter: lambda url, port: ['rq-exporter', '--host', '127.0.0.1', '--port', str(port), '--redis-url', url],
+
+
+@dataclass(frozen=True)
+class Server:
+    """What serves a client's pages: its command, for the URL of a server and a port, and what comes before and after.
+
+    make: what its folder needs. log_in: what a browser has to do first.
+    """
+
+    command: Callable[[str, int], list[str]]
+    make: Callable[[Path, Population, Environment], None] = lambda *_: None
+    log_in: Callable[[Browser], None] = lambda _: None
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def run(self, place: Place, side: Side) -> Iterator[None]:
+        """Have it run in the place, for a side."""
+        folder, port = place.folder / side.name, free_port()
+        folder.mkdir()
+        self.make(folder, place.population, place.environment)
+        url = place.population.url(side)
+        variables = {**self.variables, 'RQ_REDIS_URL': url}
+        command = self.command(url, port)
+        with programs.serving(side, place.environment, command, folder, port, variables) as place.pids[side.name]:
+            place.browsers[side.name] = Browser(port)
+            self.log_in(place.browsers[side.name])
+            yield
+
+
+def log_in_to_django(browser: Browser) -> None:
+    """Have the browser log in to the admin's site."""
+    browser.ask(django_rq.SEE_LOGIN)
+    answer = browser.ask(django_rq.LOG_IN, django_rq.FORM_TOKEN)
+    if answer.status != 302:
+        raise RuntimeError(f'status {answer.status} at login:\n{answer.body[-500:]}')
+
+
+SERVERS: Mapping[Any, Server] = {
+    rq_dashboard: Server(
+        lambda url, port: ['rq-dashboard', '--bind', '127.0.0.1', '--port', str(port), '--redis-url', url]
+    ),
+    rq_exporter: Server(
+        lambda url, port: ['rq-exporter', '--host', '127.0.0.1', '--port', str(port), '--redis-url', url]
+    ),
+    django_rq: Server(
+        lambda _, port: django_rq.serve_command(port), django_rq.make_site, log_in_to_django, django_rq.VARIABLES
+    ),
 }
 
 
@@ -218,11 +297,7 @@ def place_of(client: Any, population: Population) -> Iterator[Place]:
     """Make a client's place, with its servers running on both sides if it serves."""
     environment = environments.make(f'client-{client.NAME}', *client.PINS)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory()))
-        place = Place(population, environment, folder)
+        place = Place(population, environment, Path(stack.enter_context(TemporaryDirectory())))
         for side in SIDES if client in SERVERS else ():
-            place.ports[side.name] = free_port()
-            command = SERVERS[client](population.url(side), place.ports[side.name])
-            server = programs.serving(side, environment, command, folder, place.ports[side.name], {})
-            place.pids[side.name] = stack.enter_context(server)
+            stack.enter_context(SERVERS[client].run(place, side))
         yield place

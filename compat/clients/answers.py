@@ -99,6 +99,21 @@ def ask(port: int, request: Request, cookies: dict[str, str] | None = None) -> A
     return answer
 
 
+@dataclass
+class Browser:
+    """What somebody sees of a site: the cookies that were set go along with each request."""
+
+    port: int
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, request: Request, form_token: str = '') -> Answer:
+        """Send a request; `form_token` names the field and the cookie that a site wants to see again in each form."""
+        if form_token and request.form is not None:
+            field_name, cookie = form_token.split('=')
+            request = Request(request.path, {**request.form, field_name: self.cookies[cookie]}, request.headers)
+        return ask(self.port, request, self.cookies)
+
+
 def text_differences(plain: str, ours: str, masks: Iterable[Mask]) -> list[str]:
     """Return the lines that differ between two texts, beside what the masks name."""
     for one in masks:

@@ -13,7 +13,7 @@ from pathlib import Path
 from private_redis import free_port
 
 from compat.clients import programs
-from compat.clients.answers import DATE, Answer, Mask, Request, ask, mask, text_differences
+from compat.clients.answers import DATE, Answer, Browser, Mask, Request, mask, text_differences
 from compat.clients.keys import key_differences
 from compat.clients.programs import Ended
 from compat.clients.sides import OURS, PLAIN, SIDES, Population, Side
@@ -86,14 +86,15 @@ class Comparison:
     ) -> Iterator[Web]:
         """Serve with a command on both sides; `new_command` makes it for a side and a port."""
         with contextlib.ExitStack() as stack:
-            ports = {}
+            browsers = {}
             for side in SIDES:
-                ports[side.name] = free_port()
+                port = free_port()
                 folder = folders[side.name] if folders else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                command = new_command(side, ports[side.name])
                 more = {**variables, 'RQ_REDIS_URL': self.population.url(side)}
-                stack.enter_context(programs.serving(side, self.environment, command, folder, ports[side.name], more))
-            yield Web(self, ports)
+                command = new_command(side, port)
+                stack.enter_context(programs.serving(side, self.environment, command, folder, port, more))
+                browsers[side.name] = Browser(port)
+            yield Web(self, browsers)
 
 
 @dataclass
@@ -101,15 +102,14 @@ class Web:
     """The servers of both sides."""
 
     comparison: Comparison
-    ports: dict[str, int]
-    cookies: dict[str, dict[str, str]] = field(default_factory=lambda: {side.name: {} for side in SIDES})
+    browsers: dict[str, Browser]
 
     def ask(self, request: Request, expected: int = 200, form_token: str = '', keys: bool = False) -> Answer:
         """Send a request to both sides, compare, with `keys` also what is in Redis, and return plain's answer.
 
-        `form_token` names the field and the cookie that a site wants to see again in each form.
+        `form_token`: see Browser.ask().
         """
-        answers = {side.name: self._ask(side, request, form_token) for side in self.comparison.in_turn()}
+        answers = {side.name: self.browsers[side.name].ask(request, form_token) for side in self.comparison.in_turn()}
         plain, ours = answers[PLAIN.name], answers[OURS.name]
         masks = (DATE, *self._ports(), *self.comparison.masks)
         found = text_differences(plain.text(), ours.text(), masks)
@@ -120,13 +120,6 @@ class Web:
         self.comparison.rows.append(row)
         return plain
 
-    def _ask(self, side: Side, request: Request, form_token: str) -> Answer:
-        cookies = self.cookies[side.name]
-        if form_token and request.form is not None:
-            field_name, cookie = form_token.split('=')
-            form = {**request.form, field_name: cookies[cookie]}
-            request = Request(request.path, form, request.headers)
-        return ask(self.ports[side.name], request, cookies)
-
     def _ports(self) -> list[Mask]:
-        return [mask('port of the program', rf'127\.0\.0\.1:({port})\b') for port in self.ports.values()]
+        ports = [browser.port for browser in self.browsers.values()]
+        return [mask('port of the program', rf'127\.0\.0\.1:({port})\b') for port in ports]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compat.clients.answers import Request, mask
 from compat.clients.comparison import Comparison, Row, Web
-from compat.clients.sides import PLAIN, SIDES, Population, Side
+from compat.clients.sides import PLAIN, SIDES, Population
 from compat.environments import ROOT, Environment
 
 NAME = 'django-rq'
@@ -18,8 +18,11 @@ MANAGE = ROOT / 'compat' / 'clients' / 'django_project' / 'manage.py'
 # Sorted by name they have the numbers that are in the URLs.
 QUEUES = ('bulk', 'default', 'queue-02', 'queue-03', 'queue-04', 'queue-05', 'queue-06')
 PREFIX = '/admin/django_rq/dashboard'
+VARIABLES = {'PROJECT_QUEUES': ','.join(QUEUES)}
 USER, PASSWORD = 'admin', 'for a comparison'
 FORM_TOKEN = 'csrfmiddlewaretoken=csrftoken'
+SEE_LOGIN = Request('/admin/login/')
+LOG_IN = Request('/admin/login/', form={'username': USER, 'password': PASSWORD})
 
 MASKS = (
     mask('CSRF token', r'name="csrfmiddlewaretoken" value="(\w{64})"'),
@@ -39,16 +42,14 @@ def compare(population: Population, environment: Environment) -> list[Row]:
     """Run it on both sides, and return what was compared."""
     comparison = Comparison(NAME, population, environment, MASKS)
 
-    def command(side: Side, port: int) -> list[str]:
-        return ['python', str(MANAGE), 'runserver', '--noreload', f'127.0.0.1:{port}']
-
     with tempfile.TemporaryDirectory() as folder:
         folders = {side.name: Path(folder, side.name) for side in SIDES}
         for path in folders.values():
             path.mkdir()
             make_site(path, population, environment)
-        with comparison.web(command, folders, PROJECT_QUEUES=','.join(QUEUES)) as web:
-            log_in(web)
+        with comparison.web(lambda _, port: serve_command(port), folders, **VARIABLES) as web:
+            web.ask(SEE_LOGIN)
+            web.ask(LOG_IN, 302, FORM_TOKEN)
             look(web)
             change(web)
     return comparison.rows
@@ -59,7 +60,7 @@ def make_site(folder: Path, population: Population, environment: Environment) ->
     variables = environment.variables(
         accelerated=False,
         RQ_REDIS_URL=population.url(PLAIN),
-        PROJECT_QUEUES=','.join(QUEUES),
+        **VARIABLES,
         DJANGO_SUPERUSER_PASSWORD=PASSWORD,
     )
     manage = [str(environment.python), str(MANAGE)]
@@ -68,10 +69,9 @@ def make_site(folder: Path, population: Population, environment: Environment) ->
     subprocess.run([*manage, *create], cwd=folder, env=variables, check=True)
 
 
-def log_in(web: Web) -> None:
-    """Log in as the browser does."""
-    web.ask(Request('/admin/login/'))
-    web.ask(Request('/admin/login/', form={'username': USER, 'password': PASSWORD}), 302, FORM_TOKEN)
+def serve_command(port: int) -> list[str]:
+    """Return what serves the site, in the folder where it was made."""
+    return ['python', str(MANAGE), 'runserver', '--noreload', f'127.0.0.1:{port}']
 
 
 def of(queue: str) -> str:
