@@ -14,8 +14,8 @@ FUZZ_SECONDS ?= 600
 C_FILES = $(wildcard src/*.c src/*.h fuzz/*.c fuzz/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deep compat check-faults check-workers check-memory check-sanitizers fuzz lint analyze
-.PHONY: coverage format bench publish bench-programs docs build debug sdist wheel clean
+.PHONY: help demo test test-system-redis test-deep compat check-faults check-workers check-memory check-sanitizers
+.PHONY: fuzz lint analyze coverage format bench publish bench-programs docs build debug sdist wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ demo: ## show RQ's answers beside ours, and what RQ cannot do, on a private Redi
 test: ## run the tests
 	@$(BOOTSTRAP) --strict
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+test-system-redis: ## run the tests of whole registries on the system's redis-server, which is installed for it
+	@$(BOOTSTRAP) --strict
+	@$(PYTHON) tools/system_packages.py redis-server
+	RQREG_REDIS_SERVER=$$(command -v redis-server) \
+		$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/whole tests/test_guide.py $(ARGS)
 
 # What has a target of its own is left to that.
 test-deep: ARGS += --ignore tests/memory --ignore tests/isolated --ignore tests/faults --ignore tests/workers/load

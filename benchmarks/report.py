@@ -155,14 +155,16 @@ def memory_table(title: str, peaks: dict[str, Peak]) -> str:
 
 def surroundings(server: Any, versions: dict[str, dict[str, str]]) -> dict[str, Any]:
     """Return what the figures depend on: the machine, the interpreter and all versions."""
-    info = server.client().info('server')
+    info = server.client().info()
+    version = info.get('valkey_version') or info['redis_version']
     return {
         'machine': platform.machine(),
         'system': platform.platform(),
         'cpu_count': os.cpu_count(),
         'load_average': os.getloadavg(),
         'python': platform.python_version(),
-        'server': info.get('valkey_version') or info['redis_version'],
+        # What makes and frees its keys is a part of what they cost.
+        'server': f'{version} ({info["mem_allocator"]})',
         'versions': versions,
     }
 

@@ -6,9 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from .child import ROOT
 from .legs import OURS, RQ, Place
 from .measuring import rotated
 from .memory import Peak
@@ -28,6 +28,9 @@ IMPORTS = {
     'import rq.registry': 'import rq.registry',
 }
 
+# A folder that every machine has, and no package is in.
+NO_PACKAGES = Path(os.sep)
+
 StartLeg = Callable[[str], Any]
 
 
@@ -39,13 +42,17 @@ def _in_turns(names: list[str], rounds: int, measure: Callable[[str], float]) ->
     return seconds
 
 
-def import_seconds(rounds: int) -> dict[str, list[float]]:
-    """Return the CPU seconds of whole processes that import something and end, however busy the machine is."""
+def import_seconds(rounds: int, python: str = sys.executable) -> dict[str, list[float]]:
+    """Return the CPU seconds of whole processes that import something and end, however busy the machine is.
+
+    python: that of an environment in which the package is installed. In the checkout's own the installation is an
+        editable one, through which an import takes some milliseconds longer.
+    """
 
     def run(name: str) -> float:
-        command = [sys.executable, '-c', IMPORTS[name]]
+        command = [python, '-c', IMPORTS[name]]
         environment = {**os.environ, 'RQREG_EXT_INSTALL': str(int(name.startswith(SWITCH)))}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+        process = subprocess.Popen(command, cwd=NO_PACKAGES, env=environment, start_new_session=True)
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:

@@ -33,6 +33,7 @@ PROGRAMS = {
     'ip': ['iproute2'],
     'mount': ['mount'],
     'python3-dbg': ['python3-dbg', 'python3-dev', 'python3-venv'],
+    'redis-server': ['redis-server'],
     'unshare': ['util-linux'],
     'valgrind': ['valgrind'],
 }

@@ -23,6 +23,7 @@ from benchmarks.programs.measured import ALL, Place, Program, place_of
 from benchmarks.programs.report import NAMES
 from benchmarks.report import seconds_as_json
 from compat import environments
+from compat.clients import rq_command
 from compat.clients.sides import SIDES, Population
 
 BY_NAME = {side.name: side for side in SIDES}
@@ -99,7 +100,9 @@ class Session:
         """Measure what every program pays, those without rq too."""
         say(START_UP)
         rounds = QUICK_ROUNDS if self.options.quick else START_ROUNDS
-        for name, seconds in startup.over_bare_python(startup.import_seconds(rounds)).items():
+        environment = environments.make(f'client-{rq_command.NAME}', *rq_command.PINS)
+        seconds_of = startup.import_seconds(rounds, str(environment.python))
+        for name, seconds in startup.over_bare_python(seconds_of).items():
             self.found['start_up'][name] = seconds_as_json(seconds)
 
     def _run_release(self, programs: list[Program]) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import rqreg_ext
 
-from .. import by_hand
-from ..populations import BusyQueues, Filled
-from .workload import Axis, Library, Sample, Workload
+from .. import by_hand, by_loop
+from ..populations import BusyQueues, FailedJobs, Filled
+from .workload import Axis, Library, Registries, Sample, Workload
 
 SIZES = (1, 10, 100, 1000)
 ENTRIES = 3
 # RQ takes a second for that many.
 SAMPLE = 100
+# Of failed jobs on each queue; RQ takes milliseconds for one.
+FAILED, CHANGED_SIZES, LOOP_SAMPLE = 20, (1, 10, 100), 20
 REGISTRIES = ('started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready')
 
 
@@ -123,6 +125,60 @@ def cleaning(size: int) -> Workload:
     )
 
 
-ALL = tuple(
-    workload(size) for workload in (snapshot, snapshot_with_cleanup, batch_of_counts, cleaning) for size in SIZES
+def change(
+    operation: str, rq: Callable[[Any, int], int], ours: Callable[..., Any], hand: Callable[[Any, str, list[str]], int]
+) -> Callable[[int], Workload]:
+    """Return what makes workloads that change the failed jobs of all queues."""
+
+    def by_rq(registries: Registries, names: Sequence[str], count: int) -> int:
+        return sum(rq(registries[name], FAILED) for name in names[:count])
+
+    def in_turn(client: Any, names: Sequence[str]) -> int:
+        return sum(by_hand.change_first(client, name, FAILED, hand) for name in names)
+
+    return lambda size: Workload(
+        operation,
+        FailedJobs(FAILED, size),
+        Registries,
+        rq=Sample(by_rq, LOOP_SAMPLE),
+        ours=lambda registries, names: ours(registries.connection, names).total.done,
+        by_hand=in_turn,
+        arguments=names,
+        changes=True,
+        counts=True,
+        axis=Axis.QUEUES,
+    )
+
+
+# The names of rqreg_ext import redis-py, before which a leg has to be set up.
+purge = change('purge', by_loop.purge, lambda client, names: rqreg_ext.purge(client, queues=names), by_hand.delete)
+requeue_all = change(
+    'requeue_all',
+    by_loop.requeue_all,
+    lambda client, names: rqreg_ext.requeue_all(client, queues=names),
+    by_hand.requeue,
+)
+
+
+def wrong(registries: Registries, names: Sequence[str], count: int) -> int:
+    return sum(by_loop.wrong(registries[name], FAILED) for name in names[:count])
+
+
+def check(size: int) -> Workload:
+    """RQ's loop looks at the entries only, and so does who writes it by hand; we look at all that these queues have."""
+    return Workload(
+        'check',
+        FailedJobs(FAILED, size, are_gone=True),
+        Registries,
+        rq=Sample(wrong, LOOP_SAMPLE),
+        ours=lambda registries, names: len(rqreg_ext.check(registries.connection, names, settle=0)),
+        by_hand=lambda client, names: sum(by_hand.wrong(client, name, FAILED) for name in names),
+        arguments=names,
+        axis=Axis.QUEUES,
+    )
+
+
+ALL = (
+    *(workload(size) for workload in (snapshot, snapshot_with_cleanup, batch_of_counts, cleaning) for size in SIZES),
+    *(workload(size) for workload in (purge, requeue_all, check) for size in CHANGED_SIZES),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._exchange import SCORE, ask
+from .._exchange import SCORE, VALUE, ask, exchange
 
 # How many are asked about in one write.
 _CHUNK = 10_000
@@ -28,9 +28,16 @@ def are_in(registry: Any, job_ids: Sequence[Any]) -> list[bool]:
 
 
 def _have_scores(registry: Any, job_ids: Sequence[Any]) -> list[bool]:
-    key = registry.key
     answers: list[bool] = []
     for start in range(0, len(job_ids), _CHUNK):
-        commands = [(SCORE, 'ZSCORE', key, job_id) for job_id in job_ids[start : start + _CHUNK]]
-        answers += [score is not None for score in ask(registry.connection, commands)]
+        scores = _scores(registry, job_ids[start : start + _CHUNK])
+        answers += [score is not None for score in scores]
     return answers
+
+
+def _scores(registry: Any, job_ids: Sequence[Any]) -> list[Any]:
+    (scores,) = exchange(registry.connection, [(VALUE, 'ZMSCORE', registry.key, *job_ids)])
+    if isinstance(scores, list):
+        return scores
+    # Before Redis 6.2, or for a user who may not do it. What else is wrong is said of ZSCORE, which `in` asks for.
+    return ask(registry.connection, [(SCORE, 'ZSCORE', registry.key, job_id) for job_id in job_ids])

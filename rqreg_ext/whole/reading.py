@@ -64,10 +64,10 @@ class Reading:
         """Tell of each job whether it is in this registry, as `job in registry` does: a list of bool in their order.
 
         ids: ids of jobs, or Job objects; any iterable.
-        One round trip for 10 000 ids. In a started registry one for any number: its entries are read once. Where a
-        class of your own has another `__contains__`, that is asked about each.
+        One round trip for 10 000 ids, two before Redis 6.2. In a started registry one for any number: its entries are
+        read once. Where a class of your own has another `__contains__`, that is asked about each.
         Raises TypeError for what is no id; redis.exceptions.RedisError.
-        Source: rq.registry.BaseRegistry.__contains__; Redis ZSCORE, ZRANGE.
+        Source: rq.registry.BaseRegistry.__contains__; Redis ZMSCORE, ZRANGE.
         """
         return are_in(self, job_ids_of(self, ids))
 

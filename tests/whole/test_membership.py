@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import redis
 import rq.registry
 from clients.recording import Recorder
 from differential.sides import REGISTRIES
+from private_redis import PrivateRedis
 from redis.exceptions import ResponseError
 from rq.job import Job
 
 import rqreg_ext
 from rqreg_ext.registry import FailedJobRegistry, StartedJobRegistry
-
-if TYPE_CHECKING:
-    from private_redis import PrivateRedis
 
 MEMBERS = ['a', 'é', '5', '1.5', 'a:b', 'c:run', 'ä:run', '']
 ASKED = ['a', 'missing', 'é', 'a', 5, 1.5, b'a', 'a:b', 'c', 'ä', 'c:run', b'\xff', '', 'b']
@@ -83,7 +81,25 @@ def test_one_round_trip(recorded: tuple[Recorder, Any]) -> None:
     recorder, client = recorded
     FailedJobRegistry('q', connection=client).contains_many(['a', 'b', 'c'])
     StartedJobRegistry('q', connection=client).contains_many(['a', 'b', 'c'])
-    assert recorder.blocks == [['ZSCORE'] * 3, ['ZRANGE']]
+    assert recorder.blocks == [['ZMSCORE'], ['ZRANGE']]
+
+
+def test_a_server_that_is_older_than_the_command() -> None:
+    with PrivateRedis(rename_command='ZMSCORE NO-SUCH-COMMAND') as server, server.client() as client:
+        client.zadd('rq:failed:q', {'a': 1})
+        assert FailedJobRegistry('q', connection=client).contains_many(['a', 'b']) == [True, False]
+
+
+def test_a_user_who_may_not_do_it(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    connection.zadd('rq:failed:q', {'a': 1})
+    connection.acl_setuser(
+        'limited', enabled=True, reset=True, nopass=True, keys=['*'], categories=['+@all'], commands=['-zmscore']
+    )
+    try:
+        with redis_server.client(username='limited', password='') as client:
+            assert FailedJobRegistry('q', connection=client).contains_many(['a', 'b']) == [True, False]
+    finally:
+        connection.acl_deluser('limited')
 
 
 @pytest.mark.parametrize('ids', ['abc', b'abc', None, 5, Job])
