@@ -32,8 +32,8 @@ local function examine(key)
     if KNOWN_ORIGIN then
         return KNOWN_ORIGIN, call('HGET', key, 'status')
     end
-    local fields = get_plain_fields(key)
-    if fields and call('HEXISTS', key, 'data') == 1 then
+    local fields = get_fields(key)
+    if fields[DATA] and is_plain(key, fields) then
         return fields[ORIGIN] or '', fields[STATUS]
     end
 end

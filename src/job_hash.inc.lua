@@ -6,17 +6,17 @@
 
 local call, find, byte, sub = redis.call, string.find, string.byte, string.sub
 
--- Where get_fields() puts the fields that RQ writes with every job, the data apart.
+-- Where get_fields() puts the fields that RQ writes with every job.
 local CREATED_AT, ENQUEUED_AT, STARTED_AT, ENDED_AT, LAST_HEARTBEAT = 1, 2, 3, 4, 5
 local ORIGIN, DESCRIPTION, WORKER_NAME = 6, 7, 8
 local SUCCESS_CALLBACK_NAME, FAILURE_CALLBACK_NAME, STOPPED_CALLBACK_NAME = 9, 10, 11
-local TIMEOUT, STATUS, EXC_INFO, GROUP_ID = 12, 13, 14, 15
+local TIMEOUT, STATUS, EXC_INFO, GROUP_ID, DATA = 12, 13, 14, 15, 16
 
 local function get_fields(key)
     return call(
         'HMGET', key, 'created_at', 'enqueued_at', 'started_at', 'ended_at', 'last_heartbeat', 'origin',
         'description', 'worker_name', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name',
-        'timeout', 'status', 'exc_info', 'group_id'
+        'timeout', 'status', 'exc_info', 'group_id', 'data'
     )
 end
 
@@ -185,10 +185,10 @@ local function is_empty_or_utf8(value)
     return not value or value == '' or is_utf8(value)
 end
 
--- Whether the hash has more fields than the data and those of get_fields().
+-- Whether the hash has more fields than those of get_fields().
 local function has_more_fields(key, fields)
-    local count = 1
-    for i = 1, GROUP_ID do
+    local count = 0
+    for i = 1, DATA do
         if fields[i] then
             count = count + 1
         end
@@ -196,10 +196,9 @@ local function has_more_fields(key, fields)
     return call('HLEN', key) > count
 end
 
--- Whether RQ restores the job, given that it has data, without a complaint, and it is none of RQ's special cases: its
--- fields, as get_fields() puts them, and whether it has others beside; nil for any other job.
-local function get_plain_fields(key)
-    local fields = get_fields(key)
+-- Whether RQ restores a job with these fields, given that it has data, without a complaint, and it is none of RQ's
+-- special cases; and whether it has other fields beside.
+local function is_plain(key, fields)
     local created_at, enqueued_at, started_at, ended_at, last_heartbeat, origin, description, worker_name,
         success_callback_name, failure_callback_name, stopped_callback_name, timeout, _, exc_info, group_id
         = unpack(fields, 1, GROUP_ID)
@@ -213,8 +212,7 @@ local function get_plain_fields(key)
         and (not is_given(exc_info) or byte(exc_info) == 120 or is_utf8(exc_info))
     then
         local has_rare = has_more_fields(key, fields)
-        if not has_rare or are_rare_fields_plain(key) then
-            return fields, has_rare
-        end
+        return not has_rare or are_rare_fields_plain(key), has_rare
     end
+    return false
 end

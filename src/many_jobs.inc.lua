@@ -124,10 +124,10 @@ local function note(place, code)
 end
 
 -- How many jobs are done before the clock is looked at.
-local BATCH = 16
+local BATCH = 64
 
--- The ids of a batch, where in the queue that was looked through each is marked to be, and its score in the registry.
-local ids, marks, scores = {}, {}, {}
+-- The ids of a batch, and where in the queue that was looked through each is marked to be.
+local ids, marks = {}, {}
 
 local function read_ids(first, last)
     for i = first, last do
@@ -140,26 +140,56 @@ local function read_ids(first, last)
     return last - first + 1
 end
 
+-- Which ids of a batch are in the registry. Most callers give them as they stand there, one behind the other, and to
+-- read that part of the registry takes a fifth of the time of a look at each.
+local is_member = {}
+local are_in_line = true
+
+local function read_line(count)
+    is_member = {}
+    local rank = redis.pcall('ZRANK', KEYS[1], ids[1])
+    local line = type(rank) == 'number' and redis.pcall('ZRANGE', KEYS[1], rank, rank + count - 1) or {}
+    for i = 1, #line do
+        is_member[line[i]] = true
+    end
+    local found = 0
+    for i = 1, count do
+        if is_member[ids[i]] then
+            found = found + 1
+        end
+    end
+    are_in_line = 2 * found >= count
+end
+
 local function read_scores(count)
-    scores = redis.pcall('ZMSCORE', KEYS[1], unpack(ids, 1, count))
-    if scores.err then
-        -- Before Redis 6.2, or a key of another type.
-        scores = {}
+    is_member = {}
+    local scores = redis.pcall('ZMSCORE', KEYS[1], unpack(ids, 1, count))
+    -- Before Redis 6.2, or for a key of another type.
+    if not scores.err then
         for i = 1, count do
-            scores[i] = call('ZSCORE', KEYS[1], ids[i])
+            is_member[ids[i]] = scores[i] ~= false
         end
     end
 end
 
--- Call take(place, id, mark, score) for each job of ARGV from `first` on that is in the registry, until the time is
--- over; return the answer. Where they are given, begin(count) is called before the ids of a batch, and finish() after.
+local function is_in_registry(id)
+    local is_known = is_member[id]
+    if is_known == nil then
+        return call('ZSCORE', KEYS[1], id)
+    end
+    return is_known
+end
+
+-- Call take(place, id, mark) for each job of ARGV from `first` on that is in the registry, until the time is over;
+-- return the answer. Where they are given, begin(count) is called before the ids of a batch, and finish() after.
 local function go_through(first, take, begin, finish)
     local clock = make_clock()
     local started = clock()
     local place, last = 0, #ARGV - first
     repeat
         local count = read_ids(first + place, first + math.min(place + BATCH - 1, last))
-        read_scores(count)
+        local read_members = are_in_line and read_line or read_scores
+        read_members(count)
         if begin then
             begin(count)
         end
@@ -167,8 +197,8 @@ local function go_through(first, take, begin, finish)
         local i = 0
         while i < count and not was_long and not is_over do
             i = i + 1
-            if scores[i] then
-                take(place + i - 1, ids[i], marks[i], scores[i])
+            if is_in_registry(ids[i]) then
+                take(place + i - 1, ids[i], marks[i])
             else
                 note(place + i - 1, NOT_IN_REGISTRY)
             end

@@ -3,7 +3,8 @@
 -- enqueued_at; LPUSH or RPUSH.
 local JOBS, QUEUES, DEFAULT_TIMEOUT, NO_EXC_INFO, ENQUEUED_AT, PUSH
 
-local function can_requeue(status)
+local function has_requeueable_status(fields)
+    local status = fields[STATUS]
     return status == 'failed' or status == 'stopped' or status == 'finished' or status == 'canceled'
         or status == 'queued' or status == 'created' or status == 'scheduled'
 end
@@ -26,14 +27,14 @@ local function can_push(queue)
     return is_list
 end
 
--- What RQ writes back of a plain job with this data that it can requeue: its fields, its metadata and its ttl, where it
--- has any; nil for any other job.
-local function get_requeueable(key, data)
-    local fields, has_rare = get_plain_fields(key)
-    if not fields or not can_requeue(fields[STATUS]) or not is_given(fields[ORIGIN])
-        or not is_given(fields[CREATED_AT]) or not is_compressed(data)
+-- Whether RQ can requeue the job with these fields, and it is a plain one: then also its metadata and its ttl, where it
+-- has any.
+local function can_requeue(key, fields)
+    local is_plain_job, has_rare = is_plain(key, fields)
+    if not is_plain_job or not has_requeueable_status(fields) or not is_given(fields[ORIGIN])
+        or not is_given(fields[CREATED_AT]) or not is_compressed(fields[DATA])
     then
-        return nil
+        return false
     end
     local result, meta, ttl
     if has_rare then
@@ -41,12 +42,17 @@ local function get_requeueable(key, data)
     end
     -- RQ unpickles and pickles results and metadata again, which only Python can do.
     if is_given(result) or ttl == '0' or not can_push(QUEUES .. fields[ORIGIN]) then
-        return nil
+        return false
     end
-    return fields, is_given(meta) and meta, ttl
+    return true, is_given(meta) and meta, ttl
 end
 
--- Write what RQ writes with every job, empty where there is nothing to say, and this hash has not.
+-- What RQ writes with every job, empty where there is nothing to say.
+local function has_all(fields)
+    return fields[SUCCESS_CALLBACK_NAME] and fields[FAILURE_CALLBACK_NAME] and fields[STOPPED_CALLBACK_NAME]
+        and fields[LAST_HEARTBEAT] and fields[WORKER_NAME] and fields[GROUP_ID]
+end
+
 local function write_missing(key, fields)
     local NAMES = {
         [SUCCESS_CALLBACK_NAME] = 'success_callback_name', [FAILURE_CALLBACK_NAME] = 'failure_callback_name',
@@ -65,10 +71,8 @@ local function write(key, fields)
         'HSET', key, 'status', 'queued', 'started_at', '', 'ended_at', '', 'exc_info', NO_EXC_INFO,
         'enqueued_at', ENQUEUED_AT, 'timeout', is_given(fields[TIMEOUT]) and fields[TIMEOUT] or DEFAULT_TIMEOUT
     )
-    for i = 1, GROUP_ID do
-        if not fields[i] then
-            return write_missing(key, fields)
-        end
+    if not has_all(fields) then
+        write_missing(key, fields)
     end
 end
 
@@ -80,26 +84,12 @@ local function expire(id, key, ttl)
     end
 end
 
--- The queue first: what may fail then comes before the job itself is written.
-local function enqueue(id, key, queue, fields, meta_again, ttl)
-    call(PUSH, queue, id)
+-- Write a job that is on its queue. `meta_again` is its metadata as RQ would store it again. What the user may not do is
+-- an error before the job says that it is queued.
+local function write_requeued(id, key, fields, meta_again, ttl)
+    expire(id, key, ttl)
     write(key, fields)
     if meta_again then
         call('HSET', key, 'meta', meta_again)
     end
-    expire(id, key, ttl)
-end
-
--- Move a job from the registry, where it has this score, to its queue; return whether that was done. `meta_again` is
--- its metadata as RQ would store it again.
-local function move_to_queue(id, key, score, fields, meta_again, ttl)
-    local queue = QUEUES .. fields[ORIGIN]
-    call('ZREM', KEYS[1], id)
-    if pcall(enqueue, id, key, queue, fields, meta_again, ttl) then
-        return true
-    end
-    -- The user may not do all of this. RQ's own way through it begins with what we found.
-    redis.pcall('LREM', queue, PUSH == 'LPUSH' and 1 or -1, id)
-    call('ZADD', KEYS[1], score, id)
-    return false
 end

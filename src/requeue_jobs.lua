@@ -10,14 +10,33 @@ local META, META_AGAIN
 JOBS, QUEUES, DEFAULT_TIMEOUT, NO_EXC_INFO, ENQUEUED_AT, PUSH, META, META_AGAIN = unpack(ARGV, 1, 8)
 local FIRST_ID = 9
 
+-- The queue first: what may fail then comes before the job itself is written.
+local function enqueue(id, key, queue, fields, meta_again, ttl)
+    call(PUSH, queue, id)
+    write_requeued(id, key, fields, meta_again, ttl)
+end
+
+-- Move a job from the registry, where it has this score, to its queue; return whether that was done.
+local function move_to_queue(id, key, score, fields, meta_again, ttl)
+    local queue = QUEUES .. fields[ORIGIN]
+    call('ZREM', KEYS[1], id)
+    if pcall(enqueue, id, key, queue, fields, meta_again, ttl) then
+        return true
+    end
+    -- The user may not do all of this. RQ's own way through it begins with what we found.
+    redis.pcall('LREM', queue, PUSH == 'LPUSH' and 1 or -1, id)
+    call('ZADD', KEYS[1], score, id)
+    return false
+end
+
 local function requeue(id)
     local key = JOBS .. id
-    local data = call('HGET', key, 'data')
-    local fields, meta, ttl
-    if data then
-        fields, meta, ttl = get_requeueable(key, data)
+    local fields = get_fields(key)
+    if not fields[DATA] then
+        return -1
     end
-    if not fields then
+    local is_possible, meta, ttl = can_requeue(key, fields)
+    if not is_possible then
         return -1
     end
     local score = call('ZSCORE', KEYS[1], id)

@@ -15,16 +15,22 @@ for i = FIRST_META, FIRST_ID - 1, 2 do
     meta_again[ARGV[i]] = ARGV[i + 1]
 end
 
-local function requeue(id, score)
+-- The jobs of a batch that are to be requeued, by their number, and their numbers by the queue.
+local count, of_queue = 0, {}
+local places, job_ids, job_fields, metas, ttls = {}, {}, {}, {}, {}
+
+-- Get a job of the registry ready for finish(); its metadata if that is not known yet, the code for one that is not
+-- plain.
+local function prepare(place, id)
     local key = JOBS .. id
-    local data = call('HGET', key, 'data')
+    local fields = get_fields(key)
     -- RQ says so too of a hash without data.
-    if not data then
+    if not fields[DATA] then
         return NO_SUCH_JOB
     end
-    was_long = #data > LONG_DATA
-    local fields, meta, ttl = get_requeueable(key, data)
-    if not fields then
+    was_long = #fields[DATA] > LONG_DATA
+    local is_possible, meta, ttl = can_requeue(key, fields)
+    if not is_possible then
         return FOR_RQ
     end
     if IS_DRY then
@@ -33,9 +39,12 @@ local function requeue(id, score)
     if meta and not meta_again[meta] then
         return meta
     end
-    if not move_to_queue(id, key, score, fields, meta and meta_again[meta], ttl) then
-        return FOR_RQ
-    end
+    count = count + 1
+    places[count], job_ids[count], job_fields[count], metas[count], ttls[count] = place, id, fields, meta, ttl
+    local queue = QUEUES .. fields[ORIGIN]
+    local numbers = of_queue[queue] or {}
+    of_queue[queue] = numbers
+    numbers[#numbers + 1] = count
 end
 
 -- The jobs are requeued in their order, and so none behind one that is not done yet: where that is for want of its
@@ -56,21 +65,72 @@ local function look_ahead(place, id)
     end
 end
 
-local function take(place, id, _, score)
+local function leave_to_rq(place)
+    note(place, FOR_RQ)
+    is_over = not IS_DRY
+end
+
+local function take(place, id)
     if asked > 0 then
         return look_ahead(place, id)
     end
-    -- What fails does so at a key of another type, before anything has changed.
-    local has_worked, code = pcall(requeue, id, score)
-    if not has_worked then
-        code = FOR_RQ
-    end
-    if type(code) == 'string' then
+    -- What fails does so at a key of another type.
+    local has_worked, code = pcall(prepare, place, id)
+    if not has_worked or code == FOR_RQ then
+        leave_to_rq(place)
+    elseif type(code) == 'string' then
         ask(place, code)
     elseif code then
         note(place, code)
-        is_over = code == FOR_RQ and not IS_DRY
     end
 end
 
-return go_through(FIRST_ID, take)
+local function pick(values, numbers)
+    local picked = {}
+    for i = 1, #numbers do
+        picked[i] = values[numbers[i]]
+    end
+    return picked
+end
+
+local function write_one(number)
+    local meta = metas[number]
+    local id = job_ids[number]
+    write_requeued(id, JOBS .. id, job_fields[number], meta and meta_again[meta], ttls[number])
+end
+
+-- Put jobs on their queue; return the ids of those for which all could be done. The user may not do all of it, and RQ's
+-- own way through it begins with what we found.
+local function enqueue(queue, numbers)
+    local queued = pick(job_ids, numbers)
+    local is_pushed = pcall(call, PUSH, queue, unpack(queued))
+    local done = {}
+    for i = 1, #numbers do
+        if is_pushed and pcall(write_one, numbers[i]) then
+            done[#done + 1] = queued[i]
+        else
+            if is_pushed then
+                redis.pcall('LREM', queue, PUSH == 'LPUSH' and 1 or -1, queued[i])
+            end
+            leave_to_rq(places[numbers[i]])
+        end
+    end
+    return done
+end
+
+-- The queues first, and the entries last.
+local function finish()
+    for queue, numbers in pairs(of_queue) do
+        local done = enqueue(queue, numbers)
+        if #done > 0 then
+            call('ZREM', KEYS[1], unpack(done))
+        end
+    end
+    count, of_queue = 0, {}
+end
+
+-- No job has such an id: this only asks whether the user may do what must not fail halfway.
+if not IS_DRY then
+    call('ZREM', KEYS[1], ' ')
+end
+return go_through(FIRST_ID, take, nil, finish)

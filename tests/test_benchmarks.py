@@ -60,6 +60,13 @@ def ours_at(run: Run, redis_server: PrivateRedis) -> Callable[[str], tuple[Calli
     return set_to
 
 
+def test_workloads_import_no_client() -> None:
+    """A leg hides hiredis-py, or adds it, before redis-py is imported."""
+    program = "import sys, benchmarks.workloads; print('redis' in sys.modules)"
+    ran = subprocess.run([sys.executable, '-c', program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout == 'False\n'
+
+
 def run_benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, '-m', 'benchmarks', '--quick', *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)

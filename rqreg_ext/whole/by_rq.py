@@ -205,6 +205,8 @@ def _write_requeue(registry: Any, job: Any, pipeline: Any, at_front: bool) -> No
     queue = Queue(
         job.origin, connection=registry.connection, job_class=registry.job_class, serializer=registry.serializer
     )
+    # Of another type it fails when the job's entry is gone; see _check_registries().
+    ask(registry.connection, [(INTEGER, 'LLEN', queue.key)])
     job.started_at = None
     job.ended_at = None
     job._exc_info = ''

@@ -57,6 +57,10 @@ def _flush_scripts(world: World) -> None:
     world.admin.script_flush()
 
 
+def _fail(reply: Any) -> None:
+    raise ValueError(reply)
+
+
 def _import_core() -> str:
     """Make the module of the core once more, beside the one in use."""
     spec = find_spec('rqreg_ext._core')
@@ -185,6 +189,13 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     'exchange, no entries': Scenario(
         lambda w: _core.exchange(w.client, [(_core.ENTRIES, 'PING')]), error=redis.InvalidResponse
+    ),
+    'exchange, callables': Scenario(
+        lambda w: _core.exchange(w.client, [(repr, *words) for _, *words in _READS]),
+        ['2', f"[b'waiting', b'{NEVER}']", "[b'failed', None]", 'None', "[b'waiting']"],
+    ),
+    'exchange, a callable that fails': Scenario(
+        lambda w: _core.exchange(w.client, [(_fail, 'PING'), *_READS]), error=ValueError
     ),
     'exchange, no command': Scenario(
         lambda w: _core.exchange(w.client, [(_core.INTEGER, 'PING', None)]), error=TypeError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -241,6 +242,27 @@ def test_without_the_right_to_run_scripts(client_without: ClientWithout, connect
         registry.add(job, exc_string='')
     assert str(registry.purge()).startswith("2 of 2 done (2 by RQ's own path); ")
     assert connection.keys('*') == []
+
+
+@pytest.mark.parametrize('without', [(), ('zmscore',), ('zrank',), ('zrange',), ('zrank', 'zmscore')])
+def test_ids_in_any_order(without: tuple[str, ...], client_without: ClientWithout, connection: redis.Redis) -> None:
+    """Ids that stand in a row in the registry are looked for in another way than those all over it."""
+    queue = rqreg_ext.Queue('q', connection=connection)
+    registry = FailedJobRegistry('q', connection=connection)
+    ids = [f'job-{number:03}' for number in range(400)]
+    for number, name in enumerate(ids):
+        queue.create_job('len', job_id=name).save()
+        if number % 4:
+            connection.zadd(registry.key, {name: 2e9 + number})
+    inside = [name for number, name in enumerate(ids) if number % 4]
+    # Others in between, which stay.
+    connection.zadd(registry.key, {f'other-{number}': 2e9 + number for number in range(0, 400, 7)})
+    others = set(registry.get_job_ids()) - set(inside)
+    asked = [*inside[150:], *ids[:200], *reversed(inside[:150]), 'nobody', *random.Random(5).sample(ids, 300)]
+    result = FailedJobRegistry('q', connection=client_without(*without)).remove_many(asked, delete_job=True)
+    assert (result.done, result.missing, result.failed) == (300, len(asked) - 300, [])
+    assert set(registry.get_job_ids()) == others
+    assert {key.decode()[7:] for key in connection.keys('rq:job:*')} == set(ids) - set(inside)
 
 
 def test_setups_that_rq_loops_over(comparison: Comparison) -> None:

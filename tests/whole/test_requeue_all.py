@@ -9,6 +9,7 @@ import pytest
 import redis
 import rq
 from differential.comparison import Call, Setup
+from differential.database import differences, dump
 from differential.strategies import setups, worlds
 from differential.world import STATUSES, TRAITS, AJob, Entry, World
 from rq.exceptions import InvalidJobOperation
@@ -179,6 +180,44 @@ def test_without_the_right_to_run_scripts(client_without: ClientWithout, connect
     result = FailedJobRegistry('q', connection=client_without('eval', 'evalsha')).requeue_all()
     assert str(result).startswith("2 of 2 done (2 by RQ's own path); ")
     assert connection.llen('rq:queue:q') == 2
+
+
+@pytest.mark.parametrize('denied', ['rpush', 'hset', 'expire', 'zrem'])
+def test_without_the_right_to_one_of_the_commands(
+    denied: str, client_without: ClientWithout, connection: redis.Redis
+) -> None:
+    registry = fail_many(connection, [{}] * 100)
+    if denied == 'expire':
+        for job_id in registry.get_job_ids():
+            connection.hset(f'rq:job:{job_id}', 'ttl', 1000)
+    before = dump(connection)
+    with pytest.raises(redis.exceptions.NoPermissionError, match=denied):
+        FailedJobRegistry('q', connection=client_without(denied)).requeue_all()
+    # RQ's own transaction does nothing either.
+    assert differences(before, dump(connection)) == []
+
+
+def test_jobs_of_several_queues(connection: redis.Redis) -> None:
+    """Jobs of one registry whose origins differ, and those whose queue's key is no list among them."""
+    registry = fail_many(connection, [{}] * 300)
+    ids = registry.get_job_ids()
+    for number, job_id in enumerate(ids):
+        connection.hset(f'rq:job:{job_id}', 'origin', ('q', 'r', 'spoiled')[number % 3])
+    connection.set('rq:queue:spoiled', 'x')
+    result = registry.requeue_all()
+    assert (result.done, len(result.failed)) == (200, 100)
+    assert {type(error) for _, error in result.failed} == {redis.ResponseError}
+    for queue, first in (('q', 0), ('r', 1)):
+        assert [job_id.decode() for job_id in connection.lrange(f'rq:queue:{queue}', 0, -1)] == ids[first::3]
+    assert registry.get_job_ids() == [job_id for job_id, _ in result.failed] == ids[2::3]
+    assert {connection.hget(f'rq:job:{job_id}', 'status') for job_id in ids[2::3]} == {b'failed'}
+
+
+def test_at_front_the_last_job_is_the_first(connection: redis.Redis) -> None:
+    registry = fail_many(connection, [{}] * 200)
+    ids = registry.get_job_ids()
+    assert registry.requeue_all(at_front=True).by_rq == 0
+    assert [job_id.decode() for job_id in connection.lrange('rq:queue:q', 0, -1)] == ids[::-1]
 
 
 def test_a_job_class_of_ones_own_is_asked(connection: redis.Redis) -> None:
