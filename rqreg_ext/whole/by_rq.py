@@ -14,6 +14,7 @@ from typing import Any
 from rq import Queue
 from rq import job as rq_job
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.executions import ExecutionRegistry
 from rq.job import Job, parse_job_id
 from rq.timeouts import BaseTimeoutException
 
@@ -178,19 +179,17 @@ def _fetch(job_class: Any, registry: Any, job_id: str) -> Any:
 
 def _check_registries(job: Any, *places: Place) -> None:
     """Raise the server's error for a key of RQ's that has another type before a transaction fails half way at it."""
-    connection = job.connection
     touched = {PLACE_OF_STATUS.get(job.get_status(refresh=False)), *places}
-    executions = executions_key(job.id)
-    if connection.exists(executions):
-        touched.add(STARTED)
     keys = [place.key(job.origin) for place in touched if place is not None]
     if getattr(job, 'has_rate_limit', False):
-        keys.append(executions)
-    ask(connection, [(INTEGER, 'ZCARD', key) for key in keys])
+        keys.append(executions_key(job.id))
+    ask(job.connection, [(INTEGER, 'ZCARD', key) for key in keys])
 
 
 def _write_deletion(registry: Any, job: Any, pipeline: Any) -> Callable[[], Any] | None:
-    _check_registries(job)
+    # Those that have expired are dropped by this, as RQ does first of all.
+    is_running = bool(ExecutionRegistry(job.id, connection=job.connection).get_execution_ids())
+    _check_registries(job, *[STARTED] * is_running)
     job.delete(pipeline=pipeline)
     if not getattr(job, 'has_rate_limit', False):
         return None

@@ -59,6 +59,7 @@ class Cursor:
                 yield entries
             if is_last:
                 return
+            self._catch_up()
             entries, is_last = self._read_on()
 
     def member_chunks(self) -> Iterator[list[str]]:
@@ -70,27 +71,39 @@ class Cursor:
                 yield [member for member, _ in entries]
             if is_last:
                 return
-            while not self._shifts and (members := self._read_members()):
+            self._catch_up()
+            while members := self._read_members():
                 yield members
+                self._catch_up()
             entries, is_last = self._read_on()
+
+    def _catch_up(self) -> None:
+        """Find the rank first, where entries in front of the cursor keep going."""
+        if self._shifts:
+            rank = self._find_rank()
+            self._shifts = rank != self._rank
+            self._rank = rank
 
     def _read_members(self) -> list[str]:
         """Read the next chunk where that takes no scores but those of its ends; empty where it does."""
-        first, last = self._rank - 1, self._rank + self._chunk_size - 1
+        # Where all that was read is gone, nothing is in front of what is read now.
+        is_at_start = self._rank == 0
+        first, last = max(0, self._rank - 1), self._rank + self._chunk_size - 1
         ends = [(ENTRIES, self._range, self._key, rank, rank, 'WITHSCORES') for rank in (first, last)]
         # Looked at before and after, for others may have their turn in between.
         *before, members, begins, stops = ask(
             self._connection, [*ends, (TEXTS, self._range, self._key, first, last), *ends]
         )
-        if before != [begins, stops] or begins != [self._place]:
+        if before != [begins, stops] or not begins or not stops or not self._is_behind(self._end, stops[0]):
             return []
-        if not stops or not self._is_behind(self._end, stops[0]):
+        if not (self._is_behind(begins[0], self._place) if is_at_start else begins[0] == self._place):
             return []
         if members[:1] + members[-1:] != [begins[0][0], stops[0][0]]:
             return []
         self._place = stops[0]
         self._rank += self._chunk_size
-        del members[0]
+        if not is_at_start:
+            del members[0]
         return members  # type: ignore[no-any-return]
 
     def _begin(self) -> tuple[list[Entry], bool]:
@@ -112,10 +125,6 @@ class Cursor:
     def _read_on(self) -> tuple[list[Entry], bool]:
         """Read the next chunk, and whether it is the last one."""
         failures = 0
-        if self._shifts:
-            rank = self._find_rank()
-            self._shifts = rank != self._rank
-            self._rank = rank
         while True:
             # Where entries keep going while we look, reading begins earlier.
             start = max(0, self._rank - (1 if failures < 2 else 1 << failures + 5))

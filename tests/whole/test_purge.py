@@ -265,6 +265,16 @@ def test_ids_in_any_order(without: tuple[str, ...], client_without: ClientWithou
     assert {key.decode()[7:] for key in connection.keys('rq:job:*')} == set(ids) - set(inside)
 
 
+@pytest.mark.parametrize(('kind', 'status'), [('FailedJobRegistry', 'failed'), ('DeferredJobRegistry', 'deferred')])
+@pytest.mark.parametrize('trait', ['abandoned', 'running'])
+def test_executions_where_their_registry_is_no_sorted_set(
+    comparison: Comparison, kind: str, status: str, trait: str
+) -> None:
+    """RQ drops those that have expired before it looks for others, which alone are in that registry."""
+    world = World(jobs=[AJob('a', status, [trait]), AJob('b', status)], spoiled={'StartedJobRegistry': 'string'})
+    same_as_loop(comparison, kind, remove, purge, world)
+
+
 def test_setups_that_rq_loops_over(comparison: Comparison) -> None:
     for subclass in ('noted_remove', 'fixed_job_ids', 'own_keys', 'raising_cleanup'):
         setup = Setup(subclass=subclass)
