@@ -187,12 +187,15 @@ def _check_registries(job: Any, *places: Place) -> None:
 
 
 def _write_deletion(registry: Any, job: Any, pipeline: Any) -> Callable[[], Any] | None:
-    # Those that have expired are dropped by this, as RQ does first of all.
-    is_running = bool(ExecutionRegistry(job.id, connection=job.connection).get_execution_ids())
-    _check_registries(job, *[STARTED] * is_running)
-    job.delete(pipeline=pipeline)
     if not getattr(job, 'has_rate_limit', False):
+        # Those that have expired are dropped by this, as RQ does first of all; others are in that registry.
+        is_running = bool(ExecutionRegistry(job.id, connection=job.connection).get_execution_ids())
+        _check_registries(job, *[STARTED] * is_running)
+        job.delete(pipeline=pipeline)
         return None
+    # RQ leaves its executions alone.
+    _check_registries(job)
+    job.delete(pipeline=pipeline)
     from rq.rate_limit import RateLimitRegistry
 
     # What delete() leaves out where it is given a pipeline: the next job's turn.
