@@ -150,11 +150,12 @@ def test_a_callable_sees_all_again_where_the_client_tries_again(redis_server: Pr
     def take(reply: int) -> int:
         seen.append(reply)
         if len(seen) == 1:
-            connection.client_kill_filter(_type='normal', skipme=True)
+            (victim,) = (found['id'] for found in connection.client_list() if found['name'] == 'victim')
+            connection.client_kill_filter(_id=victim)
         return reply
 
-    retry = Retry(NoBackoff(), 1)
-    with redis_server.client() as connection, redis_server.client(retry=retry) as client:
+    trying = {'retry': Retry(NoBackoff(), 1), 'retry_on_error': [redis.ConnectionError]}
+    with redis_server.client() as connection, redis_server.client(client_name='victim', **trying) as client:
         commands: list[Command] = [(take, 'INCR', 'count'), (take, 'INCR', 'count'), (VALUE, 'BLPOP', 'late', 0.2)]
         found = exchange(client, commands)
     assert found == [3, 4, None]
