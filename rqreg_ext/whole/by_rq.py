@@ -18,7 +18,8 @@ from rq.executions import ExecutionRegistry
 from rq.job import Job, parse_job_id
 from rq.timeouts import BaseTimeoutException
 
-from .._exchange import INTEGER, SCORE, ask
+from .._exchange import INTEGER, SCORE, ask, exchange
+from .job_fields import is_of_wrong_type
 from .reading import parser_of
 from .truth.places import CANCELED, PLACE_OF_STATUS, STARTED, Place, executions_key
 
@@ -231,3 +232,11 @@ def is_of_the_job(error: Exception) -> bool:
     if 'RedisError' not in bases:
         return not isinstance(error, (NotImplementedError, BaseTimeoutException))
     return type(error).__name__ in ('ResponseError', 'DataError')
+
+
+def is_of_the_registry(registry: Any, error: Exception) -> bool:
+    """Tell whether it is the registry's own key that is of another type, and so whichever job is asked about."""
+    if not is_of_wrong_type(error):
+        return False
+    (count,) = exchange(registry.connection, [(INTEGER, 'ZCARD', registry.key)])
+    return isinstance(count, Exception)

@@ -251,7 +251,7 @@ class Bulk:
         except by_rq.AlreadyCanceled:
             self.result.skipped[ALREADY_CANCELED] += 1
         except Exception as error:
-            if not by_rq.is_of_the_job(error):
+            if not by_rq.is_of_the_job(error) or by_rq.is_of_the_registry(self._registry, error):
                 raise
             self.result.failed.append((job_id, error))
         else:

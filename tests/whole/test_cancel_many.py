@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 import rq
+from differential.comparison import Setup
 from differential.strategies import setups, worlds
 from differential.world import STATUSES, TRAITS, AJob, Entry, World
 from hypothesis import strategies as st
@@ -60,6 +61,15 @@ def test_cancel_a_job_with(comparison: Comparison, trait: str, status: str) -> N
     for ties in TIES:
         same_as_loop(comparison, kind, partial(cancel, **ties), partial(cancel_many, **ties), world)
     same_as_loop(comparison, kind, cancel, cancel_many, world, ids=['c', 'missing', 'a'])
+
+
+@pytest.mark.parametrize('job_class', [None, 'AppJob'])
+def test_a_registry_that_is_no_sorted_set(comparison: Comparison, job_class: str | None) -> None:
+    """It is not the fault of each job, whoever does them."""
+    world = World(jobs=[AJob('a', 'deferred')], spoiled={'DeferredJobRegistry': 'string'})
+    setup = Setup(job_class=job_class, subclass='fixed_job_ids')
+    raised = same_as_loop(comparison, 'DeferredJobRegistry', cancel, cancel_many, world, setup)
+    assert isinstance(raised, redis.ResponseError)
 
 
 @pytest.mark.parametrize('status', STATUSES)

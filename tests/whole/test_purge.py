@@ -275,6 +275,14 @@ def test_executions_where_their_registry_is_no_sorted_set(
     same_as_loop(comparison, kind, remove, purge, world)
 
 
+@pytest.mark.parametrize('job_class', [None, 'AppJob'])
+def test_a_registry_that_is_no_sorted_set(comparison: Comparison, job_class: str | None) -> None:
+    """It is not the fault of each job, whoever does them."""
+    world = World(jobs=[AJob('a', 'failed')], spoiled={'FailedJobRegistry': 'string'})
+    setup = Setup(job_class=job_class, subclass='fixed_job_ids')
+    assert isinstance(same_as_loop(comparison, 'FailedJobRegistry', remove, purge, world, setup), redis.ResponseError)
+
+
 def test_setups_that_rq_loops_over(comparison: Comparison) -> None:
     for subclass in ('noted_remove', 'fixed_job_ids', 'own_keys', 'raising_cleanup'):
         setup = Setup(subclass=subclass)

@@ -82,6 +82,16 @@ def test_order_in_the_queue(comparison: Comparison, at_front: bool) -> None:
     assert (result.done, result.by_rq) == (4, 1)
 
 
+@pytest.mark.parametrize('job_class', [None, 'AppJob'])
+def test_a_registry_that_is_no_sorted_set(comparison: Comparison, job_class: str | None) -> None:
+    """It is not the fault of each job, whoever does them."""
+    world = World(jobs=[AJob('a', 'failed')], spoiled={'FailedJobRegistry': 'string'})
+    setup = Setup(job_class=job_class, subclass='fixed_job_ids')
+    assert isinstance(
+        same_as_loop(comparison, 'FailedJobRegistry', requeue, requeue_all, world, setup), redis.ResponseError
+    )
+
+
 def test_setups_that_rq_loops_over(comparison: Comparison) -> None:
     for subclass in ('noted_requeue', 'fixed_job_ids', 'own_keys', 'raising_cleanup'):
         same_as_loop(comparison, 'FailedJobRegistry', requeue, requeue_all, FAILED, Setup(subclass=subclass))
