@@ -189,8 +189,9 @@ def _check_registries(job: Any, *places: Place) -> None:
 
 def _write_deletion(registry: Any, job: Any, pipeline: Any) -> Callable[[], Any] | None:
     if not getattr(job, 'has_rate_limit', False):
-        # Those that have expired are dropped by this, as RQ does first of all; others are in that registry.
-        is_running = bool(ExecutionRegistry(job.id, connection=job.connection).get_execution_ids())
+        # Those that have expired are dropped by this, as RQ does first of all; others are in that registry. It fails
+        # as RQ does where one is lost.
+        is_running = bool(ExecutionRegistry(job.id, connection=job.connection).get_executions())
         _check_registries(job, *[STARTED] * is_running)
         job.delete(pipeline=pipeline)
         return None
