@@ -188,20 +188,29 @@ def _check_registries(job: Any, *places: Place) -> None:
 
 
 def _write_deletion(registry: Any, job: Any, pipeline: Any) -> Callable[[], Any] | None:
-    if not getattr(job, 'has_rate_limit', False):
-        # Those that have expired are dropped by this, as RQ does first of all; others are in that registry. It fails
-        # as RQ does where one is lost.
-        is_running = bool(ExecutionRegistry(job.id, connection=job.connection).get_executions())
-        _check_registries(job, *[STARTED] * is_running)
-        job.delete(pipeline=pipeline)
-        return None
-    # RQ leaves its executions alone.
-    _check_registries(job)
+    has_rate_limit = getattr(job, 'has_rate_limit', False)
+    # Without one RQ goes no further.
+    job.get_status()
+    # RQ leaves the executions of a job with a rate limit alone.
+    _check_registries(job, *[STARTED] * (not has_rate_limit and _has_executions(job)))
     job.delete(pipeline=pipeline)
+    if not has_rate_limit:
+        return None
     from rq.rate_limit import RateLimitRegistry
 
     # What delete() leaves out where it is given a pipeline: the next job's turn.
     return lambda: RateLimitRegistry.from_job(job).cancel(job.id)
+
+
+def _has_executions(job: Any) -> bool:
+    """Tell whether RQ finds executions; it drops those that have expired as soon as it looks."""
+    try:
+        return bool(ExecutionRegistry(job.id, connection=job.connection).get_executions())
+    except Exception as error:
+        if not is_of_the_job(error):
+            raise
+        # One is lost, say. RQ's delete() says so in its turn.
+        return False
 
 
 def _write_requeue(registry: Any, job: Any, pipeline: Any, at_front: bool) -> None:

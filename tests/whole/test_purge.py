@@ -266,7 +266,7 @@ def test_ids_in_any_order(without: tuple[str, ...], client_without: ClientWithou
 
 
 @pytest.mark.parametrize(('kind', 'status'), [('FailedJobRegistry', 'failed'), ('DeferredJobRegistry', 'deferred')])
-@pytest.mark.parametrize('other', [[], ['rate_limit']])
+@pytest.mark.parametrize('other', [[], ['rate_limit'], ['no_status'], ['group'], ['no_status', 'group']])
 @pytest.mark.parametrize('trait', ['abandoned', 'running', 'lost_execution', 'wrong_executions'])
 def test_executions_where_their_registry_is_no_sorted_set(
     comparison: Comparison, kind: str, status: str, trait: str, other: list[str]
