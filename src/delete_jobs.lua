@@ -33,7 +33,7 @@ local function examine(key)
         return KNOWN_ORIGIN, call('HGET', key, 'status')
     end
     local fields = get_fields(key)
-    if fields[DATA] and is_plain(key, fields) then
+    if is_plain(key, fields) and call('HEXISTS', key, 'data') == 1 then
         return fields[ORIGIN] or '', fields[STATUS]
     end
 end

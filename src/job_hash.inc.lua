@@ -6,17 +6,17 @@
 
 local call, find, byte, sub = redis.call, string.find, string.byte, string.sub
 
--- Where get_fields() puts the fields that RQ writes with every job.
+-- Where get_fields() puts the fields that RQ writes with every job, and the data where that is asked for.
 local CREATED_AT, ENQUEUED_AT, STARTED_AT, ENDED_AT, LAST_HEARTBEAT = 1, 2, 3, 4, 5
 local ORIGIN, DESCRIPTION, WORKER_NAME = 6, 7, 8
 local SUCCESS_CALLBACK_NAME, FAILURE_CALLBACK_NAME, STOPPED_CALLBACK_NAME = 9, 10, 11
 local TIMEOUT, STATUS, EXC_INFO, GROUP_ID, DATA = 12, 13, 14, 15, 16
 
-local function get_fields(key)
+local function get_fields(key, ...)
     return call(
         'HMGET', key, 'created_at', 'enqueued_at', 'started_at', 'ended_at', 'last_heartbeat', 'origin',
         'description', 'worker_name', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name',
-        'timeout', 'status', 'exc_info', 'group_id', 'data'
+        'timeout', 'status', 'exc_info', 'group_id', ...
     )
 end
 
@@ -185,10 +185,10 @@ local function is_empty_or_utf8(value)
     return not value or value == '' or is_utf8(value)
 end
 
--- Whether the hash has more fields than those of get_fields().
+-- Whether the hash has more fields than the data and those of get_fields().
 local function has_more_fields(key, fields)
-    local count = 0
-    for i = 1, DATA do
+    local count = 1
+    for i = 1, GROUP_ID do
         if fields[i] then
             count = count + 1
         end

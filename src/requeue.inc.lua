@@ -77,19 +77,29 @@ local function write(key, fields)
 end
 
 local function expire(id, key, ttl)
-    if is_given(ttl) and tonumber(ttl) > 0 then
-        call('EXPIRE', key, ttl)
-        call('EXPIRE', key .. ':dependents', ttl)
-        call('EXPIRE', JOBS .. ':' .. id .. ':dependencies', ttl)
-    end
+    call('EXPIRE', key, ttl)
+    call('EXPIRE', key .. ':dependents', ttl)
+    call('EXPIRE', JOBS .. ':' .. id .. ':dependencies', ttl)
 end
 
 -- Write a job that is on its queue. `meta_again` is its metadata as RQ would store it again. What the user may not do is
--- an error before the job says that it is queued.
+-- an error before anything of the job has changed.
 local function write_requeued(id, key, fields, meta_again, ttl)
-    expire(id, key, ttl)
+    local expires = is_given(ttl) and tonumber(ttl) > 0
+    if expires then
+        -- No job has such an id: this only asks whether the user may do it.
+        call('EXPIRE', JOBS .. ' ', ttl)
+    end
     write(key, fields)
     if meta_again then
         call('HSET', key, 'meta', meta_again)
     end
+    if expires then
+        expire(id, key, ttl)
+    end
+end
+
+-- Take a job that could not be written off the queue again.
+local function take_back(queue, id)
+    redis.pcall('LREM', queue, PUSH == 'LPUSH' and 1 or -1, id)
 end

@@ -24,14 +24,14 @@ local function move_to_queue(id, key, score, fields, meta_again, ttl)
         return true
     end
     -- The user may not do all of this. RQ's own way through it begins with what we found.
-    redis.pcall('LREM', queue, PUSH == 'LPUSH' and 1 or -1, id)
+    take_back(queue, id)
     call('ZADD', KEYS[1], score, id)
     return false
 end
 
 local function requeue(id)
     local key = JOBS .. id
-    local fields = get_fields(key)
+    local fields = get_fields(key, 'data')
     if not fields[DATA] then
         return -1
     end

@@ -15,15 +15,24 @@ for i = FIRST_META, FIRST_ID - 1, 2 do
     meta_again[ARGV[i]] = ARGV[i + 1]
 end
 
--- The jobs of a batch that are to be requeued, by their number, and their numbers by the queue.
-local count, of_queue = 0, {}
-local places, job_ids, job_fields, metas, ttls = {}, {}, {}, {}, {}
+-- The jobs of a batch that are to be requeued, by their queue, in their order.
+local of_queue = {}
+
+local function add(queue, place, id, fields, meta, ttl)
+    local jobs = of_queue[queue]
+    if not jobs then
+        jobs = {ids = {}, places = {}, fields = {}, metas = {}, ttls = {}}
+        of_queue[queue] = jobs
+    end
+    local i = #jobs.ids + 1
+    jobs.ids[i], jobs.places[i], jobs.fields[i], jobs.metas[i], jobs.ttls[i] = id, place, fields, meta, ttl
+end
 
 -- Get a job of the registry ready for finish(); its metadata if that is not known yet, the code for one that is not
 -- plain.
 local function prepare(place, id)
     local key = JOBS .. id
-    local fields = get_fields(key)
+    local fields = get_fields(key, 'data')
     -- RQ says so too of a hash without data.
     if not fields[DATA] then
         return NO_SUCH_JOB
@@ -39,12 +48,7 @@ local function prepare(place, id)
     if meta and not meta_again[meta] then
         return meta
     end
-    count = count + 1
-    places[count], job_ids[count], job_fields[count], metas[count], ttls[count] = place, id, fields, meta, ttl
-    local queue = QUEUES .. fields[ORIGIN]
-    local numbers = of_queue[queue] or {}
-    of_queue[queue] = numbers
-    numbers[#numbers + 1] = count
+    add(QUEUES .. fields[ORIGIN], place, id, fields, meta and meta_again[meta], ttl)
 end
 
 -- The jobs are requeued in their order, and so none behind one that is not done yet: where that is for want of its
@@ -85,34 +89,19 @@ local function take(place, id)
     end
 end
 
-local function pick(values, numbers)
-    local picked = {}
-    for i = 1, #numbers do
-        picked[i] = values[numbers[i]]
-    end
-    return picked
-end
-
-local function write_one(number)
-    local meta = metas[number]
-    local id = job_ids[number]
-    write_requeued(id, JOBS .. id, job_fields[number], meta and meta_again[meta], ttls[number])
-end
-
 -- Put jobs on their queue; return the ids of those for which all could be done. The user may not do all of it, and RQ's
 -- own way through it begins with what we found.
-local function enqueue(queue, numbers)
-    local queued = pick(job_ids, numbers)
-    local is_pushed = pcall(call, PUSH, queue, unpack(queued))
+local function enqueue(queue, jobs)
+    local is_pushed = pcall(call, PUSH, queue, unpack(jobs.ids))
     local done = {}
-    for i = 1, #numbers do
-        if is_pushed and pcall(write_one, numbers[i]) then
-            done[#done + 1] = queued[i]
+    for i, id in ipairs(jobs.ids) do
+        if is_pushed and pcall(write_requeued, id, JOBS .. id, jobs.fields[i], jobs.metas[i], jobs.ttls[i]) then
+            done[#done + 1] = id
         else
             if is_pushed then
-                redis.pcall('LREM', queue, PUSH == 'LPUSH' and 1 or -1, queued[i])
+                take_back(queue, id)
             end
-            leave_to_rq(places[numbers[i]])
+            leave_to_rq(jobs.places[i])
         end
     end
     return done
@@ -120,13 +109,13 @@ end
 
 -- The queues first, and the entries last.
 local function finish()
-    for queue, numbers in pairs(of_queue) do
-        local done = enqueue(queue, numbers)
+    for queue, jobs in pairs(of_queue) do
+        local done = enqueue(queue, jobs)
         if #done > 0 then
             call('ZREM', KEYS[1], unpack(done))
         end
     end
-    count, of_queue = 0, {}
+    of_queue = {}
 end
 
 -- No job has such an id: this only asks whether the user may do what must not fail halfway.

@@ -192,14 +192,25 @@ def test_without_the_right_to_run_scripts(client_without: ClientWithout, connect
     assert connection.llen('rq:queue:q') == 2
 
 
-@pytest.mark.parametrize('denied', ['rpush', 'hset', 'expire', 'zrem'])
+@pytest.mark.parametrize(
+    ('denied', 'ttl'),
+    [
+        ('rpush', None),
+        ('hset', None),
+        ('zrem', None),
+        ('rpush', 1000),
+        ('hset', 1000),
+        ('zrem', 1000),
+        ('expire', 1000),
+    ],
+)
 def test_without_the_right_to_one_of_the_commands(
-    denied: str, client_without: ClientWithout, connection: redis.Redis
+    denied: str, ttl: int | None, client_without: ClientWithout, connection: redis.Redis
 ) -> None:
     registry = fail_many(connection, [{}] * 100)
-    if denied == 'expire':
+    if ttl is not None:
         for job_id in registry.get_job_ids():
-            connection.hset(f'rq:job:{job_id}', 'ttl', 1000)
+            connection.hset(f'rq:job:{job_id}', 'ttl', ttl)
     before = dump(connection)
     with pytest.raises(redis.exceptions.NoPermissionError, match=denied):
         FailedJobRegistry('q', connection=client_without(denied)).requeue_all()
