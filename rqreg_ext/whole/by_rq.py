@@ -14,7 +14,6 @@ from typing import Any
 from rq import Queue
 from rq import job as rq_job
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
-from rq.executions import ExecutionRegistry
 from rq.job import Job, parse_job_id
 from rq.timeouts import BaseTimeoutException
 
@@ -189,7 +188,7 @@ def _check_registries(job: Any, *places: Place) -> None:
 
 def _write_deletion(registry: Any, job: Any, pipeline: Any) -> Callable[[], Any] | None:
     has_rate_limit = getattr(job, 'has_rate_limit', False)
-    # Without one RQ goes no further.
+    # Raises where there is none, as RQ does first of all.
     job.get_status()
     # RQ leaves the executions of a job with a rate limit alone.
     _check_registries(job, *[STARTED] * (not has_rate_limit and _has_executions(job)))
@@ -205,7 +204,7 @@ def _write_deletion(registry: Any, job: Any, pipeline: Any) -> Callable[[], Any]
 def _has_executions(job: Any) -> bool:
     """Tell whether RQ finds executions; it drops those that have expired as soon as it looks."""
     try:
-        return bool(ExecutionRegistry(job.id, connection=job.connection).get_executions())
+        return bool(job.get_executions())
     except Exception as error:
         if not is_of_the_job(error):
             raise
