@@ -125,13 +125,17 @@ def cleaning(size: int) -> Workload:
     )
 
 
+def on_each(call: Callable[[Any, int], int]) -> Sample:
+    """Return RQ's call on the failed jobs of each queue."""
+    return Sample(
+        lambda registries, names, count: sum(call(registries[name], FAILED) for name in names[:count]), LOOP_SAMPLE
+    )
+
+
 def change(
     operation: str, rq: Callable[[Any, int], int], ours: Callable[..., Any], hand: Callable[[Any, str, list[str]], int]
 ) -> Callable[[int], Workload]:
     """Return what makes workloads that change the failed jobs of all queues."""
-
-    def by_rq(registries: Registries, names: Sequence[str], count: int) -> int:
-        return sum(rq(registries[name], FAILED) for name in names[:count])
 
     def in_turn(client: Any, names: Sequence[str]) -> int:
         return sum(by_hand.change_first(client, name, FAILED, hand) for name in names)
@@ -140,7 +144,7 @@ def change(
         operation,
         FailedJobs(FAILED, size),
         Registries,
-        rq=Sample(by_rq, LOOP_SAMPLE),
+        rq=on_each(rq),
         ours=lambda registries, names: ours(registries.connection, names).total.done,
         by_hand=in_turn,
         arguments=names,
@@ -160,17 +164,13 @@ requeue_all = change(
 )
 
 
-def wrong(registries: Registries, names: Sequence[str], count: int) -> int:
-    return sum(by_loop.wrong(registries[name], FAILED) for name in names[:count])
-
-
 def check(size: int) -> Workload:
     """RQ's loop looks at the entries only, and so does who writes it by hand; we look at all that these queues have."""
     return Workload(
         'check',
         FailedJobs(FAILED, size, are_gone=True),
         Registries,
-        rq=Sample(wrong, LOOP_SAMPLE),
+        rq=on_each(by_loop.wrong),
         ours=lambda registries, names: len(rqreg_ext.check(registries.connection, names, settle=0)),
         by_hand=lambda client, names: sum(by_hand.wrong(client, name, FAILED) for name in names),
         arguments=names,

@@ -564,11 +564,16 @@ def test_check_finds_what_the_registries_do(client: Any) -> None:
     assert not rqreg_ext.check(client, 'nowhere', settle=0)
 
 
-def test_what_check_finds_any_registry_repairs(client: Any) -> None:
+def break_two_queues(client: Any) -> None:
+    """Have an entry without a job, and a job without an entry, beside a failed job in each."""
     for queue in ('a', 'b'):
         fail(client, queue, f'{queue}1', f'{queue}2')
         client.zadd(f'rq:failed:{queue}', {f'{queue}-gone': 4_000_000_000})
         client.zrem(f'rq:failed:{queue}', f'{queue}2')
+
+
+def test_what_check_finds_any_registry_repairs(client: Any) -> None:
+    break_two_queues(client)
     report = rqreg_ext.check(client, settle=0)
     assert {kind.value: count for kind, count in report.counts.items()} == {'missing_job': 2, 'orphan': 2}
     repaired = FailedJobRegistry('a', connection=client).repair(report)
@@ -578,10 +583,7 @@ def test_what_check_finds_any_registry_repairs(client: Any) -> None:
 
 
 def test_repair(client: Any) -> None:
-    for queue in ('a', 'b'):
-        fail(client, queue, f'{queue}1', f'{queue}2')
-        client.zadd(f'rq:failed:{queue}', {f'{queue}-gone': 4_000_000_000})
-        client.zrem(f'rq:failed:{queue}', f'{queue}2')
+    break_two_queues(client)
     report = rqreg_ext.check(client, settle=0)
     missing = [problem for problem in report if problem.kind is rqreg_ext.Kind.MISSING_JOB]
     would = rqreg_ext.repair(client, report, dry_run=True)
