@@ -1,0 +1,67 @@
+"""Whether a function is the one that an installed package defines: not patched, wrapped or replaced.
+
+What stands under a name when somebody first looks proves nothing: it may have been patched before. A function is a
+package's own if its globals are those of the package's module, and its code is the code in that module's file.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from types import CodeType, FunctionType
+from typing import Any
+
+
+def is_original(found: Any, module_name: str, qualname: str) -> bool:
+    """Tell whether `found` is the function that the module defines by this qualified name.
+
+    found: a function, or the classmethod, staticmethod, property or bound method around it.
+    False too where the module's code cannot be read again: it is compiled by another compiler, say.
+    No round trip. The first call for a module reads its compiled file, a millisecond or two.
+    """
+    function = function_of(found)
+    module = sys.modules.get(module_name)
+    if function is None or module is None or function.__globals__ is not vars(module):
+        return False
+    if hasattr(function, '__wrapped__'):
+        return False
+    return function.__code__ in _codes_in(module_name).get(qualname, ())
+
+
+def function_of(found: Any) -> FunctionType | None:
+    """Return the function behind a method, class method, static method or property; None where there is none."""
+    if isinstance(found, property):
+        found = found.fget
+    function = getattr(found, '__func__', found)
+    return function if type(function) is FunctionType else None
+
+
+@cache
+def _codes_in(module_name: str) -> dict[str, list[CodeType]]:
+    """Return the code of each function and class in a module's file, by qualified name."""
+    codes: dict[str, list[CodeType]] = {}
+    code = _code_of(module_name)
+    if code is not None:
+        _collect(code, '', codes)
+    return codes
+
+
+def _code_of(module_name: str) -> CodeType | None:
+    loader = getattr(getattr(sys.modules[module_name], '__spec__', None), 'loader', None)
+    get_code = getattr(loader, 'get_code', None)
+    if get_code is None:
+        return None
+    try:
+        code = get_code(module_name)
+    except (ImportError, OSError, SyntaxError):
+        return None
+    return code if isinstance(code, CodeType) else None
+
+
+def _collect(code: CodeType, prefix: str, codes: dict[str, list[CodeType]]) -> None:
+    # A name may be defined more than once: by a condition, as a property's setter.
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            name = f'{prefix}{constant.co_name}'
+            codes.setdefault(name, []).append(constant)
+            _collect(constant, f'{name}.', codes)
