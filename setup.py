@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -20,9 +19,9 @@ from setuptools.command.editable_wheel import editable_wheel
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / 'tools'))
 
+import build_tools  # noqa: E402
 import embed_lua  # noqa: E402
 import fetch_hiredis  # noqa: E402
-from system_packages import ADVICE  # noqa: E402
 
 # Read by every interpreter of the environment at its start; it belongs beside the package, not in it.
 PTH = 'rqreg_ext.pth'
@@ -69,19 +68,20 @@ def system_hiredis() -> tuple[list[str], list[str]]:
     return shlex.split(pkg_config('--cflags') or ''), shlex.split(pkg_config('--libs') or '')
 
 
-def require_compiler(command: build_clib | build_ext) -> None:
-    """End with a clear error where there is no C compiler."""
-    compiler = command.compiler.compiler_so[0]
-    if shutil.which(compiler) is None:
-        sys.exit(f'rqreg-ext is compiled from C, and there is no C compiler {compiler!r}. Install one:\n{ADVICE}')
+def require_build_tools(command: build_clib | build_ext) -> None:
+    """End with a clear error where this command's compiler compiles nothing, or there are no headers of Python."""
+    headers = command.get_finalized_command('build_ext').include_dirs
+    lacking = build_tools.missing([*command.compiler.compiler_so, *EXTRA_CFLAGS], headers)
+    if lacking:
+        sys.exit(build_tools.explain(lacking))
 
 
 class BuildClib(build_clib):
     """Build the static hiredis, the first thing that is compiled."""
 
     def build_libraries(self, libraries: list[tuple[str, dict[str, list[str]]]]) -> None:
-        """Look for the compiler, then compile as usual."""
-        require_compiler(self)
+        """Try the compiler, then compile as usual."""
+        require_build_tools(self)
         super().build_libraries(libraries)
 
 
@@ -90,7 +90,7 @@ class BuildExt(build_ext):
 
     def build_extensions(self) -> None:
         """Add the generated header, then compile as usual."""
-        require_compiler(self)
+        require_build_tools(self)
         generated = Path(self.build_temp).resolve() / 'generated'
         embed_lua.write_header(sorted(Path('src').rglob('*.lua')), generated / 'lua_sources.h')
         for extension in self.extensions:
@@ -152,7 +152,10 @@ if SYSTEM_HIREDIS:
     core.extra_compile_args += compile_flags
     core.extra_link_args += link_flags
 else:
-    fetch_hiredis.fetch()
+    try:
+        fetch_hiredis.fetch()
+    except RuntimeError as error:
+        sys.exit(str(error))
     core.include_dirs.append('vendor')
     build_info = {
         'sources': [f'vendor/hiredis/{name}.c' for name in ('alloc', 'read', 'sds')],

@@ -11,21 +11,23 @@ import fcntl
 import hashlib
 import os
 import shlex
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
+import build_tools
+import interruptible
 import system_packages
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / 'tools'
 DEVELOPMENT = TOOLS / 'dev-requirements.txt'
 SERVER = TOOLS / 'server-requirements.txt'
-BUILD_TOOLS = ('tools/embed_lua.py', 'tools/fetch_hiredis.py', 'tools/hiredis-requirements.txt')
+BUILD_TOOLS = ('tools/build_tools.py', 'tools/embed_lua.py', 'tools/fetch_hiredis.py', 'tools/hiredis-requirements.txt')
 BUILD_FILES = ('setup.py', 'pyproject.toml', 'rqreg_ext.pth', *BUILD_TOOLS)
-BUILD_VARIABLES = ('CC', 'CFLAGS', 'LDFLAGS', 'RQREG_CFLAGS', 'RQREG_LDFLAGS', 'RQREG_SYSTEM_HIREDIS')
+BUILD_VARIABLES = (*build_tools.VARIABLES, 'LDFLAGS', 'RQREG_LDFLAGS', 'RQREG_SYSTEM_HIREDIS')
 
 NO_SERVER = '\nInstall redis-server or valkey-server instead, or set RQREG_REDIS_SERVER to the path of one.'
 
@@ -55,21 +57,22 @@ class Environment:
         self.debug = debug
         self.extension = ROOT / 'rqreg_ext' / f'_core{sysconfig.get_config_var("EXT_SUFFIX")}'
         self.stamp = folder / 'bootstrap-stamp'
+        self.installed = folder / 'rqreg-ext-is-installed'
         # Beside the one extension module that all environments of this Python share.
         self.build_stamp = ROOT / 'build' / f'{self.extension.name}.stamp'
 
     def make_ready(self) -> None:
         """Bring the environment and the build up to date with their inputs."""
-        wanted = self._inputs()
-        if not (self.python.exists() and self._has(self.stamp, {wanted})):
-            system_packages.ensure_build_tools(say)
+        inputs = self._inputs()
+        if not (self.python.exists() and self._has(self.stamp, {inputs})):
+            build_tools.ensure(say)
             self._create()
             self._install_packages()
+            self.stamp.write_text(inputs, encoding='ascii')
+        if not (self.installed.exists() and self._is_built()):
+            build_tools.ensure(say)
             self._build()
-            self.stamp.write_text(wanted, encoding='ascii')
-        elif not self._is_built():
-            system_packages.ensure_build_tools(say)
-            self._build()
+            self.installed.touch()
 
     @staticmethod
     def _has(stamp: Path, accepted: set[str]) -> bool:
@@ -107,10 +110,12 @@ class Environment:
             self._pip('install', '--requirement', str(SERVER))
 
     def _build(self) -> None:
-        kind = 'debug build' if self.debug else 'strict build' if self.strict else 'build'
-        say(f'compiling rqreg_ext ({kind})')
+        how = ' for debugging' if self.debug else ', with warnings as errors' if self.strict else ''
+        say(f'compiling rqreg_ext{how}')
         inputs = self._build_inputs(self.strict)
         self.build_stamp.unlink(missing_ok=True)
+        # An interrupted link may have left half of it, which setuptools would take for newer than its sources.
+        self.extension.unlink(missing_ok=True)
         flags = {'RQREG_STRICT': str(int(self.strict)), 'RQREG_DEBUG': str(int(self.debug))}
         # setuptools warns of every editable installation that the checkout is importable: that is the point.
         flags['PYTHONWARNINGS'] = 'ignore:Editable installation'
@@ -123,10 +128,10 @@ class Environment:
         self._run(str(self.python), '-m', 'pip', command, *quiet, *options, **variables)
 
     def _run(self, *command: str, **variables: str) -> None:
-        result = subprocess.run(command, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, check=False)
-        if result.returncode != 0:
+        status = interruptible.run(command, **variables)
+        if status != 0:
             hint = NO_SERVER if str(SERVER) in command else ''
-            sys.exit(f'bootstrap: exit status {result.returncode} of: {shlex.join(command)}{hint}')
+            sys.exit(f'bootstrap: exit status {status} of: {shlex.join(command)}{hint}')
 
 
 def main() -> None:
@@ -141,10 +146,18 @@ def main() -> None:
     parser.add_argument('--debug', action='store_true', help='compile with debug symbols and assertions')
     arguments = parser.parse_args()
     with (TOOLS / 'bootstrap.py').open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _wait_for(lock)
         folder = ROOT / arguments.venv
         Environment(folder, arguments.rq, arguments.redis, arguments.strict, arguments.debug).make_ready()
 
 
+def _wait_for(lock: TextIO) -> None:
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            interruptible.pause()
+
+
 if __name__ == '__main__':
-    main()
+    interruptible.main('bootstrap', main)
