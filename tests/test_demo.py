@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import shutil
@@ -14,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from orphans import Orphans
 
 EXAMPLES = Path(__file__).resolve().parent.parent / 'examples'
-PR_SET_CHILD_SUBREAPER = 36
 FEW_JOBS = 200
 # Each is a line that the demo prints just before it does what the line says.
 MOMENTS = (
@@ -48,42 +47,10 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def _children() -> dict[int, str]:
-    """Return this process's living children, by id, with their command lines."""
-    children = {}
-    for stat in Path('/proc').glob('[0-9]*/stat'):
-        try:
-            state, parent = stat.read_text().rpartition(')')[2].split()[:2]
-            if int(parent) == os.getpid() and state != 'Z':
-                children[int(stat.parent.name)] = (stat.parent / 'cmdline').read_text().replace('\0', ' ')
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return children
-
-
-class Orphans:
-    """On Linux, the processes that outlive the demo: they become children of this process."""
-
-    def __init__(self) -> None:
-        self.before = _children()
-
-    def left(self) -> list[str]:
-        return [command for pid, command in _children().items() if pid not in self.before]
-
-    def end(self) -> None:
-        for pid in _children().keys() - self.before.keys():
-            os.kill(pid, signal.SIGKILL)
-
-
 @pytest.fixture
 def orphans() -> Iterator[Orphans]:
-    if sys.platform == 'linux':
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    found = Orphans()
-    yield found
-    found.end()
-    if sys.platform == 'linux':
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    with Orphans() as found:
+        yield found
 
 
 def start(folder: Path, *arguments: str, jobs: int = FEW_JOBS) -> subprocess.Popen[str]:

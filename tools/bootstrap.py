@@ -114,8 +114,6 @@ class Environment:
         say(f'compiling rqreg_ext{how}')
         inputs = self._build_inputs(self.strict)
         self.build_stamp.unlink(missing_ok=True)
-        # An interrupted link may have left half of it, which setuptools would take for newer than its sources.
-        self.extension.unlink(missing_ok=True)
         flags = {'RQREG_STRICT': str(int(self.strict)), 'RQREG_DEBUG': str(int(self.debug))}
         # setuptools warns of every editable installation that the checkout is importable: that is the point.
         flags['PYTHONWARNINGS'] = 'ignore:Editable installation'
@@ -152,10 +150,14 @@ def main() -> None:
 
 
 def _wait_for(lock: TextIO) -> None:
+    waits = False
     while True:
         try:
             return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if not waits:
+                say('waiting for another one in this checkout')
+            waits = True
             interruptible.pause()
 
 

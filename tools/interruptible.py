@@ -20,6 +20,8 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # How often a wait looks for a signal, in seconds.
 INTERVAL = 0.1
+# How long the children of an interrupted program may take to end after it, in seconds.
+PATIENCE = 5.0
 
 _received: list[int] = []
 
@@ -60,6 +62,8 @@ def run(command: Sequence[str], **variables: str) -> int:
     )
     with process:
         _copy_output(process)
+    if _received:
+        _end_group(process.pid)
     check()
     return process.returncode
 
@@ -84,6 +88,18 @@ def _copy_output(process: subprocess.Popen[bytes]) -> None:
             elif process.poll() is not None:
                 # A service that the process has started may keep the pipe open.
                 return
+
+
+def _end_group(group: int) -> None:
+    """Wait for what the process has left running, then kill it: it would be in the way of the next run."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(INTERVAL)
+    _signal_group(group, signal.SIGKILL)
 
 
 def _signal_group(group: int, number: int) -> None:
