@@ -120,11 +120,11 @@ debug: ## the same with debug symbols, assertions and no optimisation
 
 sdist: ## dist/: the source distribution, with the hiredis sources in it
 	@$(BOOTSTRAP)
-	$(BIN)/pyproject-build --no-isolation --sdist
+	@$(BIN)/python tools/distribute.py sdist
 
 wheel: ## dist/: a wheel for this Python and machine
 	@$(BOOTSTRAP)
-	$(BIN)/pyproject-build --no-isolation --wheel
+	@$(BIN)/python tools/distribute.py wheel
 
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-rq* build dist vendor LICENSE.hiredis rqreg_ext.egg-info rqreg_ext/*.so

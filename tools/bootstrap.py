@@ -126,7 +126,7 @@ class Environment:
         self._run(str(self.python), '-m', 'pip', command, *quiet, *options, **variables)
 
     def _run(self, *command: str, **variables: str) -> None:
-        status = interruptible.run(command, **variables)
+        status = interruptible.run(command, variables)
         if status != 0:
             hint = NO_SERVER if str(SERVER) in command else ''
             sys.exit(f'bootstrap: exit status {status} of: {shlex.join(command)}{hint}')

@@ -14,8 +14,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
+from typing import BinaryIO
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # How often a wait looks for a signal, in seconds.
@@ -46,30 +47,31 @@ def pause() -> None:
     time.sleep(INTERVAL)
 
 
-def run(command: Sequence[str], **variables: str) -> int:
+def run(command: Sequence[str], variables: Mapping[str, str] | None = None, output: BinaryIO | None = None) -> int:
     """Run a command with these environment variables added, and return its exit status.
 
-    What it prints goes to stdout. Raises OSError if it cannot be started, Interrupted once it is gone after a signal.
+    What it prints goes to `output`, by default to stdout.
+    Raises OSError if it cannot be started, Interrupted once it is gone after a signal.
     """
     check()
     process = subprocess.Popen(
         command,
-        env={**os.environ, **variables},
+        env={**os.environ, **(variables or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
     with process:
-        _copy_output(process)
+        _copy_output(process, output or sys.stdout.buffer)
     if _received:
         _end_group(process.pid)
     check()
     return process.returncode
 
 
-def _copy_output(process: subprocess.Popen[bytes]) -> None:
-    """Print what the process prints until it is gone, or until there is a signal, which it gets as SIGINT."""
+def _copy_output(process: subprocess.Popen[bytes], output: BinaryIO) -> None:
+    """Copy what the process prints until it is gone, or until there is a signal, which it gets as SIGINT."""
     assert process.stdout is not None
     passed_on = 0
     with selectors.DefaultSelector() as selector:
@@ -83,8 +85,8 @@ def _copy_output(process: subprocess.Popen[bytes]) -> None:
                 if not block:
                     return
                 if not passed_on:
-                    sys.stdout.buffer.write(block)
-                    sys.stdout.buffer.flush()
+                    output.write(block)
+                    output.flush()
             elif process.poll() is not None:
                 # A service that the process has started may keep the pipe open.
                 return

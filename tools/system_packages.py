@@ -42,7 +42,7 @@ def may_install() -> bool:
 def install(packages: Sequence[str]) -> None:
     """Install Debian packages; apt prints what goes wrong."""
     for arguments in (('update',), ('install', '--yes', '--no-install-recommends', *packages)):
-        interruptible.run(['apt-get', '-qq', *arguments], DEBIAN_FRONTEND='noninteractive')
+        interruptible.run(['apt-get', '-qq', *arguments], {'DEBIAN_FRONTEND': 'noninteractive'})
 
 
 def ensure_programs(names: Sequence[str], say: Callable[[str], None]) -> list[str]:
