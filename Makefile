@@ -18,17 +18,18 @@ C_FILES = $(wildcard src/*.c src/*.h fuzz/*.c fuzz/*.h)
 .PHONY: fuzz lint analyze coverage format bench publish bench-programs docs build debug sdist wheel clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "make TARGET [ARGS='...']     each target makes what it needs; begin with demo"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## show RQ's answers beside ours, and what RQ cannot do, on a private Redis; ARGS='--only whole-registry' for a part
+demo: ## RQ beside rqreg_ext on a private Redis; a minute
 	@$(BOOTSTRAP)
 	@cd examples && exec ../$(BIN)/python -B -m demo $(ARGS)
 
-test: ## run the tests
+test: ## run the tests; ARGS='tests/test_queue.py' for some of them
 	@$(BOOTSTRAP) --strict
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
-test-system-redis: ## run the tests of whole registries on the system's redis-server, which is installed for it
+test-system-redis: ## the tests of whole registries, on the system's redis-server
 	@$(BOOTSTRAP) --strict
 	@$(PYTHON) tools/system_packages.py redis-server
 	RQREG_REDIS_SERVER=$$(command -v redis-server) \
@@ -36,26 +37,26 @@ test-system-redis: ## run the tests of whole registries on the system's redis-se
 
 # What has a target of its own is left to that.
 test-deep: ARGS += --ignore tests/memory --ignore tests/isolated --ignore tests/faults --ignore tests/workers/load
-test-deep: ## run the tests with ten times the examples, on each RQ that is supported
+test-deep: ## the tests with ten times the examples, on each supported RQ
 	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=3.0.0 REDIS=8.1.0 ARGS='$(ARGS)'
 	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=2.12.0 REDIS=6.4.0 ARGS='$(ARGS)'
 	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=2.6.1 REDIS=5.0.1 ARGS='$(ARGS)'
 
-compat: ## run RQ's own test suite on plain RQ and on our registries, and compare
+compat: ## RQ's own tests on plain RQ and on our registries, compared
 	@$(BOOTSTRAP) --strict
 	@$(PYTHON) tools/system_packages.py ip mount unshare
 	$(BIN)/python -m compat $(ARGS)
 
-check-faults: ## servers and networks that fail, refuse, stall and lie, in the long form
+check-faults: ## tests with servers and networks that fail, the long form
 	@$(BOOTSTRAP) --strict
 	@$(PYTHON) tools/system_packages.py haproxy
 	RQREG_TEST_PROFILE=deep $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/faults $(ARGS)
 
-check-workers: ## RQ's workers on our registries: 10 000 jobs, with workers killed in the middle
+check-workers: ## RQ's workers, 10 000 jobs on our registries, and many kills
 	@$(BOOTSTRAP) --strict
 	RQREG_TEST_PROFILE=deep $(BIN)/python -m pytest -o faulthandler_timeout=3600 tests/workers $(ARGS)
 
-check-memory: ## make each allocation fail, count references, look for leaks, run valgrind
+check-memory: ## failing allocations, reference counts, leaks, valgrind
 	@$(BOOTSTRAP) --strict
 	@$(PYTHON) tools/system_packages.py python3-dbg valgrind
 	RQREG_TEST_PROFILE=deep $(BIN)/python -m pytest -n $(JOBS) -o faulthandler_timeout=1200 tests/memory tests/isolated $(ARGS)
@@ -67,15 +68,15 @@ lint: ## check style, C layout and types
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 	$(BIN)/mypy
 
-analyze: ## look for faults in the C sources: gcc -fanalyzer, clang-tidy, cppcheck
+analyze: ## static analysis of the C sources: gcc, clang-tidy, cppcheck
 	@$(BOOTSTRAP) --strict
 	$(BIN)/python tools/analyze.py
 
-coverage: ## tell which C lines and branches the tests run; fail below 95% of the lines
+coverage: ## the C lines that the tests run: 95% or more, else it fails
 	@$(BOOTSTRAP)
 	$(BIN)/python tools/c_coverage.py -n $(JOBS) --dist worksteal $(ARGS)
 
-check-sanitizers: ## run the tests under AddressSanitizer with UBSan, then those of threads under ThreadSanitizer
+check-sanitizers: ## the tests under Address-, UB- and ThreadSanitizer
 	@$(BOOTSTRAP)
 	$(BIN)/python tools/check_sanitizers.py -n $(JOBS) --dist worksteal $(ARGS)
 
@@ -85,18 +86,18 @@ format: ## bring Python and C into the checked style
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
 
-bench: ## measure RQ, code written by hand, rqreg_ext and a bare round trip, side by side
+bench: ## measure RQ, code written by hand and rqreg_ext together
 	@$(BOOTSTRAP)
 	@# Beside the environment, not in it: redis-py would use it everywhere.
 	@test -d $(VENV)/hiredis-py || $(BIN)/pip install --quiet --no-deps --target $(VENV)/hiredis-py hiredis==3.5.0
 	$(BIN)/python -m benchmarks --hiredis-folder $(VENV)/hiredis-py $(ARGS)
 
-publish: ## put what the last make bench has found into README.md, benchmarks/RESULTS.md and the plots
+publish: ## put what make bench has found into README.md and the plots
 	@$(BOOTSTRAP)
 	@test -d $(VENV)/plotting || $(BIN)/pip install --quiet --target $(VENV)/plotting --requirement benchmarks/requirements.txt
 	PYTHONPATH=$(VENV)/plotting $(BIN)/python -m benchmarks.publish build/benchmarks.json
 
-bench-programs: ## measure whole programs on plain RQ and on our registries; ARGS=--profile tells where the time goes
+bench-programs: ## measure whole programs on plain RQ and on our registries
 	@$(BOOTSTRAP)
 	@test -x $(BIN)/py-spy || $(BIN)/pip install --quiet --no-deps py-spy==0.4.3
 	$(BIN)/python -m benchmarks.programs $(ARGS)
@@ -107,7 +108,7 @@ docs: ## build the guide as a site, build/docs/index.html
 	@test -d $(VENV)/sphinx || $(BIN)/pip install --quiet --target $(VENV)/sphinx --requirement docs/requirements.txt
 	PYTHONPATH=$(VENV)/sphinx $(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs build/docs $(ARGS)
 
-fuzz: ## fuzz the reply reader and the command builder, FUZZ_SECONDS=600 each, under sanitizers
+fuzz: ## fuzz reply reader and command builder; FUZZ_SECONDS=600
 	@$(BOOTSTRAP)
 	@$(PYTHON) tools/system_packages.py clang
 	$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) $(ARGS)
@@ -115,10 +116,10 @@ fuzz: ## fuzz the reply reader and the command builder, FUZZ_SECONDS=600 each, u
 build: ## compile the package in place, for .venv/bin/python
 	@$(BOOTSTRAP) --strict
 
-debug: ## the same with debug symbols, assertions and no optimisation
+debug: ## the same, with assertions and without optimisation
 	@$(BOOTSTRAP) --strict --debug
 
-sdist: ## dist/: the source distribution, with the hiredis sources in it
+sdist: ## dist/: the source distribution, with hiredis in it
 	@$(BOOTSTRAP)
 	@$(BIN)/python tools/distribute.py sdist
 

@@ -17,6 +17,7 @@ from orphans import Orphans
 
 EXAMPLES = Path(__file__).resolve().parent.parent / 'examples'
 FEW_JOBS = 200
+WIDTH = 80
 # Each is a line that the demo prints just before it does what the line says.
 MOMENTS = (
     'Starting a private Redis',
@@ -58,7 +59,7 @@ def start(folder: Path, *arguments: str, jobs: int = FEW_JOBS) -> subprocess.Pop
     return subprocess.Popen(
         [sys.executable, '-B', *arguments, '--failed-jobs', str(jobs)],
         cwd=EXAMPLES,
-        env={**os.environ, 'TMPDIR': str(folder)},
+        env={**os.environ, 'TMPDIR': str(folder), 'COLUMNS': str(WIDTH)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -93,14 +94,25 @@ def test_demo_of_a_whole_registry(folder: Path, orphans: Orphans) -> None:
     assert demo.returncode == 0, output
     assert 'WRONG' not in output
     assert 'comparisons agree' not in output
-    for words in ('2,000 entries', '667 ValueError', '666 found', 'measured on 200 jobs', '25 orphan mended'):
+    for words in (' 2,000 ', '667 ValueError', '666 found', 'It was run on 300 jobs', '25 orphan mended'):
         assert words in output
     # RQ has done some of each kind itself, to be measured.
     for kind, verb in ((667, 'deleted'), (666, 'requeued')):
-        (ours,) = re.findall(rf'(\d+) {verb} ', output)
+        (ours,) = re.findall(rf'(\d+) {verb}', output)
         assert int(ours) in [kind - int(by_rq) for by_rq in re.findall(r'(\d+) more by RQ', output)]
     assert list(folder.iterdir()) == []
     assert orphans.left() == []
+
+
+def test_demo_fits_in_80_columns(folder: Path) -> None:
+    demo = start(folder, '-m', 'demo', jobs=12_000)
+    output, _ = demo.communicate(timeout=180)
+    assert demo.returncode == 0, output
+    check_width(output)
+
+
+def check_width(output: str) -> None:
+    assert [line for line in output.splitlines() if len(line) > WIDTH] == []
 
 
 def interrupt(demo: subprocess.Popen[str], like_a_terminal: bool) -> None:
@@ -160,6 +172,7 @@ def test_demo_fails_on_a_different_answer(folder: Path, lie: str) -> None:
     output, _ = demo.communicate(timeout=180)
     assert demo.returncode == 1, output
     assert 'DIFFER' in output
+    check_width(output)
     assert list(folder.iterdir()) == []
 
 
@@ -179,6 +192,7 @@ def test_demo_fails_where_a_call_does_nothing(folder: Path, call: str, answer: s
     output, _ = demo.communicate(timeout=180)
     assert demo.returncode == 1, output
     assert 'WRONG' in output
+    check_width(output)
     assert 'Not all calls on the whole registry' in output.splitlines()[-1]
     assert list(folder.iterdir()) == []
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import textwrap
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -35,8 +36,9 @@ def say(message: str = '') -> None:
 
 def run_documented_scripts() -> Iterator[Row]:
     """Run each documented script with both imports, and yield the outputs as a row."""
+    say("Scripts of RQ's documentation, each with RQ's imports and with rqreg_ext's:")
     for script in documented.SCRIPTS:
-        say(f'Running the documented script "{script.name}" with RQ\'s imports and with ours ...')
+        say(f'Running the documented script "{script.name}" ...')
         theirs = documented.run(script, documented.with_rq_imports(script.source))
         ours = documented.run(script, script.source)
         row = Row(script.name, script.file, (theirs.output, ours.output), (theirs.keys, ours.keys), (0.0, 0.0))
@@ -88,7 +90,7 @@ def show(rows: list[Row]) -> None:
 def demonstrate(number: int, with_scripts: bool) -> list[Row]:
     """Run the demo with that many failed jobs, and return every row."""
     scripts = list(run_documented_scripts()) if with_scripts else []
-    say('Starting a private Redis, a page on loopback and an RQ worker ...')
+    say('Starting a private Redis, a local web page and an RQ worker ...')
     with Stage() as stage:
         version = stage.connection.info('server')['redis_version']
         say(f'  Redis {version}, RQ {rq.VERSION}, redis-py {redis.__version__}, Python {platform.python_version()}')
@@ -101,7 +103,7 @@ def demonstrate(number: int, with_scripts: bool) -> list[Row]:
         say(f'Writing {number:,} failed jobs, copies of one that failed in the worker ...')
         jobs = FailedJobs(stage.connection, JOB_IDS['FailedJobRegistry'])
         jobs.add(number)
-        say('Asking their registry; where a call changes Redis, what it leaves there is compared as well ...')
+        say('Asking their registry; what the calls leave in Redis is compared as well ...')
         many = list(compare_many(stage, sides, jobs))
         show(many)
     return scripts + rows + many
@@ -109,7 +111,7 @@ def demonstrate(number: int, with_scripts: bool) -> list[Row]:
 
 def demonstrate_whole_registry(number: int) -> bool:
     """Show what RQ cannot do, on that many failed jobs; tell whether it came out right."""
-    say('Starting a private Redis, a page on loopback and an RQ worker ...')
+    say('Starting a private Redis, a local web page and an RQ worker ...')
     with Stage() as stage:
         return show_whole_registry(stage, number)
 
@@ -140,12 +142,13 @@ def _run(parts: Sequence[str], number: int, with_scripts: bool) -> int:
         rows = demonstrate(number, with_scripts)
         differing = [row for row in rows if not row.agrees]
         if differing:
-            say(f'{len(differing)} of {len(rows)} comparisons DIFFER: ' + ', '.join(row.call for row in differing))
+            calls = ', '.join(row.call for row in differing)
+            say(textwrap.fill(f'{len(differing)} of {len(rows)} comparisons DIFFER: {calls}', table.terminal_width()))
             return 1
         say(f'All {len(rows)} comparisons agree.')
     if 'whole-registry' in parts:
         if not demonstrate_whole_registry(number):
-            say('Not all calls on the whole registry came out as they should: see WRONG in the table.')
+            say('Not all calls on the whole registry came out right: see WRONG in the table.')
             return 1
         say('All calls on the whole registry came out as they should.')
     return 0

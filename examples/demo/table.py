@@ -1,53 +1,77 @@
-"""The table: registry by registry, both answers and both times."""
+"""The table: registry by registry, the answers and both times, as wide as the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timezone
 
 from .comparison import Row
 
-HEADINGS = ('registry', 'call', 'RQ answers', 'rqreg_ext answers', 'RQ', 'rqreg_ext', 'ratio')
-ANSWER_WIDTH = 36
-RIGHT_ALIGNED = (4, 5, 6)
+HEADINGS = ('call', 'answer of both', 'RQ', 'rqreg_ext', 'ratio')
+RIGHT_ALIGNED = (2, 3, 4)
+ANSWER = 1
+NARROWEST = 14
+GAP = '  '
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal: COLUMNS if it is set, 80 where there is no terminal."""
+    return shutil.get_terminal_size().columns
 
 
 def short(answer: object) -> str:
-    """Return an answer as it fits into a column: of a long list its length and first entry."""
+    """Return an answer in few words: of a long list its length."""
     if isinstance(answer, list) and len(answer) > 1:
-        text = f'{len(answer):,} entries: {answer[0]!r}, ...'
-    elif isinstance(answer, datetime):
-        text = answer.isoformat(sep=' ', timespec='seconds')
-    else:
-        text = answer if isinstance(answer, str) else repr(answer)
-    return text if len(text) <= ANSWER_WIDTH else text[: ANSWER_WIDTH - 3] + '...'
+        return f'{len(answer):,} entries'
+    if isinstance(answer, datetime):
+        return answer.astimezone(timezone.utc).strftime('%Y-%m-%d %H:%MZ')
+    return ' '.join((answer if isinstance(answer, str) else repr(answer)).split()).rstrip(':')
+
+
+def cut(text: str, width: int) -> str:
+    """Return the text, or as much of it as fits into the width."""
+    return text if len(text) <= width else text[: width - 1] + '…'
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the unit that suits it."""
-    if seconds < 1e-3:
+    """Return a time with three digits at most, in the unit that suits it."""
+    if seconds < 0.9995e-3:
         return f'{seconds * 1e6:.0f} µs'
-    return f'{seconds * 1e3:.1f} ms' if seconds < 1 else f'{seconds:.1f} s'
+    if seconds < 0.9995:
+        return f'{seconds * 1e3:.{1 if seconds < 0.09995 else 0}f} ms'
+    return f'{seconds:.1f} s'
 
 
-def _cells(row: Row, registry: str) -> tuple[str, ...]:
+def _cells(row: Row) -> tuple[str, ...]:
     theirs, ours = row.seconds
-    ratio = f'{theirs / ours:.1f} x' if row.agrees else 'DIFFERS'
-    return (registry, row.call, short(row.answers[0]), short(row.answers[1]), duration(theirs), duration(ours), ratio)
+    answer = short(row.answers[0]) if row.agrees else 'DIFFERS'
+    return row.call, answer, duration(theirs), duration(ours), f'{theirs / ours:.1f} x'
 
 
-def lines(rows: Iterable[Row]) -> Iterable[str]:
-    """Return the table's lines; a registry is named once, on its first row."""
-    table: list[tuple[str, ...]] = [HEADINGS]
-    named = ''
-    for row in rows:
-        table.append(_cells(row, '' if row.registry == named else row.registry))
-        named = row.registry
-    widths = [max(len(cells[column]) for cells in table) for column in range(len(HEADINGS))]
-    table.insert(1, tuple('-' * width for width in widths))
+def align(table: Sequence[tuple[str, ...]], elastic: int, right: Collection[int]) -> Iterator[str]:
+    """Yield the lines of a table: one column gives way where the terminal is too narrow, those in `right` end alike."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    excess = sum(widths) + len(GAP) * (len(widths) - 1) - terminal_width()
+    widths[elastic] = min(widths[elastic], max(NARROWEST, widths[elastic] - excess))
     for cells in table:
         padded = [
-            cell.rjust(width) if column in RIGHT_ALIGNED else cell.ljust(width)
+            cut(cell, width).rjust(width) if column in right else cut(cell, width).ljust(width)
             for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
         ]
-        yield '  '.join(padded).rstrip()
+        yield GAP.join(padded).rstrip()
+
+
+def lines(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the table's lines: a heading for each registry, then its calls; where answers differ, both follow."""
+    heading, *texts = align([HEADINGS, *(_cells(row) for row in rows)], ANSWER, RIGHT_ALIGNED)
+    yield heading
+    named = ''
+    for row, text in zip(rows, texts, strict=True):
+        if row.registry != named:
+            yield f'-- {row.registry} '.ljust(len(heading), '-')
+            named = row.registry
+        yield text
+        if not row.agrees:
+            for side, answer, left in zip(('RQ', 'rqreg_ext'), row.answers, row.left, strict=True):
+                yield cut(f'    {side}: {answer!r}, left in Redis: {left!r}', terminal_width())

@@ -5,30 +5,27 @@ Beside each time stands what RQ's own loop would take, measured on some of the e
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
 from redis import Redis
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rq.job import Job
 from rq.registry import FailedJobRegistry as RQFailedJobRegistry
 from rq.registry import FinishedJobRegistry as RQFinishedJobRegistry
 
-from rqreg_ext import FailedJobRegistry
+from rqreg_ext import BulkResult, FailedJobRegistry
 
 from . import rq_loop
 from .interruption import check, wait_until
 from .many_failed_jobs import FailedJobs
 from .rq_loop import Loop
 from .stage import Stage
-from .table import duration
+from .table import align, cut, duration, terminal_width
 from .world import ADDRESS, COUNT_WORDS
 
 # What each kind of job fails with, and the arguments that make it.
@@ -39,8 +36,9 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 MISSING_PAGE, NO_ADDRESS, NO_ARGUMENT = KINDS
 MOST_BROKEN_OF_A_SORT = 25
-# Wide enough for the table where nobody says how wide the paper is.
-WIDTH_OF_A_PIPE = 150
+HEADINGS = ('call', 'entries', 'rqreg_ext', "RQ's loop", 'ratio')
+CALL = 0
+RIGHT_ALIGNED = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,14 @@ class WholeRegistry:
         # Each with its hash, at least.
         is_right = result.done == expected <= gone and self.left() == sum(self.of_kind.values())
         call = f"purge(exc_info='{NO_ADDRESS}')"
-        return Step(call, f'{result.done:,} deleted\n{loop.done} more by RQ', entries, bar.seconds, loop, is_right)
+        return Step(
+            call,
+            _done(result, 'deleted', loop),
+            entries,
+            bar.seconds,
+            loop,
+            is_right,
+        )
 
     def requeue(self) -> Step:
         """Put the jobs whose page was missing back on their queue."""
@@ -156,7 +161,14 @@ class WholeRegistry:
         is_right = self.stage.queue.count == expected == result.done + loop.done
         is_right = is_right and self.left() == sum(self.of_kind.values())
         call = f"requeue_all(exc_info='{MISSING_PAGE}')"
-        return Step(call, f'{result.done:,} requeued\n{loop.done} more by RQ', entries, bar.seconds, loop, is_right)
+        return Step(
+            call,
+            _done(result, 'requeued', loop),
+            entries,
+            bar.seconds,
+            loop,
+            is_right,
+        )
 
     # ---- Checking
 
@@ -238,38 +250,41 @@ def _last_line(text: str | None) -> str:
     return lines[-1] if lines else ''
 
 
-def table_of(steps: list[Step]) -> Table:
-    """Return the table: what each call did, and its time beside that of RQ's loop."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ('call', 'over', 'what came of it'):
-        table.add_column(heading)
-    for heading in ('rqreg_ext', "RQ's loop", 'ratio'):
-        table.add_column(heading, justify='right')
-    for step in steps:
+def _done(result: BulkResult, verb: str, loop: Loop) -> str:
+    return f"{result.done:,} {verb}\n{loop.done} more by RQ's loop when it was measured"
+
+
+def lines(steps: Sequence[Step]) -> Iterator[str]:
+    """Yield the lines of the table: each call with its time and that of RQ's loop, then what it did."""
+    heading, *calls = align([HEADINGS, *map(_cells, steps)], CALL, RIGHT_ALIGNED)
+    yield heading
+    yield '-' * len(heading)
+    for step, call in zip(steps, calls, strict=True):
+        yield call
         outcome = step.outcome if step.is_right else f'WRONG: {step.outcome}'
-        table.add_row(step.call, f'{step.entries:,} entries', outcome, duration(step.seconds), *_beside(step))
-    return table
+        for line in outcome.splitlines():
+            yield cut(f'    {line}', terminal_width())
 
 
-def _beside(step: Step) -> tuple[str, str]:
-    """Return the time of RQ's loop, with what it is known from, and how many times ours that is."""
+def _cells(step: Step) -> tuple[str, ...]:
+    call = (step.call, f'{step.entries:,}', duration(step.seconds))
     if step.loop is None:
-        return 'RQ has none', ''
+        return (*call, 'RQ has none', '')
     seconds = step.loop.seconds_for(step.entries)
-    return f'{duration(seconds)}, measured on {step.loop.entries} jobs', f'{seconds / step.seconds:.1f} x'
+    return (*call, duration(seconds), f'{seconds / step.seconds:.1f} x')
 
 
 def show_whole_registry(stage: Stage, number: int) -> bool:
     """Run the show with that many failed jobs; tell whether everything came out as it should."""
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False)
+    console = Console(width=terminal_width(), highlight=False)
     whole = WholeRegistry(stage, console)
-    console.print(f'Writing {number:,} failed jobs of three kinds, copies of three that failed in the worker ...')
+    console.print(f'Writing {number:,} failed jobs of three kinds, copies of real ones ...')
     whole.fill(number)
-    console.print('Looking through their registry, purging, requeueing, breaking and repairing it ...')
+    console.print('Looking through them, purging, requeueing, breaking and repairing them ...')
     steps = list(whole.steps())
-    console.print(table_of(steps))
+    console.print('', *lines(steps), '', sep='\n', markup=False, soft_wrap=True)
     console.print(
-        "RQ's loop fetches each job and does the same with it. It was run on as many jobs as the table says, from all "
+        f"RQ's loop fetches each job and does the same with it. It was run on {rq_loop.SAMPLE} jobs at most, from all "
         'over the registry, and its time multiplied.'
     )
     return all(step.is_right for step in steps)

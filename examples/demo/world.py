@@ -44,7 +44,7 @@ def populate(stage: Stage) -> Iterator[str]:
     running = queue.enqueue(COUNT_WORDS, ADDRESS, job_id='running', job_timeout=3600)
     started = StartedJobRegistry(queue=queue)
     wait_until(lambda: stage.page.fetched.is_set() and 'running' in started, 'a job to run')
-    yield 'one job waits for the running one, one is scheduled for tomorrow, one is canceled'
+    yield 'one job waits for that one, one is scheduled for tomorrow, one is canceled'
     queue.enqueue(COUNT_WORDS, ADDRESS, job_id='waiting', depends_on=running)
     queue.enqueue_in(timedelta(days=1), COUNT_WORDS, ADDRESS, job_id='tomorrow')
     queue.enqueue(COUNT_WORDS, ADDRESS, job_id='unwanted').cancel()
