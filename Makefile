@@ -89,12 +89,12 @@ format: ## bring Python and C into the checked style
 bench: ## measure RQ, code written by hand and rqreg_ext together
 	@$(BOOTSTRAP)
 	@# Beside the environment, not in it: redis-py would use it everywhere.
-	@test -d $(VENV)/hiredis-py || $(BIN)/pip install --quiet --no-deps --target $(VENV)/hiredis-py hiredis==3.5.0
+	@$(BIN)/python tools/packages_beside.py $(VENV)/hiredis-py --no-deps hiredis==3.5.0
 	$(BIN)/python -m benchmarks --hiredis-folder $(VENV)/hiredis-py $(ARGS)
 
 publish: ## put what make bench has found into README.md and the plots
 	@$(BOOTSTRAP)
-	@test -d $(VENV)/plotting || $(BIN)/pip install --quiet --target $(VENV)/plotting --requirement benchmarks/requirements.txt
+	@$(BIN)/python tools/packages_beside.py $(VENV)/plotting --requirement benchmarks/requirements.txt
 	PYTHONPATH=$(VENV)/plotting $(BIN)/python -m benchmarks.publish build/benchmarks.json
 
 bench-programs: ## measure whole programs on plain RQ and on our registries
@@ -105,7 +105,7 @@ bench-programs: ## measure whole programs on plain RQ and on our registries
 docs: ## build the guide as a site, build/docs/index.html
 	@$(BOOTSTRAP)
 	@# Beside the environment of the tests: nothing else needs it.
-	@test -d $(VENV)/sphinx || $(BIN)/pip install --quiet --target $(VENV)/sphinx --requirement docs/requirements.txt
+	@$(BIN)/python tools/packages_beside.py $(VENV)/sphinx --requirement docs/requirements.txt
 	PYTHONPATH=$(VENV)/sphinx $(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs build/docs $(ARGS)
 
 fuzz: ## fuzz reply reader and command builder; FUZZ_SECONDS=600

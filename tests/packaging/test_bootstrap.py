@@ -94,6 +94,24 @@ def test_interrupted_bootstrap_ends_in_one_line_and_carries_on(offline_checkout:
     assert answer.stdout == 'rqreg_ext._core\n', answer.stderr
 
 
+def test_interrupted_packages_beside_are_installed_by_the_next_run(offline_checkout: Path, orphans: Orphans) -> None:
+    arguments = ('tools/packages_beside.py', 'beside', 'rq')
+    wheels = str(offline_checkout / 'wheels')
+    first = start(*arguments, cwd=offline_checkout, PIP_FIND_LINKS=wheels)
+    wait_for_line(first, 'packages: installing rq')
+    # Until pip moves what it has unpacked.
+    while first.poll() is None and not list(offline_checkout.glob('beside*')):
+        time.sleep(0.01)
+    interrupt(first)
+    output, _ = first.communicate(timeout=60)
+    assert (output, first.returncode) == ('packages: interrupted\n', 130)
+    assert orphans.left() == []
+    second = start(*arguments, cwd=offline_checkout, PIP_FIND_LINKS=wheels)
+    output, _ = second.communicate(timeout=60)
+    assert (output, second.returncode) == ('packages: installing rq\n', 0)
+    assert {'rq', 'redis'} <= {path.name for path in (offline_checkout / 'beside').iterdir()}
+
+
 def test_bootstrap_that_waits_for_another_one_can_be_interrupted(checkout: Path) -> None:
     with (checkout / 'tools' / 'bootstrap.py').open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
