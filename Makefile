@@ -92,10 +92,10 @@ bench: ## measure RQ, code written by hand and rqreg_ext together
 	@$(BIN)/python tools/packages_beside.py $(VENV)/hiredis-py --no-deps hiredis==3.5.0
 	$(BIN)/python -m benchmarks --hiredis-folder $(VENV)/hiredis-py $(ARGS)
 
-publish: ## put what make bench has found into README.md and the plots
+publish: ## put the last run of make bench into the pages
 	@$(BOOTSTRAP)
 	@$(BIN)/python tools/packages_beside.py $(VENV)/plotting --requirement benchmarks/requirements.txt
-	PYTHONPATH=$(VENV)/plotting $(BIN)/python -m benchmarks.publish build/benchmarks.json
+	PYTHONPATH=$(VENV)/plotting $(BIN)/python -m benchmarks.publish $(wildcard build/benchmarks.json)
 
 bench-programs: ## measure whole programs on plain RQ and on our registries
 	@$(BOOTSTRAP)

@@ -1,4 +1,4 @@
-"""The figures of a run as Markdown: what README.md and RESULTS.md say of it."""
+"""The figures of a run as Markdown: what docs/benchmarks.md and RESULTS.md say of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BY_SERVER = (
     '"By the server alone" is what a figure would be if a call took no longer than the server works for it: what is '
     'not reached there either is not reached for the time that the server takes for its commands and scripts.'
 )
-# What the README shows, by the names of the workloads.
+# What the site shows, by the names of the workloads.
 CHOSEN = {
     'count-10000': '`count`',
     'in-10000': '`job_id in registry`',
@@ -49,8 +49,8 @@ CHOSEN = {
     'count-16-threads': '`count` by 16 threads',
 }
 PLOTS = (
-    '![How cost grows with the entries of a registry](benchmarks/plots/entries.svg)',
-    '![How cost grows with queues, and calls in a second with threads](benchmarks/plots/queues-and-threads.svg)',
+    '![How cost grows with the entries of a registry](../benchmarks/plots/entries.svg)',
+    '![How cost grows with queues, and calls in a second with threads](../benchmarks/plots/queues-and-threads.svg)',
 )
 CHOSEN_LEGS = (RQ, RQ_HIREDIS, BY_HAND_HIREDIS, OURS)
 CHOSEN_RATIOS = ((RQ, OURS), (BY_HAND_HIREDIS, OURS))
@@ -79,7 +79,7 @@ def _ratio(call: dict[str, Any], leg: str, to: str) -> str:
 
 
 def summary(results: Results) -> str:
-    """Return the README's table, with what it depends on, and what is paid once a process."""
+    """Return the table of docs/benchmarks.md, with what it depends on, and what is paid once a process."""
     rows = [['', *(TITLES[leg] for leg in CHOSEN_LEGS), *(f'{SHORT[leg]} / {SHORT[to]}' for leg, to in CHOSEN_RATIOS)]]
     for name, title in CHOSEN.items():
         call = results.call(name)

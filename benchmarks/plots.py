@@ -1,4 +1,4 @@
-"""How cost grows with size, drawn: `draw()` writes the plots of the README."""
+"""How cost grows with size, drawn: `draw()` writes the plots of docs/benchmarks.md."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Put the figures of a run where people read them: `python -m benchmarks.publish`.
 
-results.json keeps what the run has found; RESULTS.md has all tables of it, README.md one, and plots/ the drawings.
+results.json keeps what the run has found; RESULTS.md has all tables of it, docs/benchmarks.md the most important ones,
+README.md one, and plots/ the drawings.
 """
 
 from __future__ import annotations
@@ -9,22 +10,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import markdown, plots
+from . import markdown, places, plots, readme
 from .child import ROOT
+from .programs import kept as programs
 from .results import FOLDER, KEPT, Results
 
-README = ROOT / 'README.md'
 TABLES = FOLDER / 'RESULTS.md'
-BEGIN, END = '<!-- python -m benchmarks.publish -->\n', '<!-- end -->\n'
-
-
-def with_summary(text: str, results: Results) -> str:
-    """Return the README's text with the results between its two marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, behind = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f'{README.name} has no place for the results: {BEGIN.strip()} ... {END.strip()}')
-    return f'{before}{BEGIN}{markdown.summary(results)}\n{END}{behind}'
 
 
 def main(arguments: list[str]) -> None:
@@ -38,8 +29,9 @@ def main(arguments: list[str]) -> None:
         Results.read(options.run).keep()
     results = Results.read(KEPT)
     TABLES.write_text(markdown.everything(results), encoding='utf-8')
-    README.write_text(with_summary(README.read_text(encoding='utf-8'), results), encoding='utf-8')
-    for path in (KEPT, TABLES, README, *plots.draw(results)):
+    places.CALLS.fill(markdown.summary(results))
+    places.SUMMARY.fill(readme.summary(results, programs.read()))
+    for path in (KEPT, TABLES, places.PAGE, places.README, *plots.draw(results)):
         print(path.relative_to(ROOT))
 
 

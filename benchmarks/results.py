@@ -40,7 +40,7 @@ class Results:
 
     def keep(self, path: Path = KEPT) -> None:
         """Write it, a line for each workload."""
-        kept = _without_rounds(self.found)
+        kept = without_rounds(self.found)
         calls = ',\n'.join(json.dumps(call) for call in kept.pop('calls'))
         others = ''.join(f'{json.dumps(name)}: {json.dumps(value)},\n' for name, value in kept.items())
         path.write_text(f'{{\n{others}"calls": [\n{calls}\n]\n}}\n', encoding='utf-8')
@@ -75,12 +75,13 @@ def _key(call: dict[str, Any]) -> tuple[str, str, str]:
     return call['workload'], call['socket'], call['placement']
 
 
-def _without_rounds(value: Any) -> Any:
+def without_rounds(value: Any) -> Any:
+    """Return what a run has found without the single rounds, and with as many digits as mean something."""
     if isinstance(value, dict):
-        kept = {name: _without_rounds(item) for name, item in value.items() if name != 'rounds'}
+        kept = {name: without_rounds(item) for name, item in value.items() if name != 'rounds'}
         if isinstance(value.get('rounds'), list):
             kept['rounds'] = len(value['rounds'])
         return kept
     if isinstance(value, list):
-        return [_without_rounds(item) for item in value]
+        return [without_rounds(item) for item in value]
     return float(f'{value:.{DIGITS}g}') if isinstance(value, float) else value

@@ -1,5 +1,6 @@
-"""The guide as a site: `make docs`."""
+"""The site: `make docs`."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ project = 'rqreg_ext'
 copyright = 'the rqreg_ext authors'
 release = version = rqreg_ext.__version__
 
-extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx_copybutton']
+extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon', 'sphinx_copybutton']
 exclude_patterns = ['build']
 nitpicky = True
 # RQ and redis-py publish no inventories of their objects.
@@ -22,16 +23,25 @@ html_title = f'rqreg_ext {release}'
 
 autodoc_typehints = 'signature'
 autodoc_member_order = 'bysource'
-myst_heading_anchors = 2
+myst_heading_anchors = 3
+
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_custom_sections = [('Round trips', 'returns_style'), ('Source', 'returns_style')]
+SECTIONS = ('Args', 'Attributes', 'Example', 'Examples', 'Note', 'Raises', 'Returns', 'Round trips', 'Source', 'Yields')
+SECTION = re.compile(rf'\s*(?:{"|".join(SECTIONS)}):\s*')
+
+
+def keep_layout(_app: object, _what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
+    """Show a docstring without Google's sections as it is: it is written to be read in a terminal."""
+    if any(SECTION.fullmatch(line) for line in lines):
+        return
+    summary = next((number for number, line in enumerate(lines) if not line), len(lines))
+    rest = [f'    {line}' for line in lines[summary + 1 :]]
+    text = [line.replace('*', r'\*').replace('`', r'\`') for line in lines[:summary]]
+    lines[:] = [*text, '', *(['::', '', *rest, ''] if any(map(str.strip, rest)) else [])]
 
 
 def setup(app: object) -> None:
-    """Show docstrings as they are: they are written to be read in a terminal."""
-
-    def keep_layout(_app: object, _what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
-        summary = next((number for number, line in enumerate(lines) if not line), len(lines))
-        rest = [f'    {line}' for line in lines[summary + 1 :]]
-        text = [line.replace('*', r'\*').replace('`', r'\`') for line in lines[:summary]]
-        lines[:] = [*text, '', *(['::', '', *rest, ''] if any(map(str.strip, rest)) else [])]
-
-    app.connect('autodoc-process-docstring', keep_layout)  # type: ignore[attr-defined]
+    """Connect what this file adds to Sphinx, before napoleon reads the docstrings (at 500)."""
+    app.connect('autodoc-process-docstring', keep_layout, priority=400)  # type: ignore[attr-defined]

@@ -12,10 +12,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import markdown, targets
+from benchmarks import markdown, places, readme, targets
 from benchmarks.child import ROOT
 from benchmarks.legs import OURS, RQ
-from benchmarks.publish import BEGIN, END, README, with_summary
+from benchmarks.programs import kept as programs_kept
+from benchmarks.programs import report as programs_report
+from benchmarks.programs.publish import TABLES as PROGRAMS_TABLES
+from benchmarks.publish import TABLES
 from benchmarks.results import Results
 from benchmarks.targets import Figure, Target
 
@@ -196,20 +199,61 @@ def test_results_of_other_versions_are_not_kept(results: Results) -> None:
         results.with_those_of(Results({'surroundings': other, 'calls': []}))
 
 
-def test_readme_takes_the_summary_between_its_marks(results: Results) -> None:
-    text = with_summary(f'before\n{BEGIN}old\n{END}behind\n', results)
-    assert text == f'before\n{BEGIN}{markdown.summary(results)}\n{END}behind\n'
-    assert with_summary(text, results) == text
+def test_place_is_filled_between_its_marks() -> None:
+    place = places.SUMMARY
+    text = place.filled(f'before\n{place.begin}old\n{place.end}after\n', 'new')
+    assert text == f'before\n{place.begin}new\n{place.end}after\n'
+    assert place.filled(text, 'new') == text
     with pytest.raises(SystemExit, match='no place for the results'):
-        with_summary('before\n', results)
+        place.filled('before\n', 'new')
 
 
-def test_readme_has_a_place_for_the_summary(results: Results) -> None:
-    text = README.read_text(encoding='utf-8')
-    published = with_summary(text, results)
-    begin, end = published.index(BEGIN), published.index(END)
-    assert markdown.summary(results) in published[begin:end]
-    assert (published[:begin], published[end:]) == (text[: text.index(BEGIN)], text[text.index(END) :])
+PROGRAMS = {
+    'programs': [
+        {
+            'program': 'rq info',
+            'sides': {'plain': {'median': 0.4}, 'accelerated': {'median': 0.32}},
+            'ratio': {'median': 1.25},
+        },
+        {
+            'program': 'a program that the README does not name',
+            'sides': {'plain': {'median': 1}, 'accelerated': {'median': 1}},
+            'ratio': {'median': 1},
+        },
+    ],
+    'start_up': {readme.START_UP: {'median': 0.00015}},
+}
+
+
+def test_readme_says_what_is_faster_and_why(results: Results) -> None:
+    lines = readme.summary(results, PROGRAMS).splitlines()
+    assert lines[2:4] == [
+        '| `purge()`, 100 000 jobs | ~200 s | 900 ms | 222 | scripts of two milliseconds instead of a loop |',
+        '| `rq info` | 400 ms | 320 ms | 1.25 | mostly imports |',
+    ]
+    assert lines[4] == ''
+    assert 'starts 150 µs later with `RQREG_EXT_INSTALL=1`' in lines[-1]
+
+
+def test_every_row_of_the_readme_was_measured() -> None:
+    found = {program['program'] for program in programs_kept.read()['programs']}
+    assert [row.name for row in readme.PROGRAMS if row.name not in found] == []
+    assert [row.name for row in readme.CALLS if Results.read().call(row.name) is None] == []
+
+
+def test_what_is_published_is_what_was_kept() -> None:
+    """Publishing again changes no page."""
+    calls, programs = Results.read(), programs_kept.read()
+    assert TABLES.read_text(encoding='utf-8') == markdown.everything(calls)
+    assert PROGRAMS_TABLES.read_text(encoding='utf-8') == programs_report.everything(programs)
+    published = [
+        (places.SUMMARY, readme.summary(calls, programs)),
+        (places.CALLS, markdown.summary(calls)),
+        (places.PROGRAMS, programs_report.summary(programs)),
+    ]
+    for place, content in published:
+        text = place.path.read_text(encoding='utf-8')
+        assert place.filled(text, content) == text
 
 
 @pytest.mark.skipif(not PLOTTING.is_dir(), reason='`make publish` installs what draws')

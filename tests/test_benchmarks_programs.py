@@ -9,10 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.programs import profiling, report
+from benchmarks.programs import kept, profiling, report
 from benchmarks.programs.__main__ import parse
 from benchmarks.programs.measured import ALL
-from benchmarks.programs.publish import BEGIN, END, with_summary
 
 # As py-spy writes them, the outermost frame first.
 PACKAGES = '/env/lib/python3.11/site-packages'
@@ -130,10 +129,18 @@ def test_the_tables() -> None:
     assert '200 ms (100-300)' in text
 
 
-def test_the_readme_gets_the_programs_between_its_marks() -> None:
-    published = with_summary(f'before\n{BEGIN}old\n{END}behind\n', FOUND)
-    assert published.startswith(f'before\n{BEGIN}| program |')
-    assert '| a program | 2.00 s, 50.0 jobs/s | 1.00 s, 100 jobs/s | 1.90 |' in published
-    assert published.endswith(f'- a program: rq-3.0.0, 2 CPUs\n{END}behind\n')
-    with pytest.raises(SystemExit, match='no place'):
-        with_summary('a README', FOUND)
+def test_summary_has_the_programs_the_conditions_and_what_starting_costs() -> None:
+    summary = report.summary(FOUND)
+    assert summary.startswith('| program |')
+    assert (
+        '| a program | 2.00 s, 50.0 jobs/s | 1.00 s, 100 jobs/s | 1.90 |\n\n- a program: rq-3.0.0, 2 CPUs\n' in summary
+    )
+    assert summary.endswith('| import rq | 200 ms (100-300) |')
+
+
+def test_run_is_kept_without_single_rounds(tmp_path: Path) -> None:
+    program = {**FOUND['programs'][0], 'ratio': {'q1': 1.5, 'median': 1.9123456, 'q3': 2.5, 'rounds': [1.5, 1.9, 2.5]}}
+    kept.keep({**FOUND, 'programs': [program]}, tmp_path / 'kept.json')
+    found = kept.read(tmp_path / 'kept.json')
+    assert found['programs'][0]['ratio'] == {'q1': 1.5, 'median': 1.912, 'q3': 2.5, 'rounds': 3}
+    assert found['start_up'] == FOUND['start_up']

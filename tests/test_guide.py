@@ -1,7 +1,8 @@
-"""The guide's examples run, page by page, on a private Redis with the failed jobs of a web shop."""
+"""The examples of the site run, page by page, on a private Redis with the failed jobs of a web shop."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +26,8 @@ DOCS = Path(__file__).resolve().parent.parent / 'docs'
 GUIDE = Sybil([PythonCodeBlockParser(), SkipParser()])
 PAGES = {path.stem: list(GUIDE.parse(path)) for path in sorted(DOCS.glob('*.md'))}
 QUEUES = ('mail', 'labels', 'supply')
+# Pages that change the process in which they run.
+IN_A_PROCESS_OF_THEIR_OWN = ('install',)
 
 
 def populate(connection: Redis) -> None:
@@ -42,7 +45,11 @@ def populate(connection: Redis) -> None:
         connection.hset(f'rq:job:{job_id}', mapping={'ended_at': month_ago, 'enqueued_at': month_ago})
 
 
-@pytest.mark.parametrize('page', [name for name, examples in PAGES.items() if examples])
+def pages_with_examples() -> list[str]:
+    return [name for name, examples in PAGES.items() if examples and name not in IN_A_PROCESS_OF_THEIR_OWN]
+
+
+@pytest.mark.parametrize('page', pages_with_examples())
 def test_the_examples_of(
     page: str, redis_server: PrivateRedis, connection: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,5 +60,14 @@ def test_the_examples_of(
         example.evaluate()
 
 
+@pytest.mark.parametrize('page', IN_A_PROCESS_OF_THEIR_OWN)
+def test_the_examples_in_a_process_of_their_own_of(page: str) -> None:
+    program = '\n'.join(str(example.parsed) for example in PAGES[page])
+    assert program.count('assert') >= 3
+    ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, '')
+
+
 def test_pages_without_examples() -> None:
-    assert [name for name, examples in PAGES.items() if not examples] == ['reference']
+    without = ['benchmarks', 'differences', 'failures', 'problem-kinds', 'reference']
+    assert [name for name, examples in PAGES.items() if not examples] == without

@@ -1,40 +1,36 @@
-"""Put the figures of a run where people read them: `python -m benchmarks.programs.publish RUN`.
+"""Put the figures of a run where people read them: `python -m benchmarks.programs.publish`.
 
-RESULTS.md has all tables of what the run has written with --json, README.md one.
+results.json keeps what the run has found; RESULTS.md has all tables of it, docs/benchmarks.md and README.md one each.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
-from benchmarks.programs import report
+from benchmarks import places, readme
+from benchmarks.programs import kept, report
+from benchmarks.results import Results
 from compat.environments import ROOT
 
-README = ROOT / 'README.md'
 TABLES = Path(__file__).resolve().parent / 'RESULTS.md'
-BEGIN, END = '<!-- python -m benchmarks.programs.publish -->\n', '<!-- end of programs -->\n'
-
-
-def with_summary(text: str, found: report.Found) -> str:
-    """Return the README's text with the results between its two marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, behind = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f'{README.name} has no place for the results: {BEGIN.strip()} ... {END.strip()}')
-    return f'{before}{BEGIN}{report.summary(found)}\n{END}{behind}'
 
 
 def main(arguments: list[str]) -> None:
     """Write what the arguments ask for."""
     parser = argparse.ArgumentParser(prog='python -m benchmarks.programs.publish', description=__doc__)
-    parser.add_argument('run', type=Path, help='what a run has written with --json')
-    found = json.loads(parser.parse_args(arguments).run.read_text(encoding='utf-8'))
+    parser.add_argument(
+        'run', nargs='?', type=Path, help='what a run has written with --json; default: what was kept of the last one'
+    )
+    options = parser.parse_args(arguments)
+    if options.run is not None:
+        kept.keep(kept.read(options.run))
+    found = kept.read()
     TABLES.write_text(report.everything(found), encoding='utf-8')
-    README.write_text(with_summary(README.read_text(encoding='utf-8'), found), encoding='utf-8')
-    for path in (TABLES, README):
+    places.PROGRAMS.fill(report.summary(found))
+    places.SUMMARY.fill(readme.summary(Results.read(), found))
+    for path in (kept.KEPT, TABLES, places.PAGE, places.README):
         print(path.relative_to(ROOT))
 
 

@@ -71,9 +71,10 @@ def text(found: Found) -> str:
 
 
 def summary(found: Found) -> str:
-    """Return what the README says: the programs, and under which conditions."""
+    """Return what docs/benchmarks.md says: the programs, under which conditions, and what every program pays."""
     conditions = '\n'.join(f'- {condition}' for condition in found['conditions'])
-    return f'{markdown.table(programs_rows(found, with_spread=False))}\n\n{conditions}'
+    tables = [programs_rows(found, with_spread=False), *([start_up_rows(found)] if found['start_up'] else [])]
+    return '\n\n'.join([markdown.table(tables[0]), conditions, *map(markdown.table, tables[1:])])
 
 
 def everything(found: Found) -> str:
