@@ -142,7 +142,7 @@ def test_a_command_patched_on_the_client(redis_server: PrivateRedis, connection:
     assert outcomes[0] == outcomes[1]
 
 
-@pytest.mark.xfail(strict=True, reason='a difference that the README names: callbacks are not asked')
+@pytest.mark.xfail(strict=True, reason='a difference that docs/differences.md names: callbacks are not asked')
 def test_a_response_callback_of_the_clients(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     client = redis_server.client()
     client.set_response_callback('ZCARD', lambda reply, **options: reply + 100)
