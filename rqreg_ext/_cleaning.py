@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from . import _installed_rq
 from ._exchange import INTEGER, Command, exchange, without_errors
 from ._installed_rq import Cleanup
-from ._route import is_plain_class, is_set_on, methods_of, parses_as_rq
-from .executions import ExecutionRegistry
-from .registry import FailedJobRegistry, FinishedJobRegistry
-
-_KINDS: dict[Any, Cleanup] = dict(_installed_rq.cleanups)
-if _installed_rq.is_known:
-    for _dropping in (FinishedJobRegistry, FailedJobRegistry, ExecutionRegistry):
-        _KINDS |= dict.fromkeys(methods_of(_dropping, 'cleanup'), Cleanup.DROPS_EXPIRED)
+from ._installed_rq import current_timestamp as now
+from ._route import cleanup_of, is_set_on
 
 
 class Cleaning(NamedTuple):
@@ -32,23 +25,9 @@ class Cleaning(NamedTuple):
         return not self.is_done_by_them and any(replies)
 
 
+__all__ = ['NOTHING_TO_CLEAN', 'Cleaning', 'ToClean', 'clean_and_exchange', 'cleaning', 'cleaning_of', 'now']
+
 NOTHING_TO_CLEAN = Cleaning((), is_done_by_them=True)
-
-
-def kind_of(registry_class: type) -> Cleanup | None:
-    """Return what the cleanup of a class does; None where only itself knows."""
-    kind = _KINDS.get(registry_class.cleanup)  # type: ignore[attr-defined]
-    if kind is Cleanup.IF_EXPIRED:
-        # RQ's cleanup asks the registry itself for those that expired.
-        asks_as_rq = is_plain_class(registry_class, 'get_expired_job_ids') and parses_as_rq(registry_class)
-        return kind if asks_as_rq else None
-    return kind
-
-
-def now() -> int:
-    """Return the Unix timestamp in seconds up to which entries have expired, as RQ takes it."""
-    timestamp: int = _installed_rq.registry_globals['current_timestamp']()
-    return timestamp
 
 
 def cleaning(kind: Cleanup | None, key: str, timestamp: int) -> Cleaning | None:
@@ -68,7 +47,7 @@ def cleaning_of(registry: Any, timestamp: int) -> Cleaning | None:
     """Return the cleanup that a caller of the registry would get; None where its own is to be called anyway."""
     if is_set_on(registry, 'cleanup', 'get_expired_job_ids', 'parse_job_id'):
         return None
-    return cleaning(kind_of(type(registry)), registry.key, timestamp)
+    return cleaning(cleanup_of(type(registry)), registry.key, timestamp)
 
 
 # The cleanup of a registry, and its own to be called where that has work to do.

@@ -1,6 +1,6 @@
 """The types of the C core. What is not here is RQ's own, inherited by the composed classes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,12 @@ NOTHING: int
 TEXTS: int
 ENTRIES: int
 SCRIPTS: dict[str, tuple[str, bytes]]
+
+def methods_of(owner: type, /) -> tuple[int, int, int, int]: ...
+
+class Guard:
+    def __init__(self, look: Callable[[], tuple[bool, tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]]) -> None: ...
+    def holds(self) -> bool: ...
 
 def exchange(connection: Any, commands: Sequence[tuple[Any, ...]], /) -> list[Any] | None: ...
 

@@ -9,11 +9,16 @@ from __future__ import annotations
 import datetime
 import time as time_module
 import zlib
-from enum import IntEnum
+from collections.abc import Iterator
+from enum import IntEnum, IntFlag
+from importlib import import_module
 from typing import Any, NamedTuple, cast
 
 from rq import executions, job, logutils, queue, registry, serializers, utils, version
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
+
+from . import _core
+from ._rq_methods import AnyRequirement, ConstantRequirement, Origin, Requirement, looking_at, required_of
 
 OLDEST = (2, 6, 1)
 
@@ -82,72 +87,288 @@ is_known = release is not None
 delete_keeps_status = is_known and release.deletes_results  # type: ignore[union-attr]
 
 registry_globals = vars(registry)
-utils_globals = vars(utils)
 datetime_globals = vars(datetime)
-current_timestamp = utils.current_timestamp
-now = utils.now
-datetime_type = datetime.datetime
-time = time_module.time
+time_globals = vars(time_module)
 job_class = job.Job
-resolve_serializer = serializers.resolve_serializer
 own_serializers = (serializers.DefaultSerializer, serializers.JSONSerializer)
 no_such_job_error = NoSuchJobError
 invalid_job_operation = InvalidJobOperation
-parse_job_id = registry.BaseRegistry.parse_job_id
-parse_started_job_id = registry.StartedJobRegistry.parse_job_id
 execution_key_template = executions.ExecutionRegistry.key_template
 
 
-def _cleanups() -> dict[Any, Cleanup]:
-    if release is None:
-        return {}
-    kinds = {
-        registry.BaseRegistry: Cleanup.NOTHING,
-        registry.StartedJobRegistry: Cleanup.IF_EXPIRED,
-        registry.DeferredJobRegistry: release.deferred_cleanup,
+def current_timestamp() -> int:
+    """Return the Unix timestamp in seconds, as RQ's registries take it at this moment."""
+    timestamp: int = registry_globals['current_timestamp']()
+    return timestamp
+
+
+# ---- What the methods of RQ's registries do
+
+
+class Method(IntFlag):
+    """The methods of RQ that ours stand in front of; the numbers are those of `method` in route.h."""
+
+    INIT = 1 << 0
+    LEN = 1 << 1
+    CONTAINS = 1 << 2
+    COUNT = 1 << 3
+    GET_JOB_COUNT = 1 << 4
+    GET_JOB_IDS = 1 << 5
+    GET_EXPIRED_JOB_IDS = 1 << 6
+    GET_EXPIRATION_TIME = 1 << 7
+    REMOVE = 1 << 8
+    REQUEUE = 1 << 9
+    CLEANUP = 1 << 10
+    # Of started and of scheduled jobs.
+    STARTED_CONTAINS = 1 << 11
+    GET_JOB_AND_EXECUTION_IDS = 1 << 12
+    SCHEDULED_INIT = 1 << 13
+    GET_JOBS_TO_SCHEDULE = 1 << 14
+    GET_SCHEDULED_TIME = 1 << 15
+    # Of a queue.
+    CANCELED_JOB_REGISTRY = 1 << 16
+    DEFERRED_JOB_REGISTRY = 1 << 17
+    FAILED_JOB_REGISTRY = 1 << 18
+    FINISHED_JOB_REGISTRY = 1 << 19
+    READY_JOB_REGISTRY = 1 << 20
+    SCHEDULED_JOB_REGISTRY = 1 << 21
+    STARTED_JOB_REGISTRY = 1 << 22
+
+
+class Entries(IntEnum):
+    """What a registry's parse_job_id() takes its entries for; the numbers are those of `entry_kind` in route.h."""
+
+    UNKNOWN = 0
+    JOBS = 1
+    STARTS = 2
+
+
+_REGISTRY, _EXECUTIONS = 'rq.registry', 'rq.executions'
+METHODS: dict[Origin, Method] = {
+    (_REGISTRY, 'BaseRegistry.__init__'): Method.INIT,
+    (_REGISTRY, 'BaseRegistry.__len__'): Method.LEN,
+    (_REGISTRY, 'BaseRegistry.__contains__'): Method.CONTAINS,
+    **{
+        (_REGISTRY, f'BaseRegistry.{name.lower()}'): Method[name]
+        for name in (
+            'COUNT',
+            'GET_JOB_COUNT',
+            'GET_JOB_IDS',
+            'GET_EXPIRED_JOB_IDS',
+            'GET_EXPIRATION_TIME',
+            'REMOVE',
+            'REQUEUE',
+        )
+    },
+    (_REGISTRY, 'FinishedJobRegistry.cleanup'): Method.CLEANUP,
+    (_REGISTRY, 'FailedJobRegistry.cleanup'): Method.CLEANUP,
+    (_EXECUTIONS, 'ExecutionRegistry.cleanup'): Method.CLEANUP,
+    (_REGISTRY, 'StartedJobRegistry.__contains__'): Method.STARTED_CONTAINS,
+    (_REGISTRY, 'StartedJobRegistry.get_job_and_execution_ids'): Method.GET_JOB_AND_EXECUTION_IDS,
+    (_REGISTRY, 'ScheduledJobRegistry.__init__'): Method.SCHEDULED_INIT,
+    (_REGISTRY, 'ScheduledJobRegistry.get_jobs_to_schedule'): Method.GET_JOBS_TO_SCHEDULE,
+    (_REGISTRY, 'ScheduledJobRegistry.get_scheduled_time'): Method.GET_SCHEDULED_TIME,
+    **{
+        ('rq.queue', f'Queue.{method.name.lower()}'): method
+        for method in Method
+        if method.name is not None and method.name.endswith('_JOB_REGISTRY')
+    },
+}
+ENTRIES: dict[Origin, Entries] = {
+    (_REGISTRY, 'BaseRegistry.parse_job_id'): Entries.JOBS,
+    (_REGISTRY, 'StartedJobRegistry.parse_job_id'): Entries.STARTS,
+}
+CLEANUPS: dict[Origin, Cleanup] = (
+    {
+        (_REGISTRY, 'BaseRegistry.cleanup'): Cleanup.NOTHING,
+        (_REGISTRY, 'StartedJobRegistry.cleanup'): Cleanup.IF_EXPIRED,
+        (_REGISTRY, 'FinishedJobRegistry.cleanup'): Cleanup.DROPS_EXPIRED,
+        (_REGISTRY, 'FailedJobRegistry.cleanup'): Cleanup.DROPS_EXPIRED,
+        (_REGISTRY, 'DeferredJobRegistry.cleanup'): release.deferred_cleanup,
+        (_REGISTRY, 'ReadyJobRegistry.cleanup'): Cleanup.IF_ANY,
+        (_EXECUTIONS, 'ExecutionRegistry.cleanup'): Cleanup.DROPS_EXPIRED,
     }
-    if hasattr(registry, 'ReadyJobRegistry'):
-        kinds[registry.ReadyJobRegistry] = Cleanup.IF_ANY
-    return {rq_class.cleanup: kind for rq_class, kind in kinds.items()}
-
-
-cleanups = _cleanups()
-
-
-def _guards(*places: tuple[Any, str]) -> tuple[tuple[Any, str, Any], ...]:
-    """Return (owner, name, value) of what a script stands for, so that the core sees if it was replaced."""
-    return tuple((owner, name, vars(owner)[name]) for owner, name in places)
-
-
-_JOB_RESTORED = ((job.Job, '__init__'), (job.Job, 'fetch'), (job.Job, 'refresh'), (job.Job, 'restore'))
-delete_guards = _guards(
-    *_JOB_RESTORED,
-    (registry, 'Job'),
-    (job.Job, 'delete'),
-    (job.Job, '_remove_from_registries'),
-    (queue.Queue, 'remove'),
+    if release is not None
+    else {}
 )
-requeue_guards = _guards(
-    *_JOB_RESTORED,
-    (registry, 'Queue'),
-    (job.Job, 'save'),
-    (job.Job, 'to_dict'),
-    (job.Job, 'cleanup'),
-    (job.Job, 'set_status'),
-    *([(job.Job, '_serialize_meta')] if hasattr(job.Job, '_serialize_meta') else []),
-    (queue.Queue, 'DEFAULT_TIMEOUT'),
-    (queue.Queue, '_enqueue_job'),
-    (queue.Queue, 'push_job_id'),
+fails_expired_deferred = release is not None and release.deferred_cleanup is Cleanup.IF_EXPIRED
+
+
+# ---- What must be RQ's own, where we do the work of its methods
+
+# What RQ's modules import from one another.
+_HOMES = {
+    'as_text': 'rq.utils',
+    'backend_class': 'rq.utils',
+    'current_timestamp': 'rq.utils',
+    'decode_redis_hash': 'rq.utils',
+    'get_version': 'rq.utils',
+    'now': 'rq.utils',
+    'parse_composite_key': 'rq.utils',
+    'parse_timeout': 'rq.utils',
+    'resolve_serializer': 'rq.serializers',
+    'str_to_date': 'rq.utils',
+    'utcformat': 'rq.utils',
+    'Job': 'rq.job',
+    'Queue': 'rq.queue',
+    'RateLimitRegistry': 'rq.rate_limit',
+}
+# What the methods of a registry ask for beside the registry: its clock, and what makes text of an entry.
+_CLOCK = ('rq.registry.current_timestamp', 'rq.executions.current_timestamp', 'rq.utils.now')
+_TEXTS = ('rq.registry.as_text', 'rq.registry.parse_composite_key')
+# Job.fetch()
+_JOB_RESTORED = (
+    'rq.registry.Job',
+    'rq.job.Job',
+    'rq.job.Job.__init__',
+    'rq.job.Job.data',
+    'rq.job.Job.fetch',
+    'rq.job.Job.id',
+    'rq.job.Job.key',
+    'rq.job.Job.key_for',
+    'rq.job.Job.refresh',
+    'rq.job.Job.restore',
+    'rq.job.as_text',
+    'rq.job.decode_redis_hash',
+    'rq.job.now',
+    'rq.job.parse_job_id',
+    'rq.job.parse_timeout',
+    'rq.job.resolve_serializer',
+    'rq.job.str_to_date',
+    'rq.job.validate_job_id',
 )
-cancel_guards = _guards(
-    *_JOB_RESTORED,
-    (job.Job, 'cancel'),
-    (job.Job, 'get_status'),
-    (job.Job, 'set_status'),
-    (job.Job, '_remove_from_registries'),
-    (queue.Queue, 'remove'),
-    (registry.BaseRegistry, 'add'),
+# Queue()
+_QUEUE_MADE = (
+    'rq.queue.Queue',
+    'rq.queue.Queue.__init__',
+    'rq.queue.Queue.key',
+    'rq.queue.parse_timeout',
+    'rq.queue.resolve_serializer',
 )
+# The registries by which a job removes itself, or is canceled.
+_JOB_REGISTRIES = (
+    'FinishedJobRegistry',
+    'FailedJobRegistry',
+    'DeferredJobRegistry',
+    'ScheduledJobRegistry',
+    'CanceledJobRegistry',
+)
+# Job._remove_from_registries()
+_JOB_REMOVED = (
+    *_QUEUE_MADE,
+    'rq.queue.Queue.remove',
+    'rq.job.Job._fetch_status',
+    'rq.job.Job._remove_from_registries',
+    'rq.job.Job.failed_job_registry',
+    'rq.job.Job.get_status',
+    'rq.job.Job.has_rate_limit',
+    'rq.job.Job.is_canceled',
+    'rq.job.Job.is_deferred',
+    'rq.job.Job.is_failed',
+    'rq.job.Job.is_finished',
+    'rq.job.Job.is_scheduled',
+    'rq.job.Job.is_started',
+    'rq.job.Job.is_stopped',
+    'rq.registry.BaseRegistry',
+    'rq.registry.backend_class',
+    'rq.registry.resolve_serializer',
+    *(f'rq.registry.{name}' for name in _JOB_REGISTRIES),
+)
+# BaseRegistry.remove(delete_job=True): Job.fetch(), Job.delete()
+_DELETED = (
+    *_JOB_RESTORED,
+    *_JOB_REMOVED,
+    'rq.job.Job.delete',
+    'rq.job.Job.dependencies_key',
+    'rq.job.Job.dependents_key',
+    'rq.job.Job.dependents_key_for',
+    'rq.job.Job.execution_registry',
+    'rq.executions.ExecutionRegistry',
+    'rq.executions.ExecutionRegistry.__init__',
+    'rq.executions.ExecutionRegistry.cleanup',
+    'rq.executions.ExecutionRegistry.delete',
+    'rq.executions.ExecutionRegistry.get_execution_ids',
+    'rq.executions.ExecutionRegistry.get_executions',
+    *(('rq.results.Result', 'rq.results.Result.get_key') if delete_keeps_status else ()),
+)
+# BaseRegistry.requeue(): Job.fetch(), Queue._enqueue_job()
+_REQUEUED = (
+    *_JOB_RESTORED,
+    *_QUEUE_MADE,
+    'rq.registry.Queue',
+    'rq.queue.Queue._enqueue_async_job',
+    'rq.queue.Queue._enqueue_job',
+    'rq.queue.Queue._persist_job',
+    'rq.queue.Queue._prepare_for_queue',
+    'rq.queue.Queue.get_redis_server_version',
+    'rq.queue.Queue.push_job_id',
+    'rq.queue.get_version',
+    'rq.job.Job._serialize_meta',
+    'rq.job.Job.cleanup',
+    'rq.job.Job.dependencies_key',
+    'rq.job.Job.dependents_key',
+    'rq.job.Job.dependents_key_for',
+    'rq.job.Job.get_status',
+    'rq.job.Job.has_rate_limit',
+    'rq.job.Job.save',
+    'rq.job.Job.set_status',
+    'rq.job.Job.to_dict',
+    'rq.job.utcformat',
+)
+# Job.fetch(), Job.cancel()
+_CANCELED = (
+    *_JOB_RESTORED,
+    *_JOB_REMOVED,
+    'rq.job.Job.cancel',
+    'rq.job.Job.set_status',
+    'rq.registry.current_timestamp',
+)
+# What the scripts are given as it was found when this module was imported.
+_KEYS = (
+    ('rq.job', 'Job', 'redis_job_namespace_prefix'),
+    ('rq.queue', 'Queue', 'redis_queue_namespace_prefix'),
+    *(('rq.registry', name, 'key_template') for name in _JOB_REGISTRIES),
+    ('rq.executions', 'ExecutionRegistry', 'key_template'),
+)
+
+
+def _guard(
+    names: tuple[str, ...],
+    inherited: tuple[tuple[str, ...], ...] = (),
+    constants: tuple[tuple[str, str, str], ...] = (),
+) -> _core.Guard:
+    """Return what tells, at each call, whether all of these are RQ's own.
+
+    inherited: (name, class, ...) of methods of BaseRegistry that these classes have from it.
+    constants: (module, class, name) of attributes that are what they were.
+    """
+    kept = tuple(
+        ConstantRequirement(module, owner, name, getattr(vars(import_module(module))[owner], name))
+        for module, owner, name in constants
+    )
+
+    def required() -> Iterator[AnyRequirement]:
+        yield from required_of(dict.fromkeys(names), _HOMES)
+        for name, *owners in inherited:
+            for owner in owners:
+                yield Requirement(_REGISTRY, owner, name, (_REGISTRY, f'BaseRegistry.{name}'))
+        yield from kept
+
+    return _core.Guard(looking_at(required))
+
+
+_INHERITED = (
+    ('remove', *_JOB_REGISTRIES),
+    ('__init__', *(name for name in _JOB_REGISTRIES if name != 'ScheduledJobRegistry')),
+)
+clock_guard = _guard(_CLOCK)
+texts_guard = _guard(_TEXTS)
+serializer_guard = _guard(('rq.registry.resolve_serializer',))
+delete_guard = _guard(_DELETED, _INHERITED, _KEYS)
+requeue_guard = _guard(_REQUEUED, (), (*_KEYS[:2], ('rq.queue', 'Queue', 'DEFAULT_TIMEOUT')))
+cancel_guard = _guard(_CANCELED, (*_INHERITED, ('add', 'CanceledJobRegistry')), _KEYS)
+# What a Job that is given to remove(delete_job=True) must not have set on itself.
+delete_methods = tuple(name.rpartition('.')[2] for name in _DELETED if name.startswith('rq.job.Job.'))
 
 
 def _rate_limits() -> Any:
@@ -162,10 +383,10 @@ def _rate_limits() -> Any:
 cleaned = release.cleaned if release is not None else ()
 _rate_limits_class = _rate_limits()
 rate_limits_key = _rate_limits_class.rl_keys_key if _rate_limits_class is not None else None
-clean_guards = (
-    _guards((registry, 'RateLimitRegistry'), (_rate_limits_class, 'rl_keys_key'), (_rate_limits_class, 'all'))
-    if _rate_limits_class is not None
-    else ()
+clean_guard = _guard(
+    ('rq.registry.RateLimitRegistry', 'rq.rate_limit.RateLimitRegistry.all') if _rate_limits_class is not None else (),
+    (),
+    (('rq.rate_limit', 'RateLimitRegistry', 'rl_keys_key'),) if _rate_limits_class is not None else (),
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from importlib import import_module
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -25,7 +26,45 @@ def is_original(found: Any, module_name: str, qualname: str) -> bool:
         return False
     if hasattr(function, '__wrapped__'):
         return False
-    return function.__code__ in _codes_in(module_name).get(qualname, ())
+    return _is_one_of(original_code(function), _codes_in(module_name).get(qualname, []))
+
+
+def is_defined(module_name: str, qualname: str) -> bool:
+    """Tell whether the module's file defines a function or a class by this qualified name."""
+    return qualname in _codes_in(module_name)
+
+
+def original_code(function: FunctionType) -> CodeType:
+    """Return the function's code, or the code that we have put another in the place of."""
+    code = function.__code__
+    replaced, original = _replaced.get(id(code), (None, code))
+    return original if replaced is code else code
+
+
+def note_replaced_code(replacement: CodeType, original: CodeType) -> None:
+    """Take note that we put this code in the place of an original one, and that it does the same."""
+    _replaced[id(replacement)] = replacement, original
+
+
+def code_of(module_name: str, qualname: str) -> CodeType | None:
+    """Return the code of the one function that the module's file defines by this name; None where it is not known."""
+    codes = _codes_in(module_name).get(qualname, [])
+    return codes[0] if len(codes) == 1 else None
+
+
+# Both codes by the id of the first, which lives as long as it is here: to hash code takes longer.
+_replaced: dict[int, tuple[CodeType, CodeType]] = {}
+
+
+def _is_one_of(code: CodeType, codes: list[CodeType]) -> bool:
+    for position, known in enumerate(codes):
+        if known is code:
+            return True
+        if known == code:
+            # The next time it is found without a comparison.
+            codes[position] = code
+            return True
+    return False
 
 
 def function_of(found: Any) -> FunctionType | None:
@@ -47,7 +86,7 @@ def _codes_in(module_name: str) -> dict[str, list[CodeType]]:
 
 
 def _code_of(module_name: str) -> CodeType | None:
-    loader = getattr(getattr(sys.modules[module_name], '__spec__', None), 'loader', None)
+    loader = getattr(getattr(import_module(module_name), '__spec__', None), 'loader', None)
     get_code = getattr(loader, 'get_code', None)
     if get_code is None:
         return None

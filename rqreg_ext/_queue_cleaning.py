@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import registry as registries
-from ._cleaning import ToClean, cleaning, cleaning_of, kind_of, now
+from ._cleaning import ToClean, cleaning, cleaning_of, now
+from ._route import cleanup_of
 from ._rq_keys import class_name, installed_keys
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def registries_to_clean(client: Any, queues: Mapping[str, Queue | None]) -> Iter
     """Yield the cleanup of each registry of the queues: of the Queue object, or of the name alone."""
     templates = installed_keys().templates
     classes = {name: getattr(registries, class_name(name)) for name in templates}
-    kinds = {name: kind_of(registry_class) for name, registry_class in classes.items()}
+    kinds = {name: cleanup_of(registry_class) for name, registry_class in classes.items()}
     timestamp = now()
     for queue_name, queue in queues.items():
         for name, template in templates.items():

@@ -10,8 +10,12 @@ class RegistryType(ABCMeta):
     """The type of our registry classes, each composed of a head in C, BaseRegistry and the RQ class behind them.
 
     Under install() a program may still hold RQ's own class where nobody can replace it: as the base of a class of
-    its own, as the type of an instance, as a key. There `isinstance`, `==` and look-ups answer as if there were
-    one class only, which is what the program was written for.
+    its own, as the type of an instance. There `isinstance` answers as if there were one class only, which is what the
+    program was written for.
+
+    As keys the two are one always, also with only the import line changed: our class equals RQ's and has its hash. So it
+    finds what is kept under RQ's class, and a dict or a set has one entry for both. `is` tells them apart; `isinstance`
+    does too with only the import line changed: a registry of RQ's class is none of ours.
 
     It is an ABCMeta so that a class may derive from a registry and from an ABC, as it may from RQ's. Our own classes do
     not answer as ABCs, which remember what uninstall() changes.
@@ -28,7 +32,7 @@ class RegistryType(ABCMeta):
         return type.__subclasscheck__(cls, subclass) or issubclass(subclass, _stood_for_by(cls))
 
     def __eq__(cls, other: object) -> bool:
-        return cls is other or any(other is rq_class for rq_class in _stood_for_by(cls))
+        return cls is other or other is vars(cls).get('_rq_class', cls)
 
     def __hash__(cls) -> int:
         return hash(vars(cls)['_rq_class']) if '_rq_class' in vars(cls) else super().__hash__()

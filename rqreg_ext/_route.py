@@ -1,33 +1,48 @@
-"""Whether commands may be sent in the place of a registry's method: the Python side of route.c.
+"""Which methods of a registry or a queue are RQ's own, or ours in front of RQ's own: the Python side of dispatch.c.
 
-They may where the method is RQ's, or ours in front of it: nobody has overridden or patched it.
+Where they are, commands and scripts may be sent in their place. It is asked of the classes as they are at each call: a
+method that somebody patched a moment ago is theirs, and one that was put back is RQ's again.
 """
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from . import _installed_rq
-from .registry import BaseRegistry
+from . import _core
+from ._installed_rq import CLEANUPS, ENTRIES, METHODS, Cleanup, Entries, Method, texts_guard
+from ._rq_methods import Found, find, find_behind_core
 
-_NAMES = (
-    '__contains__',
-    'count',
-    'get_expired_job_ids',
-    'get_job_count',
-    'get_job_ids',
-    'parse_job_id',
-    'remove',
-    'requeue',
-)
+_NAMES = sorted({qualname.rpartition('.')[2] for _, qualname in METHODS})
 
 
-def methods_of(composed: Any, name: str) -> tuple[Any, Any]:
-    """Return the method that a class of ours has by that name, and that of the RQ class behind it."""
-    return getattr(composed, name), getattr(composed._rq_class, name)
+def methods_of(owner: type) -> tuple[int, int, int, int, tuple[Any, ...]]:
+    """Return (in_front, as_called, cleanup, entries, functions) of a type; see dispatch.h.
+
+    functions: (function, code) of all that this depends on beside the type.
+    """
+    # Whoever answers for each attribute himself is asked for each, by RQ's own methods.
+    if owner.__getattribute__ is not object.__getattribute__:  # type: ignore[comparison-overlap]
+        return 0, 0, 0, Entries.UNKNOWN, ()
+    behind_ours = [found for name in _NAMES for found in find_behind_core(owner, name)]
+    called = [find(owner, name) for name in _NAMES]
+    cleanup, parse_job_id = find(owner, 'cleanup'), find(owner, 'parse_job_id')
+    everything = [*behind_ours, *called, cleanup, parse_job_id]
+    return (
+        _methods(behind_ours),
+        _methods(called),
+        CLEANUPS.get(cleanup.origin, 0),  # type: ignore[arg-type]
+        ENTRIES.get(parse_job_id.origin, Entries.UNKNOWN),  # type: ignore[arg-type]
+        tuple({id(found.function): found[1:] for found in everything if found.function is not None}.values()),
+    )
 
 
-_OF_BASE_REGISTRY = {name: methods_of(BaseRegistry, name) for name in _NAMES}
+def _methods(found: list[Found]) -> int:
+    return reduce(or_, (METHODS.get(one.origin, 0) for one in found), 0)  # type: ignore[arg-type]
+
+
+# ---- Asked by the calls
 
 
 def is_set_on(registry: Any, *names: str) -> bool:
@@ -35,17 +50,35 @@ def is_set_on(registry: Any, *names: str) -> bool:
     return not vars(registry).keys().isdisjoint(names)
 
 
-def is_plain(registry: Any, *names: str) -> bool:
+def is_plain(registry: Any, *methods: Method) -> bool:
     """Tell whether these methods of a registry are those of RQ's BaseRegistry, or ours in front of them."""
-    return not is_set_on(registry, *names) and is_plain_class(type(registry), *names)
+    return not is_set_on(registry, *map(_name_of, methods)) and is_plain_class(type(registry), *methods)
 
 
-def is_plain_class(registry_class: type, *names: str) -> bool:
+def is_plain_class(registry_class: type, *methods: Method) -> bool:
     """Tell the same of a class."""
-    return all(getattr(registry_class, name, None) in _OF_BASE_REGISTRY[name] for name in names)
+    _, as_called, _, _ = _core.methods_of(registry_class)
+    return all(as_called & method for method in methods)
 
 
-def parses_as_rq(registry_class: type) -> bool:
-    """Tell whether a class takes its entries for job ids, or for "job_id:execution_id", as RQ does."""
-    parse = getattr(registry_class, 'parse_job_id', None)
-    return parse is _installed_rq.parse_started_job_id or is_plain_class(registry_class, 'parse_job_id')
+def cleanup_of(registry_class: type) -> Cleanup | None:
+    """Return what the cleanup of a class does; None where only itself knows."""
+    _, as_called, cleanup, entries = _core.methods_of(registry_class)
+    # RQ's cleanup asks the registry itself for those that expired.
+    if cleanup == Cleanup.IF_EXPIRED and not (as_called & Method.GET_EXPIRED_JOB_IDS and entries):
+        return None
+    return Cleanup(cleanup) if cleanup else None
+
+
+def entries_of(registry: Any) -> Entries:
+    """Return what a registry takes its entries for, by its parse_job_id()."""
+    if is_set_on(registry, 'parse_job_id') or not texts_guard.holds():
+        return Entries.UNKNOWN
+    return Entries(_core.methods_of(type(registry))[3])
+
+
+def _name_of(method: Method) -> str:
+    return _SPELLED[method]
+
+
+_SPELLED = {method: qualname.rpartition('.')[2] for (_, qualname), method in METHODS.items()}

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from ._cleaning import NOTHING_TO_CLEAN, Cleaning, cleaning_of, now
 from ._clients import are_of_one_database, client_from, is_broken_connection
 from ._exchange import INTEGER, SCORE, VALUE, Command, exchange, without_errors
-from ._route import is_plain, is_set_on, parses_as_rq
+from ._installed_rq import Entries, Method
+from ._route import entries_of, is_plain
 from .whole.pages import Page, page_of, page_reads
 from .whole.reading import Reading
 
@@ -120,7 +121,7 @@ class Batch:
         key = self._key_of(registry)
         return self._add(
             lambda: registry.get_job_count(cleanup),
-            [(INTEGER, 'ZCARD', key)] if is_plain(registry, 'get_job_count') else None,
+            [(INTEGER, 'ZCARD', key)] if is_plain(registry, Method.GET_JOB_COUNT) else None,
             cleaned_up=registry if cleanup else None,
         )
 
@@ -131,7 +132,7 @@ class Batch:
         key = self._key_of(registry)
         return self._add(
             lambda: job_or_id in registry,
-            [(SCORE, 'ZSCORE', key, _id_of(registry, job_or_id))] if is_plain(registry, '__contains__') else None,
+            [(SCORE, 'ZSCORE', key, _id_of(registry, job_or_id))] if is_plain(registry, Method.CONTAINS) else None,
             make=lambda score: score is not None,
         )
 
@@ -144,7 +145,7 @@ class Batch:
         Source: rq.registry.BaseRegistry.get_job_ids; Redis ZRANGE, ZREVRANGE.
         """
         key = self._key_of(registry)
-        is_served = is_plain(registry, 'get_job_ids') and _is_parsed_as_by_rq(registry)
+        is_served = is_plain(registry, Method.GET_JOB_IDS) and _is_parsed_as_by_rq(registry)
         return self._add(
             lambda: registry.get_job_ids(start, end, desc, cleanup),
             # Decoded afterwards: an entry that is no UTF-8 is the trouble of this call alone.
@@ -179,7 +180,7 @@ class Batch:
         delete_job: whether to delete the job too. Source: rq.registry.BaseRegistry.remove; Redis ZREM.
         """
         key = self._key_of(registry)
-        is_served = is_plain(registry, 'remove') and not delete_job
+        is_served = is_plain(registry, Method.REMOVE) and not delete_job
         return self._add(
             lambda: registry.remove(job_or_id, delete_job=delete_job),
             [(INTEGER, 'ZREM', key, _id_of(registry, job_or_id))] if is_served else None,
@@ -233,7 +234,7 @@ def _function_of(method: Any) -> Any:
 
 
 def _is_parsed_as_by_rq(registry: Any) -> bool:
-    return parses_as_rq(type(registry)) and not is_set_on(registry, 'parse_job_id')
+    return entries_of(registry) != Entries.UNKNOWN
 
 
 def _can_be_sent(argument: Any) -> bool:

@@ -13,7 +13,7 @@ from .registry import BaseRegistry, complete
 
 # Its remove() takes an execution, as RQ's does.
 class ExecutionRegistry(  # type: ignore[misc]
-    _core.ExecutionRegistry, BaseRegistry, RQExecutionRegistry
+    _core.ExecutionRegistry, RQExecutionRegistry, BaseRegistry
 ):
     """The executions of one job, scored by when they expire.
 

@@ -5,14 +5,13 @@ Whatever the head does not do is RQ's own, inherited. Every other name of `rq.re
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from rq import registry as rq_registry
 
 # _installed_rq for its word on an RQ that is too old.
 from . import _core, _installed_rq  # noqa: F401
-from ._clean_registries import CleanRegistries, cleans_as_rq
+from ._clean_registries import CleanRegistries
 from ._registry_type import RegistryType
 from .whole import WholeRegistry
 
@@ -25,30 +24,30 @@ class BaseRegistry(_core.BaseRegistry, rq_registry.BaseRegistry, WholeRegistry, 
     """
 
 
-class StartedJobRegistry(_core.StartedJobRegistry, BaseRegistry, rq_registry.StartedJobRegistry):
+class StartedJobRegistry(_core.StartedJobRegistry, rq_registry.StartedJobRegistry, BaseRegistry):
     """The jobs that are being executed, scored by when their execution is taken for abandoned.
 
     `job_or_id in registry` costs one round trip for a job whose execution is running, two for any other.
     """
 
 
-class FinishedJobRegistry(_core.FinishedJobRegistry, BaseRegistry, rq_registry.FinishedJobRegistry):
+class FinishedJobRegistry(_core.FinishedJobRegistry, rq_registry.FinishedJobRegistry, BaseRegistry):
     """The jobs that succeeded, scored by when they expire."""
 
 
-class FailedJobRegistry(_core.FailedJobRegistry, BaseRegistry, rq_registry.FailedJobRegistry):
+class FailedJobRegistry(_core.FailedJobRegistry, rq_registry.FailedJobRegistry, BaseRegistry):
     """The jobs that failed, scored by when they expire."""
 
 
-class DeferredJobRegistry(_core.DeferredJobRegistry, BaseRegistry, rq_registry.DeferredJobRegistry):
+class DeferredJobRegistry(_core.DeferredJobRegistry, rq_registry.DeferredJobRegistry, BaseRegistry):
     """The jobs that wait for other jobs, scored by when they were deferred."""
 
 
-class ScheduledJobRegistry(_core.ScheduledJobRegistry, BaseRegistry, rq_registry.ScheduledJobRegistry):
+class ScheduledJobRegistry(_core.ScheduledJobRegistry, rq_registry.ScheduledJobRegistry, BaseRegistry):
     """The jobs that wait for their time, scored by it."""
 
 
-class CanceledJobRegistry(_core.CanceledJobRegistry, BaseRegistry, rq_registry.CanceledJobRegistry):
+class CanceledJobRegistry(_core.CanceledJobRegistry, rq_registry.CanceledJobRegistry, BaseRegistry):
     """The jobs that were canceled."""
 
 
@@ -64,32 +63,22 @@ COMPOSED: list[type[BaseRegistry]] = [
 
 if hasattr(rq_registry, 'ReadyJobRegistry'):
 
-    class ReadyJobRegistry(_core.ReadyJobRegistry, BaseRegistry, rq_registry.ReadyJobRegistry):
+    class ReadyJobRegistry(_core.ReadyJobRegistry, rq_registry.ReadyJobRegistry, BaseRegistry):
         """The jobs whose dependencies are met, on their way to the queue (RQ 3)."""
 
     COMPOSED.append(ReadyJobRegistry)
 
 
 def complete(composed: type[BaseRegistry]) -> None:
-    """Note RQ's class in ours, and let it win over the head of BaseRegistry where it has a method of its own.
-
-    Unless our class has one too. So CanceledJobRegistry.get_expired_job_ids raises as RQ's does, and a method that
-    a newer RQ overrides in one of its classes is RQ's there.
-    """
-    head = composed.__bases__[0]
+    """Note RQ's class in ours."""
     rq_class = next(base for base in composed.__bases__ if base.__module__.partition('.')[0] == 'rq')
     composed._rq_class = rq_class  # type: ignore[attr-defined]
-    ours = {*vars(head), *vars(composed)}
-    for name in vars(_core.BaseRegistry):
-        if name in vars(rq_class) and name not in ours:
-            setattr(composed, name, vars(rq_class)[name])
 
 
 for _composed in COMPOSED:
     complete(_composed)
 
-_ours = {**vars(rq_registry), **{_composed.__name__: _composed for _composed in COMPOSED}}
-_clean: Callable[..., None] = CleanRegistries(_ours) if cleans_as_rq() else rq_registry.clean_registries
+_clean = CleanRegistries({composed.__name__: composed for composed in COMPOSED})
 
 
 def clean_registries(queue: Any, exception_handlers: list[Any] | None = None) -> None:
@@ -97,6 +86,7 @@ def clean_registries(queue: Any, exception_handlers: list[Any] | None = None) ->
 
     queue: a Queue. exception_handlers: called for each abandoned job. Where jobs were abandoned or are ready, and
     where there are rate limits, RQ's own round trips follow. Raises redis.exceptions.RedisError.
+    What somebody has put in the place of RQ's function is called instead.
     """
     _clean(queue, exception_handlers)
 

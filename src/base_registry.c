@@ -44,6 +44,12 @@ base_registry_dealloc(base_registry *self)
     Py_DECREF(type);
 }
 
+PyObject *
+base_registry_attributes(PyObject *self)
+{
+    return ((base_registry *)self)->dict;
+}
+
 /* ---- Counts ------------------------------------------------------------------------------------ */
 
 PyDoc_STRVAR(get_job_count_doc,
@@ -76,7 +82,7 @@ get_job_count_in_head(head *call, const call_arguments *given, PyObject **value)
     return with_cleanup < 0 ? TO_TAIL : count_jobs(call, with_cleanup, value);
 }
 
-static DEFINE_METHOD(get_job_count, "get_job_count", get_job_count_in_head)
+static DEFINE_METHOD(get_job_count, "get_job_count", METHOD_GET_JOB_COUNT, get_job_count_in_head)
 
     PyDoc_STRVAR(count_doc,
 "The number of jobs in this registry after its cleanup, int.\n\n"
@@ -89,14 +95,23 @@ count_get(PyObject *self, void *closure)
     (void)closure;
     head call;
     PyObject *value = NULL;
-    route way = route_begin(&call, self);
+    route way = route_begin(&call, self, METHOD_COUNT);
     if (way == TO_HEAD) {
-        PyObject *name = call.state->names.get_job_count;
-        way = route_is_own(self, name, AS_METHOD(get_job_count)) ? count_jobs(&call, true, &value)
-                                                                 : route_elsewhere();
+        way = route_calls_rq(&call, call.state->names.get_job_count, METHOD_GET_JOB_COUNT)
+                  ? count_jobs(&call, true, &value)
+                  : route_elsewhere();
         head_end(&call);
     }
-    return way == TO_TAIL ? tail_get(self, "count") : value;
+    return way == TO_TAIL ? tail_get(self, NULL, "count") : value;
+}
+
+static PyObject *
+length_by_rq(PyObject *self)
+{
+    PyObject *method = tail_get(self, NULL, "__len__");
+    PyObject *length = method == NULL ? NULL : PyObject_CallNoArgs(method);
+    Py_XDECREF(method);
+    return length;
 }
 
 /* len() is the count that a caller would get: a subclass may have its own. */
@@ -104,7 +119,13 @@ static Py_ssize_t
 base_registry_length(PyObject *self)
 {
     core_state *state = core_state_of(Py_TYPE(self));
-    PyObject *count = state == NULL ? NULL : PyObject_GetAttr(self, state->names.count);
+    dispatch methods;
+    if (state == NULL || dispatch_of(state, Py_TYPE(self), &methods) < 0) {
+        return -1;
+    }
+    PyObject *count = (methods.in_front & METHOD_LEN) != 0
+                          ? PyObject_GetAttr(self, state->names.count)
+                          : length_by_rq(self);
     if (count == NULL) {
         return -1;
     }
@@ -163,7 +184,7 @@ contains_in_head(head *call, PyObject *item, PyObject **answer)
 static int
 base_registry_contains(PyObject *self, PyObject *item)
 {
-    return route_contains(self, item, contains_in_head);
+    return route_contains(self, item, METHOD_CONTAINS, contains_in_head);
 }
 
 /* ---- Listings ---------------------------------------------------------------------------------- */
@@ -255,13 +276,16 @@ get_job_ids_in_head(head *call, const call_arguments *given, PyObject **value)
     return way == TO_HEAD ? list_job_ids(call, NULL, &wanted, value) : way;
 }
 
-DEFINE_METHOD(get_job_ids, "get_job_ids", get_job_ids_in_head)
+DEFINE_METHOD(get_job_ids, "get_job_ids", METHOD_GET_JOB_IDS, get_job_ids_in_head)
 
 static route
 get_job_and_execution_ids_in_head(head *call, const call_arguments *given, PyObject **value)
 {
     range wanted;
-    route way = route_can_cut(call) ? bind_range(call->state, given, &wanted) : TO_TAIL;
+    if (!route_can_cut(call) || !route_has_texts(call)) {
+        return route_elsewhere();
+    }
+    route way = bind_range(call->state, given, &wanted);
     if (way != TO_HEAD) {
         return way;
     }
@@ -275,7 +299,7 @@ get_job_and_execution_ids_in_head(head *call, const call_arguments *given, PyObj
 }
 
 DEFINE_METHOD(get_job_and_execution_ids, "get_job_and_execution_ids",
-              get_job_and_execution_ids_in_head)
+              METHOD_GET_JOB_AND_EXECUTION_IDS, get_job_and_execution_ids_in_head)
 
 /* ---- Expiry ------------------------------------------------------------------------------------ */
 
@@ -318,7 +342,8 @@ get_expired_job_ids_in_head(head *call, const call_arguments *given, PyObject **
     return way;
 }
 
-static DEFINE_METHOD(get_expired_job_ids, "get_expired_job_ids", get_expired_job_ids_in_head)
+static DEFINE_METHOD(get_expired_job_ids, "get_expired_job_ids", METHOD_GET_EXPIRED_JOB_IDS,
+                     get_expired_job_ids_in_head)
 
     const char drop_expired_doc[]
     = "cleanup($self, /, timestamp=None, exception_handlers=None)\n--\n\n"
@@ -335,8 +360,7 @@ drop_expired_in_head(head *call, const call_arguments *given, PyObject **value)
     PyObject *const parameters[]
         = {call->state->names.timestamp, call->state->names.exception_handlers};
     PyObject *values[Py_ARRAY_LENGTH(parameters)];
-    if (!call->state->rq.is_known
-        || !bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values)) {
+    if (!bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values)) {
         return TO_TAIL;
     }
     PyObject *score;
@@ -354,7 +378,7 @@ drop_expired_in_head(head *call, const call_arguments *given, PyObject **value)
     return way;
 }
 
-DEFINE_METHOD(drop_expired, "cleanup", drop_expired_in_head)
+DEFINE_METHOD(drop_expired, "cleanup", METHOD_CLEANUP, drop_expired_in_head)
 
 PyDoc_STRVAR(get_expiration_time_doc,
 "get_expiration_time($self, /, job)\n--\n\n"
@@ -403,7 +427,8 @@ get_expiration_time_in_head(head *call, const call_arguments *given, PyObject **
     return way;
 }
 
-static DEFINE_METHOD(get_expiration_time, "get_expiration_time", get_expiration_time_in_head)
+static DEFINE_METHOD(get_expiration_time, "get_expiration_time", METHOD_GET_EXPIRATION_TIME,
+                     get_expiration_time_in_head)
 
     /* ---- The type ---------------------------------------------------------------------------------- */
 
@@ -465,8 +490,6 @@ static PyType_Spec base_registry_spec = {
 int
 base_registry_setup_type(PyObject *module, core_state *state)
 {
-    state->own_cleanup = AS_METHOD(drop_expired);
-    state->own_get_expired_job_ids = AS_METHOD(get_expired_job_ids);
     state->base_registry_type
         = (PyTypeObject *)PyType_FromModuleAndSpec(module, &base_registry_spec, NULL);
     return state->base_registry_type == NULL ? -1

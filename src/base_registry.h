@@ -11,6 +11,9 @@ int base_registry_setup_type(PyObject *module, core_state *state);
 /* Make a subtype of BaseRegistry and add it to the module. */
 int registry_add_subtype(PyObject *module, core_state *state, PyType_Spec *spec);
 
+/* The attributes of a registry: a borrowed dict, or NULL where it has none. */
+PyObject *base_registry_attributes(PyObject *self);
+
 /* The listing that the route of `in` for started jobs must know as the core's own. */
 PyObject *get_job_ids(PyObject *self, PyObject *const *values, Py_ssize_t count,
                       PyObject *keywords);

@@ -3,6 +3,7 @@
 #include <ctype.h>
 
 #include "base_registry.h"
+#include "guard.h"
 #include "registry_call.h"
 #include "script.h"
 
@@ -30,13 +31,13 @@ is_plain_id(PyObject *job_id)
 /* Whether RQ is one we know, the registry is one of jobs, nobody replaced what the script stands for, and jobs can be fetched at all
    (with decode_responses=True RQ cannot read their data, and says so). */
 static bool
-can_stand_for(const head *call, PyObject *guards)
+can_stand_for(const head *call, PyObject *guard)
 {
     PyObject *serializer = PyObject_GetAttr(call->self, call->state->names.serializer);
     bool has_serializer = serializer != NULL;
     Py_XDECREF(serializer);
-    return has_serializer && call->state->rq.is_known && installed_rq_is_untouched(guards)
-           && !client_pool_decodes(call->pool);
+    return has_serializer && call->state->rq.is_known && !client_pool_decodes(call->pool)
+           && guard_holds(guard) == 1;
 }
 
 /* A script for one job, and the hash that is to be read before it, if any. */
@@ -117,6 +118,18 @@ is_false(PyObject *object, PyObject *name)
     return is_it;
 }
 
+static bool
+has_none_of(PyObject *attributes, PyObject *names)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        if (PyDict_GetItemWithError(attributes, PyTuple_GET_ITEM(names, i)) != NULL
+            || PyErr_Occurred() != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Whether deleting this very object is what the script does: a plain Job of the same client, with nothing
    that only RQ knows how to let go. */
 static bool
@@ -129,7 +142,7 @@ is_plain_job(const head *call, PyObject *job)
     PyObject *connection = PyObject_GetAttr(job, state->names.connection);
     PyObject *attributes = connection == NULL ? NULL : PyObject_GenericGetDict(job, NULL);
     bool is_plain = connection == call->connection && attributes != NULL
-                    && PyDict_GetItemWithError(attributes, state->names.delete) == NULL
+                    && has_none_of(attributes, state->rq.delete_methods)
                     && is_false(job, state->names.group_id)
                     && is_false(job, state->names.has_rate_limit);
     Py_XDECREF(connection);
@@ -158,7 +171,7 @@ static route
 delete_by_script(head *call, PyObject *job, PyObject *job_id, PyObject **removed)
 {
     const installed_rq *rq = &call->state->rq;
-    if (!can_stand_for(call, rq->delete_guards) || !is_plain_id(job_id)
+    if (!can_stand_for(call, rq->delete_guard) || !is_plain_id(job_id)
         || (job != NULL && !is_plain_job(call, job))) {
         return route_elsewhere();
     }
@@ -216,7 +229,7 @@ remove_in_head(head *call, const call_arguments *given, PyObject **removed)
     return way;
 }
 
-DEFINE_METHOD(remove_job, "remove", remove_in_head)
+DEFINE_METHOD(remove_job, "remove", METHOD_REMOVE, remove_in_head)
 
 /* ---- requeue ----------------------------------------------------------------------------------- */
 
@@ -237,7 +250,7 @@ is_plain_requeue(const head *call, PyObject *job_or_id)
 {
     PyObject *job_class = PyObject_GetAttr(call->self, call->state->names.job_class);
     bool is_plain = job_class == call->state->rq.job_class && is_plain_id(job_or_id)
-                    && can_stand_for(call, call->state->rq.requeue_guards);
+                    && can_stand_for(call, call->state->rq.requeue_guard);
     Py_XDECREF(job_class);
     return is_plain;
 }
@@ -376,4 +389,4 @@ requeue_in_head(head *call, const call_arguments *given, PyObject **job)
     return way;
 }
 
-DEFINE_METHOD(requeue_job, "requeue", requeue_in_head)
+DEFINE_METHOD(requeue_job, "requeue", METHOD_REQUEUE, requeue_in_head)

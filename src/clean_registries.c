@@ -1,5 +1,6 @@
 #include "clean_registries.h"
 
+#include "guard.h"
 #include "route.h"
 #include "script.h"
 
@@ -83,7 +84,7 @@ add_registry(cleaning *this, PyObject *class_name)
         return route_elsewhere();
     }
     head *call = &this->calls[this->count];
-    route way = route_begin(call, registry);
+    route way = route_begin(call, registry, 0);
     if (way != TO_HEAD) {
         Py_DECREF(registry);
         return way;
@@ -105,8 +106,8 @@ add_all(cleaning *this)
 {
     const installed_rq *rq = &this->state->rq;
     Py_ssize_t count = PyTuple_GET_SIZE(rq->cleaned);
-    if (!rq->is_known || count > MOST_REGISTRIES || !installed_rq_is_untouched(rq->clean_guards)) {
-        return TO_TAIL;
+    if (!rq->is_known || count > MOST_REGISTRIES || guard_holds(rq->clean_guard) != 1) {
+        return route_elsewhere();
     }
     for (Py_ssize_t i = 0; i < count; i++) {
         route way = add_registry(this, PyTuple_GET_ITEM(rq->cleaned, i));

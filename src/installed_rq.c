@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "guard.h"
 #include "module.h"
 
 static int
@@ -88,64 +89,64 @@ installed_rq_name(const installed_rq *rq, PyObject *name)
     return Py_XNewRef(value);
 }
 
-bool
-installed_rq_is_untouched(PyObject *guards)
-{
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(guards); i++) {
-        PyObject *guard = PyTuple_GET_ITEM(guards, i);
-        PyObject *owner = PyTuple_GET_ITEM(guard, 0);
-        PyObject *names
-            = PyModule_Check(owner) ? PyModule_GetDict(owner) : ((PyTypeObject *)owner)->tp_dict;
-        PyObject *value = PyDict_GetItemWithError(names, PyTuple_GET_ITEM(guard, 1));
-        if (value != PyTuple_GET_ITEM(guard, 2)) {
-            PyErr_Clear();
-            return false;
-        }
-    }
-    return true;
-}
-
-bool
+int
 installed_rq_resolves_to_itself(const core_state *state, const PyObject *serializer)
 {
     const installed_rq *rq = &state->rq;
-    bool is_own = false;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(rq->own_serializers); i++) {
-        is_own = is_own || serializer == PyTuple_GET_ITEM(rq->own_serializers, i);
+        if (serializer == PyTuple_GET_ITEM(rq->own_serializers, i)) {
+            return guard_holds(rq->serializer_guard);
+        }
     }
-    bool resolves
-        = is_own
-          && PyDict_GetItemWithError(rq->registry_globals, state->names.resolve_serializer)
-                 == rq->resolve_serializer;
-    PyErr_Clear();
-    return resolves;
+    return 0;
 }
 
 /* Whether RQ's current_timestamp() would read the system's clock: not under a test that stopped it. */
-static bool
+static int
 clock_runs(const core_state *state)
 {
-    const installed_rq *rq = &state->rq;
-    bool runs = PyDict_GetItemWithError(rq->registry_globals, state->names.current_timestamp)
-                    == rq->current_timestamp
-                && PyDict_GetItemWithError(rq->utils_globals, state->names.now) == rq->now
-                && PyDict_GetItemWithError(rq->datetime_globals, state->names.datetime)
-                       == rq->datetime_type;
-    PyErr_Clear();
-    return runs;
+    PyObject *datetime = PyDict_GetItemWithError(state->rq.datetime_globals, state->names.datetime);
+    if (datetime != state->datetime_type) {
+        return PyErr_Occurred() == NULL ? 0 : -1;
+    }
+    return guard_holds(state->rq.clock_guard);
+}
+
+/* time.time as CPython made it, which a library may have made tell another time: a new reference. NULL, also
+   without an exception, where something else stands there. */
+static PyObject *
+original_time(const core_state *state)
+{
+    PyObject *time = PyDict_GetItemWithError(state->rq.time_globals, state->names.time);
+    if (time == NULL || !PyCFunction_CheckExact(time)) {
+        return NULL;
+    }
+    PyObject *module = PyCFunction_GetSelf(time);
+    bool is_original = module != NULL && PyModule_Check(module)
+                       && PyModule_GetDict(module) == state->rq.time_globals;
+    return is_original ? Py_NewRef(time) : NULL;
+}
+
+static PyObject *
+now_by_rq(const core_state *state)
+{
+    PyObject *current_timestamp = installed_rq_name(&state->rq, state->names.current_timestamp);
+    PyObject *now = current_timestamp == NULL ? NULL : PyObject_CallNoArgs(current_timestamp);
+    Py_XDECREF(current_timestamp);
+    return now;
 }
 
 PyObject *
 installed_rq_now(const core_state *state)
 {
-    if (!clock_runs(state)) {
-        PyObject *current_timestamp = installed_rq_name(&state->rq, state->names.current_timestamp);
-        PyObject *now = current_timestamp == NULL ? NULL : PyObject_CallNoArgs(current_timestamp);
-        Py_XDECREF(current_timestamp);
-        return now;
+    int runs = clock_runs(state);
+    PyObject *time = runs == 1 ? original_time(state) : NULL;
+    if (time == NULL) {
+        return runs < 0 || PyErr_Occurred() != NULL ? NULL : now_by_rq(state);
     }
-    PyObject *time = PyObject_CallNoArgs(state->rq.time);
-    double seconds = time == NULL ? -1 : PyFloat_AsDouble(time);
-    Py_XDECREF(time);
+    PyObject *moment = PyObject_CallNoArgs(time);
+    Py_DECREF(time);
+    double seconds = moment == NULL ? -1 : PyFloat_AsDouble(moment);
+    Py_XDECREF(moment);
     return PyErr_Occurred() ? NULL : PyLong_FromDouble(floor(seconds));
 }

@@ -20,25 +20,21 @@ typedef enum {
 
 #define INSTALLED_RQ_OBJECTS(X)                                                                    \
     X(registry_globals)       /* dict of the module rq.registry */                                 \
-    X(utils_globals)          /* dict of the module rq.utils */                                    \
     X(datetime_globals)       /* dict of the module datetime */                                    \
-    X(current_timestamp)      /* rq.utils.current_timestamp as imported */                         \
-    X(now)                    /* rq.utils.now as imported */                                       \
-    X(datetime_type)          /* datetime.datetime as imported */                                  \
-    X(time)                   /* time.time */                                                      \
+    X(time_globals)           /* dict of the module time */                                        \
     X(job_class)              /* rq.job.Job */                                                     \
     X(no_such_job_error)      /* rq.exceptions.NoSuchJobError */                                   \
     X(invalid_job_operation)  /* rq.exceptions.InvalidJobOperation */                              \
-    X(resolve_serializer)     /* rq.serializers.resolve_serializer as imported */                  \
     X(own_serializers)        /* tuple: RQ's own, each a class with its methods */                 \
-    X(cleanups)               /* dict: RQ's cleanup functions -> Cleanup */                        \
     X(cleaned)                /* tuple: names of the classes that clean_registries cleans */       \
-    X(clean_guards)           /* what clean_registries relies on beside them */                    \
+    X(clean_guard)            /* Guard: what clean_registries relies on beside them */             \
     X(rate_limits_key)        /* RateLimitRegistry.rl_keys_key; None where RQ has none */          \
-    X(parse_job_id)           /* BaseRegistry.parse_job_id */                                      \
-    X(parse_started_job_id)   /* StartedJobRegistry.parse_job_id */                                \
-    X(delete_guards)          /* what remove(delete_job=True) relies on: see below */              \
-    X(requeue_guards)         /* what requeue relies on */                                         \
+    X(clock_guard)            /* Guard: what tells RQ the time */                                  \
+    X(texts_guard)            /* Guard: what makes text of entries */                              \
+    X(serializer_guard)       /* Guard: resolve_serializer */                                      \
+    X(delete_guard)           /* Guard: what remove(delete_job=True) relies on */                  \
+    X(delete_methods)         /* tuple: names of Job's methods that it relies on */                \
+    X(requeue_guard)          /* Guard: what requeue relies on */                                  \
     X(execution_key_template) /* ExecutionRegistry.key_template */                                 \
     X(delete_arguments)       /* tuple of bytes: the constant arguments of delete_jobs.lua */      \
     X(requeue_arguments)      /* tuple of bytes: those of requeue_jobs.lua */                      \
@@ -63,9 +59,7 @@ int installed_rq_traverse(const installed_rq *rq, visitproc visit, void *arg);
 
 /* A name of rq.registry as it is now (a test may have replaced it): a new reference. */
 PyObject *installed_rq_name(const installed_rq *rq, PyObject *name);
-/* Whether each (class or module, name, value) still holds, that is, nobody patched what the core relies on. */
-bool installed_rq_is_untouched(PyObject *guards);
-/* Whether RQ's resolve_serializer() would give this back as it is: one of RQ's own. */
-bool installed_rq_resolves_to_itself(const struct core_state *state, const PyObject *serializer);
+/* Whether RQ's resolve_serializer() would give this back as it is, one of RQ's own: 1, 0, or -1 with an exception. */
+int installed_rq_resolves_to_itself(const struct core_state *state, const PyObject *serializer);
 /* The current Unix timestamp as RQ takes it, int: a new reference. */
 PyObject *installed_rq_now(const struct core_state *state);

@@ -1,11 +1,14 @@
 /* rqreg_ext._core: multi-phase initialisation and the state of the module. */
 #include "module.h"
 
+#include <datetime.h>
+
 #include "base_registry.h"
 #include "clean_registries.h"
 #include "client_pool.h"
 #include "exchange.h"
 #include "execution_registry.h"
+#include "guard.h"
 #include "job_registries.h"
 #include "queue.h"
 #include "scheduled_job_registry.h"
@@ -52,11 +55,30 @@ intern_names(core_state *state)
     return state->default_queue_name == NULL ? -1 : 0;
 }
 
+/* From C, where nobody replaces it. Without it, RQ is asked for the time. */
+static int
+find_datetime(core_state *state)
+{
+    (void)PyDateTimeAPI;
+    const PyDateTime_CAPI *api = PyCapsule_Import(PyDateTime_CAPSULE_NAME, 0);
+    if (api == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)
+            && !PyErr_ExceptionMatches(PyExc_ImportError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        return 0;
+    }
+    state->datetime_type = Py_NewRef((PyObject *)api->DateTimeType);
+    return 0;
+}
+
 static int
 core_exec(PyObject *module)
 {
     core_state *state = PyModule_GetState(module);
-    if (intern_names(state) < 0 || client_pool_setup_types(module, state) < 0
+    if (intern_names(state) < 0 || find_datetime(state) < 0 || guard_setup_type(module, state) < 0
+        || dispatch_setup(module) < 0 || client_pool_setup_types(module, state) < 0
         || base_registry_setup_type(module, state) < 0
         || job_registries_setup_types(module, state) < 0
         || started_job_registry_setup_type(module, state) < 0
@@ -77,6 +99,9 @@ core_exec(PyObject *module)
     X(client_pool_type)                                                                            \
     X(attempt_type)                                                                                \
     X(base_registry_type)                                                                          \
+    X(guard_type)                                                                                  \
+    X(queue_type)                                                                                  \
+    X(datetime_type)                                                                               \
     X(plain_client_type)                                                                           \
     X(plain_execute_command)                                                                       \
     X(cleaned_keywords)                                                                            \
@@ -90,7 +115,8 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
 #define X(name) Py_VISIT(state->name);
     EACH_OBJECT(X)
 #undef X
-    return installed_rq_traverse(&state->rq, visit, arg);
+    int result = dispatch_traverse(&state->dispatch, visit, arg);
+    return result != 0 ? result : installed_rq_traverse(&state->rq, visit, arg);
 }
 
 static int
@@ -103,6 +129,7 @@ core_clear(PyObject *module)
 #define X(name) Py_CLEAR(state->names.name);
     CORE_NAMES(X)
 #undef X
+    dispatch_clear(&state->dispatch);
     installed_rq_clear(&state->rq);
     return 0;
 }

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "dispatch.h"
 #include "installed_rq.h"
 #include "names.h"
 
@@ -19,10 +20,12 @@ typedef struct core_state {
     PyTypeObject *client_pool_type;
     PyTypeObject *attempt_type;
     PyTypeObject *base_registry_type;
+    PyTypeObject *guard_type;
+    PyTypeObject *queue_type;
 
-    /* The core's own methods that others call, and that the route tells from a subclass's. */
-    PyCFunction own_cleanup;
-    PyCFunction own_get_expired_job_ids;
+    PyObject
+        *datetime_type; /* datetime.datetime, whatever stands there; NULL where it is none in C */
+    dispatch_cache dispatch;
 
     PyObject *default_queue_name;
     PyObject *registry_keywords; /* tuple of argument names: of a Queue for its registries */

@@ -3,6 +3,7 @@
 
 #define CORE_NAMES(X)                                                                              \
     X(_rqreg_ext_pool)                                                                             \
+    X(_rq_class)                                                                                   \
     X(at_front)                                                                                    \
     X(backend_class)                                                                               \
     X(call_with_retry)                                                                             \
@@ -14,7 +15,6 @@
     X(current_timestamp)                                                                           \
     X(datetime)                                                                                    \
     X(death_penalty_class)                                                                         \
-    X(delete)                                                                                      \
     X(delete_job)                                                                                  \
     X(desc)                                                                                        \
     X(end)                                                                                         \
@@ -37,7 +37,6 @@
     X(key_template)                                                                                \
     X(max_connections)                                                                             \
     X(name)                                                                                        \
-    X(now)                                                                                         \
     X(origin)                                                                                      \
     X(parse_composite_key)                                                                         \
     X(parse_job_id)                                                                                \
@@ -46,6 +45,7 @@
     X(resolve_serializer)                                                                          \
     X(serializer)                                                                                  \
     X(start)                                                                                       \
+    X(time)                                                                                        \
     X(timestamp)                                                                                   \
     X(timezone)                                                                                    \
     X(utc)

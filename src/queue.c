@@ -1,41 +1,92 @@
 #include "queue.h"
 
+#include "route.h"
+
+typedef struct {
+    const char *property;
+    int rq_method;
+    const char *class_name;
+} queue_registry;
+
+/* Whether RQ's property would find RQ's class, or ours in its place, and no other that somebody put there. */
+static bool
+is_class_of_rq(const core_state *state, PyObject *class, const char *class_name)
+{
+    PyObject *standing = PyDict_GetItemString(state->rq.registry_globals, class_name);
+    if (standing == NULL || standing == class) {
+        return standing != NULL;
+    }
+    PyObject *rq_class = PyObject_GetAttr(class, state->names._rq_class);
+    bool is_it = rq_class == standing;
+    Py_XDECREF(rq_class);
+    return is_it;
+}
+
 /* RQ makes a new registry at each access, with the queue's own job_class and serializer: so do we. */
 static PyObject *
-make_registry(PyObject *self, void *class_name)
+make_registry(core_state *state, PyObject *self, PyObject *class)
 {
-    core_state *state = core_state_of(Py_TYPE(self));
-    if (state == NULL) {
-        return NULL;
-    }
-    PyObject *module = PyImport_ImportModule("rqreg_ext.registry");
-    PyObject *class = module == NULL ? NULL : PyObject_GetAttrString(module, class_name);
-    PyObject *job_class = class == NULL ? NULL : PyObject_GetAttr(self, state->names.job_class);
+    PyObject *job_class = PyObject_GetAttr(self, state->names.job_class);
     PyObject *registry = NULL;
     if (job_class != NULL) {
         PyObject *arguments[] = {job_class, self};
         registry = PyObject_Vectorcall(class, arguments, 0, state->registry_keywords);
     }
     Py_XDECREF(job_class);
-    Py_XDECREF(class);
-    Py_XDECREF(module);
     return registry;
 }
 
-#define REGISTRY(property, class_name)                                                             \
-    {property, make_registry, NULL,                                                                \
+static PyObject *
+registry_get(PyObject *self, void *closure)
+{
+    const queue_registry *wanted = closure;
+    core_state *state = core_state_of(Py_TYPE(self));
+    dispatch methods;
+    if (state == NULL || installed_rq_load(&state->rq) < 0
+        || dispatch_of(state, Py_TYPE(self), &methods) < 0) {
+        return NULL;
+    }
+    if ((methods.in_front & wanted->rq_method) == 0) {
+        return tail_get(self, state->queue_type, wanted->property);
+    }
+    PyObject *module = PyImport_ImportModule("rqreg_ext.registry");
+    PyObject *class = module == NULL ? NULL : PyObject_GetAttrString(module, wanted->class_name);
+    Py_XDECREF(module);
+    PyObject *registry = NULL;
+    if (class != NULL && is_class_of_rq(state, class, wanted->class_name)) {
+        registry = make_registry(state, self, class);
+    }
+    else if (class != NULL && route_elsewhere() == TO_TAIL) {
+        registry = tail_get(self, state->queue_type, wanted->property);
+    }
+    Py_XDECREF(class);
+    return registry;
+}
+
+static const queue_registry queue_registries[] = {
+    {"canceled_job_registry", METHOD_CANCELED_JOB_REGISTRY, "CanceledJobRegistry"},
+    {"deferred_job_registry", METHOD_DEFERRED_JOB_REGISTRY, "DeferredJobRegistry"},
+    {"failed_job_registry", METHOD_FAILED_JOB_REGISTRY, "FailedJobRegistry"},
+    {"finished_job_registry", METHOD_FINISHED_JOB_REGISTRY, "FinishedJobRegistry"},
+    {"ready_job_registry", METHOD_READY_JOB_REGISTRY, "ReadyJobRegistry"},
+    {"scheduled_job_registry", METHOD_SCHEDULED_JOB_REGISTRY, "ScheduledJobRegistry"},
+    {"started_job_registry", METHOD_STARTED_JOB_REGISTRY, "StartedJobRegistry"},
+};
+
+#define REGISTRY(position, property, class_name)                                                   \
+    {property, registry_get, NULL,                                                                 \
      "This queue's " class_name ", with its job_class and serializer. No round trip.\n\n"          \
      "Source: rq.Queue." property ".",                                                             \
-     class_name}
+     (void *)&queue_registries[position]}
 
 static PyGetSetDef queue_properties[] = {
-    REGISTRY("canceled_job_registry", "CanceledJobRegistry"),
-    REGISTRY("deferred_job_registry", "DeferredJobRegistry"),
-    REGISTRY("failed_job_registry", "FailedJobRegistry"),
-    REGISTRY("finished_job_registry", "FinishedJobRegistry"),
-    REGISTRY("ready_job_registry", "ReadyJobRegistry"),
-    REGISTRY("scheduled_job_registry", "ScheduledJobRegistry"),
-    REGISTRY("started_job_registry", "StartedJobRegistry"),
+    REGISTRY(0, "canceled_job_registry", "CanceledJobRegistry"),
+    REGISTRY(1, "deferred_job_registry", "DeferredJobRegistry"),
+    REGISTRY(2, "failed_job_registry", "FailedJobRegistry"),
+    REGISTRY(3, "finished_job_registry", "FinishedJobRegistry"),
+    REGISTRY(4, "ready_job_registry", "ReadyJobRegistry"),
+    REGISTRY(5, "scheduled_job_registry", "ScheduledJobRegistry"),
+    REGISTRY(6, "started_job_registry", "StartedJobRegistry"),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -79,7 +130,6 @@ queue_setup_type(PyObject *module, core_state *state)
         return -1;
     }
     PyObject *type = PyType_FromModuleAndSpec(module, &queue_spec, NULL);
-    int result = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
-    Py_XDECREF(type);
-    return result;
+    state->queue_type = (PyTypeObject *)type;
+    return type == NULL ? -1 : PyModule_AddType(module, state->queue_type);
 }

@@ -88,8 +88,9 @@ init_by_queue(PyObject *self, const core_state *state, PyObject *queue)
 static int
 set_serializer(PyObject *self, const core_state *state, PyObject *serializer)
 {
-    if (installed_rq_resolves_to_itself(state, serializer)) {
-        return PyObject_SetAttr(self, state->names.serializer, serializer);
+    int is_itself = installed_rq_resolves_to_itself(state, serializer);
+    if (is_itself != 0) {
+        return is_itself < 0 ? -1 : PyObject_SetAttr(self, state->names.serializer, serializer);
     }
     return set_by_rq(self, state, state->names.serializer, state->names.resolve_serializer,
                      &serializer, 1);
@@ -138,21 +139,29 @@ init_job_class(PyObject *self, const core_state *state, PyObject *job_class)
     return result;
 }
 
+int
+registry_init_by_rq(PyObject *self, PyTypeObject *core_type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *init = tail_get(self, core_type, "__init__");
+    PyObject *done = init == NULL ? NULL : PyObject_Call(init, args, kwargs);
+    Py_XDECREF(init);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
 /* RQ's __init__, with RQ's own words where the arguments do not fit it. */
 int
 registry_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     core_state *state = core_state_of(Py_TYPE(self));
-    if (state == NULL || installed_rq_load(&state->rq) < 0) {
+    dispatch methods;
+    if (state == NULL || installed_rq_load(&state->rq) < 0
+        || dispatch_of(state, Py_TYPE(self), &methods) < 0) {
         return -1;
     }
     PyObject *values[INIT_COUNT];
-    if (!bind_init(state, args, kwargs, values)) {
-        PyObject *init = tail_get(self, "__init__");
-        PyObject *done = init == NULL ? NULL : PyObject_Call(init, args, kwargs);
-        Py_XDECREF(init);
-        Py_XDECREF(done);
-        return done == NULL ? -1 : 0;
+    if ((methods.in_front & METHOD_INIT) == 0 || !bind_init(state, args, kwargs, values)) {
+        return registry_init_by_rq(self, state->base_registry_type, args, kwargs);
     }
     PyObject *queue = values[INIT_QUEUE];
     int has_queue = queue == NULL ? 0 : PyObject_IsTrue(queue);

@@ -6,3 +6,6 @@
 
 /* tp_init of BaseRegistry. */
 int registry_init(PyObject *self, PyObject *args, PyObject *kwargs);
+
+/* The __init__ behind a core type; see tail_get. */
+int registry_init_by_rq(PyObject *self, PyTypeObject *core_type, PyObject *args, PyObject *kwargs);

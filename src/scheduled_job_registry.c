@@ -8,10 +8,17 @@
 static int
 scheduled_job_registry_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
+    core_state *state = core_state_of(Py_TYPE(self));
+    dispatch methods;
+    if (state == NULL || dispatch_of(state, Py_TYPE(self), &methods) < 0) {
+        return -1;
+    }
+    if ((methods.in_front & METHOD_SCHEDULED_INIT) == 0) {
+        return registry_init_by_rq(self, NULL, args, kwargs);
+    }
     if (registry_init(self, args, kwargs) < 0) {
         return -1;
     }
-    core_state *state = core_state_of(Py_TYPE(self));
     PyObject *method = PyObject_GetAttr(self, state->names.get_expired_job_ids);
     int result
         = method == NULL ? -1 : PyObject_SetAttr(self, state->names.get_jobs_to_enqueue, method);
@@ -36,6 +43,9 @@ get_jobs_to_schedule_in_head(head *call, const call_arguments *given, PyObject *
         || (values[1] != NULL && !PyLong_CheckExact(values[1]))) {
         return TO_TAIL;
     }
+    if (!route_has_texts(call)) {
+        return route_elsewhere();
+    }
     PyObject *score;
     route way = registry_timestamp(call, values[0], &score);
     if (way != TO_HEAD) {
@@ -56,7 +66,8 @@ get_jobs_to_schedule_in_head(head *call, const call_arguments *given, PyObject *
     return way;
 }
 
-static DEFINE_METHOD(get_jobs_to_schedule, "get_jobs_to_schedule", get_jobs_to_schedule_in_head)
+static DEFINE_METHOD(get_jobs_to_schedule, "get_jobs_to_schedule", METHOD_GET_JOBS_TO_SCHEDULE,
+                     get_jobs_to_schedule_in_head)
 
     PyDoc_STRVAR(get_scheduled_time_doc,
 "get_scheduled_time($self, /, job_or_id)\n--\n\n"
@@ -105,7 +116,8 @@ get_scheduled_time_in_head(head *call, const call_arguments *given, PyObject **v
     return way;
 }
 
-static DEFINE_METHOD(get_scheduled_time, "get_scheduled_time", get_scheduled_time_in_head)
+static DEFINE_METHOD(get_scheduled_time, "get_scheduled_time", METHOD_GET_SCHEDULED_TIME,
+                     get_scheduled_time_in_head)
 
     static PyMethodDef scheduled_job_registry_methods[] = {
         {"get_jobs_to_schedule", AS_METHOD(get_jobs_to_schedule), METH_FASTCALL | METH_KEYWORDS,

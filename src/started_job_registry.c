@@ -33,7 +33,7 @@ static bool
 can_look_up(const head *call, PyObject *job_id)
 {
     return PyUnicode_CheckExact(job_id) && is_encodable(job_id)
-           && route_is_own(call->self, call->state->names.get_job_ids, AS_METHOD(get_job_ids))
+           && route_calls_rq(call, call->state->names.get_job_ids, METHOD_GET_JOB_IDS)
            && route_entries(call) == ENTRIES_ARE_STARTS;
 }
 
@@ -105,7 +105,7 @@ contains_in_head(head *call, PyObject *item, PyObject **answer)
 static int
 started_job_registry_contains(PyObject *self, PyObject *item)
 {
-    return route_contains(self, item, contains_in_head);
+    return route_contains(self, item, METHOD_STARTED_CONTAINS, contains_in_head);
 }
 
 /* ---- The type ---------------------------------------------------------------------------------- */

@@ -12,7 +12,7 @@ from ..registry import COMPOSED, BaseRegistry
 from .clean_registries import CleaningFunction, take_over_cleaning
 from .derived_classes import derived_before, names_used
 from .own_names import own_names
-from .patched_methods import PatchedMethod, honour_patches
+from .patched_methods import PatchedMethod, show_patches
 from .places import Module, Place, Search, loaded_modules, package_of
 from .self_references import SelfReference, self_references
 
@@ -92,7 +92,7 @@ class Replacement:
             for reference in self_references(ours._rq_class):
                 reference.keep()
                 self._references.append(reference)
-            self._patched += honour_patches(ours)
+            self._patched += show_patches(ours)
             stand_for_rq(ours)
 
     def _put(self, module: Module, place: Place, new: Any) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from rq import registry as rq_registry
 
-from .._clean_registries import CleanRegistries, cleans_as_rq
+from .._clean_registries import clean_by_names, rqs_function
+from .._originals import note_replaced_code
 
 _ALIAS = '_rqreg_ext_clean_registries'
 
@@ -19,13 +20,19 @@ def clean_registries(queue: Any, exception_handlers: Any = None) -> None:
 class CleaningFunction:
     """The function, and how it becomes RQ's own again."""
 
-    def __init__(self) -> None:
-        self._function: Any = rq_registry.clean_registries
-        self._code = self._function.__code__
+    def __init__(self, function: Any) -> None:
+        self._function = function
+        self._code = function.__code__
 
     def take_over(self) -> None:
         """Let it clean in one round trip the registries that RQ's names stand for at each call."""
-        vars(rq_registry)[_ALIAS] = CleanRegistries(vars(rq_registry))
+        code = self._code
+
+        def clean(queue: Any, exception_handlers: Any = None) -> None:
+            clean_by_names(code, vars(rq_registry), queue, exception_handlers)
+
+        note_replaced_code(clean_registries.__code__, code)
+        vars(rq_registry)[_ALIAS] = clean
         self._function.__code__ = clean_registries.__code__
 
     def give_back(self) -> None:
@@ -35,7 +42,8 @@ class CleaningFunction:
 
 def take_over_cleaning() -> list[CleaningFunction]:
     """Take the function over, where it is RQ's: what somebody has put in its place stays as it is."""
-    functions = [CleaningFunction()] if cleans_as_rq() else []
-    for function in functions:
-        function.take_over()
+    function = rqs_function()
+    functions = [] if function is None else [CleaningFunction(function)]
+    for one in functions:
+        one.take_over()
     return functions

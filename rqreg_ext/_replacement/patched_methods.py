@@ -1,53 +1,44 @@
-"""Methods that somebody replaced in RQ's own registry classes before ours took their place: those count, not our head.
+"""Methods that somebody replaced in RQ's own registry classes before ours took their place.
 
-Instrumentation wraps them so, and applications mend them so. What is replaced later is replaced in our classes.
+They are called while they stand there: our methods ask RQ's classes at each call. Here our classes show them too, to
+whoever looks at the method, to unwrap it for example.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import FunctionType
 from typing import Any
 
+from .._rq_methods import CORE, Forwarded, find
+
 _NOT_METHODS = {'__module__', '__doc__', '__dict__', '__weakref__', '__dictoffset__', '__weaklistoffset__'}
-_MISSING = object()
 
 
 class PatchedMethod:
-    """A method of an RQ class that is not RQ's any more, put into our class before its head."""
+    """A method of an RQ class that is not RQ's any more, shown by our class."""
 
-    def __init__(self, registry_class: type, name: str) -> None:
+    def __init__(self, registry_class: Any, name: str) -> None:
         self.path = f'{registry_class.__name__}.{name}'
         self._class = registry_class
         self._name = name
-        self._ours = vars(registry_class).get(name, _MISSING)
+        self._shown = Forwarded(name, registry_class)
 
-    def honour(self, method: Any) -> None:
-        """Let our class have it."""
-        setattr(self._class, self._name, method)
+    def show(self) -> None:
+        """Let our class show it."""
+        setattr(self._class, self._name, self._shown)
 
     def forget(self) -> None:
         """Let our class be as it was."""
-        if self._ours is _MISSING:
+        if vars(self._class).get(self._name) is self._shown:
             delattr(self._class, self._name)
-        else:
-            setattr(self._class, self._name, self._ours)
 
 
-def honour_patches(registry_class: Any) -> Iterator[PatchedMethod]:
-    """Put what was replaced in the RQ class behind ours into ours, where a head would stand before it; yield each."""
-    in_head = {name for base in registry_class.__mro__ if base.__module__ == 'rqreg_ext._core' for name in vars(base)}
-    for name, method in list(vars(registry_class._rq_class).items()):
-        if name in in_head - _NOT_METHODS and not _is_rqs(method):
+def show_patches(registry_class: Any) -> Iterator[PatchedMethod]:
+    """Show the methods that were replaced in RQ's class, where one of ours stands in front of them; yield each."""
+    ours = {name for base in registry_class.__mro__ if vars(base).get('__module__') == CORE for name in vars(base)}
+    for name in vars(registry_class._rq_class):
+        is_ours = name in ours - _NOT_METHODS and name not in vars(registry_class)
+        if is_ours and find(registry_class._rq_class, name).origin is None:
             patched = PatchedMethod(registry_class, name)
-            patched.honour(method)
+            patched.show()
             yield patched
-
-
-def _is_rqs(method: Any) -> bool:
-    """Tell whether a method was defined in RQ, whatever it claims of itself."""
-    if isinstance(method, staticmethod | classmethod):
-        method = method.__func__
-    elif isinstance(method, property):
-        method = method.fget
-    return type(method) is FunctionType and method.__globals__['__name__'].partition('.')[0] == 'rq'

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from types import CodeType, FunctionType
 
+from .._originals import note_replaced_code
 from .derived_classes import functions_of, names_used_in
 
 
@@ -27,7 +28,9 @@ class SelfReference:
     def keep(self) -> None:
         """Let the method refer to what the name is bound to now, whatever it will be bound to."""
         self._function.__globals__[self._alias] = self._function.__globals__[self._name]
-        self._function.__code__ = _renamed(self._code, self._name, self._alias)
+        renamed = _renamed(self._code, self._name, self._alias)
+        note_replaced_code(renamed, self._code)
+        self._function.__code__ = renamed
 
     def give_back(self) -> None:
         """Let the method refer to the name again; the other one stays, for a call that is under way."""

@@ -13,12 +13,14 @@ from rq.job import Job
 
 from .. import _installed_rq
 from .._exchange import ENTRIES, INTEGER, ask
+from .._installed_rq import Method
+from .._route import is_plain
 from . import by_rq
 from .arguments import check_is_collection, no_jobs_to_change
 from .chunks import Bulk, EntryRemoval, Find, Options, Progress
 from .filters import Filters, JobFilters
 from .result import BulkResult
-from .scripts import Cancellation, Deletion, Requeue, Script, is_as_rq, knows_what_rq_does, reads_jobs
+from .scripts import Cancellation, Deletion, Requeue, Script, knows_what_rq_does, reads_jobs
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -192,7 +194,7 @@ def _all_between(
 ) -> tuple[Iterable[str], int | None]:
     """Find the entries with the scores that are wanted, after a cleanup."""
     low, high = wanted.min_score, wanted.max_score
-    if not is_as_rq(registry, 'get_job_ids') and low is None and high is None:
+    if not is_plain(registry, Method.GET_JOB_IDS) and low is None and high is None:
         # A registry with its own idea of its jobs is asked for it.
         job_ids = registry.get_job_ids(cleanup=False) if dry_run else registry.get_job_ids()
         return job_ids, len(job_ids)
@@ -213,8 +215,12 @@ def _all_between(
 def _removal(registry: Any, delete_job: Any, options: Options) -> Bulk:
     _check_entries_are_jobs(registry, 'remove')
     if not delete_job:
-        return EntryRemoval(registry, options) if is_as_rq(registry, 'remove') else _by_remove(registry, False, options)
-    if not knows_what_rq_does(registry, _installed_rq.delete_guards, 'remove'):
+        return (
+            EntryRemoval(registry, options)
+            if is_plain(registry, Method.REMOVE)
+            else _by_remove(registry, False, options)
+        )
+    if not knows_what_rq_does(registry, _installed_rq.delete_guard, Method.REMOVE):
         return _by_remove(registry, True, options)
     look = partial(by_rq.look, registry, Job)
     delete = look if options.dry_run else partial(by_rq.delete_whole, registry)
@@ -225,7 +231,7 @@ def _requeue(registry: Any, at_front: Any, options: Options) -> Bulk:
     _check_entries_are_jobs(registry, 'requeue')
     at_front = bool(at_front)
     script, requeue = None, by_rq.requeue
-    if knows_what_rq_does(registry, _installed_rq.requeue_guards, 'requeue'):
+    if knows_what_rq_does(registry, _installed_rq.requeue_guard, Method.REQUEUE):
         script, requeue = _script_for_plain_jobs(registry, Requeue(registry, at_front)), by_rq.requeue_whole
     look = partial(by_rq.look, registry, registry.job_class)
     return Bulk(registry, options, script, look if options.dry_run else partial(requeue, registry, at_front))
@@ -233,15 +239,15 @@ def _requeue(registry: Any, at_front: Any, options: Options) -> Bulk:
 
 def _cancellation(registry: Any, ties: dict[str, bool], options: Options) -> Bulk:
     script = None
-    if knows_what_rq_does(registry, _installed_rq.cancel_guards):
+    if knows_what_rq_does(registry, _installed_rq.cancel_guard):
         script = _script_for_plain_jobs(registry, Cancellation(**ties))
     look, cancel = partial(by_rq.look_for_cancel, registry), partial(by_rq.cancel_whole, registry, ties)
     return Bulk(registry, options, script, look if options.dry_run else cancel)
 
 
 def _script_for_plain_jobs(registry: Any, script: Script) -> Script | None:
-    is_plain = registry.job_class is Job and reads_jobs(registry.connection)
-    return script if is_plain else None
+    are_plain = registry.job_class is Job and reads_jobs(registry.connection)
+    return script if are_plain else None
 
 
 def _check_entries_are_jobs(registry: Any, method: str) -> None:

@@ -13,13 +13,13 @@ _CHUNK = 10_000
 
 def are_in(registry: Any, job_ids: Sequence[Any]) -> list[bool]:
     """Tell of each id whether it is in the registry, as its own `in` does."""
-    # They need the registries, which are made of this package.
+    # They need rq's registries, of which this package is a part.
+    from .._installed_rq import Method
     from .._route import is_plain
-    from ..registry import StartedJobRegistry
 
-    if is_plain(registry, '__contains__'):
+    if is_plain(registry, Method.CONTAINS):
         return _have_scores(registry, job_ids)
-    if type(registry).__contains__ is StartedJobRegistry.__contains__:
+    if is_plain(registry, Method.STARTED_CONTAINS):
         # RQ looks for each among all of them, which are read once for all here.
         listed = registry.get_job_ids(cleanup=False)
         as_set = set(listed)

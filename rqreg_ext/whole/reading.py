@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from .. import _installed_rq
+from .._installed_rq import Entries
+from .._route import entries_of
 from .arguments import check_holds_jobs, chunk_size_of, job_ids_of, score_of
 from .cursor import Cursor
 from .membership import are_in
@@ -114,9 +115,10 @@ def cursor_of(registry: Any, chunk_size: Any, desc: Any, min_score: Any, max_sco
 def parser_of(registry: Any) -> Callable[[str], str] | None:
     """Return what makes a job id of an entry, by the registry's own parse_job_id; None where an entry is a job id."""
     parse: Callable[[Any], str] = registry.parse_job_id
-    if parse is _installed_rq.parse_job_id:
+    entries = entries_of(registry)
+    if entries is Entries.JOBS:
         return None
-    if parse is _installed_rq.parse_started_job_id or _decodes(registry.connection):
+    if entries is Entries.STARTS or _decodes(registry.connection):
         return parse
     # Somebody else's is given what RQ would give it.
     return lambda member: parse(member.encode())

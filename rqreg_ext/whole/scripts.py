@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _installed_rq
+from .._core import Guard
 from .._exchange import is_cluster
+from .._installed_rq import Entries, Method
+from .._route import entries_of, is_plain
 
 # How many entries of a queue a script may go through for each job: about what the rest of the job costs.
 SHORT_QUEUE = 128
@@ -94,28 +97,21 @@ class Cancellation(Script):
         return (_installed_rq.current_timestamp(), *self._ties)
 
 
-def knows_what_rq_does(registry: Any, guards: Any, *methods: str) -> bool:
+def knows_what_rq_does(registry: Any, guard: Guard, *methods: Method) -> bool:
     """Tell whether RQ does with this registry's jobs what we know of it.
 
-    It is a release that we know, nobody replaced what `guards` names, nor these methods of the registry, and its
+    It is a release that we know, all that the guard looks at is RQ's own, and so are these methods of the registry; its
     entries are job ids, all on one server.
     """
     return (
         _installed_rq.is_known
-        and all(vars(owner).get(name) is value for owner, name, value in guards)
-        and is_as_rq(registry, 'parse_job_id', *methods)
+        and guard.holds()
+        and is_plain(registry, *methods)
+        and entries_of(registry) is Entries.JOBS
         and type(registry.key) is str
         and type(registry.name) is str
         and not is_cluster(registry.connection)
     )
-
-
-def is_as_rq(registry: Any, *methods: str) -> bool:
-    """Tell whether these methods of the registry are those of RQ's BaseRegistry, or ours in front of them."""
-    # It needs the registries, which are made of this package.
-    from .._route import is_plain
-
-    return is_plain(registry, *methods)
 
 
 def reads_jobs(connection: Any) -> bool:

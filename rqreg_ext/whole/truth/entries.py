@@ -29,9 +29,7 @@ def drops_expired(place: Place | None) -> bool:
 
 def fails_expired(place: Place | None) -> bool:
     """Tell whether RQ fails the jobs of this registry once their entries have expired."""
-    return (
-        place is DEFERRED and _installed_rq.cleanups.get(DEFERRED.rq_class.cleanup) is _installed_rq.Cleanup.IF_EXPIRED
-    )
+    return place is DEFERRED and _installed_rq.fails_expired_deferred
 
 
 def has_expired(score: float, now: float) -> bool:

@@ -85,7 +85,7 @@ def put_back(keys: JobKeys, view: JobView, place: Place) -> Mend:
 def put_back_deferred(keys: JobKeys, view: JobView) -> Mend:
     """Enter a job that nothing holds into the registry of deferred jobs, and with the jobs that it waits for."""
     others = (other.key(view.origin) for other in BY_JOB_ID if other is not DEFERRED)
-    until_ttl = _installed_rq.cleanups.get(DEFERRED.rq_class.cleanup) is _installed_rq.Cleanup.IF_EXPIRED
+    until_ttl = _installed_rq.fails_expired_deferred
     return Mend(
         'put_back_deferred',
         (DEFERRED.key(view.origin), keys.job(view.job_id), keys.dependencies(view.job_id), *others),

@@ -1,0 +1,325 @@
+#include "guard.h"
+
+#include "type_version.h"
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *look;
+    /* What it returned the last time; NULL before. */
+    PyObject *names; /* tuple of (dict, key, value), or (dict, key) for a key that was missing */
+    PyObject *types; /* tuple of types */
+    PyObject *functions;    /* tuple of (function, code) */
+    unsigned int *versions; /* of the types */
+    bool holds;
+    bool is_settled; /* nothing has changed while look() ran */
+} guard;
+
+/* ---- What it depends on ------------------------------------------------------------------------ */
+
+static bool
+names_are_unchanged(PyObject *names)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        PyObject *entry = PyTuple_GET_ITEM(names, i);
+        PyObject *value
+            = PyDict_GetItemWithError(PyTuple_GET_ITEM(entry, 0), PyTuple_GET_ITEM(entry, 1));
+        PyObject *seen = PyTuple_GET_SIZE(entry) == 3 ? PyTuple_GET_ITEM(entry, 2) : NULL;
+        if (value != seen || PyErr_Occurred() != NULL) {
+            PyErr_Clear();
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+types_are_unchanged(const guard *self)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->types); i++) {
+        const PyTypeObject *type = (PyTypeObject *)PyTuple_GET_ITEM(self->types, i);
+        unsigned int version = type_version(type);
+        if (version == 0 || version != self->versions[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+guard_codes_are_unchanged(PyObject *functions)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(functions); i++) {
+        PyObject *pair = PyTuple_GET_ITEM(functions, i);
+        if (PyFunction_GET_CODE(PyTuple_GET_ITEM(pair, 0)) != PyTuple_GET_ITEM(pair, 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+is_unchanged(const guard *self)
+{
+    return self->is_settled && types_are_unchanged(self) && names_are_unchanged(self->names)
+           && guard_codes_are_unchanged(self->functions);
+}
+
+/* ---- Looking ----------------------------------------------------------------------------------- */
+
+static bool
+are_tuples_of(PyObject *entries, Py_ssize_t smallest, Py_ssize_t largest)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(entries); i++) {
+        PyObject *entry = PyTuple_GET_ITEM(entries, i);
+        if (!PyTuple_Check(entry) || PyTuple_GET_SIZE(entry) < smallest
+            || PyTuple_GET_SIZE(entry) > largest) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether the tuples hold what is read from them without a further check. */
+static bool
+is_well_formed(PyObject *names, PyObject *types, PyObject *functions)
+{
+    bool is_it = are_tuples_of(names, 2, 3) && are_tuples_of(functions, 2, 2);
+    for (Py_ssize_t i = 0; is_it && i < PyTuple_GET_SIZE(names); i++) {
+        is_it = PyDict_Check(PyTuple_GET_ITEM(PyTuple_GET_ITEM(names, i), 0));
+    }
+    for (Py_ssize_t i = 0; is_it && i < PyTuple_GET_SIZE(types); i++) {
+        is_it = PyType_Check(PyTuple_GET_ITEM(types, i));
+    }
+    for (Py_ssize_t i = 0; is_it && i < PyTuple_GET_SIZE(functions); i++) {
+        is_it = PyFunction_Check(PyTuple_GET_ITEM(PyTuple_GET_ITEM(functions, i), 0));
+    }
+    if (!is_it) {
+        PyErr_SetString(PyExc_TypeError, "look() returned something else than Guard() takes");
+    }
+    return is_it;
+}
+
+/* The versions of the types, in memory of its own; NULL with an exception. */
+static unsigned int *
+versions_of(PyObject *types)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(types);
+    unsigned int *versions = PyMem_Calloc((size_t)count + 1, sizeof(*versions));
+    if (versions == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        long long version = type_version_assigned((PyTypeObject *)PyTuple_GET_ITEM(types, i));
+        if (version < 0) {
+            PyMem_Free(versions);
+            return NULL;
+        }
+        versions[i] = (unsigned int)version;
+    }
+    return versions;
+}
+
+/* The types that the last answer depended on, and their versions before look() is called again. */
+typedef struct {
+    PyObject *types; /* NULL at first */
+    unsigned int *versions;
+} noted;
+
+static int
+note_versions(const guard *self, noted *before)
+{
+    *before = (noted){Py_XNewRef(self->types), NULL};
+    if (before->types != NULL) {
+        before->versions = versions_of(before->types);
+    }
+    return before->types != NULL && before->versions == NULL ? -1 : 0;
+}
+
+static void
+noted_clear(noted *before)
+{
+    Py_CLEAR(before->types);
+    PyMem_Free(before->versions);
+}
+
+/* Whether these types had these versions before look() was called, and have them still. */
+static bool
+had_versions(const noted *before, PyObject *types, const unsigned int *versions)
+{
+    if (before->types == NULL || PyTuple_GET_SIZE(before->types) != PyTuple_GET_SIZE(types)) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(types); i++) {
+        if (PyTuple_GET_ITEM(before->types, i) != PyTuple_GET_ITEM(types, i)
+            || before->versions[i] != versions[i] || versions[i] == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int
+remember(guard *self, const noted *before, PyObject *found)
+{
+    int holds;
+    PyObject *names;
+    PyObject *types;
+    PyObject *functions;
+    if (!PyArg_ParseTuple(found, "pO!O!O!;look() returns whether it holds, and three tuples",
+                          &holds, &PyTuple_Type, &names, &PyTuple_Type, &types, &PyTuple_Type,
+                          &functions)
+        || !is_well_formed(names, types, functions)) {
+        return -1;
+    }
+    unsigned int *versions = versions_of(types);
+    if (versions == NULL) {
+        return -1;
+    }
+    PyMem_Free(self->versions);
+    self->versions = versions;
+    self->is_settled = had_versions(before, types, versions);
+    self->holds = holds;
+    /* Set all of them first, then release the old ones: that can run Python code. */
+    PyObject *old[] = {self->names, self->types, self->functions};
+    self->names = Py_NewRef(names);
+    self->types = Py_NewRef(types);
+    self->functions = Py_NewRef(functions);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(old); i++) {
+        Py_XDECREF(old[i]);
+    }
+    return holds;
+}
+
+static int
+look_again(guard *self)
+{
+    noted before = {NULL, NULL};
+    PyObject *look = Py_XNewRef(self->look);
+    PyObject *found = NULL;
+    self->is_settled = false;
+    if (look == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "this Guard was cleared by the garbage collector");
+    }
+    else if (note_versions(self, &before) == 0) {
+        found = PyObject_CallNoArgs(look);
+    }
+    int holds = found == NULL ? -1 : remember(self, &before, found);
+    noted_clear(&before);
+    Py_XDECREF(found);
+    Py_XDECREF(look);
+    return holds;
+}
+
+int
+guard_holds(PyObject *object)
+{
+    guard *self = (guard *)object;
+    if (is_unchanged(self)) {
+        return self->holds;
+    }
+    Py_INCREF(object);
+    int holds = look_again(self);
+    Py_DECREF(object);
+    return holds;
+}
+
+/* ---- The type ---------------------------------------------------------------------------------- */
+
+static PyObject *
+guard_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"look", NULL};
+    PyObject *look;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:Guard", keywords, &look)) {
+        return NULL;
+    }
+    guard *self = (guard *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->look = Py_NewRef(look);
+    }
+    return (PyObject *)self;
+}
+
+static int
+guard_traverse(guard *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->look);
+    Py_VISIT(self->names);
+    Py_VISIT(self->types);
+    Py_VISIT(self->functions);
+    return 0;
+}
+
+static int
+guard_clear(guard *self)
+{
+    self->is_settled = false;
+    Py_CLEAR(self->look);
+    Py_CLEAR(self->names);
+    Py_CLEAR(self->types);
+    Py_CLEAR(self->functions);
+    return 0;
+}
+
+static void
+guard_dealloc(guard *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    guard_clear(self);
+    PyMem_Free(self->versions);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(holds_doc,
+"holds($self, /)\n--\n\n"
+"Tell whether what look() looked at is as it must be.\n\n"
+"It is asked again after one of the names, types or functions has changed. No round trip.\n"
+"Raises what look() raises.");
+
+static PyObject *
+guard_holds_method(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    int holds = guard_holds(self);
+    return holds < 0 ? NULL : PyBool_FromLong(holds);
+}
+
+static PyMethodDef guard_methods[] = {
+    {"holds", guard_holds_method, METH_NOARGS, holds_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(guard_doc,
+"Guard(look)\n--\n\n"
+"An answer of look() that is remembered until something that it depends on changes.\n\n"
+"look: takes nothing and returns (holds, names, types, functions): a bool, and tuples of (dict, key, value)\n"
+"or, for a key that is missing, (dict, key); of types; and of (function, code).");
+
+static PyType_Slot guard_slots[] = {
+    {Py_tp_doc, (void *)guard_doc},
+    {Py_tp_new, guard_new},
+    {Py_tp_traverse, guard_traverse},
+    {Py_tp_clear, guard_clear},
+    {Py_tp_dealloc, guard_dealloc},
+    {Py_tp_methods, guard_methods},
+    {0, NULL},
+};
+
+static PyType_Spec guard_spec = {
+    .name = "rqreg_ext._core.Guard",
+    .basicsize = sizeof(guard),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = guard_slots,
+};
+
+int
+guard_setup_type(PyObject *module, core_state *state)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &guard_spec, NULL);
+    int result = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
+    state->guard_type = (PyTypeObject *)type;
+    return result;
+}

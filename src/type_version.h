@@ -1,0 +1,39 @@
+/* A number that is another one after each change of a type, or of one of its bases. */
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* CPython gives a type a new version, unique in the interpreter, at the first look-up after each change. 0: it has none. Builds
+   without the GIL change types while we look: there nothing is remembered. */
+static inline unsigned int
+type_version(const PyTypeObject *type)
+{
+#if defined(Py_GIL_DISABLED)
+    (void)type;
+    return 0;
+#elif PY_VERSION_HEX < 0x030C0000
+    return PyType_HasFeature((PyTypeObject *)type, Py_TPFLAGS_VALID_VERSION_TAG)
+               ? type->tp_version_tag
+               : 0;
+#else
+    return type->tp_version_tag;
+#endif
+}
+
+/* The same, after a look-up: 0 only where CPython gives this type no versions (any more); -1 with an exception, as
+   a look-up can run the program's code. */
+static inline long long
+type_version_assigned(PyTypeObject *type)
+{
+    unsigned int version = type_version(type);
+    if (version == 0) {
+        PyObject *found = PyObject_GetAttrString((PyObject *)type, "__doc__");
+        if (found == NULL) {
+            return -1;
+        }
+        Py_DECREF(found);
+        version = type_version(type);
+    }
+    return version;
+}
