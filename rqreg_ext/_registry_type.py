@@ -13,9 +13,9 @@ class RegistryType(ABCMeta):
     its own, as the type of an instance. There `isinstance` answers as if there were one class only, which is what the
     program was written for.
 
-    As keys the two are one always, also with only the import line changed: our class equals RQ's and has its hash. So it
-    finds what is kept under RQ's class, and a dict or a set has one entry for both. `is` tells them apart; `isinstance`
-    does too with only the import line changed: a registry of RQ's class is none of ours.
+    As keys the two are one always, also with only the import line changed: our class equals RQ's and has its hash. So
+    it finds what is kept under RQ's class, and a dict or a set has one entry for both. `is` tells them apart, and so
+    does `isinstance` with only the import line changed: a registry of RQ's class is none of ours then.
 
     It is an ABCMeta so that a class may derive from a registry and from an ABC, as it may from RQ's. Our own classes do
     not answer as ABCs, which remember what uninstall() changes.

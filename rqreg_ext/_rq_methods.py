@@ -17,7 +17,7 @@ Origin = tuple[str, str]
 
 
 class Forwarded:
-    """A method of ours that somebody had replaced in RQ's class: what is found is theirs, for as long as it is there."""
+    """Shows in a class of ours the method that somebody has put into RQ's class, for as long as it is there."""
 
     def __init__(self, name: str, registry_class: Any) -> None:
         self._name = name
@@ -25,7 +25,8 @@ class Forwarded:
 
     def __get__(self, instance: Any, owner: Any) -> Any:
         origin = find(self._class._rq_class, self._name).origin
-        start = self._class if origin is not None else self._class.__mro__[_position_of_core(self._class, self._name)]
+        # RQ's again: what comes next is our method in front of it.
+        start = self._class if origin is not None else _core_class(self._class, self._name)
         return getattr(super(start, owner if instance is None else instance), self._name)
 
 
@@ -60,7 +61,7 @@ def _definitions(owner: type, name: str) -> Iterator[tuple[bool, Found]]:
         namespace = vars(defining)
         if name not in namespace or _is_ours(defining, name):
             continue
-        if namespace.get('__module__') == CORE:
+        if _is_core(defining):
             is_behind_core = True
             continue
         yield is_behind_core, _found(namespace[name], (defining.__module__, f'{defining.__qualname__}.{name}'))
@@ -79,10 +80,12 @@ def _is_ours(defining: type, name: str) -> bool:
     return is_original(value, module, f'{defining.__qualname__}.{name}')
 
 
-def _position_of_core(owner: type, name: str) -> int:
-    return next(
-        n for n, base in enumerate(owner.__mro__) if vars(base).get('__module__') == CORE and name in vars(base)
-    )
+def _core_class(owner: type, name: str) -> type:
+    return next(base for base in owner.__mro__ if name in vars(base) and _is_core(base))
+
+
+def _is_core(owner: type) -> bool:
+    return vars(owner).get('__module__') == CORE
 
 
 def _found(value: Any, origin: Origin) -> Found:
@@ -143,7 +146,7 @@ class Looking:
         self.is_met = True
         self._names: dict[tuple[int, str], tuple[Any, ...]] = {}
         self._types: dict[int, type] = {}
-        self._functions: dict[int, tuple[FunctionType, CodeType]] = {}
+        self._functions: dict[int, tuple[Any, Any]] = {}
 
     def result(self) -> tuple[bool, tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]:
         """Return what Guard's look() is to return."""
@@ -185,8 +188,8 @@ class Looking:
         return owner
 
     def _note(self, found: Found, expected: Origin) -> None:
-        if found.function is not None and found.code is not None:
-            self._functions[id(found.function)] = (found.function, found.code)
+        if found.function is not None:
+            self._functions[id(found.function)] = found[1:]
         self.is_met &= found.origin == expected
 
 

@@ -215,11 +215,8 @@ def _all_between(
 def _removal(registry: Any, delete_job: Any, options: Options) -> Bulk:
     _check_entries_are_jobs(registry, 'remove')
     if not delete_job:
-        return (
-            EntryRemoval(registry, options)
-            if is_plain(registry, Method.REMOVE)
-            else _by_remove(registry, False, options)
-        )
+        is_rqs = is_plain(registry, Method.REMOVE)
+        return EntryRemoval(registry, options) if is_rqs else _by_remove(registry, False, options)
     if not knows_what_rq_does(registry, _installed_rq.delete_guard, Method.REMOVE):
         return _by_remove(registry, True, options)
     look = partial(by_rq.look, registry, Job)
