@@ -61,7 +61,7 @@ def _definitions(owner: type, name: str) -> Iterator[tuple[bool, Found]]:
         namespace = vars(defining)
         if name not in namespace or _is_ours(defining, name):
             continue
-        if _is_core(defining):
+        if is_core(defining):
             is_behind_core = True
             continue
         yield is_behind_core, _found(namespace[name], (defining.__module__, f'{defining.__qualname__}.{name}'))
@@ -81,10 +81,11 @@ def _is_ours(defining: type, name: str) -> bool:
 
 
 def _core_class(owner: type, name: str) -> type:
-    return next(base for base in owner.__mro__ if name in vars(base) and _is_core(base))
+    return next(base for base in owner.__mro__ if name in vars(base) and is_core(base))
 
 
-def _is_core(owner: type) -> bool:
+def is_core(owner: type) -> bool:
+    """Tell whether a class is one of the core's."""
     return vars(owner).get('__module__') == CORE
 
 

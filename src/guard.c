@@ -24,7 +24,7 @@ names_are_unchanged(PyObject *names)
         PyObject *value
             = PyDict_GetItemWithError(PyTuple_GET_ITEM(entry, 0), PyTuple_GET_ITEM(entry, 1));
         PyObject *seen = PyTuple_GET_SIZE(entry) == 3 ? PyTuple_GET_ITEM(entry, 2) : NULL;
-        if (value != seen || PyErr_Occurred() != NULL) {
+        if (value != seen || (value == NULL && PyErr_Occurred() != NULL)) {
             PyErr_Clear();
             return false;
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .._rq_methods import CORE, Forwarded, find
+from .._rq_methods import Forwarded, find, is_core
 
 _NOT_METHODS = {'__module__', '__doc__', '__dict__', '__weakref__', '__dictoffset__', '__weaklistoffset__'}
 
@@ -35,9 +35,8 @@ class PatchedMethod:
 
 def show_patches(registry_class: Any) -> Iterator[PatchedMethod]:
     """Show the methods that were replaced in RQ's class, where one of ours stands in front of them; yield each."""
-    ours = {name for base in registry_class.__mro__ if vars(base).get('__module__') == CORE for name in vars(base)}
-    for name in vars(registry_class._rq_class):
-        is_ours = name in ours - _NOT_METHODS and name not in vars(registry_class)
+    for name in vars(registry_class._rq_class).keys() - _NOT_METHODS:
+        is_ours = is_core(next(base for base in registry_class.__mro__ if name in vars(base)))
         if is_ours and find(registry_class._rq_class, name).origin is None:
             patched = PatchedMethod(registry_class, name)
             patched.show()
