@@ -1,7 +1,8 @@
 """A program in which somebody patches RQ: before rqreg_ext is imported, before the first call, or after it.
 
-Its argument is a JSON object: `mode` ('plain', 'import line' or 'install'), `moment` ('before import', 'before first call' or
-'after first call'), `cases`, and the server's `socket`. It prints what each call did under each patch, and once it was gone.
+Its argument is a JSON object: `mode` ('plain', 'import line' or 'install'), `moment` ('before import', 'before first
+call' or 'after first call'), `cases`, and the server's `socket`. It prints what each call did under each patch, and what
+was left to RQ when all patches were gone.
 """
 
 from __future__ import annotations
@@ -87,10 +88,8 @@ class Patch:
         if self._kind == 'code':
             self._start_code()
             return
-        new = {'mock': self._mock, 'property': self._property, 'wrap': self._wrapped, 'tracer': self._tracer}[
-            self._kind
-        ]()
-        self._patch = mock.patch.object(self._owner, self._name, new)
+        make = {'mock': self._mock, 'property': self._property, 'wrap': self._wrapped, 'tracer': self._tracer}
+        self._patch = mock.patch.object(self._owner, self._name, make[self._kind]())
         self._patch.start()
 
     def stop(self) -> None:
@@ -338,9 +337,8 @@ def import_ours() -> None:
 
 
 def main() -> None:
-    patches = (
-        {case: Patch(*WANTED['cases'][case]) for case in WANTED['cases']} if WANTED['moment'] == 'before import' else {}
-    )
+    before = WANTED['cases'] if WANTED['moment'] == 'before import' else {}
+    patches = {case: Patch(*given) for case, given in before.items()}
     told: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         for patch in patches.values():

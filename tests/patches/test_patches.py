@@ -1,4 +1,4 @@
-"""Whoever patches RQ is heard, whenever the patch comes, as by RQ itself; and when it is gone, nothing is left of it."""
+"""A patch of RQ's classes is called as RQ would call it, whenever it comes; when it is gone, nothing is left of it."""
 
 from __future__ import annotations
 
