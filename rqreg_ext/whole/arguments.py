@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from rq.executions import ExecutionRegistry
@@ -42,6 +43,15 @@ def limit_of(value: Any) -> int | None:
     return value
 
 
+def is_by_end(order_by: Any, limit: int | None) -> bool:
+    """Tell whether jobs are ordered by their end, for which `limit` is needed; by the score of their entry if not."""
+    if order_by not in ('score', 'end'):
+        raise ValueError(f"order_by={order_by!r} is no order: give 'score', or 'end' for when the jobs ended")
+    if order_by == 'end' and limit is None:
+        raise ValueError("order_by='end' takes limit=: give how many jobs to find, which are remembered meanwhile")
+    return bool(order_by == 'end')
+
+
 def no_jobs_to_change(entries: str, method: str) -> NotImplementedError:
     """Return what is said of a registry whose entries are executions, of which RQ can `method` none."""
     return NotImplementedError(
@@ -52,6 +62,11 @@ def no_jobs_to_change(entries: str, method: str) -> NotImplementedError:
 
 def score_of(name: str, value: Any) -> float:
     """Return a bound of the scores, which are Unix timestamps in seconds as a rule."""
+    if isinstance(value, datetime):
+        raise TypeError(
+            f'{name}={value!r} is no number: give a score, for most registries moment.timestamp(), '
+            'of a datetime with a time zone'
+        )
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f'{name}={value!r} is no number: give a score, a Unix timestamp in seconds for most registries')
     try:

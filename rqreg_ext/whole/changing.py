@@ -185,7 +185,7 @@ def _run_on_all(registry: Any, bulk: Bulk, wanted: Filters, may_come_back: bool 
 
     may_come_back: whether entries that are done may be there again later.
     """
-    select = None if wanted.is_empty else partial(wanted.matching, registry)
+    select = None if wanted.is_empty else partial(wanted.matching, registry, unknown=bulk.result.skipped)
     return bulk.run(partial(_all_between, registry, wanted, bulk.result.dry_run, may_come_back), select)
 
 

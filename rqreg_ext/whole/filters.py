@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from rq.utils import now, str_to_date
+from rq.utils import now
 
 from .arguments import score_of
-from .job_fields import UNREADABLE, Row, Rows, Test, is_sortable
+from .job_fields import EVERY_JOB_HAS, UNREADABLE, Row, Rows, Test, sortable, written
+from .result import NO_KNOWN_END, NO_KNOWN_ENQUEUE_TIME, NO_SUCH_JOB
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Predicate = Callable[[Any], bool]
+
+# In 1973, before there were jobs: a smaller number of seconds is a duration.
+_EARLIEST_TIMESTAMP = 10**8
 
 
 class JobFilters(TypedDict, total=False):
@@ -27,10 +34,14 @@ class JobFilters(TypedDict, total=False):
     exc_info: a text that the exception's text (`job.exc_info`) contains, or a re.Pattern that is found in it.
     meta: a key that `job.meta` has, or a mapping of keys and values that it has.
     enqueued_before, ended_before: earlier than this moment; enqueued_after, ended_after: at this moment or later. A
-        datetime (in UTC if it has no time zone, as in RQ), a Unix timestamp in seconds, or a timedelta: so long ago.
+        datetime with a time zone, a Unix timestamp in seconds, or a timedelta: so long ago. A datetime without a time
+        zone is refused, and a number below 10**8, which can only be a duration.
     min_score, max_score: bounds of the entry's score, both included; a Unix timestamp in seconds for most registries.
 
-    A job whose hash is gone, or cannot be read there, matches no filter but those on its id and its score.
+    A job that failed has ended even where its hash does not say when: RQ leaves `ended_at` empty where a worker was
+    killed or a job stopped, and as it was before where that was a retry. Its end is then the time of its latest result.
+    A job whose hash is gone, or cannot be read there, matches no filter but those on its id and its score. The calls
+    that change jobs count those of which nobody knows when they ended or were enqueued, by reason, in the result.
     """
 
     job_id: str | re.Pattern[str]
@@ -85,22 +96,21 @@ class Filters:
         """Return the test of a job's row, and have the rows hold what it needs."""
         tests = [_between(rows, column, *bounds) for column, bounds in self._moments.items()]
         tests += [_holds(rows, field, predicate) for field, predicate in self._by_field.items()]
-        if len(tests) == 1:
-            return tests[0]
+        return tests[0] if len(tests) == 1 else partial(_all_of, tests)
 
-        return lambda row: all(test(row) for test in tests)
-
-    def matching(self, registry: Any, job_ids: Iterable[str]) -> list[str]:
+    def matching(self, registry: Any, job_ids: Iterable[str], unknown: Counter[str] | None = None) -> list[str]:
         """Return those of the ids that all filters want but the ones on scores, in their order.
 
-        One round trip, or none where nothing is asked of the jobs. Raises redis.exceptions.RedisError.
+        unknown: where to count the jobs of which nobody can tell, by reason.
+        One round trip, or none where nothing is asked of the jobs; one more where a job has an end in its results only.
+        Raises redis.exceptions.RedisError.
         """
         rows = Rows(registry)
         is_wanted = self.test(rows)
         selected = self.select(job_ids)
         if rows.are_empty or not selected:
             return selected
-        return [job_id for job_id, _ in rows.matching(selected, is_wanted)]
+        return [job_id for job_id, _ in rows.matching(selected, is_wanted, unknown)]
 
 
 # ---- Tests of rows
@@ -121,20 +131,38 @@ def _holds(rows: Rows, field: str, predicate: Predicate) -> Test:
 
 def _between(rows: Rows, column: str, after: bytes, before: bytes) -> Test:
     """Compare moments as RQ writes them, which order as they are."""
-    place = rows.column(column)
+    date_of, reason = _DATES[column](rows), _UNKNOWN[column]
+    # By which a job without this date is told from one that is gone.
+    rows.column(EVERY_JOB_HAS)
 
-    def test(row: Row) -> bool:
-        date = row[place]
+    def test(row: Row) -> bool | str:
+        date = date_of(row)
         if not date:
-            return False
-        if not is_sortable(date):
-            try:
-                date = _written(str_to_date(date))
-            except ValueError:
-                return False
-        return bool(after <= date and (not before or date < before))
+            return reason if any(row) else NO_SUCH_JOB
+        return after <= date and (not before or date < before)
 
     return test
+
+
+def _all_of(tests: Iterable[Test], row: Row) -> bool | str:
+    """Return False where one test fails, else the first reason why nobody can tell, else True."""
+    answer: bool | str = True
+    for test in tests:
+        found = test(row)
+        if not found:
+            return False
+        if answer is True:
+            answer = found
+    return answer
+
+
+def _enqueued_at(rows: Rows) -> Callable[[Row], bytes]:
+    place = rows.column('enqueued_at')
+    return lambda row: sortable(row[place])
+
+
+_DATES: dict[str, Callable[[Rows], Callable[[Row], bytes]]] = {'enqueued_at': _enqueued_at, 'ended_at': Rows.end}
+_UNKNOWN = {'enqueued_at': NO_KNOWN_ENQUEUE_TIME, 'ended_at': NO_KNOWN_END}
 
 
 # ---- What is given
@@ -187,7 +215,7 @@ def _bounds(column: str, filters: Mapping[str, Any]) -> tuple[bytes, bytes]:
     """Return the moments, as RQ writes them, that bound a date; empty where there is no bound."""
     event = column.removesuffix('_at')
     after, before = (
-        _written(_moment(name, filters[name])) if name in filters else b''
+        written(_moment(name, filters[name])) if name in filters else b''
         for name in (f'{event}_after', f'{event}_before')
     )
     return after, before
@@ -196,18 +224,44 @@ def _bounds(column: str, filters: Mapping[str, Any]) -> tuple[bytes, bytes]:
 def _moment(name: str, given: Any) -> datetime:
     try:
         if isinstance(given, datetime):
-            return given.replace(tzinfo=timezone.utc) if given.tzinfo is None else given.astimezone(timezone.utc)
+            return _in_utc(name, given)
         if isinstance(given, timedelta):
-            return now() - given
+            return _ago(name, given)
         if isinstance(given, (int, float)) and not isinstance(given, bool):
-            return datetime.fromtimestamp(given, timezone.utc)
-    except (OverflowError, ValueError, OSError) as error:
+            return _of_timestamp(name, given)
+    except (OverflowError, OSError) as error:
         raise ValueError(f'{name}={given!r} is out of the range of a datetime ({error})') from error
     raise TypeError(
-        f'{name}={given!r} is no moment: give a datetime, a Unix timestamp in seconds, or a timedelta for so long ago'
+        f'{name}={given!r} is no moment: give a datetime with a time zone, a Unix timestamp in seconds, '
+        'or a timedelta for so long ago'
     )
 
 
-def _written(moment: datetime) -> bytes:
-    """Return the moment, in UTC, as rq.utils.utcformat() writes it, with four digits for every year."""
-    return f'{moment.replace(tzinfo=None).isoformat(timespec="microseconds")}Z'.encode()
+def _in_utc(name: str, given: datetime) -> datetime:
+    if given.utcoffset() is None:
+        raise ValueError(
+            f'{name}={given!r} has no time zone, and may mean local time or UTC: '
+            'give one like datetime.now(timezone.utc), moment.astimezone() where it is local time, '
+            'or a timedelta for so long ago'
+        )
+    return given.astimezone(timezone.utc)
+
+
+def _ago(name: str, given: timedelta) -> datetime:
+    if given < timedelta(0):
+        raise ValueError(f'{name}={given!r} is in the future: give a timedelta that is not negative, for so long ago')
+    return now() - given
+
+
+def _of_timestamp(name: str, given: float) -> datetime:
+    if math.isfinite(given) and given < _EARLIEST_TIMESTAMP:
+        raise ValueError(
+            f'{name}={given!r} can only be a duration, and is taken for a Unix timestamp: '
+            f'give timedelta(seconds={given!r}) for so long ago, or a datetime with a time zone'
+        )
+    try:
+        return datetime.fromtimestamp(given, timezone.utc)
+    except ValueError as error:
+        raise ValueError(
+            f'{name}={given!r} is out of the range of a datetime ({error}): give a Unix timestamp in seconds'
+        ) from error

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import nlargest, nsmallest
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from .arguments import check_holds_jobs, chunk_size_of, limit_of
+from .arguments import check_holds_jobs, chunk_size_of, is_by_end, limit_of
 from .filters import Filters, JobFilters
 from .job_fields import EVERY_JOB_HAS, UNREADABLE, Reader, Row, Rows, fields_of
 from .reading import cursor_of, parser_of
@@ -31,12 +32,19 @@ class Finding:
             chunk_size: int = 1000,
             desc: bool = False,
             limit: int | None = None,
+            order_by: str = 'score',
             **filters: Unpack[JobFilters],
         ) -> Iterator[tuple[str, dict[str, Any]]]: ...
 
         @overload
         def find(
-            self, *, chunk_size: int = 1000, desc: bool = False, limit: int | None = None, **filters: Unpack[JobFilters]
+            self,
+            *,
+            chunk_size: int = 1000,
+            desc: bool = False,
+            limit: int | None = None,
+            order_by: str = 'score',
+            **filters: Unpack[JobFilters],
         ) -> Iterator[str]: ...
 
     def find(
@@ -46,6 +54,7 @@ class Finding:
         chunk_size: int = 1000,
         desc: bool = False,
         limit: int | None = None,
+        order_by: str = 'score',
         **filters: Unpack[JobFilters],
     ) -> Iterator[Any]:
         """Return an iterator over the ids of the jobs for which all filters hold, str ordered by score.
@@ -53,14 +62,20 @@ class Finding:
         filters: see rqreg_ext.whole.filters.JobFilters: job_id, func_name, description, worker_name, exc_info, meta,
             enqueued_before, enqueued_after, ended_before, ended_after, min_score, max_score. Without any, all jobs.
         fields: names of attributes of Job; with some, the iterator is over (job id, {name: value}). The values are as
-            Job has them, or None where they cannot be read, or the job is gone. The names: see FIELDS in
-            rqreg_ext.whole.job_fields.
-        chunk_size: how many entries to read at a time. desc: from the highest score down. limit: at most so many jobs.
-        A job whose hash is gone matches no filter but those on its id and its score. What others change meanwhile, and
+            Job has them, or None where they cannot be read. Where the job is gone all of them are None: 'status' is so
+            for no other job. The names: see FIELDS in rqreg_ext.whole.job_fields; 'end', which Job has not, is when the
+            job ended as the filters see it, a datetime in UTC, or None where nobody knows.
+        chunk_size: how many entries to read at a time. limit: at most so many jobs.
+        order_by: 'score', which for most registries is when an entry expires, and for jobs of different TTLs is not
+            the order in which they came; or 'end', when the jobs ended, which takes `limit`: the registry is read to
+            its end then, and so many jobs are remembered. Jobs whose end nobody knows come last.
+        desc: from the highest score down, or the latest end back.
+        A job whose hash is gone matches no filter but those on its id and its score, and one whose end, or time of
+        enqueueing, nobody knows no filter on that: `fields` tells which they are. What others change meanwhile, and
         started registries: see iter_job_ids(). Memory is constant, and nothing is changed.
-        Two round trips a chunk, one where nothing is asked of the jobs. Only the fields of a job's hash that are needed
-        are read, and its latest result where its exception is asked for; the function's name is read without loading
-        what the function is called with.
+        Two round trips a chunk, one where nothing is asked of the jobs, and three where its end is asked of a job that
+        has it in its results only. Only the fields of a job's hash that are needed are read, and its latest result
+        where its exception is asked for; the function's name is read without loading what the function is called with.
         Raises TypeError and ValueError for bad arguments; while iterating, what iter_job_ids() raises.
         Source: rq.job.Job.restore, Job.exc_info; Redis HMGET, XREVRANGE.
         """
@@ -69,10 +84,13 @@ class Finding:
         names = fields_of(fields)
         most = limit_of(limit)
         size = chunk_size_of(chunk_size)
-        if most is not None and wanted.is_empty:
+        by_end = is_by_end(order_by, most)
+        if most is not None and wanted.is_empty and not by_end:
             size = min(size, max(most, 1))
-        chunks = cursor_of(self, size, desc, wanted.min_score, wanted.max_score).member_chunks()
+        chunks = cursor_of(self, size, desc and not by_end, wanted.min_score, wanted.max_score).member_chunks()
         search = Search(self, wanted, names)
+        if by_end:
+            return search.by_end(chunks, bool(desc), most or 0)
         return islice(chain.from_iterable(map(search.found_in, chunks)), most)
 
 
@@ -90,13 +108,33 @@ class Search:
 
     def found_in(self, members: list[str]) -> list[Any]:
         """Return what is found among these entries: one round trip, or none where nothing is asked of the jobs."""
-        job_ids = self._wanted.select(members if self._parse is None else map(self._parse, members))
+        job_ids = self._select(members)
         if self._rows.are_empty or not job_ids:
             return job_ids
         found = self._rows.matching(job_ids, self._is_wanted)
         if not self._readers:
             return [job_id for job_id, _ in found]
         return [(job_id, self._values_in(row)) for job_id, row in found]
+
+    def by_end(self, chunks: Iterable[list[str]], desc: bool, limit: int) -> Iterator[Any]:
+        """Yield the `limit` jobs that ended last, or first; nothing is read before the first is asked for."""
+        end_of = self._rows.end()
+
+        def key(found: tuple[str, Row]) -> tuple[bool, bytes]:
+            end = end_of(found[1])
+            return bool(end) is desc, end
+
+        matching = chain.from_iterable(map(self._matching, chunks))
+        best = (nlargest if desc else nsmallest)(limit, matching, key)
+        for job_id, row in best:
+            yield (job_id, self._values_in(row)) if self._readers else job_id
+
+    def _matching(self, members: list[str]) -> list[tuple[str, Row]]:
+        job_ids = self._select(members)
+        return self._rows.matching(job_ids, self._is_wanted) if job_ids else []
+
+    def _select(self, members: list[str]) -> list[str]:
+        return self._wanted.select(members if self._parse is None else map(self._parse, members))
 
     def _values_in(self, row: Row) -> dict[str, Any]:
         if not any(row):

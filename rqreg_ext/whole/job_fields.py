@@ -10,8 +10,9 @@ import pickle
 import pickletools
 import zlib
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
 
@@ -26,7 +27,8 @@ from .._exchange import VALUE, Command, exchange
 # The values of a job's hash that were asked for, in the order of their columns; behind them the job's latest result.
 Row = list[Any]
 Reader = Callable[[Row], Any]
-Test = Callable[[Row], bool]
+# True, False, or the reason why nobody can tell.
+Test = Callable[[Row], 'bool | str']
 
 # A field by which a job without the other fields that are asked for is told from one that is gone.
 EVERY_JOB_HAS = 'created_at'
@@ -45,11 +47,16 @@ class Rows:
         self._registry = registry
         self._columns: dict[str, int] = {}
         self._with_results = False
+        self._end: End | None = None
 
     @property
     def are_empty(self) -> bool:
         """Whether nothing is asked for that stands in the jobs."""
         return not self._columns
+
+    def width(self) -> int:
+        """Return how many columns a row has, before its job's latest result."""
+        return len(self._columns)
 
     def column(self, name: str) -> int:
         """Return where a row has this field of the job's hash."""
@@ -60,19 +67,28 @@ class Rows:
         self.column(EVERY_JOB_HAS)
         self._with_results = True
 
+    def end(self) -> End:
+        """Return what gives the end of a row's job. Where its hash has none, the row has its latest result."""
+        if self._end is None:
+            self._end = End(self)
+        return self._end
+
     def reader(self, field: str) -> Reader:
         """Return what gives a row's value of an attribute of the job, as Job has it; it may raise UNREADABLE."""
         return _READERS[field](self)
 
-    def matching(self, job_ids: Sequence[str], is_wanted: Test) -> list[tuple[str, Row]]:
+    def matching(
+        self, job_ids: Sequence[str], is_wanted: Test, unknown: Counter[str] | None = None
+    ) -> list[tuple[str, Row]]:
         """Return the jobs that are wanted, each with its row; a row is of None where the job's hash is gone.
 
+        unknown: where to count the jobs of which nobody can tell whether they are wanted, by reason.
         A row is looked at as soon as it is read, while the server reads the next ones. One round trip, and another one
-        where a key is not RQ's.
+        where a key is not RQ's, and one for the latest results of jobs whose hash has no end, if that is asked for.
         """
         # An entry that is no id of a job is cut by RQ before it looks for the hash.
         hashes = [parse_job_id(job_id) for job_id in job_ids]
-        look = _Look(is_wanted, self._nothing())
+        look = _Look(is_wanted, self._nothing(), self._end)
         if self._with_results:
             replies = self._ask(hashes, look.at_hash, look.at_results)
             rows = replies[1::2]
@@ -80,7 +96,20 @@ class Rows:
             rows = replies = self._ask(hashes, look.at_row)
         if any(isinstance(reply, Exception) for reply in replies):
             rows = list(map(look.at_row, self._read(hashes)))
-        return [(job_id, row) for job_id, row in zip(job_ids, rows, strict=True) if row is not None]
+        self._add_ends(hashes, rows, look)
+        if unknown is not None:
+            unknown.update(row for row in rows if isinstance(row, str))
+        return [(job_id, row) for job_id, row in zip(job_ids, rows, strict=True) if isinstance(row, list)]
+
+    def _add_ends(self, hashes: Sequence[str], rows: list[Any], look: _Look) -> None:
+        """Look once more at the rows whose hash has no end, with the job's latest result."""
+        places = [place for place, row in enumerate(rows) if isinstance(row, _RowWithoutEnd)]
+        if not places:
+            return
+        results = self._replies([_latest_result(hashes[place], VALUE) for place in places])
+        for place, result in zip(places, results, strict=True):
+            # A key of another type holds no results.
+            rows[place] = look.at_row([*rows[place], None if isinstance(result, Exception) else result])
 
     def _read(self, hashes: Sequence[str]) -> list[Row]:
         """Return the row of each job."""
@@ -103,7 +132,11 @@ class Rows:
         for job_id in hashes:
             commands.append((of_hash, 'HMGET', key_for(job_id), *self._columns))
             if self._with_results:
-                commands.append((of_results, 'XREVRANGE', _results_key(job_id), '+', '-', 'COUNT', 1))
+                commands.append(_latest_result(job_id, of_results))
+        return self._replies(commands)
+
+    def _replies(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the replies. Raises the server's error, but for a key of another type."""
         replies = exchange(self._registry.connection, commands)
         for reply in replies:
             if isinstance(reply, Exception) and not is_of_wrong_type(reply):
@@ -111,23 +144,37 @@ class Rows:
         return replies
 
 
+def _latest_result(job_id: str, shape: Any) -> Command:
+    return (shape, 'XREVRANGE', _results_key(job_id), '+', '-', 'COUNT', 1)
+
+
+class _RowWithoutEnd(list[Any]):
+    """A row whose job has ended, as its status says, and has no end in its hash."""
+
+
 class _Look:
     """A look at rows, one after the other, while they are read."""
 
-    def __init__(self, is_wanted: Test, nothing: Row) -> None:
+    def __init__(self, is_wanted: Test, nothing: Row, end: End | None) -> None:
         self._is_wanted = is_wanted
         self._row = nothing
+        self._end = end
 
-    def at_row(self, row: Row) -> Row | None:
-        """Return the row if it is wanted."""
-        return row if self._is_wanted(row) else None
+    def at_row(self, row: Row) -> Row | str | None:
+        """Return the row if it is wanted, None if not, or the reason why nobody can tell."""
+        verdict = self._is_wanted(row)
+        if verdict is False:
+            return None
+        if self._end is not None and self._end.needs_result(row):
+            return _RowWithoutEnd(row)
+        return row if verdict is True else str(verdict)
 
     def at_hash(self, fields: Row) -> None:
         """Take note of what a hash has, for the reply that comes next."""
         self._row = fields
 
-    def at_results(self, results: Any) -> Row | None:
-        """Return the row, with the latest result at its end, if it is wanted."""
+    def at_results(self, results: Any) -> Row | str | None:
+        """Return what at_row() does of the row with the latest result at its end."""
         row = self._row
         row.append(results if any(row) else None)
         return self.at_row(row)
@@ -171,6 +218,82 @@ def moment_of(date: bytes) -> datetime:
 def is_sortable(date: bytes) -> bool:
     """Tell whether the date is written as RQ writes it today, so that dates order as their bytes do."""
     return len(date) == len('2024-02-29T12:30:00.000000Z') and date.endswith(b'Z')
+
+
+def sortable(date: bytes | None) -> bytes:
+    """Return the date as RQ writes it today; empty for none, and for what is no date."""
+    if not date:
+        return b''
+    if is_sortable(date):
+        return date
+    try:
+        return written(str_to_date(date))
+    except ValueError:
+        return b''
+
+
+def written(moment: datetime) -> bytes:
+    """Return the moment, in UTC, as rq.utils.utcformat() writes it, with four digits for every year."""
+    return f'{moment.replace(tzinfo=None).isoformat(timespec="microseconds")}Z'.encode()
+
+
+# ---- The end of a job
+
+# The statuses of jobs that have run, and do not run again by themselves.
+_ENDED = tuple(status.value.encode() for status in (JobStatus.FAILED, JobStatus.STOPPED, JobStatus.FINISHED))
+
+
+class End:
+    """When a job ended, as RQ writes dates; empty where nobody knows.
+
+    RQ writes no `ended_at` for a job whose worker was killed, or that was stopped, and leaves that of the run before
+    where it was a retry. The end of such a job is the time of its latest result: the id of an entry of a stream.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._ended_at, self._started_at, self._enqueued_at, self._status = (
+            rows.column(name) for name in ('ended_at', 'started_at', 'enqueued_at', 'status')
+        )
+        self._width = rows.width
+        # The row that was asked about last, which is asked about more than once, and the end in its hash.
+        self._last: Row | None = None
+        self._last_end = b''
+
+    def __call__(self, row: Row) -> bytes:
+        """Return the end of a row's job."""
+        end = self._in_hash(row)
+        if end or not self._has_ended(row) or len(row) == self._width() or not row[-1]:
+            return end
+        result_id, _ = row[-1][0]
+        return written(datetime.fromtimestamp(int(result_id.partition(b'-')[0]) / 1000, timezone.utc))
+
+    def needs_result(self, row: Row) -> bool:
+        """Tell whether the job's latest result is to be added to the row."""
+        return not self._in_hash(row) and self._has_ended(row) and len(row) == self._width()
+
+    def _has_ended(self, row: Row) -> bool:
+        return row[self._status] in _ENDED
+
+    def _in_hash(self, row: Row) -> bytes:
+        if row is not self._last:
+            self._last, self._last_end = row, self._read(row)
+        return self._last_end
+
+    def _read(self, row: Row) -> bytes:
+        end = sortable(row[self._ended_at])
+        if not end or (sortable(row[self._started_at]) <= end and sortable(row[self._enqueued_at]) <= end):
+            return end
+        return b'' if self._has_ended(row) else end
+
+
+def _end(rows: Rows) -> Reader:
+    end_of = rows.end()
+
+    def read(row: Row) -> datetime | None:
+        end = end_of(row)
+        return moment_of(end) if end else None
+
+    return read
 
 
 def _flag(value: bytes) -> bool:
@@ -368,6 +491,7 @@ _READERS: dict[str, Callable[[Rows], Reader]] = {
     'enqueued_at': _of('enqueued_at', moment_of),
     'started_at': _of('started_at', moment_of),
     'ended_at': _of('ended_at', moment_of),
+    'end': _end,
     'last_heartbeat': _of('last_heartbeat', moment_of),
     'timeout': _of('timeout', int),
     'ttl': _of('ttl', int),

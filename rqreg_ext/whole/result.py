@@ -8,6 +8,8 @@ from typing import Any
 
 # Reasons for which a job of the registry is left as it is.
 NO_SUCH_JOB = 'no such job'
+NO_KNOWN_END = 'no known end'
+NO_KNOWN_ENQUEUE_TIME = 'no known enqueue time'
 ALREADY_CANCELED = 'already canceled'
 
 
@@ -20,7 +22,11 @@ class BulkResult:
     missing: int = 0
     """Ids that were not in the registry, or not any more: others came first. Nothing was done to their jobs."""
     skipped: Counter[str] = field(default_factory=Counter)
-    """Entries with nothing to do for them, by reason: 'no such job', 'already canceled'."""
+    """Entries with nothing to do for them, by reason.
+
+    'no such job' (purge() takes such an entry out where it was given no filter on times), 'already canceled', and where
+    a filter asks for a time that nobody knows of the job 'no known end' and 'no known enqueue time'.
+    """
     failed: list[tuple[str, Exception]] = field(default_factory=list)
     """(job id, exception) of the jobs that RQ could not do; each is as it was."""
     by_rq: int = 0
