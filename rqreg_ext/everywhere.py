@@ -13,6 +13,7 @@ from ._clients import client_from
 from ._exchange import INTEGER, exchange
 from ._queues_meant import queues_meant
 from ._rq_keys import class_name, installed_keys
+from ._server_errors import is_answer, is_of_whole_server
 from .whole.arguments import chunk_size_of, no_jobs_to_change, progress_of
 from .whole.filters import Filters, JobFilters
 from .whole.result import BulkResult, describe
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 class QueuesResult(Mapping[str, BulkResult]):
     """What became of the jobs of each queue: results by the queue's name, in the order in which the queues were done.
 
-    errors: by the queue's name, the server's error that ended the work on that queue, and on that queue only; what was
-        done there until then is its result.
+    errors: by the queue's name, the server's error that ended the work on that queue, and on that queue only (a key of
+        another type, or that the user may not access); what was done there until then is its result.
     dry_run: whether nothing was changed.
     """
 
@@ -101,9 +102,10 @@ def purge(
         if it returns False, the call ends there.
 
     Returns a QueuesResult, a BulkResult for each queue. What the server refuses of one queue is in its `errors`, and
-    the other queues are done all the same. Whatever else ends the call early (redis.exceptions.ConnectionError,
-    KeyboardInterrupt, an error of progress()) is raised as it is, with the result until then as its attribute `result`.
-    The same call again does the rest.
+    the other queues are done all the same. Whatever else ends the call early is raised as it is, with the result until
+    then as its attribute `result`: what the server answers to all (READONLY of a replica, MOVED of a wrong node,
+    LOADING, MISCONF, OOM, a command that the user may not run, ...), redis.exceptions.ConnectionError,
+    KeyboardInterrupt, an error of progress(). The same call again does the rest.
     Raises TypeError and ValueError for bad arguments, before anything is sent, and NotImplementedError for 'started',
     from which RQ removes no jobs.
     The round trips are those of each queue, one more to find the queues, and one more for `progress`.
@@ -295,6 +297,9 @@ class _Call:
             return dict.fromkeys(found, 0)
         bounds = (self._filters.get('min_score', '-inf'), self._filters.get('max_score', '+inf'))
         counts = exchange(self._client, [(INTEGER, 'ZCOUNT', registry.key, *bounds) for registry in found.values()])
+        for count in counts:
+            if isinstance(count, Exception) and is_of_whole_server(count):
+                raise count
         return {name: count if isinstance(count, int) else 0 for name, count in zip(found, counts, strict=True)}
 
 
@@ -367,8 +372,7 @@ def _class_of(registry: Any) -> Any:
 def _is_of_the_queue(error: Exception) -> bool:
     """Tell whether this is the server's answer to what was asked of one queue, or an entry of it that is no text.
 
-    Not a connection that is lost, nor what a signal raises in the middle, like RQ's timeout of a job.
+    Not what it answers to all (READONLY, MOVED, LOADING, ...), nor a connection that is lost, nor what a signal raises
+    in the middle, like RQ's timeout of a job.
     """
-    return isinstance(error, UnicodeDecodeError) or any(
-        owner.__name__ == 'ResponseError' for owner in type(error).__mro__
-    )
+    return isinstance(error, UnicodeDecodeError) or (is_answer(error) and not is_of_whole_server(error))

@@ -18,6 +18,7 @@ from rq.job import Job, parse_job_id
 from rq.timeouts import BaseTimeoutException
 
 from .._exchange import INTEGER, SCORE, ask, exchange
+from .._server_errors import is_of_whole_server
 from .job_fields import is_of_wrong_type
 from .reading import parser_of
 from .truth.places import CANCELED, PLACE_OF_STATUS, STARTED, Place, executions_key
@@ -166,15 +167,42 @@ def look(registry: Any, job_class: Any, job_id: str) -> None:
 
 
 def _fetch(job_class: Any, registry: Any, job_id: str) -> Any:
+    """Return the job. Raises ValueError for a job with an id that RQ refuses, NoSuchJobError for one that is gone."""
+    if parse_job_id(job_id) != job_id and _exists(job_class, registry, job_id):
+        raise refusal_of(job_id) or ValueError(f'RQ takes {job_id!r} for the id of job {parse_job_id(job_id)!r}')
+    try:
+        return job_class.fetch(job_id, connection=registry.connection, serializer=registry.serializer)
+    except ValueError:
+        job_id = parse_job_id(job_id)
+        if refusal_of(job_id) is not None and not _exists(job_class, registry, job_id):
+            raise NoSuchJobError(f'No such job: {job_class.key_for(job_id)}') from None
+        raise
+
+
+def _exists(job_class: Any, registry: Any, job_id: str) -> bool:
+    (exists,) = ask(registry.connection, [(INTEGER, 'EXISTS', job_class.key_for(job_id))])
+    return bool(exists)
+
+
+def is_taken_by_rq(job_id: str) -> bool:
+    """Tell whether RQ finds the job of this id.
+
+    RQ from 2.7 on refuses ids of other characters than letters, digits, - and _. Every RQ takes an id with a colon for
+    an entry of a started registry, and its beginning for the id.
+    """
+    return parse_job_id(job_id) == job_id and refusal_of(job_id) is None
+
+
+def refusal_of(job_id: str) -> ValueError | None:
+    """Return what RQ says of an id that it refuses."""
     # RQ before 2.7 takes any text for an id.
     validate = getattr(rq_job, 'validate_job_id', None)
     if validate is not None:
         try:
-            validate(parse_job_id(job_id))
-        except ValueError:
-            # No job can have this id.
-            raise NoSuchJobError(f'No such job: {job_id}') from None
-    return job_class.fetch(job_id, connection=registry.connection, serializer=registry.serializer)
+            validate(job_id)
+        except ValueError as error:
+            return error
+    return None
 
 
 def _check_registries(job: Any, *places: Place) -> None:
@@ -240,7 +268,7 @@ def is_of_the_job(error: Exception) -> bool:
     bases = {base.__name__ for base in type(error).__mro__}
     if 'RedisError' not in bases:
         return not isinstance(error, (NotImplementedError, BaseTimeoutException))
-    return type(error).__name__ in ('ResponseError', 'DataError')
+    return type(error).__name__ in ('ResponseError', 'DataError') and not is_of_whole_server(error)
 
 
 def is_of_the_registry(registry: Any, error: Exception) -> bool:

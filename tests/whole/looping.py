@@ -95,7 +95,7 @@ def is_id(job_id: str) -> bool:
 class Loop:
     """RQ's loop over the jobs that are in the registry: one that RQ raises for half way is put back as it was.
 
-    An entry that cannot be the id of a job is one whose job is gone.
+    An entry that cannot be the id of a job, and has no hash, is one whose job is gone.
     """
 
     def __init__(self, comparison: Comparison, step: Step) -> None:
@@ -116,7 +116,8 @@ class Loop:
             except NoSuchJobError:
                 self.no_such_job.append(job_id)
             except Exception as error:
-                if isinstance(error, ValueError) and not is_id(job_id):
+                is_gone = not self.kept.exists(rq.job.Job.key_for(rq.job.parse_job_id(job_id)))
+                if isinstance(error, ValueError) and not is_id(job_id) and is_gone:
                     self.no_such_job.append(job_id)
                     continue
                 if 'already canceled' in str(error):

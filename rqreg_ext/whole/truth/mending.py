@@ -11,6 +11,8 @@ from rq.utils import now, utcformat
 
 from ... import _core, _installed_rq
 from ..._exchange import VALUE, Command, exchange
+from ..._server_errors import is_of_whole_server
+from ..by_rq import is_of_the_job
 from .mends import Mend
 from .places import Place
 from .problems import Kind, Problem
@@ -48,8 +50,21 @@ class Mending:
         self._to_clean_up: dict[tuple[Place, str], list[Problem]] = {}
 
     def mend(self, problems: Iterable[Problem], progress: Progress | None) -> RepairReport:
-        """Mend what has one safe answer. Raises redis.exceptions.RedisError where the connection fails."""
+        """Mend what has one safe answer. Raises redis.exceptions.RedisError where the connection fails.
+
+        Whatever is raised has the report until then as its attribute `report`.
+        """
         started = time.monotonic()
+        try:
+            self._mend_all(problems, progress)
+        except BaseException as error:
+            error.report = self._report  # type: ignore[attr-defined]
+            raise
+        finally:
+            self._report.seconds = time.monotonic() - started
+        return self._report
+
+    def _mend_all(self, problems: Iterable[Problem], progress: Progress | None) -> None:
         ordered = _in_order(problems)
         for start in range(0, len(ordered), _BATCH):
             self._mend_some(ordered[start : start + _BATCH])
@@ -58,8 +73,6 @@ class Mending:
                 break
         for (place, queue), waiting in self._to_clean_up.items():
             self._clean_up(place, queue, waiting)
-        self._report.seconds = time.monotonic() - started
-        return self._report
 
     def _mend_some(self, problems: Sequence[Problem]) -> None:
         mends = [(problem, problem.mend) for problem in problems if problem.mend is not None]
@@ -89,7 +102,7 @@ class Mending:
         for index, answer in zip(unknown, exchange(self._connection, texts), strict=True):
             answers[index] = answer
         for answer in answers:
-            if _is(answer, 'NoPermissionError'):
+            if _is(answer, 'NoPermissionError') or (isinstance(answer, Exception) and is_of_whole_server(answer)):
                 raise answer
         return answers
 
@@ -98,6 +111,8 @@ class Mending:
         try:
             self._registry_of(place, queue).cleanup()
         except Exception as error:
+            if not is_of_the_job(error):
+                raise
             self._report.failed += [(problem, error) for problem in problems]
         else:
             self._report.mended.update(problem.kind for problem in problems)

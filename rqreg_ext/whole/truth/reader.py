@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..._exchange import VALUE, Command, ask, exchange
+from ..._server_errors import is_of_whole_server
 from ..cursor import Cursor, Entry
 
 # Commands that are sent in one write.
@@ -50,10 +51,13 @@ class Reader:
         self.note()
 
     def replies(self, commands: Sequence[Command]) -> list[Any]:
-        """Return the replies; an error of the server's is an exception in its place."""
+        """Return the replies; an error that is about one key is an exception in its place. Raises any other."""
         answers: list[Any] = []
         for start in range(0, len(commands), _MOST_COMMANDS):
             answers += exchange(self.connection, commands[start : start + _MOST_COMMANDS])
+        for answer in answers:
+            if isinstance(answer, Exception) and is_of_whole_server(answer):
+                raise answer
         return answers
 
     def values(self, commands: Sequence[Command]) -> list[Any]:
