@@ -12,6 +12,7 @@ from host.patience import eventually
 from private_redis import PrivateRedis
 from redis.exceptions import MovedError, NoPermissionError, ResponseError
 from rq.group import Group
+from rq.job import Job
 
 import rqreg_ext
 from rqreg_ext import BulkResult, QueuesResult
@@ -37,11 +38,15 @@ def fill(client: Any, *queues: str) -> None:
             client.zadd(f'rq:failed:{name}', {job.id: 4e9 + number})
 
 
-def of_one(method: str, *arguments: Any, **options: Any) -> Callable[[Any], Any]:
+class OwnJob(Job):
+    """A class of jobs that RQ requeues one by one."""
+
+
+def of_one(method: str, job_class: type[Job] = Job, **options: Any) -> Callable[[Any], Any]:
     def call(client: Any) -> Any:
-        registry = FailedJobRegistry('a', connection=client)
+        registry = FailedJobRegistry('a', connection=client, job_class=job_class)
         given = [[f'a-{job_id}' for job_id in IDS]] if method.endswith('many') else []
-        return getattr(registry, method)(*given, *arguments, **options)
+        return getattr(registry, method)(*given, **options)
 
     return call
 
@@ -53,7 +58,9 @@ OF_ONE: dict[str, Callable[[Any], Any]] = {
     'remove_many(delete_job=False)': of_one('remove_many'),
     'requeue_all': of_one('requeue_all'),
     'requeue_many': of_one('requeue_many'),
+    'requeue_many by RQ': of_one('requeue_many', job_class=OwnJob),
     'cancel_many': of_one('cancel_many'),
+    'cancel_many by RQ': of_one('cancel_many', job_class=OwnJob),
 }
 OF_QUEUES: dict[str, Callable[[Any], Any]] = {
     'purge of queues': lambda client: rqreg_ext.purge(client),
@@ -199,5 +206,5 @@ def test_lack_of_password_is_raised(password: str | None) -> None:
     with PrivateRedis(requirepass='right') as server:
         for name in OF_QUEUES:
             with pytest.raises((redis.AuthenticationError, redis.ConnectionError, ResponseError)) as raised:
-                OF_QUEUES[name](server.client(password=password))
+                OF_QUEUES[name](server.client(password=password, retry=None))
             assert raised.value.result.errors == {}  # type: ignore[attr-defined]
