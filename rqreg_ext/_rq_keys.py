@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 REGISTRIES = ('started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready')
 _WITHOUT_READY = frozenset(REGISTRIES) - {'ready'}
 
-_KEY = r'key_template|redis_queues_keys|redis_queue_namespace_prefix|REDIS_WORKER_KEYS'
+_KEY = r'key_template|redis_queues_keys|redis_queue_namespace_prefix|REDIS_WORKER_KEYS|WORKERS_BY_QUEUE_KEY'
 _CLASS_OR_KEY = re.compile(rf'^class (\w+)|^(?:    )?({_KEY})(?:: str)? = (.+)$', re.MULTILINE)
 
 
@@ -28,6 +28,8 @@ class Keys(NamedTuple):
     # The sets of the keys of all queues, and of all workers.
     queues: str
     workers: str
+    # That of the set of a queue's workers, with %s for the queue's name.
+    queue_workers: str
     # What stands before the name in a queue's key.
     queue_prefix: str
     # By registry: what the queue's name is put into.
@@ -36,6 +38,10 @@ class Keys(NamedTuple):
     def of_registry(self, registry: str, queue: str) -> str:
         """Return the key of a queue's registry."""
         return self.templates[registry].format(queue)
+
+    def workers_of(self, queue: str) -> str:
+        """Return the key of the set of a queue's workers."""
+        return self.queue_workers % queue
 
     def queue_name(self, key: str) -> str:
         """Return the name of the queue that has this key; RQ's ValueError for another key."""
@@ -67,6 +73,7 @@ def _keys_of_classes() -> Keys:
     return Keys(
         queues=queue.Queue.redis_queues_keys,
         workers=worker_registration.REDIS_WORKER_KEYS,
+        queue_workers=worker_registration.WORKERS_BY_QUEUE_KEY,
         queue_prefix=queue.Queue.redis_queue_namespace_prefix,
         templates={name: found.key_template for name, found in classes.items() if found is not None},
     )
@@ -86,6 +93,7 @@ def _keys_in_sources() -> Keys | None:
     keys = Keys(
         queues=said.get(('Queue', 'redis_queues_keys'), ''),
         workers=said.get(('', 'REDIS_WORKER_KEYS'), ''),
+        queue_workers=said.get(('', 'WORKERS_BY_QUEUE_KEY'), ''),
         queue_prefix=said.get(('Queue', 'redis_queue_namespace_prefix'), ''),
         templates={name: template for name, template in templates.items() if template is not None},
     )

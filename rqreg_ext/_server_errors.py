@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-# redis-py has a class for most of these, which differs between its releases, and for others the plain ResponseError. The
-# code is in the middle of a script's error before Redis 7, and of what redis-py says of a command in a pipeline.
+# redis-py has a class for most of these, which differs between its releases, and for others the plain ResponseError.
+# The code is in the middle of a script's error before Redis 7, and of what redis-py says of a command in a pipeline.
 _CODES = (
     'ASK',
     'BUSY',

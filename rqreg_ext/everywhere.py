@@ -11,7 +11,7 @@ from rq.utils import now
 from . import registry as registries
 from ._clients import client_from
 from ._exchange import INTEGER, exchange
-from ._queues_meant import queues_meant
+from ._queues_meant import existing_queues
 from ._rq_keys import class_name, installed_keys
 from ._server_errors import is_answer, is_of_whole_server
 from .whole.arguments import chunk_size_of, no_jobs_to_change, progress_of
@@ -96,7 +96,8 @@ def purge(
     connection: a redis-py client, or a URL string.
     registry: 'failed', 'finished', 'deferred', 'scheduled', 'canceled', or 'ready' (RQ 3).
     queues: names of queues, or Queue objects, whose job class and serializer are then the jobs'; None for all that RQ
-        knows. A queue that does not exist is empty, one that is given twice is done once.
+        knows. One that is given twice is done once. A name of a queue that RQ does not know, and that has neither jobs
+        nor registries nor workers, is refused with a ValueError, which says those that are near; a Queue object is not.
     delete_job, dry_run, chunk_size, filters: as for purge() of a registry, which does each queue, one after the other.
     progress: called after each chunk with how many entries are behind and how many there are, of all queues together;
         if it returns False, the call ends there.
@@ -106,9 +107,10 @@ def purge(
     then as its attribute `result`: what the server answers to all (READONLY of a replica, MOVED of a wrong node,
     LOADING, MISCONF, OOM, a command that the user may not run, ...), redis.exceptions.ConnectionError,
     KeyboardInterrupt, an error of progress(). The same call again does the rest.
-    Raises TypeError and ValueError for bad arguments, before anything is sent, and NotImplementedError for 'started',
-    from which RQ removes no jobs.
-    The round trips are those of each queue, one more to find the queues, and one more for `progress`.
+    Raises TypeError and ValueError for bad arguments, before anything is changed, and NotImplementedError for
+    'started', from which RQ removes no jobs.
+    The round trips are those of each queue, one more to find the queues, or that they exist, and one more for
+    `progress`.
     """
 
     def of_queue(found: Any, told: Progress | None) -> BulkResult:
@@ -162,8 +164,8 @@ def check(
     """Return a CheckReport of what is wrong in a whole Redis, or with some queues and their jobs.
 
     connection: a redis-py client, or a URL string.
-    queues: names of queues, or Queue objects; None for everything: all queues, those too that RQ does not list, the
-        workers, and what belongs to no queue.
+    queues: names of queues, or Queue objects, as for purge(); None for everything: all queues, those too that RQ does
+        not list, the workers, and what belongs to no queue.
     job_class: the class of the jobs, for its keys; rq.job.Job if left out.
     settle, limit, chunk_size, progress: as for check() of a registry.
 
@@ -181,7 +183,7 @@ def check(
     client = client_from(connection)
     return check_everything(
         client,
-        None if queues is None else list(queues_meant(client, queues)),
+        None if queues is None else list(existing_queues(client, queues)),
         job_class=Job if job_class is None else job_class,
         settle=settle,
         limit=limit,
@@ -219,7 +221,7 @@ def repair(
     return repair_everything(
         client,
         problems,
-        queues=None if queues is None else list(queues_meant(client, queues)),
+        queues=None if queues is None else list(existing_queues(client, queues)),
         kinds=kinds,
         dry_run=dry_run,
         job_class=Job if job_class is None else job_class,
@@ -288,7 +290,7 @@ class _Call:
             name: self._registry_class(name, connection=self._client)
             if queue is None
             else self._registry_class(queue=queue, job_class=queue.job_class)
-            for name, queue in queues_meant(self._client, self._queues).items()
+            for name, queue in existing_queues(self._client, self._queues).items()
         }
 
     def _sizes(self, found: Mapping[str, Any]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from ._clients import client_from
 from ._exchange import VALUE, Command, exchange, without_errors
 from ._queue_counts import by_queue, count_commands, score_commands, score_from
-from ._queues_meant import queues_meant
+from ._queues_meant import Existence, queues_meant
 from ._rq_keys import REGISTRIES, Keys, installed_keys
 from ._worker_states import WorkerState, read_workers, workers_from
 
@@ -173,7 +173,9 @@ def snapshot(
     """Return the length of every queue and the size of each of its registries, as RQ counts them.
 
     connection: a redis-py client, or a URL string.
-    queues: names of queues, or Queue objects; None for all that RQ knows. A queue that does not exist is empty.
+    queues: names of queues, or Queue objects; None for all that RQ knows. A name of a queue that RQ does not know, and
+    that has neither jobs nor registries nor workers, is refused with a ValueError, which says those that are near; a
+    Queue object is not.
     cleanup: whether to run RQ's cleanup of each registry first, as its `count` does. Without it nothing is changed,
     and rq is not imported.
     scores: whether to tell the oldest and the newest score of each registry too.
@@ -191,8 +193,11 @@ def snapshot(
     counting = count_commands(named)
     scoring = score_commands(named) if scores else ()
     asking = [read_workers(keys.workers)] if workers else []
-    reads = [(VALUE, 'TIME'), *counting, *scoring, *asking]
+    existence = Existence(client, wanted if queues is not None else {})
+    reads = [(VALUE, 'TIME'), *existence.commands, *counting, *scoring, *asking]
     replies = _clean_and_exchange(client, wanted, reads) if cleanup else exchange(client, reads)
+    existence.check(replies[1 : 1 + len(existence.commands)])
+    del replies[1 : 1 + len(existence.commands)]
     found = workers_from(client, keys.workers, replies.pop()) if workers else None
     time, *answers = without_errors(replies)
     counts = by_queue(answers[: len(counting)], len(wanted))
