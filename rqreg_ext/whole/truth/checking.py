@@ -107,9 +107,9 @@ def _suspicions_of_registry(registry: Any, reader: Reader, orphans: bool) -> Ite
     held, scanned = Held(), orphans and place is not None
     reader.total = sum(reader.values([(INTEGER, 'ZCARD', key), *[(INTEGER, 'DBSIZE')] * scanned]))
     if place is STARTED:
-        yield from StartedEntries(keys, name, key).suspicions(reader, held.started)
+        yield from StartedEntries(keys, name, key, with_loading=True).suspicions(reader, held.started)
     else:
-        yield from Entries(keys, place, name, key).suspicions(reader)
+        yield from Entries(keys, place, name, key, with_loading=True).suspicions(reader)
     if place is DEFERRED:
         yield from DeferredJobs(keys, name, key).suspicions(reader)
     if place is not None and scanned:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..._exchange import SCORE, VALUE, Command
+from ..by_rq import is_taken_by_rq
 from . import mends
 from .places import JobKeys
 from .problems import Kind, Problem
@@ -41,7 +42,8 @@ class DeferredJobs:
             answers = iter(reader.replies([command for job in waiting for command in job.commands()]))
             for job in waiting:
                 evidence = job.evidence([next(answers) for _ in job.commands()], None)
-                if job.judge(evidence) is not None:
+                # A job with an id that RQ refuses would end the worker that takes it.
+                if is_taken_by_rq(job.job_id) and job.judge(evidence) is not None:
                     yield job
 
 

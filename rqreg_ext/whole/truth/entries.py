@@ -11,7 +11,8 @@ from ... import _installed_rq
 from ..._exchange import INTEGER, SCORE, VALUE, Command
 from . import job_view, mends
 from .job_view import JobView
-from .places import DEFERRED, FAILED, FINISHED, READY, SCHEDULED, STATUSES, JobKeys, Place
+from .loading import Loading, unreadable
+from .places import DEFERRED, FAILED, FINISHED, READY, SCHEDULED, JobKeys, Place
 from .problems import Kind, Problem
 from .reader import Reader, text_or_none
 from .suspicions import WRONG_TYPE, Found, Search, Suspicion
@@ -50,12 +51,14 @@ class Entries:
     """The entries of one registry.
 
     place is None for a registry in which RQ keeps no jobs by their status: then only their existence is looked at.
+    with_loading: whether to look at the jobs' hashes too; a scan over all jobs does.
     """
 
     keys: JobKeys
     place: Place | None
     queue: str
     key: str
+    with_loading: bool = False
 
     def suspicions(self, reader: Reader) -> Iterator[Suspicion]:
         """Read the registry, and yield what may be wrong."""
@@ -66,6 +69,8 @@ class Entries:
                 suspicion = self._suspicion_of(job_id, score, values, now)
                 if suspicion is not None:
                     yield suspicion
+            if self.with_loading:
+                yield from Loading(self.keys).suspicions(reader, [job_id for job_id, _ in entries])
             reader.note(entries=len(entries))
 
     def _suspicion_of(self, job_id: str, score: float, values: Any, now: float) -> Suspicion | None:
@@ -205,15 +210,3 @@ def misplaced(kind: Kind, key: str, member: str, keys: JobKeys, view: JobView, b
     )
     mend = mends.drop_stale_entry(keys, key, member, view, standing)
     return Problem(kind, view.job_id, key, detail, 'drop the entry here', by_rq, mend)
-
-
-def unreadable(keys: JobKeys, job_id: str, has_data: bool, status: str | None) -> Problem | None:
-    """Return the problem of a job that RQ cannot make a Job of; None where it can."""
-    if not has_data:
-        what = 'has no data, as where a heartbeat came after the job was deleted'
-    elif status and status not in STATUSES:
-        what = f'has the status {status!r}, which this RQ does not know'
-    else:
-        return None
-    detail = f'job {job_id} {what}: RQ cannot load it, nor a list of jobs with it among them'
-    return Problem(Kind.UNREADABLE_JOB, job_id, keys.job(job_id), detail)

@@ -87,7 +87,7 @@ class Everything:
                 self._seen.add(origin)
             return is_any or origin in (self._queues or ())
 
-        return Orphans(self._keys, is_wanted, held, is_any)
+        return Orphans(self._keys, is_wanted, held, with_unreadable=is_any, with_loading=True)
 
     def _sort(self, keys: Iterable[str]) -> dict[str, list[str]]:
         """Return the names in the keys, by what the keys are."""

@@ -181,6 +181,11 @@ def drop_execution_of_missing_job(key: str, job_key: str) -> Mend:
     return Mend('drop_execution_of_missing_job', (key, job_key))
 
 
+def drop_missing_group(job_key: str, group_key: str, group_id: str) -> Mend:
+    """Take a group out of a job, if there is no such group."""
+    return Mend('drop_missing_group', (job_key, group_key), (group_id,))
+
+
 def drop_missing_worker(key: str, worker: str) -> Mend:
     """Take a worker out of a set, if there is no such worker."""
     return Mend('drop_missing_worker', (key, worker))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rq.defaults import DEFAULT_WORKER_TTL
@@ -12,9 +12,10 @@ from rq.utils import parse_timeout
 from ... import _installed_rq
 from ..._exchange import INTEGER, SCORE, VALUE, Command
 from . import job_view, mends, places
-from .entries import CLOCK_DIFFERENCE, unreadable
+from .entries import CLOCK_DIFFERENCE
 from .held import Held
 from .job_view import JobView, timestamp_of
+from .loading import Hash, Loading, hash_commands, hash_of, unloadable, unreadable
 from .places import DEFERRED, FAILED, FINISHED, PLACE_OF_STATUS, SCHEDULED, STARTED, STATUSES, JobKeys
 from .problems import Kind, Problem
 from .reader import Reader, glob_of, text_or_none
@@ -34,12 +35,14 @@ class Orphans:
     wanted tells of a status and a queue whether such jobs are looked for.
     held: those that queues and registries of started jobs were seen to hold.
     with_unreadable: whether to look also for jobs that RQ cannot load, which belong nowhere.
+    with_loading: whether to look also at the hashes of those that are wanted.
     """
 
     keys: JobKeys
     wanted: Callable[[str, str], bool]
     held: Held
     with_unreadable: bool = False
+    with_loading: bool = False
 
     def suspicions(self, reader: Reader) -> Iterator[Suspicion]:
         """Scan the key space, and yield what may be wrong."""
@@ -52,6 +55,7 @@ class Orphans:
         fields = reader.replies([(VALUE, 'HMGET', self.keys.job(job_id), *_SEEN) for job_id in job_ids])
         commands: list[Command] = []
         candidates = []
+        looked_at = list(job_ids) if self.with_unreadable else []
         for job_id, values in zip(job_ids, fields, strict=True):
             readable = [] if isinstance(values, Exception) else values
             status, origin, rate_limit = [text_or_none(value) or '' for value in readable] or ('', '', '')
@@ -61,13 +65,17 @@ class Orphans:
                 continue
             if not origin or not self.wanted(status, origin):
                 continue
+            if not self.with_unreadable:
+                looked_at.append(job_id)
             key = _registry_key(status, origin, rate_limit)
             if key is not None:
                 commands.append((SCORE, 'ZSCORE', key, job_id))
-                candidates.append(Orphan(self.keys, job_id, origin, rate_limit))
+                candidates.append(Orphan(self.keys, job_id, origin, rate_limit, reader.connection))
             elif status in ('queued', 'started') and self.held.covers(job_id) and job_id not in self.held:
-                yield Orphan(self.keys, job_id, origin, rate_limit)
+                yield Orphan(self.keys, job_id, origin, rate_limit, reader.connection)
         yield from _without_score(candidates, reader.replies(commands))
+        if self.with_loading:
+            yield from Loading(self.keys).suspicions(reader, looked_at)
         reader.note(jobs=len(job_ids))
 
 
@@ -111,21 +119,28 @@ class Orphan(Suspicion):
     job_id: str
     origin: str
     rate_limit: str
+    connection: Any = field(compare=False, repr=False)
 
     def commands(self) -> list[Command]:
         """Return the commands whose replies it is judged by."""
-        return job_view.commands(self.keys, self.job_id, self.origin, self.rate_limit)
+        view = job_view.commands(self.keys, self.job_id, self.origin, self.rate_limit)
+        return [*hash_commands(self.keys, self.job_id), *view]
 
     def searches(self) -> tuple[list[Search], list[Search]]:
         """Return what has to be looked for beside."""
         return job_view.searches(self.job_id, self.origin)
 
-    def evidence(self, replies: Sequence[Any], found: Found) -> JobView:
-        """Return the job."""
-        return job_view.view_of(replies, found, self.job_id, self.origin)
+    def evidence(self, replies: Sequence[Any], found: Found) -> tuple[Hash, JobView]:
+        """Return its hash, and the job."""
+        return hash_of(replies[:3]), job_view.view_of(replies[3:], found, self.job_id, self.origin)
 
-    def judge(self, view: JobView) -> Problem | None:
+    def judge(self, evidence: tuple[Hash, JobView]) -> Problem | None:
         """Return what is wrong, if anything is."""
+        found, view = evidence
+        # One that RQ cannot load is no better off in a queue, where it would end the worker.
+        return unloadable(self.keys, self.job_id, found, self.connection) or self._out_of_place(view)
+
+    def _out_of_place(self, view: JobView) -> Problem | None:
         now = _installed_rq.current_timestamp()
         if not view.is_readable or view.origin != self.origin or view.stands_anywhere() or view.is_running(now):
             return None

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from rq import registry as rq_registry
 from rq.executions import Execution, ExecutionRegistry
+from rq.group import Group
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job, JobStatus
 from rq.queue import Queue
@@ -68,6 +69,7 @@ class JobKeys:
     """The keys of the jobs of one class."""
 
     def __init__(self, job_class: type[Job]) -> None:
+        self.job_class = job_class
         self.prefix = job_class.redis_job_namespace_prefix
 
     def job(self, job_id: str) -> str:
@@ -139,6 +141,11 @@ def executions_key(job_id: str) -> str:
 def execution_key(job_id: str, execution_id: str) -> str:
     """Return the key of one execution of a job."""
     return f'{EXECUTION_PREFIX}{job_id}:{execution_id}'
+
+
+def group_key(group_id: str) -> str:
+    """Return the key of the set of a group's jobs."""
+    return str(Group.get_key(group_id))
 
 
 def has_rate_limits() -> bool:

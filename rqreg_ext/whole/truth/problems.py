@@ -26,6 +26,8 @@ class Kind(str, Enum):
     WRONG_STATUS = 'wrong_status'
     WRONG_QUEUE = 'wrong_queue'
     UNREADABLE_JOB = 'unreadable_job'
+    REFUSED_ID = 'refused_id'
+    MISSING_GROUP = 'missing_group'
     ORPHAN = 'orphan'
     MISSING_EXECUTION = 'missing_execution'
     EXECUTION_WITHOUT_JOB = 'execution_without_job'

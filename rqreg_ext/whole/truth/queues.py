@@ -9,10 +9,10 @@ from typing import Any
 from ... import _installed_rq
 from ..._exchange import VALUE, Command
 from . import job_view, mends, places
-from .entries import unreadable
 from .held import Held
 from .job_view import JobView
 from .lists import ListWalk, Occurrences
+from .loading import unreadable
 from .places import CANCELED, JobKeys
 from .problems import Kind, Problem
 from .reader import Reader, text_or_none

@@ -10,8 +10,9 @@ from typing import Any
 from ... import _installed_rq
 from ..._exchange import INTEGER, SCORE, VALUE, Command
 from . import job_view, mends, places
-from .entries import date_of, has_expired, misplaced, unreadable
+from .entries import date_of, has_expired, misplaced
 from .job_view import JobView, timestamp_of
+from .loading import Loading, unreadable
 from .places import STARTED, JobKeys
 from .problems import Kind, Problem
 from .reader import Reader, text_or_none
@@ -23,11 +24,12 @@ _RUNNING = ('started', 'queued')
 
 @dataclass(frozen=True)
 class StartedEntries:
-    """The entries of the registry of started jobs of one queue."""
+    """The entries of the registry of started jobs of one queue; with_loading as for Entries."""
 
     keys: JobKeys
     queue: str
     key: str
+    with_loading: bool = False
 
     def suspicions(self, reader: Reader, job_ids: set[str] | None = None) -> Iterator[Suspicion]:
         """Read the registry, add the job ids in it to these, and yield what may be wrong."""
@@ -44,6 +46,9 @@ class StartedEntries:
             for (member, score), values, has_execution in zip(entries, replies, replies, strict=True):
                 if not self._is_sound(member, score, values, has_execution, now):
                     yield self._suspicion_of(member, values)
+            if self.with_loading:
+                ids = dict.fromkeys(member.partition(':')[0] for member, _ in entries)
+                yield from Loading(self.keys).suspicions(reader, list(ids))
             reader.note(entries=len(entries))
 
     def _is_sound(self, member: str, score: float, values: Any, has_execution: Any, now: float) -> bool:

@@ -254,7 +254,19 @@ def test_nothing_is_changed(queue: Queue) -> None:
         'smembers',
         'sismember',
     }
-    readers |= {'exists', 'hexists', 'pttl', 'scan', 'dbsize', 'lrange', 'keys', 'dump', 'config|resetstat', 'config'}
+    readers |= {
+        'exists',
+        'hexists',
+        'hlen',
+        'pttl',
+        'scan',
+        'dbsize',
+        'lrange',
+        'keys',
+        'dump',
+        'config|resetstat',
+        'config',
+    }
     assert sent <= readers | {'info', 'hello', 'client', 'client|setinfo', 'client|setname', 'select', 'zrevrange'}
 
 
