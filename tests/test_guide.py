@@ -42,7 +42,7 @@ def populate(connection: Redis) -> None:
     SimpleWorker([mail, labels, supply], connection=connection).work(burst=True, logging_level='CRITICAL')
     month_ago = utcformat(now() - timedelta(days=31))
     for job_id in [*mail.failed_job_registry.get_job_ids()[:20], *labels.failed_job_registry.get_job_ids()[:20]]:
-        connection.hset(f'rq:job:{job_id}', mapping={'ended_at': month_ago, 'enqueued_at': month_ago})
+        connection.hset(f'rq:job:{job_id}', mapping=dict.fromkeys(('enqueued_at', 'started_at', 'ended_at'), month_ago))
 
 
 def pages_with_examples() -> list[str]:

@@ -40,9 +40,10 @@ class Changing:
 
     Jobs that no script must guess about (rate limits, groups, running executions, ...) are done by RQ's own methods,
     one by one. An id that is not in the registry (any more) is missing: nothing is done to its job. A job that RQ
-    cannot do is left as it was, and the result names it.
-    Whatever ends the call early (redis.exceptions.RedisError, KeyboardInterrupt, an error of progress()) is raised as
-    it is, with the result until then as its attribute `result`. The same call again does the rest.
+    cannot do (it is of an older RQ, say, whose ids this one refuses) is left as it was, and the result names it.
+    Whatever ends the call early is raised as it is, with the result until then as its attribute `result`: what the
+    server answers to all (READONLY, MOVED, LOADING, ...) and redis.exceptions.ConnectionError, KeyboardInterrupt, an
+    error of progress(). The same call again does the rest.
     """
 
     def remove_many(
@@ -81,8 +82,9 @@ class Changing:
         Expired entries are cleaned up first, as get_job_ids() does. What comes behind the last entry meanwhile stays.
         delete_job: whether to delete the jobs themselves too; see remove_many().
         progress, dry_run, chunk_size: see Changing. The counts are entries.
-        filters: those of find(); see JobFilters.
-        Two to seven round trips a chunk, and one more where jobs are filtered, whatever the size of the registry.
+        filters: those of find(); see JobFilters. A job of which nobody knows a time that a filter asks for is skipped.
+        Two to seven round trips a chunk, and one more where jobs are filtered, whatever the size of the registry; one
+        more where a filter asks for the end of a job that has it in its results only.
         Raises what remove_many() does.
         Source: rq.registry.BaseRegistry.get_job_ids and remove, rq.job.Job.delete.
         """
@@ -126,8 +128,9 @@ class Changing:
         Expired entries are cleaned up first, as get_job_ids() does. It comes to as many entries as there are then, and
         so ends also where jobs fail again in the meantime.
         at_front: as for requeue_many(). progress, dry_run, chunk_size: see Changing. The counts are entries.
-        filters: those of find(); see JobFilters.
-        Two to five round trips a chunk, and one more where jobs are filtered, whatever the size of the registry.
+        filters: those of find(); see JobFilters. A job of which nobody knows a time that a filter asks for is skipped.
+        Two to five round trips a chunk, and one more where jobs are filtered, whatever the size of the registry; one
+        more where a filter asks for the end of a job that has it in its results only.
         Raises what requeue_many() does.
         Source: rq.registry.BaseRegistry.get_job_ids and requeue; `rq requeue --all`.
         """

@@ -65,8 +65,9 @@ class Truth:
         workers, and may be called again after anything. Jobs are never deleted. Abandoned jobs are left to RQ's own
         clean-up of their registry, with all that it does for them, as any count of it does.
 
-        Raises redis.exceptions.RedisError, NoPermissionError among it where EVALSHA is denied; TypeError and ValueError
-        for bad arguments. Costs a round trip for every 200 problems, beside a check().
+        Raises redis.exceptions.RedisError, NoPermissionError among it where EVALSHA is denied, and what the server
+        answers to all (READONLY, MOVED, ...), with the report until then as its attribute `report`; TypeError and
+        ValueError for bad arguments. Costs a round trip for every 200 problems, beside a check().
         """
         from .checking import repair_registry
 

@@ -25,8 +25,11 @@ class Kind(str, Enum):
     ABANDONED = 'abandoned'
     WRONG_STATUS = 'wrong_status'
     WRONG_QUEUE = 'wrong_queue'
+    # RQ raises where it loads the job.
     UNREADABLE_JOB = 'unreadable_job'
+    # RQ from 2.7 on takes letters, digits, - and _.
     REFUSED_ID = 'refused_id'
+    # RQ raises where it deletes the job.
     MISSING_GROUP = 'missing_group'
     ORPHAN = 'orphan'
     MISSING_EXECUTION = 'missing_execution'

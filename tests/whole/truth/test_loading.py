@@ -213,8 +213,11 @@ def test_orphan_with_refused_id_is_put_nowhere(connection: redis.Redis, status: 
 @pytest.mark.skipif(not VALIDATES_IDS, reason='this RQ takes any id')
 def test_deferred_job_with_refused_id_is_not_put_in_queue(connection: redis.Redis) -> None:
     queue = Queue('q', connection=connection)
-    parent = states.finished(queue, 'parent')
-    states.deferred(queue, 'new', parent.id)
+    parent = queue.enqueue('len', job_id='parent')
+    states.deferred(queue, 'new', parent)
+    parent.set_status(rq.job.JobStatus.FINISHED)
+    connection.zadd(queue.finished_job_registry.key, {'parent': 4e9})
+    assert 'dependencies_met' in states.kinds(queue.deferred_job_registry.check(settle=0)).values()
     registry = queue.deferred_job_registry
     connection.rename(Job.key_for('new'), Job.key_for('mail.send'))
     connection.rename('rq:job::new:dependencies', 'rq:job::mail.send:dependencies')
