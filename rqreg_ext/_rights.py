@@ -13,3 +13,11 @@ def is_denied(reply: Any) -> bool:
         return False
     names = {owner.__name__ for owner in type(reply).__mro__}
     return 'NoPermissionError' in names or ('ResponseError' in names and any(words in str(reply) for words in _UNKNOWN))
+
+
+def is_of_a_key(error: Exception) -> bool:
+    """Tell whether the user may do the command, but not on this key: it is another tenant's, say.
+
+    NOPERM is the code of both; Redis and Valkey name the command where it is the command.
+    """
+    return is_denied(error) and 'command' not in str(error)

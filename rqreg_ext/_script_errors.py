@@ -53,7 +53,7 @@ def error_to_raise(error: Exception) -> Exception | None:
     # A lost connection, a timeout, an interrupt; LOADING and NOAUTH are ConnectionErrors too.
     if all(owner.__name__ != 'ResponseError' for owner in type(error).__mro__):
         return error
-    words = _BEHIND.sub('', _BEFORE.sub('', str(error)))
+    words = words_of(error)
     # Not by its bases: MASTERDOWN is a ClusterDownError to redis-py.
     if type(error).__name__ in _RAISED_CLASSES:
         return error if words == str(error) else type(error)(words)
@@ -61,6 +61,11 @@ def error_to_raise(error: Exception) -> Exception | None:
     if found is not None and found[1] in _RAISED:
         return error if words == str(error) else _as_redis_py(error, found[1], words)
     return error if any(known in words for known in _RAISED_WORDS) else None
+
+
+def words_of(error: Exception) -> str:
+    """Return what the command was answered that failed in the script, without what the server puts around it."""
+    return _BEHIND.sub('', _BEFORE.sub('', str(error)))
 
 
 def _as_redis_py(error: Exception, code: str, words: str) -> Exception:
