@@ -241,7 +241,7 @@ def _key_of(name: str, queue: Queue | None, keys: Keys) -> str:
 
 
 def _note_error(name: str, replies: Iterable[Any], errors: dict[str, Exception]) -> None:
-    """Note the first error among the replies for a queue. Raises what is wrong with more than what the user may read."""
+    """Note the first error among the replies for a queue. Raises one that is not about what the user may read."""
     for reply in replies:
         if isinstance(reply, Exception):
             if not is_of_a_key(reply):
