@@ -14,6 +14,7 @@ end
 if IS_MEND then
     -- What an error must not leave half done is tried before the first change. XX adds nothing.
     call('ZADD', KEYS[1], 'XX', NOW, ' ')
+    call('HSET', KEYS[2], 'status', status)
     call('SCARD', KEYS[4])
     call('HLEN', KEYS[3])
     call('SADD', KEYS[4], rate_limit)
