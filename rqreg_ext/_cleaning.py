@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ._exchange import INTEGER, Command, exchange, without_errors
+from ._exchange import INTEGER, VALUE, Command, exchange, without_errors
 from ._installed_rq import Cleanup
 from ._installed_rq import current_timestamp as now
 from ._route import cleanup_of, is_set_on
@@ -14,13 +14,14 @@ from ._route import cleanup_of, is_set_on
 class Cleaning(NamedTuple):
     """The cleanup of a registry, as the command that does it; no command where RQ does nothing.
 
-    Where RQ's cleanup would work on jobs, the command asks how many those are: if any, the registry's own is called.
+    Where RQ's cleanup would work on jobs, the command asks for one of them: if there is any, the registry's own is
+    called. It is the command by which RQ's cleanup reads them, so that whoever may do that may do this.
     """
 
     commands: Sequence[Command]
     is_done_by_them: bool
 
-    def finds_work(self, replies: Iterable[int]) -> bool:
+    def finds_work(self, replies: Iterable[Any]) -> bool:
         """Tell by the replies to the commands whether the registry's own cleanup is to be called."""
         return not self.is_done_by_them and any(replies)
 
@@ -37,10 +38,10 @@ def cleaning(kind: Cleanup | None, key: str, timestamp: int) -> Cleaning | None:
     if kind is Cleanup.NOTHING:
         return NOTHING_TO_CLEAN
     if kind is Cleanup.IF_ANY:
-        return Cleaning(((INTEGER, 'ZCARD', key),), is_done_by_them=False)
-    is_done = kind is Cleanup.DROPS_EXPIRED
-    command = (INTEGER, 'ZREMRANGEBYSCORE' if is_done else 'ZCOUNT', key, 0, timestamp)
-    return Cleaning((command,), is_done_by_them=is_done)
+        return Cleaning(((VALUE, 'ZRANGE', key, 0, 0),), is_done_by_them=False)
+    if kind is Cleanup.IF_EXPIRED:
+        return Cleaning(((VALUE, 'ZRANGEBYSCORE', key, 0, timestamp, 'LIMIT', 0, 1),), is_done_by_them=False)
+    return Cleaning(((INTEGER, 'ZREMRANGEBYSCORE', key, 0, timestamp),), is_done_by_them=True)
 
 
 def cleaning_of(registry: Any, timestamp: int) -> Cleaning | None:

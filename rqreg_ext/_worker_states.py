@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ._exchange import TEXTS, VALUE, Command, ask
+from ._exchange import TEXTS, VALUE, Command, ask, exchange, without_errors
+from ._rights import is_denied
 
 # So many the server reads for one command, which holds it for about a millisecond.
 MOST_AT_ONCE = 1000
@@ -43,7 +44,16 @@ def _by_plain_reads(client: Any, workers_key: str) -> Iterator[WorkerState]:
     (worker_keys,) = ask(client, [(TEXTS, 'SMEMBERS', workers_key)])
     remaining = iter(worker_keys)
     while chunk := list(islice(remaining, MOST_AT_ONCE)):
-        yield from _existing(ask(client, [(VALUE, 'HMGET', key, *_FIELDS) for key in chunk]))
+        found = exchange(client, [(VALUE, 'HMGET', key, *_FIELDS) for key in chunk])
+        if any(map(is_denied, found)):
+            # As RQ reads them.
+            found = ask(client, [(_fields_of_all, 'HGETALL', key) for key in chunk])
+        yield from _existing(without_errors(found))
+
+
+def _fields_of_all(reply: Any) -> list[Any]:
+    fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+    return [fields.get(name.encode(), fields.get(name)) for name in _FIELDS]
 
 
 def _existing(found: Iterable[Iterable[Any]]) -> Iterator[WorkerState]:

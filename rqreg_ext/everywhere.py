@@ -169,7 +169,8 @@ def check(
     job_class: the class of the jobs, for its keys; rq.job.Job if left out.
     settle, limit, chunk_size, progress: as for check() of a registry.
 
-    Changes nothing; repair() takes the problems, or some of them.
+    Changes nothing; repair() takes the problems, or some of them. A queue of which the user may not read everything is
+    left out, and in the `errors` of the report.
     Raises redis.exceptions.RedisError; TypeError and ValueError for bad arguments, and NotImplementedError for an RQ
     whose ways are not known, before anything is sent.
     Costs a few round trips for every `chunk_size` entries, and one scan over the keys, a few round trips for every

@@ -6,12 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from operator import attrgetter
+from time import time as now
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ._clients import client_from
 from ._exchange import VALUE, Command, exchange, without_errors
 from ._queue_counts import by_queue, count_commands, score_commands, score_from
 from ._queues_meant import Existence, queues_meant
+from ._rights import is_denied, is_of_a_key
 from ._rq_keys import REGISTRIES, Keys, installed_keys
 from ._worker_states import WorkerState, read_workers, workers_from
 
@@ -114,10 +116,22 @@ class QueueSnapshot(Counts):
 
 
 class Snapshot(Mapping[str, QueueSnapshot]):
-    """The queues of a Redis by name, as they were at `timestamp` (Unix timestamp in seconds, by the server's clock)."""
+    """The queues of a Redis by name, as they were at `timestamp` (Unix timestamp in seconds, by the server's clock).
 
-    def __init__(self, timestamp: float, queues: Iterable[QueueSnapshot], workers: Counter[str] | None) -> None:
+    The clock is the client's where the user may not ask for the server's.
+    errors: by the queue's name, the server's error for each queue that was left out, because the user may not read its
+        list, or one of its registries. It is not in the mapping, nor in `total`.
+    """
+
+    def __init__(
+        self,
+        timestamp: float,
+        queues: Iterable[QueueSnapshot],
+        workers: Counter[str] | None,
+        errors: Mapping[str, Exception] | None = None,
+    ) -> None:
         self.timestamp = timestamp
+        self.errors = dict(errors or {})
         self._queues = {queue.name: queue for queue in queues}
         self._workers = workers
         self.total = Counts(*(sum(map(attrgetter(name), self._queues.values())) for name in NAMES))
@@ -143,14 +157,21 @@ class Snapshot(Mapping[str, QueueSnapshot]):
 
     def __repr__(self) -> str:
         workers = '' if self._workers is None else f', workers={dict(self._workers)}'
-        return f'<{type(self).__name__} of {len(self)} queues at {self.time.isoformat()}: {self.total}{workers}>'
+        errors = f', {len(self.errors)} left out' if self.errors else ''
+        return (
+            f'<{type(self).__name__} of {len(self)} queues at {self.time.isoformat()}: {self.total}{workers}{errors}>'
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as dicts and numbers: `timestamp`, `queues` by name, `total`, and `workers` by state."""
+        """Return everything as dicts, numbers and texts.
+
+        `timestamp`, `queues` by name, `total`, `errors` by the queue's name, and `workers` by state.
+        """
         told = {
             'timestamp': self.timestamp,
             'queues': {name: queue.to_dict() for name, queue in self.items()},
             'total': self.total.to_dict(),
+            'errors': {name: f'{type(error).__name__}: {error}' for name, error in self.errors.items()},
         }
         if self._workers is not None:
             told['workers'] = dict(self._workers)
@@ -183,7 +204,10 @@ def snapshot(
 
     One round trip, and one before it where queues is None. Where RQ's cleanup has work to do, that work and one more;
     where the server denies SORT, or has a thousand workers, a few more. It is one write, but no transaction.
-    Raises TypeError and ValueError for arguments of another kind; redis.exceptions.RedisError.
+    A queue of which the user may not read everything is left out, and in the `errors` of the snapshot: where several
+    applications share a Redis, RQ lists the queues of all of them.
+    Raises TypeError and ValueError for arguments of another kind; redis.exceptions.RedisError, NoPermissionError among
+    it for a command that the user may not do at all (workers=False spares SMEMBERS and HGETALL).
     Source: rq.Queue.all, rq.Queue.count, rq.registry.BaseRegistry.get_job_count, rq.Worker.all; Redis LLEN, ZCARD.
     """
     client = client_from(connection)
@@ -195,45 +219,79 @@ def snapshot(
     asking = [read_workers(keys.workers)] if workers else []
     existence = Existence(client, wanted if queues is not None else {})
     reads = [(VALUE, 'TIME'), *existence.commands, *counting, *scoring, *asking]
-    replies = _clean_and_exchange(client, wanted, reads) if cleanup else exchange(client, reads)
+    errors: dict[str, Exception] = {}
+    replies = _clean_and_exchange(client, wanted, reads, errors) if cleanup else exchange(client, reads)
     existence.check(replies[1 : 1 + len(existence.commands)])
     del replies[1 : 1 + len(existence.commands)]
     found = workers_from(client, keys.workers, replies.pop()) if workers else None
-    time, *answers = without_errors(replies)
+    time, *answers = replies
+    has_errors = any(isinstance(reply, Exception) for reply in answers)
     counts = by_queue(answers[: len(counting)], len(wanted))
-    taken = [QueueSnapshot(name, *row) for name, row in zip(wanted, counts, strict=True)]
-    if scores:
-        _note_scores(taken, by_queue(answers[len(counting) :], len(wanted)), keys)
+    scored = by_queue(answers[len(counting) :], len(wanted))
+    taken = []
+    for name, row, of_scores in zip(wanted, counts, scored, strict=True):
+        if has_errors:
+            _note_error(name, (*row, *of_scores), errors)
+        if name not in errors:
+            taken.append(QueueSnapshot(name, *row))
+            taken[-1]._scores = _scores_in(of_scores, keys) if scores else None
     if found is not None:
         _note_workers(taken, found)
-    return Snapshot(_timestamp(time), taken, None if found is None else Counter(worker.state for worker in found))
+    states = None if found is None else Counter(worker.state for worker in found)
+    return Snapshot(_timestamp(time), taken, states, errors)
 
 
 def _key_of(name: str, queue: Queue | None, keys: Keys) -> str:
     return keys.queue_prefix + name if queue is None else str(queue.key)
 
 
-def _clean_and_exchange(client: Any, wanted: Mapping[str, Queue | None], reads: list[Command]) -> list[Any]:
+def _note_error(name: str, replies: Iterable[Any], errors: dict[str, Exception]) -> None:
+    """Note the first error among the replies for a queue. Raises one that is not about what the user may read."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            if not is_of_a_key(reply):
+                raise reply
+            errors.setdefault(name, reply)
+
+
+def _clean_and_exchange(
+    client: Any, wanted: Mapping[str, Queue | None], reads: list[Command], errors: dict[str, Exception]
+) -> list[Any]:
+    """Clean up the registries, and return the replies to the reads after that; note what may not be cleaned up."""
     # RQ's cleanup, and so rq.
     from ._cleaning import clean_and_exchange
     from ._queue_cleaning import registries_to_clean
 
-    return clean_and_exchange(client, registries_to_clean(client, wanted), reads)
+    try:
+        return clean_and_exchange(client, registries_to_clean(client, wanted), reads)
+    except Exception as error:
+        if not is_of_a_key(error):
+            raise
+    for name, queue in wanted.items():
+        try:
+            clean_and_exchange(client, registries_to_clean(client, {name: queue}), [])
+        except Exception as error:
+            if not is_of_a_key(error):
+                raise
+            errors[name] = error
+    return exchange(client, reads)
 
 
-def _timestamp(time: Sequence[Any]) -> float:
-    """Return what TIME says: seconds, and microseconds of the next one."""
-    seconds, microseconds = time
+def _timestamp(time: Any) -> float:
+    """Return what TIME says: seconds, and microseconds of the next one; by our own clock where that is denied."""
+    if is_denied(time):
+        return now()
+    (answered,) = without_errors([time])
+    seconds, microseconds = answered
     return int(seconds) + int(microseconds) / 1e6
 
 
-def _note_scores(queues: Iterable[QueueSnapshot], scored: Iterable[Sequence[Any]], keys: Keys) -> None:
-    for queue, replies in zip(queues, scored, strict=True):
-        found = map(score_from, replies)
-        queue._scores = {
-            name: None if oldest is None or newest is None else Scores(oldest, newest)
-            for name, oldest, newest in zip(keys.templates, found, found, strict=True)
-        }
+def _scores_in(replies: Sequence[Any], keys: Keys) -> dict[str, Scores | None]:
+    found = map(score_from, replies)
+    return {
+        name: None if oldest is None or newest is None else Scores(oldest, newest)
+        for name, oldest, newest in zip(keys.templates, found, found, strict=True)
+    }
 
 
 def _note_workers(queues: Iterable[QueueSnapshot], workers: Iterable[WorkerState]) -> None:

@@ -14,14 +14,28 @@ local function has_ties(key, dependency_id, dependency_ids)
         or (HAS_TO_LET_GO and ((dependency_id and dependency_id ~= '') or (dependency_ids and dependency_ids ~= '')))
 end
 
--- The key of the registry of canceled jobs of this origin; false for what is none.
+-- The key of the registry of canceled jobs of this origin; false for what is none. It is an error where the user may
+-- not write there: no job has the id ' ', and XX adds none.
 local function get_canceled(origin)
     if origin.canceled == nil then
         local key = CANCELED .. origin.name
         local kind = call('TYPE', key).ok
-        origin.canceled = (kind == 'zset' or kind == 'none') and key
+        local is_usable = kind == 'zset' or kind == 'none'
+        if is_usable and not IS_DRY then
+            call('ZADD', key, 'XX', TIMESTAMP, ' ')
+        end
+        origin.canceled = is_usable and key
     end
     return origin.canceled
+end
+
+local may_write = false
+
+local function check_right_to_write(key, status)
+    if not may_write then
+        call('HSET', key, 'status', status)
+        may_write = true
+    end
 end
 
 -- What may fail comes before the first change.
@@ -46,8 +60,9 @@ local function cancel(id, mark)
         return QUEUE_UNKNOWN
     end
     if not IS_DRY then
-        call('HSET', key, 'status', 'canceled')
+        check_right_to_write(key, status)
         remove_from_queue(origin, id, mark)
+        call('HSET', key, 'status', 'canceled')
         if registry ~= '' then
             call('ZREM', registry, id)
         end
@@ -67,8 +82,6 @@ end
 
 -- No job has such an id: this only asks whether the user may do what must not fail halfway.
 if not IS_DRY then
-    call('LREM', QUEUES .. ' ', 1, ' ')
     call('ZREM', KEYS[1], ' ')
-    call('ZADD', CANCELED .. ' ', 'XX', TIMESTAMP, ' ')
 end
 return go_through(FIRST_ID, take)

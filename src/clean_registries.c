@@ -139,6 +139,7 @@ run(cleaning *this)
         .arguments = this->steps,
         .argument_count = 1 + this->key_count,
         .answer_shape = REPLY_INTEGER,
+        .is_repeatable = true,
     };
     script_answer answer = {NULL, NULL};
     route way = script_run(&this->calls[0], &wanted, &answer);

@@ -38,24 +38,38 @@ local function examine(key)
     end
 end
 
+-- What an error must not leave half done: everything that may fail is tried before the first change. No job has the
+-- id ' ', so that these commands change nothing.
+local function check_rights(other)
+    call('DEL', JOBS .. ' ', (RESULTS ~= '' and RESULTS or JOBS) .. ' ')
+    call('ZREM', KEYS[1], ' ')
+    if other then
+        call('ZREM', other, ' ')
+    end
+end
+
 local function delete(id)
     local key = JOBS .. id
+    -- Looked at for all jobs: while a slot of a cluster moves, a key that is not here is an error.
+    local has_execution = call('EXISTS', EXECUTIONS .. id) == 1
     local origin, status = examine(key)
     local registry = status and registry_of(status)
-    if not registry or call('EXISTS', EXECUTIONS .. id) == 1 then
+    if not registry or has_execution then
         return -1
     end
-    local removed = call('ZREM', KEYS[1], id)
+    local other = registry ~= '' and registry .. origin ~= KEYS[1] and registry .. origin
+    check_rights(other)
+    -- The first change: where this fails, nothing was done.
     call('LREM', QUEUES .. origin, 1, id)
-    if registry ~= '' and registry .. origin ~= KEYS[1] then
-        call('ZREM', registry .. origin, id)
-    end
     -- A key that is named twice is no matter.
     call(
         'DEL', key, key .. ':dependents', JOBS .. ':' .. id .. ':dependencies',
         RESULTS ~= '' and RESULTS .. id or key
     )
-    return removed
+    if other then
+        call('ZREM', other, id)
+    end
+    return call('ZREM', KEYS[1], id)
 end
 
 local answers = {}

@@ -29,11 +29,7 @@ end
 -- Get a job of the registry ready for finish(); the code for one that is not plain.
 local function prepare(id, mark)
     local key = JOBS .. id
-    -- An error, if the key is something else; it has no [1].
-    local fields = redis.pcall('HMGET', key, 'status', 'origin', 'group_id', 'rate_limit_key', 'data')
-    if fields.err then
-        return FOR_RQ
-    end
+    local fields = call('HMGET', key, 'status', 'origin', 'group_id', 'rate_limit_key', 'data')
     local status, name, group_id, data = fields[1], fields[2] or '', fields[3], fields[5]
     -- RQ says so too of a hash without data.
     if not data then
@@ -67,8 +63,12 @@ local function begin(count)
     has_executions = call('EXISTS', unpack(names)) > 0
 end
 
+-- What fails does so before the job has changed: RQ's own path is to say it.
 local function take(place, id, mark)
-    local code = prepare(id, mark)
+    local has_worked, code = pcall(prepare, id, mark)
+    if not has_worked then
+        code = FOR_RQ
+    end
     if code then
         note(place, code)
     end

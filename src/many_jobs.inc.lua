@@ -81,10 +81,14 @@ local function find_registry(origin, status)
     return kind == 'zset' and key or nil
 end
 
+-- It is an error where the user may not remove entries from it, before anything has changed: no job has the id ' '.
 local function get_registry(origin, status)
     local registry = origin.registries[status]
     if registry == nil then
         registry = find_registry(origin, status) or false
+        if registry and registry ~= '' and not IS_DRY then
+            call('ZREM', registry, ' ')
+        end
         origin.registries[status] = registry
     end
     return registry or nil
@@ -183,6 +187,8 @@ end
 -- Call take(place, id, mark) for each job of ARGV from `first` on that is in the registry, until the time is over;
 -- return the answer. Where they are given, begin(count) is called before the ids of a batch, and finish() after.
 local function go_through(first, take, begin, finish)
+    -- What is wrong with the registry, or not allowed, is an error now and not after some of the jobs.
+    call('ZSCORE', KEYS[1], ' ')
     local clock = make_clock()
     local started = clock()
     local place, last = 0, #ARGV - first

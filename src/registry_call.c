@@ -50,7 +50,8 @@ head_run(head *call, const key_command *command, const reply_spec *spec, PyObjec
     return way;
 }
 
-/* What goes in front of the read: the cleanup itself, or the probe that tells whether RQ's is needed. */
+/* What goes in front of the read: the cleanup itself, or the probe that tells whether RQ's is needed: the command by
+   which RQ's cleanup reads what it is to work on, so that whoever may do that may do this. */
 static void
 cleanup_command(cleanup_kind cleanup, PyObject *now, key_command *command, reply_spec *spec)
 {
@@ -68,7 +69,8 @@ cleanup_command(cleanup_kind cleanup, PyObject *now, key_command *command, reply
         spec->shape = REPLY_VALUE;
         break;
     default:
-        *command = (key_command){"ZCARD", 0, {{NULL, NULL}}};
+        *command = (key_command){"ZRANGE", 2, {{.text = "0"}, {.text = "0"}}};
+        spec->shape = REPLY_VALUE;
         break;
     }
 }

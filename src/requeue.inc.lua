@@ -82,24 +82,32 @@ local function expire(id, key, ttl)
     call('EXPIRE', JOBS .. ':' .. id .. ':dependencies', ttl)
 end
 
--- Write a job that is on its queue. `meta_again` is its metadata as RQ would store it again. What the user may not do is
--- an error before anything of the job has changed.
-local function write_requeued(id, key, fields, meta_again, ttl)
-    local expires = is_given(ttl) and tonumber(ttl) > 0
-    if expires then
-        -- No job has such an id: this only asks whether the user may do it.
-        call('EXPIRE', JOBS .. ' ', ttl)
+local function has_ttl(ttl)
+    return is_given(ttl) and tonumber(ttl) > 0
+end
+
+local may_write, may_expire = false, false
+
+-- An error where the user may not write a job, before anything has changed. It is asked for the first job only.
+local function check_rights_to_write(key, fields, ttl)
+    if not may_write then
+        call('HSET', key, 'status', fields[STATUS])
+        may_write = true
     end
+    if has_ttl(ttl) and not may_expire then
+        -- No job has such an id.
+        call('EXPIRE', JOBS .. ' ', ttl)
+        may_expire = true
+    end
+end
+
+-- Write a job that is on its queue. `meta_again` is its metadata as RQ would store it again.
+local function write_requeued(id, key, fields, meta_again, ttl)
     write(key, fields)
     if meta_again then
         call('HSET', key, 'meta', meta_again)
     end
-    if expires then
+    if has_ttl(ttl) then
         expire(id, key, ttl)
     end
-end
-
--- Take a job that could not be written off the queue again.
-local function take_back(queue, id)
-    redis.pcall('LREM', queue, PUSH == 'LPUSH' and 1 or -1, id)
 end

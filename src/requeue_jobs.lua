@@ -10,23 +10,20 @@ local META, META_AGAIN
 JOBS, QUEUES, DEFAULT_TIMEOUT, NO_EXC_INFO, ENQUEUED_AT, PUSH, META, META_AGAIN = unpack(ARGV, 1, 8)
 local FIRST_ID = 9
 
--- The queue first: what may fail then comes before the job itself is written.
-local function enqueue(id, key, queue, fields, meta_again, ttl)
-    call(PUSH, queue, id)
-    write_requeued(id, key, fields, meta_again, ttl)
+-- What an error must not leave half done: everything that may fail is tried before the first change. No job has the
+-- id ' ', so that these commands change nothing. HGETALL: the caller reads the hash beside this script.
+local function check_rights(key, fields, ttl)
+    call('HGETALL', JOBS .. ' ')
+    call('ZREM', KEYS[1], ' ')
+    check_rights_to_write(key, fields, ttl)
 end
 
--- Move a job from the registry, where it has this score, to its queue; return whether that was done.
-local function move_to_queue(id, key, score, fields, meta_again, ttl)
-    local queue = QUEUES .. fields[ORIGIN]
+local function move_to_queue(id, key, fields, meta_again, ttl)
+    check_rights(key, fields, ttl)
+    -- The first change: where this fails, nothing was done.
+    call(PUSH, QUEUES .. fields[ORIGIN], id)
+    write_requeued(id, key, fields, meta_again, ttl)
     call('ZREM', KEYS[1], id)
-    if pcall(enqueue, id, key, queue, fields, meta_again, ttl) then
-        return true
-    end
-    -- The user may not do all of this. RQ's own way through it begins with what we found.
-    take_back(queue, id)
-    call('ZADD', KEYS[1], score, id)
-    return false
 end
 
 local function requeue(id)
@@ -39,14 +36,14 @@ local function requeue(id)
     if not is_possible then
         return -1
     end
-    local score = call('ZSCORE', KEYS[1], id)
-    if not score then
+    if not call('ZSCORE', KEYS[1], id) then
         return 0
     end
     if meta and meta ~= META then
         return -2
     end
-    return move_to_queue(id, key, score, fields, meta and META_AGAIN, ttl) and 1 or -1
+    move_to_queue(id, key, fields, meta and META_AGAIN, ttl)
+    return 1
 end
 
 local answers = {}

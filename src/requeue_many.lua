@@ -48,6 +48,7 @@ local function prepare(place, id)
     if meta and not meta_again[meta] then
         return meta
     end
+    check_rights_to_write(key, fields, ttl)
     add(QUEUES .. fields[ORIGIN], place, id, fields, meta and meta_again[meta], ttl)
 end
 
@@ -89,22 +90,19 @@ local function take(place, id)
     end
 end
 
--- Put jobs on their queue; return the ids of those for which all could be done. The user may not do all of it, and RQ's
--- own way through it begins with what we found.
+-- Put jobs on their queue; return the ids of those for which that could be done. RQ's own path begins with what we
+-- found for the others.
 local function enqueue(queue, jobs)
-    local is_pushed = pcall(call, PUSH, queue, unpack(jobs.ids))
-    local done = {}
-    for i, id in ipairs(jobs.ids) do
-        if is_pushed and pcall(write_requeued, id, JOBS .. id, jobs.fields[i], jobs.metas[i], jobs.ttls[i]) then
-            done[#done + 1] = id
-        else
-            if is_pushed then
-                take_back(queue, id)
-            end
-            leave_to_rq(jobs.places[i])
+    if not pcall(call, PUSH, queue, unpack(jobs.ids)) then
+        for _, place in ipairs(jobs.places) do
+            leave_to_rq(place)
         end
+        return {}
     end
-    return done
+    for i, id in ipairs(jobs.ids) do
+        write_requeued(id, JOBS .. id, jobs.fields[i], jobs.metas[i], jobs.ttls[i])
+    end
+    return jobs.ids
 end
 
 -- The queues first, and the entries last.

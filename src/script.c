@@ -66,6 +66,25 @@ is_missing(const head *call, const reply *answer)
     return answer->error != NULL && PyErr_GivenExceptionMatches(answer->error, no_script);
 }
 
+/* What a script's error is to the call: rqreg_ext._script_errors decides. */
+static route
+route_after(PyObject *error)
+{
+    PyObject *module = PyImport_ImportModule("rqreg_ext._script_errors");
+    PyObject *raised
+        = module == NULL ? NULL : PyObject_CallMethod(module, "error_to_raise", "O", error);
+    Py_XDECREF(module);
+    if (raised == NULL) {
+        return TO_CALLER;
+    }
+    if (raised == Py_None) {
+        Py_DECREF(raised);
+        return TO_TAIL;
+    }
+    errors_raise(raised);
+    return TO_CALLER;
+}
+
 route
 script_run(head *call, const script_call *wanted, script_answer *answer)
 {
@@ -80,8 +99,11 @@ script_run(head *call, const script_call *wanted, script_answer *answer)
         return status == RUN_UNAVAILABLE ? TO_TAIL : TO_CALLER;
     }
     if (replies[0].error != NULL || replies[last].error != NULL) {
+        route way = replies[last].error != NULL && !wanted->is_repeatable
+                        ? route_after(replies[last].error)
+                        : TO_TAIL;
         replies_clear(replies, last + 1);
-        return TO_TAIL;
+        return way;
     }
     answer->hash = last > 0 ? replies[0].value : NULL;
     answer->value = replies[last].value;

@@ -22,6 +22,8 @@ typedef struct {
     const command_argument *arguments;
     int argument_count;
     reply_shape answer_shape;
+    bool
+        is_repeatable; /* it changes nothing that RQ's own path would not do once more, whatever the error is */
 } script_call;
 
 typedef struct {
@@ -29,8 +31,8 @@ typedef struct {
     PyObject *value;
 } script_answer;
 
-/* TO_HEAD: *answer holds the replies' values. TO_TAIL: the server refused the script (ACL, read-only, a type
-   that is not RQ's, ...), and RQ's own commands are to say why, or to do the work. */
+/* TO_HEAD: *answer holds the replies' values. TO_TAIL: the server refused the script, in whatever words, and RQ's own
+   commands are to say why, or to do the work. TO_CALLER: it is no refusal (a redirect, the state of the server). */
 route script_run(head *call, const script_call *wanted, script_answer *answer);
 void script_answer_clear(script_answer *answer);
 

@@ -56,6 +56,7 @@ is_running(head *call, PyObject *job_id, PyObject **answer)
         .arguments = &argument,
         .argument_count = 1,
         .answer_shape = REPLY_INTEGER,
+        .is_repeatable = true,
     };
     script_answer found = {NULL, NULL};
     route way = script_run(call, &lookup, &found);

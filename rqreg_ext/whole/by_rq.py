@@ -8,7 +8,7 @@ are.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rq import Queue
@@ -17,11 +17,13 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, parse_job_id
 from rq.timeouts import BaseTimeoutException
 
-from .._exchange import INTEGER, SCORE, ask, exchange
+from .._exchange import INTEGER, Command, exchange, without_errors
+from .._rights import is_denied
 from .._server_errors import is_of_whole_server
 from .job_fields import is_of_wrong_type
+from .membership import Members
 from .reading import parser_of
-from .truth.places import CANCELED, PLACE_OF_STATUS, STARTED, Place, executions_key
+from .truth.places import CANCELED, PLACE_OF_STATUS, STARTED, Place, executions_key, place_of
 
 
 class NotInRegistry(Exception):
@@ -35,17 +37,23 @@ class AlreadyCanceled(Exception):
 # ---- To the letter
 
 
-def remove(registry: Any, job_id: str, delete_job: bool = True) -> None:
+def remove(registry: Any, members: Members, job_id: str, delete_job: bool = True) -> None:
     """Call the registry's own remove()."""
-    check_is_in(registry, job_id)
+    check_is_in(registry, members, job_id)
     registry.remove(job_id, delete_job=delete_job)
 
 
-def requeue(registry: Any, at_front: bool, job_id: str) -> None:
+def requeue(registry: Any, members: Members, at_front: bool, job_id: str) -> None:
     """Call the registry's own requeue()."""
-    check_is_in(registry, job_id)
-    try:
+    check_is_in(registry, members, job_id)
+    with _not_in_registry():
         registry.requeue(job_id, at_front=at_front)
+
+
+@contextlib.contextmanager
+def _not_in_registry() -> Iterator[None]:
+    try:
+        yield
     except InvalidJobOperation as error:
         # What RQ says, without a word, of a job that is not in the registry.
         if error.args:
@@ -53,13 +61,11 @@ def requeue(registry: Any, at_front: bool, job_id: str) -> None:
         raise NotInRegistry from None
 
 
-def check_is_in(registry: Any, job_id: str) -> None:
+def check_is_in(registry: Any, members: Members, job_id: str) -> None:
     """See whether the job is in the registry, as far as that can be told from outside."""
     # Only the registry itself knows what its entries are, if they are not job ids.
-    if parser_of(registry) is None:
-        (score,) = ask(registry.connection, [(SCORE, 'ZSCORE', registry.key, job_id)])
-        if score is None:
-            raise NotInRegistry
+    if parser_of(registry) is None and members.contain([job_id]) != [True]:
+        raise NotInRegistry
 
 
 # ---- In a transaction
@@ -69,17 +75,55 @@ Write = Callable[[Any, Any, Any], Callable[[], Any] | None]
 
 
 def delete_whole(registry: Any, job_id: str) -> None:
-    """Do what RQ's remove(job_id, delete_job=True) does, wholly or not at all."""
-    _in_transaction(registry, job_id, _write_deletion, removes_stale_entry=True)
+    """Do what RQ's remove(job_id, delete_job=True) does, wholly or not at all.
+
+    In steps, as RQ does it, where the user may do no more.
+    """
+    try:
+        _in_transaction(registry, job_id, _write_deletion, removes_stale_entry=True)
+    except _Denied:
+        _delete_in_steps(registry, job_id)
 
 
 def requeue_whole(registry: Any, at_front: bool, job_id: str) -> None:
-    """Do what RQ's requeue() does, wholly or not at all."""
+    """Do what RQ's requeue() does, wholly or not at all; in steps, as RQ does it, where the user may do no more."""
 
     def write(registry: Any, job: Any, pipeline: Any) -> None:
         _write_requeue(registry, job, pipeline, at_front)
 
-    _in_transaction(registry, job_id, write, removes_stale_entry=False)
+    try:
+        _in_transaction(registry, job_id, write, removes_stale_entry=False)
+    except _Denied:
+        with _not_in_registry():
+            registry._rq_class.requeue(registry, job_id, at_front=at_front)
+
+
+class _Denied(Exception):
+    """The user may not look at the job in a transaction, which RQ does not do."""
+
+
+@contextlib.contextmanager
+def _looking() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if is_denied(error):
+            raise _Denied from error
+        raise
+
+
+def _delete_in_steps(registry: Any, job_id: str) -> None:
+    """Do it by the commands of RQ's remove(job_id, delete_job=True), but look first, and spare a job that is gone."""
+    try:
+        job = _fetch(Job, registry, job_id)
+        job.get_status()
+    except NoSuchJobError:
+        if not registry.connection.zrem(registry.key, job_id):
+            raise NotInRegistry from None
+        raise
+    if not registry.connection.zrem(registry.key, job_id):
+        raise NotInRegistry
+    job.delete()
 
 
 def cancel_whole(registry: Any, ties: Mapping[str, bool], job_id: str) -> None:
@@ -92,12 +136,31 @@ def cancel_whole(registry: Any, ties: Mapping[str, bool], job_id: str) -> None:
 
 def look_for_cancel(registry: Any, job_id: str) -> Any:
     """Return the job, if it is in the registry and not canceled."""
-    if job_id not in registry:
+    is_in = _is_in(registry, job_id)
+    if is_in is False:
         raise NotInRegistry
     job = _fetch(registry.job_class, registry, job_id)
     if job.is_canceled:
         raise AlreadyCanceled
+    if is_in is None and not _belongs_in(registry, job):
+        raise NotInRegistry
     return job
+
+
+def _is_in(registry: Any, job_id: str) -> bool | None:
+    """Tell whether the job is in the registry; None where the user may not ask that, which RQ does not."""
+    try:
+        return job_id in registry
+    except Exception as error:
+        if is_denied(error) and place_of(registry) is not None:
+            return None
+        raise
+
+
+def _belongs_in(registry: Any, job: Any) -> bool:
+    """Tell whether the job says of itself that it is in the registry."""
+    place = PLACE_OF_STATUS.get(job.get_status(refresh=False))
+    return place is not None and place.key(job.origin) == registry.key
 
 
 def _in_transaction(registry: Any, job_id: str, write: Write, removes_stale_entry: bool) -> None:
@@ -121,8 +184,10 @@ def _try_transaction(registry: Any, job_id: str, write: Write, removes_stale_ent
     """Do it; return what is to be done after it, if anything."""
     job_class = Job if removes_stale_entry else registry.job_class
     with registry.connection.pipeline() as pipeline:
-        pipeline.watch(job_class.key_for(parse_job_id(job_id)))
-        if pipeline.zscore(registry.key, job_id) is None:
+        with _looking():
+            pipeline.watch(job_class.key_for(parse_job_id(job_id)))
+            score = pipeline.zscore(registry.key, job_id)
+        if score is None:
             raise NotInRegistry
         try:
             job = _fetch(job_class, registry, job_id)
@@ -148,7 +213,7 @@ def _unless_gone(registry: Any, job_id: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if is_of_the_job(error) and job_id not in registry:
+        if is_of_the_job(error) and _is_in(registry, job_id) is False:
             raise NotInRegistry from error
         raise
 
@@ -160,9 +225,9 @@ def _entry_to_requeue(registry: Any, job: Any, job_id: str) -> str:
     return str(job.id)
 
 
-def look(registry: Any, job_class: Any, job_id: str) -> None:
+def look(registry: Any, members: Members, job_class: Any, job_id: str) -> None:
     """See whether RQ finds the job, and can read it."""
-    check_is_in(registry, job_id)
+    check_is_in(registry, members, job_id)
     _fetch(job_class, registry, job_id)
 
 
@@ -211,7 +276,12 @@ def _check_registries(job: Any, *places: Place) -> None:
     keys = [place.key(job.origin) for place in touched if place is not None]
     if getattr(job, 'has_rate_limit', False):
         keys.append(executions_key(job.id))
-    ask(job.connection, [(INTEGER, 'ZCARD', key) for key in keys])
+    _look_at(job.connection, [(INTEGER, 'ZCARD', key) for key in keys])
+
+
+def _look_at(connection: Any, commands: Sequence[Command]) -> None:
+    """Raise the server's error to a command; what the user may not ask, RQ does not ask either."""
+    without_errors([reply for reply in exchange(connection, commands) if not is_denied(reply)])
 
 
 def _write_deletion(registry: Any, job: Any, pipeline: Any) -> Callable[[], Any] | None:
@@ -246,7 +316,7 @@ def _write_requeue(registry: Any, job: Any, pipeline: Any, at_front: bool) -> No
         job.origin, connection=registry.connection, job_class=registry.job_class, serializer=registry.serializer
     )
     # Of another type it fails when the job's entry is gone; see _check_registries().
-    ask(registry.connection, [(INTEGER, 'LLEN', queue.key)])
+    _look_at(registry.connection, [(INTEGER, 'LLEN', queue.key)])
     job.started_at = None
     job.ended_at = None
     job._exc_info = ''
@@ -276,4 +346,4 @@ def is_of_the_registry(registry: Any, error: Exception) -> bool:
     if not is_of_wrong_type(error):
         return False
     (count,) = exchange(registry.connection, [(INTEGER, 'ZCARD', registry.key)])
-    return isinstance(count, Exception)
+    return is_of_wrong_type(count)

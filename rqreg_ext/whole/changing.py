@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
+from collections.abc import Callable, Iterable, Sized
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,15 @@ from rq.executions import ExecutionRegistry
 from rq.job import Job
 
 from .. import _installed_rq
-from .._exchange import ENTRIES, INTEGER, ask
+from .._exchange import ENTRIES, INTEGER, exchange, without_errors
 from .._installed_rq import Method
+from .._rights import is_denied
 from .._route import is_plain
 from . import by_rq
 from .arguments import check_is_collection, no_jobs_to_change
 from .chunks import Bulk, EntryRemoval, Find, Options, Progress
 from .filters import Filters, JobFilters
+from .membership import Members
 from .result import BulkResult
 from .scripts import Cancellation, Deletion, Requeue, Script, knows_what_rq_does, reads_jobs
 
@@ -205,7 +207,12 @@ def _all_between(
         registry.cleanup()
     bounds = ('-inf' if low is None else low, '+inf' if high is None else high)
     count = (INTEGER, 'ZCOUNT', registry.key, *bounds)
-    total, last = ask(registry.connection, [count, (ENTRIES, 'ZRANGE', registry.key, -1, -1, 'WITHSCORES')])
+    replies = exchange(registry.connection, [count, (ENTRIES, 'ZRANGE', registry.key, -1, -1, 'WITHSCORES')])
+    if is_denied(replies[0]):
+        # RQ's loop needs no count: it reads them all.
+        job_ids = list(registry.iter_job_ids(min_score=low, max_score=high))
+        return job_ids, len(job_ids)
+    total, last = without_errors(replies)
     # What is added meanwhile comes behind, mostly, and is not waited for.
     high = min([score for _, score in last] + ([] if high is None else [high]), default=None)
     job_ids = registry.iter_job_ids(min_score=low, max_score=high)
@@ -222,7 +229,7 @@ def _removal(registry: Any, delete_job: Any, options: Options) -> Bulk:
         return EntryRemoval(registry, options) if is_rqs else _by_remove(registry, False, options)
     if not knows_what_rq_does(registry, _installed_rq.delete_guard, Method.REMOVE):
         return _by_remove(registry, True, options)
-    look = partial(by_rq.look, registry, Job)
+    look = partial(by_rq.look, registry, Members(registry), Job)
     delete = look if options.dry_run else partial(by_rq.delete_whole, registry)
     return Bulk(registry, options, Deletion() if reads_jobs(registry.connection) else None, delete)
 
@@ -230,11 +237,14 @@ def _removal(registry: Any, delete_job: Any, options: Options) -> Bulk:
 def _requeue(registry: Any, at_front: Any, options: Options) -> Bulk:
     _check_entries_are_jobs(registry, 'requeue')
     at_front = bool(at_front)
-    script, requeue = None, by_rq.requeue
+    members = Members(registry)
+    script: Script | None = None
+    requeue: Callable[[str], object] = partial(by_rq.requeue, registry, members, at_front)
     if knows_what_rq_does(registry, _installed_rq.requeue_guard, Method.REQUEUE):
-        script, requeue = _script_for_plain_jobs(registry, Requeue(registry, at_front)), by_rq.requeue_whole
-    look = partial(by_rq.look, registry, registry.job_class)
-    return Bulk(registry, options, script, look if options.dry_run else partial(requeue, registry, at_front))
+        script = _script_for_plain_jobs(registry, Requeue(registry, at_front))
+        requeue = partial(by_rq.requeue_whole, registry, at_front)
+    look = partial(by_rq.look, registry, members, registry.job_class)
+    return Bulk(registry, options, script, look if options.dry_run else requeue)
 
 
 def _cancellation(registry: Any, ties: dict[str, bool], options: Options) -> Bulk:
@@ -257,6 +267,7 @@ def _check_entries_are_jobs(registry: Any, method: str) -> None:
 
 def _by_remove(registry: Any, delete_job: bool, options: Options) -> Bulk:
     """Return the call of a registry whose remove() is somebody else's, or of an RQ that we do not know."""
-    look = partial(by_rq.look, registry, Job) if delete_job else partial(by_rq.check_is_in, registry)
-    remove = partial(by_rq.remove, registry, delete_job=delete_job)
+    members = Members(registry)
+    look = partial(by_rq.look, registry, members, Job) if delete_job else partial(by_rq.check_is_in, registry, members)
+    remove = partial(by_rq.remove, registry, members, delete_job=delete_job)
     return Bulk(registry, options, None, look if options.dry_run else remove)

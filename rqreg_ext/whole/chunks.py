@@ -12,9 +12,12 @@ from rq import Queue
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
-from .._exchange import INTEGER, SCORE, VALUE, ask, run_script
+from .._exchange import INTEGER, VALUE, ask, run_script
+from .._rights import is_denied
+from .._script_errors import error_to_raise
 from . import by_rq
 from .arguments import chunk_size_of, progress_of
+from .membership import Members
 from .queue_search import find_in_queue, length_of
 from .result import ALREADY_CANCELED, NO_SUCH_JOB, BulkResult
 from .scripts import SHORT_QUEUE, Script
@@ -139,21 +142,37 @@ class Bulk:
         queue_key, marks = '', {}
         if self._queue_length > SHORT_QUEUE:
             queue_key = self._queue_key(self._registry.name)
-            marks = find_in_queue(self._connection, queue_key, job_ids)
+            found = self._find_in_queue(queue_key, job_ids)
+            if found is None:
+                yield from self._do_all_by_rq(job_ids)
+                return
+            marks = found
         unlooked: list[str] = []
         for handled in self._do_by_script(job_ids, queue_key, marks, unlooked):
             yield handled - len(unlooked)
         handled = len(job_ids) - len(unlooked)
         for name, ids in self._by_origin(unlooked).items():
             queue_key = self._queue_key(name)
-            marks = find_in_queue(self._connection, queue_key, ids)
+            found = self._find_in_queue(queue_key, ids)
             again: list[str] = []
-            for count in self._do_by_script(ids, queue_key, marks, again):
-                yield handled + count
-            # Their origin has changed in this moment.
+            if found is None:
+                again = ids
+            else:
+                for count in self._do_by_script(ids, queue_key, found, again):
+                    yield handled + count
+            # Their origin has changed in this moment, or nobody may look through their queue.
             for job_id in again:
                 self._do_one_by_rq(job_id)
             handled += len(ids)
+
+    def _find_in_queue(self, queue_key: str, job_ids: list[str]) -> dict[str, str] | None:
+        """Return which of the jobs are in a long queue; None where the user may not read it, which RQ does not."""
+        try:
+            return find_in_queue(self._connection, queue_key, job_ids)
+        except Exception as error:
+            if not is_denied(error):
+                raise
+            return None
 
     def _by_origin(self, job_ids: Sequence[str]) -> dict[str, list[str]]:
         """Return the jobs by the name of the queue they belong to. One round trip."""
@@ -191,8 +210,9 @@ class Bulk:
         try:
             answer = run_script(self._connection, self._script.name, [self._registry.key], (*arguments, *marked))
         except Exception as error:
-            if not _is_refusal_of_scripts(error):
-                raise
+            to_raise = error_to_raise(error)
+            if to_raise is not None:
+                raise to_raise from None
             self._script = None
             for job_id in chunk:
                 self._do_one_by_rq(job_id)
@@ -264,6 +284,7 @@ class EntryRemoval(Bulk):
 
     def __init__(self, registry: Any, options: Options) -> None:
         super().__init__(registry, options, None, registry.remove)
+        self._members = Members(registry)
 
     def _do_jobs(self, job_ids: list[str]) -> Iterator[int]:
         size = self._chunk_size or _ENTRIES
@@ -279,8 +300,7 @@ class EntryRemoval(Bulk):
         return int(removed)
 
     def _count(self, chunk: list[str]) -> int:
-        scores = ask(self._connection, [(SCORE, 'ZSCORE', self._registry.key, job_id) for job_id in chunk])
-        return len(scores) - scores.count(None)
+        return sum(self._members.contain(chunk))
 
 
 def _plain_ids(job_ids: list[str]) -> int:
@@ -290,14 +310,3 @@ def _plain_ids(job_ids: list[str]) -> int:
     if _PLAIN_IDS.fullmatch(joined) and joined.count(' ') == len(job_ids) - 1:
         return len(job_ids)
     return next((n for n, job_id in enumerate(job_ids) if not _PLAIN_ID.fullmatch(job_id)), len(job_ids))
-
-
-def _is_refusal_of_scripts(error: Exception) -> bool:
-    """Tell whether the server's answer means that this user, or this server, runs no scripts, or not this one.
-
-    Where RQ may not do it either, its own path says so.
-    """
-    refusals = ('unknown command', 'NOPERM', 'No permissions', "can't run this command", "can't access")
-    return type(error).__name__ == 'NoPermissionError' or (
-        type(error).__name__ == 'ResponseError' and any(words in str(error) for words in refusals)
-    )

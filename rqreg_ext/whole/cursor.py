@@ -5,16 +5,21 @@ Plain reads only, so that it works on replicas, and for users without EVAL.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .._exchange import ENTRIES, INTEGER, TEXTS, VALUE, ask
+from .._exchange import ENTRIES, INTEGER, TEXTS, VALUE, Command, ask
+from .._rights import is_denied
 
 # (member, score), as a range WITHSCORES has them.
 Entry = tuple[str, float]
 
 # Ranks that are looked at in one round trip while a place among entries of equal scores is searched.
 _PROBES = 31
+
+
+class _Denied(Exception):
+    """The user may not do a command of the walk."""
 
 
 class Cursor:
@@ -24,6 +29,7 @@ class Cursor:
     The rank is kept as a hint of where to read on. What is read there begins with the entry in front of it: where that
     is not ahead of the cursor, nothing is left out; where it is, entries have gone, and the rank is found anew.
     The walk ends at the entry that is the last one when it begins, so it ends.
+    A user who may do no more than ZRANGE, with which RQ reads a registry, gets what is left of it in one read.
     """
 
     def __init__(
@@ -45,6 +51,7 @@ class Cursor:
         self._rank = 0
         # Whether entries in front of the cursor went between the last chunks: the rank is found first then.
         self._shifts = False
+        self._has_begun = False
         self._place = self._end = ('', 0.0)
 
     def chunks(self) -> Iterator[list[Entry]]:
@@ -52,6 +59,12 @@ class Cursor:
 
         Raises redis.exceptions.RedisError; UnicodeDecodeError for a member that is no UTF-8.
         """
+        try:
+            yield from self._chunks()
+        except _Denied:
+            yield from self._rest()
+
+    def _chunks(self) -> Iterator[list[Entry]]:
         entries, is_last = self._begin()
         while True:
             if entries:
@@ -64,6 +77,13 @@ class Cursor:
 
     def member_chunks(self) -> Iterator[list[str]]:
         """Read to the end as chunks() does, members only: the server takes most of its time to write out scores."""
+        try:
+            yield from self._member_chunks()
+        except _Denied:
+            for entries in self._rest():
+                yield [member for member, _ in entries]
+
+    def _member_chunks(self) -> Iterator[list[str]]:
         entries, is_last = self._begin()
         while True:
             if entries:
@@ -76,6 +96,26 @@ class Cursor:
                 yield members
                 self._catch_up()
             entries, is_last = self._read_on()
+
+    def _rest(self) -> Iterator[list[Entry]]:
+        """Read all entries at once, and yield those that the walk has not come to yet."""
+        (entries,) = ask(self._connection, [(ENTRIES, 'ZRANGE', self._key, 0, -1, 'WITHSCORES')])
+        if self._desc:
+            entries.reverse()
+        low, high = float(self._min), float(self._max)
+        entries = [entry for entry in entries if low <= entry[1] <= high]
+        if self._has_begun:
+            entries = [entry for entry in self._without_passed(entries) if not self._is_behind(entry, self._end)]
+        for start in range(0, len(entries), self._chunk_size):
+            yield entries[start : start + self._chunk_size]
+
+    def _ask(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            return ask(self._connection, commands)
+        except Exception as error:
+            if is_denied(error):
+                raise _Denied from error
+            raise
 
     def _catch_up(self) -> None:
         """Find the rank first, where entries in front of the cursor keep going."""
@@ -91,9 +131,7 @@ class Cursor:
         first, last = max(0, self._rank - 1), self._rank + self._chunk_size - 1
         ends = [(ENTRIES, self._range, self._key, rank, rank, 'WITHSCORES') for rank in (first, last)]
         # Looked at before and after, for others may have their turn in between.
-        *before, members, begins, stops = ask(
-            self._connection, [*ends, (TEXTS, self._range, self._key, first, last), *ends]
-        )
+        *before, members, begins, stops = self._ask([*ends, (TEXTS, self._range, self._key, first, last), *ends])
         if before != [begins, stops] or not begins or not stops or not self._is_behind(self._end, stops[0]):
             return []
         if not (self._is_behind(begins[0], self._place) if is_at_start else begins[0] == self._place):
@@ -112,14 +150,14 @@ class Cursor:
         down = ('ZREVRANGEBYSCORE', self._key, self._max, self._min, 'WITHSCORES', 'LIMIT', 0)
         forth, back = (down, up) if self._desc else (up, down)
         outside = (f'({self._max}', '+inf') if self._desc else ('-inf', f'({self._min}')
-        entries, last, rank = ask(
-            self._connection,
-            [(ENTRIES, *forth, self._chunk_size), (ENTRIES, *back, 1), (INTEGER, 'ZCOUNT', self._key, *outside)],
+        entries, last, rank = self._ask(
+            [(ENTRIES, *forth, self._chunk_size), (ENTRIES, *back, 1), (INTEGER, 'ZCOUNT', self._key, *outside)]
         )
         if not last:
             return [], True
         self._rank = rank + len(entries)
         self._end = last[0]
+        self._has_begun = True
         return self._up_to_end(entries, len(entries) < self._chunk_size)
 
     def _read_on(self) -> tuple[list[Entry], bool]:
@@ -129,9 +167,7 @@ class Cursor:
             # Where entries keep going while we look, reading begins earlier.
             start = max(0, self._rank - (1 if failures < 2 else 1 << failures + 5))
             wanted = self._rank - start + self._chunk_size
-            (entries,) = ask(
-                self._connection, [(ENTRIES, self._range, self._key, start, start + wanted - 1, 'WITHSCORES')]
-            )
+            (entries,) = self._ask([(ENTRIES, self._range, self._key, start, start + wanted - 1, 'WITHSCORES')])
             if start > 0 and (not entries or self._is_behind(entries[0], self._place)):
                 failures += 1
                 self._shifts = True
@@ -152,13 +188,12 @@ class Cursor:
         before, with_equals = (
             ((beyond, '+inf'), (from_it, '+inf')) if self._desc else (('-inf', beyond), ('-inf', from_it))
         )
-        rank, low, high = ask(
-            self._connection,
+        rank, low, high = self._ask(
             [
                 (VALUE, self._rank_of, self._key, member),
                 (INTEGER, 'ZCOUNT', self._key, *before),
                 (INTEGER, 'ZCOUNT', self._key, *with_equals),
-            ],
+            ]
         )
         # The entry may have another score by now.
         if rank is not None and low <= rank < high:
@@ -170,9 +205,7 @@ class Cursor:
         while low < high:
             step = (high - low) // (_PROBES + 1) + 1
             ranks = range(low + step - 1, high, step)
-            probes = ask(
-                self._connection, [(ENTRIES, self._range, self._key, rank, rank, 'WITHSCORES') for rank in ranks]
-            )
+            probes = self._ask([(ENTRIES, self._range, self._key, rank, rank, 'WITHSCORES') for rank in ranks])
             for rank, entries in zip(ranks, probes, strict=True):
                 if not entries or self._is_behind(entries[0], self._place):
                     high = rank

@@ -23,6 +23,7 @@ from rq.timeouts import BaseTimeoutException
 from rq.utils import str_to_date
 
 from .._exchange import VALUE, Command, exchange
+from .._rights import is_denied
 
 # The values of a job's hash that were asked for, in the order of their columns; behind them the job's latest result.
 Row = list[Any]
@@ -48,6 +49,8 @@ class Rows:
         self._columns: dict[str, int] = {}
         self._with_results = False
         self._end: End | None = None
+        # Whether the user may read hashes only as RQ does, with all their fields.
+        self._by_hgetall = False
 
     @property
     def are_empty(self) -> bool:
@@ -89,7 +92,9 @@ class Rows:
         # An entry that is no id of a job is cut by RQ before it looks for the hash.
         hashes = [parse_job_id(job_id) for job_id in job_ids]
         look = _Look(is_wanted, self._nothing(), self._end)
-        if self._with_results:
+        if self._by_hgetall:
+            replies = rows = [look.at_row(row) for row in self._read(hashes)]
+        elif self._with_results:
             replies = self._ask(hashes, look.at_hash, look.at_results)
             rows = replies[1::2]
         else:
@@ -126,11 +131,18 @@ class Rows:
         return [None] * len(self._columns)
 
     def _ask(self, hashes: Sequence[str], of_hash: Any, of_results: Any = VALUE) -> list[Any]:
-        """Return the replies in these shapes: of each job its hash, and behind it its results if asked for."""
+        """Return the replies in these shapes: of each job its hash, and behind it its results if asked for.
+
+        Where the user turns out not to be allowed HMGET, the errors stand for the hashes; the next call goes without.
+        """
         key_for = self._registry.job_class.key_for
         commands: list[Command] = []
         for job_id in hashes:
-            commands.append((of_hash, 'HMGET', key_for(job_id), *self._columns))
+            key = key_for(job_id)
+            if self._by_hgetall:
+                commands.append((self._row_of_all, 'HGETALL', key))
+            else:
+                commands.append((of_hash, 'HMGET', key, *self._columns))
             if self._with_results:
                 commands.append(_latest_result(job_id, of_results))
         return self._replies(commands)
@@ -138,10 +150,18 @@ class Rows:
     def _replies(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies. Raises the server's error, but for a key of another type."""
         replies = exchange(self._registry.connection, commands)
+        if not self._by_hgetall and any(map(is_denied, replies[:: 1 + self._with_results])):
+            self._by_hgetall = True
+            return replies
         for reply in replies:
             if isinstance(reply, Exception) and not is_of_wrong_type(reply):
                 raise reply
         return replies
+
+    def _row_of_all(self, fields: Any) -> Row:
+        """Return the row of a job of which the whole hash was read."""
+        found = pairs_of(fields)
+        return [found.get(name.encode(), found.get(name)) for name in self._columns]  # type: ignore[call-overload]
 
 
 def _latest_result(job_id: str, shape: Any) -> Command:

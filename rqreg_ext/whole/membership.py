@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._exchange import SCORE, VALUE, ask, exchange
+from .._exchange import SCORE, TEXTS, VALUE, ask, exchange, without_errors
+from .._rights import is_denied
 
 # How many are asked about in one write.
 _CHUNK = 10_000
@@ -41,3 +42,26 @@ def _scores(registry: Any, job_ids: Sequence[Any]) -> list[Any]:
         return scores
     # Before Redis 6.2, or for a user who may not do it. What else is wrong is said of ZSCORE, which `in` asks for.
     return ask(registry.connection, [(SCORE, 'ZSCORE', registry.key, job_id) for job_id in job_ids])
+
+
+class Members:
+    """Which jobs are in a registry whose entries are job ids.
+
+    A user who may not ask that of single entries has all of them read once, by ZRANGE as get_job_ids() does: what comes
+    and goes later is not seen then.
+    """
+
+    def __init__(self, registry: Any) -> None:
+        self._registry = registry
+        self._read: frozenset[str] | None = None
+
+    def contain(self, job_ids: Sequence[str]) -> list[bool]:
+        """Tell of each whether it is there. Raises redis.exceptions.RedisError."""
+        if self._read is None:
+            key = self._registry.key
+            scores = exchange(self._registry.connection, [(SCORE, 'ZSCORE', key, job_id) for job_id in job_ids])
+            if not any(map(is_denied, scores)):
+                return [score is not None for score in without_errors(scores)]
+            (entries,) = ask(self._registry.connection, [(TEXTS, 'ZRANGE', key, 0, -1)])
+            self._read = frozenset(entries)
+        return [job_id in self._read for job_id in job_ids]

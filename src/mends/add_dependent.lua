@@ -10,6 +10,8 @@ local COUNT = (#KEYS - FIRST + 1) / 2
 if not call('ZSCORE', KEYS[1], ARGV[4]) or call('HGET', KEYS[2], 'status') ~= 'deferred' then
     return GONE
 end
+-- What is wrong with this set is an error before the first change.
+call('SCARD', KEYS[3])
 local result = GONE
 for i = 0, COUNT - 1 do
     local status, dependents = call('HGET', KEYS[FIRST + i], 'status'), KEYS[FIRST + COUNT + i]

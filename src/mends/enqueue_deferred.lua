@@ -22,23 +22,36 @@ end
 if not IS_MEND then
     return MENDED
 end
-call('ZREM', KEYS[1], id)
+local expires = way ~= 'ready' and tonumber(ttl or '') and tonumber(ttl) > 0
+
+-- What an error must not leave half done is tried before the first change. No job has the id ' '.
+call('ZREM', KEYS[1], ' ')
 for i = FIRST + COUNT, #KEYS do
-    call('SREM', KEYS[i], id)
+    call('SREM', KEYS[i], ' ')
 end
+call('HSET', KEYS[2], 'status', 'deferred')
+if expires then
+    call('EXPIRE', KEYS[1] .. ' ', ttl)
+end
+
+-- The first change: where this fails, nothing was done.
 if way == 'ready' then
-    call('HSET', KEYS[2], 'status', 'ready_to_enqueue')
     call('ZADD', KEYS[3], NOW, id)
-    return MENDED
+    call('HSET', KEYS[2], 'status', 'ready_to_enqueue')
+else
+    call(at_front == '1' and 'LPUSH' or 'RPUSH', KEYS[3], id)
+    call(
+        'HSET', KEYS[2], 'status', 'queued', 'enqueued_at', DATE,
+        'timeout', timeout and timeout ~= '' and timeout or default_timeout
+    )
 end
-call(
-    'HSET', KEYS[2], 'status', 'queued', 'enqueued_at', DATE,
-    'timeout', timeout and timeout ~= '' and timeout or default_timeout
-)
-if tonumber(ttl or '') and tonumber(ttl) > 0 then
+if expires then
     call('EXPIRE', KEYS[2], ttl)
     call('EXPIRE', KEYS[2] .. ':dependents', ttl)
     call('EXPIRE', KEYS[4], ttl)
 end
-call(at_front == '1' and 'LPUSH' or 'RPUSH', KEYS[3], id)
+call('ZREM', KEYS[1], id)
+for i = FIRST + COUNT, #KEYS do
+    call('SREM', KEYS[i], id)
+end
 return MENDED

@@ -21,11 +21,18 @@ if score == 'now' then
 elseif ttl >= 0 then
     score = NOW + math.ceil(ttl / 1000)
 end
-call('ZADD', KEYS[1], score, id)
+
+-- What an error must not leave half done is tried before the first change. XX adds nothing.
+call('ZADD', KEYS[1], 'XX', score, ' ')
+call('SCARD', KEYS[3])
+for _, dependency_id in ipairs(dependency_ids) do
+    call('SCARD', JOBS .. dependency_id .. ':dependents')
+end
 for _, dependency_id in ipairs(dependency_ids) do
     call('SADD', KEYS[3], dependency_id)
     if call('EXISTS', JOBS .. dependency_id) == 1 then
         call('SADD', JOBS .. dependency_id .. ':dependents', id)
     end
 end
+call('ZADD', KEYS[1], score, id)
 return MENDED

@@ -35,9 +35,12 @@ if NOW - seen <= MINUTE then
     return 'it was seen so for less than a minute, and a worker may just be starting it: repair it again after that'
 end
 if IS_MEND then
+    -- What an error must not leave half done is tried before the job is pushed. A queue that is listed, and a note
+    -- that is gone, harm nobody.
+    call('HSET', KEYS[2], 'status', status)
     call('SADD', KEYS[6], KEYS[1])
+    call('DEL', KEYS[4])
     call('RPUSH', KEYS[1], id)
     call('HSET', KEYS[2], 'enqueued_at', DATE)
-    call('DEL', KEYS[4])
 end
 return MENDED

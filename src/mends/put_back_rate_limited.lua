@@ -12,6 +12,11 @@ if not concurrency then
     return 'how many may run at a time is not written in the job'
 end
 if IS_MEND then
+    -- What an error must not leave half done is tried before the first change. XX adds nothing.
+    call('ZADD', KEYS[1], 'XX', NOW, ' ')
+    call('HSET', KEYS[2], 'status', status)
+    call('SCARD', KEYS[4])
+    call('HLEN', KEYS[3])
     call('SADD', KEYS[4], rate_limit)
     call('HSET', KEYS[3], 'concurrency', concurrency)
     call('ZADD', KEYS[1], NOW, id)

@@ -170,7 +170,7 @@ def test_repair_on_replica_is_raised_with_report(server: PrivateRedis) -> None:
     assert [problem.job_id for problem in problems] == ['gone']
     with REFUSALS['READONLY'](server, admin), pytest.raises(ResponseError, match='read only replica') as raised:
         registry.repair(problems)
-    report = raised.value.report  # type: ignore[attr-defined]
+    report = raised.value.result  # type: ignore[attr-defined]
     assert (report.total, report.failed) == (0, [])
 
 

@@ -349,14 +349,14 @@ def test_nothing_is_fetched_that_is_not_needed(
 
 def test_what_the_server_refuses_is_not_taken_for_no_job(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     populate(connection)
-    for denied, filters in (('hmget', {'worker_name': '*'}), ('xrevrange', {'exc_info': 'x'})):
+    for denied, filters in (('hgetall', {'worker_name': '*'}), ('xrevrange', {'exc_info': 'x'})):
         connection.acl_setuser(
             'limited',
             enabled=True,
             passwords=['+secret'],
             reset=True,
             keys=['*'],
-            commands=['+@all', f'-{denied}'],
+            commands=['+@all', '-hmget', f'-{denied}'],
             categories=['+@all'],
         )
         with redis_server.client(username='limited', password='secret') as client:

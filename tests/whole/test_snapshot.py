@@ -185,6 +185,7 @@ def test_as_dicts(client: redis.Redis) -> None:
             }
         },
         'total': rqs_counts(client)['high'],
+        'errors': {},
         'workers': {'busy': 2, 'idle': 1, 'suspended': 1, '?': 1},
     }
     assert snapshot(client, ['high'], workers=False).to_dict()['queues'] == {'high': rqs_counts(client)['high']}

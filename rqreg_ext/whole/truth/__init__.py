@@ -65,9 +65,10 @@ class Truth:
         workers, and may be called again after anything. Jobs are never deleted. Abandoned jobs are left to RQ's own
         clean-up of their registry, with all that it does for them, as any count of it does.
 
-        Raises redis.exceptions.RedisError, NoPermissionError among it where EVALSHA is denied, and what the server
-        answers to all (READONLY, MOVED, ...), with the report until then as its attribute `report`; TypeError and
-        ValueError for bad arguments. Costs a round trip for every 200 problems, beside a check().
+        Raises redis.exceptions.RedisError, with the report until then as its attribute `result`; TypeError, ValueError
+        for bad arguments. A server that refuses all of the scripts is such an error: RQ has no repair to fall back on.
+        Where it refuses some of them, those problems are among the failed, and nothing was done about them.
+        Costs a round trip for every 200 problems, beside a check().
         """
         from .checking import repair_registry
 

@@ -15,7 +15,7 @@ from .entries import Entries
 from .everything import Everything
 from .executions import Executions
 from .held import Held
-from .mending import Mending, problems_to_mend, registries_of
+from .mending import Mending, registries_of
 from .orphans import Orphans
 from .places import DEFERRED, STARTED, JobKeys, is_execution_registry, place_of
 from .problems import CheckReport, Kind, Problem, kinds_of
@@ -67,9 +67,8 @@ def repair_registry(
     wanted = kinds_of(kinds)
     if problems is None:
         problems = registry.check()
-    chosen = problems_to_mend(problems, wanted)
     registry_of = registries_of(registry.connection, registry.job_class, getattr(registry, 'serializer', None))
-    return Mending(registry.connection, registry_of, dry_run).mend(chosen, progress)
+    return Mending(registry.connection, registry_of, dry_run).mend(problems, wanted, progress)
 
 
 def repair_everything(
@@ -95,7 +94,7 @@ def repair_everything(
     if problems is None:
         problems = check_everything(client, queues, job_class=job_class)
     registry_of = registries_of(client, job_class, serializer)
-    return Mending(client, registry_of, dry_run).mend(problems_to_mend(problems, wanted), progress)
+    return Mending(client, registry_of, dry_run).mend(problems, wanted, progress)
 
 
 def _suspicions_of_registry(registry: Any, reader: Reader, orphans: bool) -> Iterator[Suspicion]:

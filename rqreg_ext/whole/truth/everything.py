@@ -41,19 +41,23 @@ class Everything:
         queues = _listed(reader) if self._queues is None else self._queues
         held = Held(_count(reader, queues))
         for queue in queues:
-            yield from self._of_queue(reader, queue, held)
-        yield from suspicions_of_workers(reader, [places.WORKERS, *map(places.workers_key, queues)])
+            yield from reader.readable(queue, self._of_queue(reader, queue, held))
+        queues = [queue for queue in queues if queue not in reader.errors]
+        for key in (places.WORKERS, *map(places.workers_key, queues)):
+            yield from reader.readable(key, suspicions_of_workers(reader, key))
         yield from self._of_keys(reader, held)
         for number in range(1, held.slices):
             held.begin(number)
             for queue in queues:
                 yield from QueueEntries(self._keys, queue).suspicions(reader, held)
                 yield from TakenEntries(self._keys, queue).suspicions(reader, held)
-            yield from self._orphans(held).suspicions(reader)
+            yield from self._orphans(reader, held).suspicions(reader)
         if self._queues is None:
-            for queue in sorted(self._seen.difference(queues)):
-                yield UnlistedQueue(queue)
-                yield from self._of_queue(reader, queue, Held())
+            for queue in sorted(self._seen.difference(queues, reader.errors)):
+                found = list(reader.readable(queue, self._of_queue(reader, queue, Held())))
+                if queue not in reader.errors:
+                    yield UnlistedQueue(queue)
+                yield from found
 
     def _of_queue(self, reader: Reader, queue: str, held: Held) -> Iterator[Suspicion]:
         """Look at a queue, and at each of its registries."""
@@ -66,7 +70,7 @@ class Everything:
 
     def _of_keys(self, reader: Reader, held: Held) -> Iterator[Suspicion]:
         """Scan the keys, and look at the jobs, and at what belongs to no queue."""
-        orphans, executions = self._orphans(held), Executions(self._keys)
+        orphans, executions = self._orphans(reader, held), Executions(self._keys)
         common = commonprefix([self._keys.prefix, *_PREFIXES])  # noqa: RUF071
         for keys in reader.keys(glob_of(common)):
             names = self._sort(keys)
@@ -79,10 +83,12 @@ class Everything:
             for kind, key_of in (('dependents', self._keys.dependents), ('dependencies', self._keys.dependencies)):
                 yield from suspicions_of_sets(reader, self._keys, {job_id: key_of(job_id) for job_id in names[kind]})
 
-    def _orphans(self, held: Held) -> Orphans:
+    def _orphans(self, reader: Reader, held: Held) -> Orphans:
         is_any = self._queues is None
 
         def is_wanted(status: str, origin: str) -> bool:
+            if origin in reader.errors:
+                return False
             if is_any and status != 'created':
                 self._seen.add(origin)
             return is_any or origin in (self._queues or ())

@@ -11,13 +11,14 @@ from rq.utils import now, utcformat
 
 from ... import _core, _installed_rq
 from ..._exchange import VALUE, Command, exchange
-from ..._server_errors import is_of_whole_server
+from ..._script_errors import error_to_raise, words_of
 from ..by_rq import is_of_the_job
 from .mends import Mend
 from .places import Place
 from .problems import Kind, Problem
 from .reader import Progress, text
 from .repairs import RepairReport
+from .suspicions import WRONG_TYPE
 
 # Problems that are mended in one round trip, each by itself.
 _BATCH = 200
@@ -48,29 +49,36 @@ class Mending:
         self._registry_of = registry_of
         self._report = RepairReport(dry_run)
         self._to_clean_up: dict[tuple[Place, str], list[Problem]] = {}
+        # Whether a script was run, and the first error of one that was not.
+        self._has_run = False
+        self._refusal: Exception | None = None
 
-    def mend(self, problems: Iterable[Problem], progress: Progress | None) -> RepairReport:
-        """Mend what has one safe answer. Raises redis.exceptions.RedisError where the connection fails.
+    def mend(self, problems: Any, kinds: frozenset[Kind], progress: Progress | None) -> RepairReport:
+        """Mend those of the problems that are of these kinds and have one safe answer.
 
-        Whatever is raised has the report until then as its attribute `report`.
+        Raises TypeError for what are no problems, and redis.exceptions.RedisError where the connection or the server
+        fails, or where the server refused every script; that has the report until then as its attribute `result`.
         """
+        ordered = _in_order(problems_to_mend(problems, kinds))
+        self._report.errors.update(getattr(problems, 'errors', {}))
         started = time.monotonic()
         try:
-            self._mend_all(problems, progress)
+            self._mend_all(ordered, progress)
         except BaseException as error:
-            error.report = self._report  # type: ignore[attr-defined]
+            error.result = self._report  # type: ignore[attr-defined]
             raise
         finally:
             self._report.seconds = time.monotonic() - started
         return self._report
 
-    def _mend_all(self, problems: Iterable[Problem], progress: Progress | None) -> None:
-        ordered = _in_order(problems)
+    def _mend_all(self, ordered: Sequence[Problem], progress: Progress | None) -> None:
         for start in range(0, len(ordered), _BATCH):
             self._mend_some(ordered[start : start + _BATCH])
             if progress is not None and progress(min(start + _BATCH, len(ordered)), len(ordered)) is False:
                 self._report.stopped = start + _BATCH < len(ordered)
                 break
+        if self._refusal is not None and not self._has_run:
+            raise self._refusal
         for (place, queue), waiting in self._to_clean_up.items():
             self._clean_up(place, queue, waiting)
 
@@ -102,8 +110,14 @@ class Mending:
         for index, answer in zip(unknown, exchange(self._connection, texts), strict=True):
             answers[index] = answer
         for answer in answers:
-            if _is(answer, 'NoPermissionError') or (isinstance(answer, Exception) and is_of_whole_server(answer)):
-                raise answer
+            if not isinstance(answer, Exception) or words_of(answer).startswith(WRONG_TYPE):
+                self._has_run = True
+                continue
+            # RQ has no path of its own for any of this.
+            to_raise = error_to_raise(answer)
+            if to_raise is not None:
+                raise to_raise
+            self._refusal = self._refusal or answer
         return answers
 
     def _clean_up(self, place: Place, queue: str, problems: Sequence[Problem]) -> None:

@@ -118,6 +118,19 @@ def is_beside_queue(key: str) -> bool:
     return key.startswith(QUEUE_PREFIX) and (key.endswith(beside) or f'{beside}:' in key)
 
 
+def name_of_unread(key: str) -> str:
+    """Return how a report calls a key that the user may not read: by its queue; without the id in it, by its kind."""
+    if key.startswith(QUEUE_PREFIX):
+        beside = intermediate_key('')[len(QUEUE_PREFIX) :]
+        return key[len(QUEUE_PREFIX) :].partition(beside)[0]
+    prefixes = [(place.key(''), True) for place in PLACES]
+    prefixes += [(prefix, False) for prefix in (executions_key(''), EXECUTION_PREFIX, Job.redis_job_namespace_prefix)]
+    for prefix, is_of_queue in prefixes:
+        if key.startswith(prefix):
+            return key[len(prefix) :] if is_of_queue else f'{prefix}*'
+    return key
+
+
 def first_seen_key(queue: str, job_id: str) -> str:
     """Return the key in which RQ notes when it first saw a job between its queue and its start."""
     return IntermediateQueue(queue_key(queue), None).get_first_seen_key(job_id)  # type: ignore[arg-type]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+
+from ..result import describe
 
 if TYPE_CHECKING:
     from typing import overload
@@ -89,6 +91,8 @@ class CheckReport(Sequence[Problem]):
     entries and jobs: how many entries of registries and queues, and how many jobs, were looked at.
     seconds: how long it took.
     stopped: whether a limit or the progress function ended it before the end; there may be more then.
+    errors: what was left out because the user may not read it, with the server's error: by the name of the queue, of
+        which nothing was looked at then; what belongs to no queue by its key, or by a pattern of keys.
     """
 
     def __init__(
@@ -99,12 +103,14 @@ class CheckReport(Sequence[Problem]):
         jobs: int = 0,
         seconds: float = 0.0,
         stopped: bool = False,
+        errors: Mapping[str, Exception] | None = None,
     ) -> None:
         self._problems = tuple(problems)
         self.entries = entries
         self.jobs = jobs
         self.seconds = seconds
         self.stopped = stopped
+        self.errors = dict(errors or {})
 
     # typing keeps what is overloaded in a table, over which CPython 3.12 crashes in sub-interpreters.
     if TYPE_CHECKING:
@@ -132,6 +138,7 @@ class CheckReport(Sequence[Problem]):
             jobs=self.jobs + other.jobs,
             seconds=self.seconds + other.seconds,
             stopped=self.stopped or other.stopped,
+            errors=self.errors | other.errors,
         )
 
     @property
@@ -158,6 +165,7 @@ class CheckReport(Sequence[Problem]):
             'jobs': self.jobs,
             'seconds': self.seconds,
             'stopped': self.stopped,
+            'errors': {name: describe(error) for name, error in self.errors.items()},
         }
 
     def __repr__(self) -> str:
@@ -165,9 +173,8 @@ class CheckReport(Sequence[Problem]):
 
     def __str__(self) -> str:
         looked_at = f'{self.entries} entries and {self.jobs} jobs in {self.seconds:.1f} s'
-        if not self:
-            return f'no problems in {looked_at}{", and then stopped" if self.stopped else ""}'
-        lines = [f'{len(self)} problems{", and then stopped," if self.stopped else ""} in {looked_at}']
+        lines = [f'{len(self) or "no"} problems{", and then stopped," if self.stopped else ""} in {looked_at}']
+        lines += [f'{name} was left out: {describe(error)}' for name, error in self.errors.items()]
         lines += [f'  {count} {kind}' for kind, count in self.counts.items()]
         lines += [f'{problem}' for problem in self._problems[:_SHOWN]]
         if len(self) > _SHOWN:
@@ -175,7 +182,14 @@ class CheckReport(Sequence[Problem]):
         return '\n'.join(lines)
 
     def _with(self, problems: Iterable[Problem]) -> CheckReport:
-        return CheckReport(problems, entries=self.entries, jobs=self.jobs, seconds=self.seconds, stopped=self.stopped)
+        return CheckReport(
+            problems,
+            entries=self.entries,
+            jobs=self.jobs,
+            seconds=self.seconds,
+            stopped=self.stopped,
+            errors=self.errors,
+        )
 
 
 def kinds_of(kinds: Iterable[Kind | str] | Kind | str | None) -> frozenset[Kind]:

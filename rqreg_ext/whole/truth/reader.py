@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ..._exchange import VALUE, Command, ask, exchange
+from ..._rights import is_of_a_key
 from ..._server_errors import is_of_whole_server
 from ..cursor import Cursor, Entry
 
@@ -15,6 +16,7 @@ _MOST_COMMANDS = 5000
 _SCAN_COUNT = 1000
 
 Progress = Callable[[int, int], object]
+Item = TypeVar('Item')
 
 
 class Stopped(Exception):
@@ -25,6 +27,7 @@ class Reader:
     """A connection, and how much was read over it.
 
     `progress` is called with how many things were looked at and how many there are, and ends the reading by False.
+    errors: what the user may not read, by the name of the queue, or by the key of what belongs to none.
     """
 
     def __init__(self, connection: Any, chunk_size: int = 1000, progress: Progress | None = None) -> None:
@@ -33,6 +36,7 @@ class Reader:
         self.entries = 0
         self.jobs = 0
         self.total = 0
+        self.errors: dict[str, Exception] = {}
         self._progress = progress
 
     def note(self, entries: int = 0, jobs: int = 0) -> None:
@@ -66,6 +70,15 @@ class Reader:
         for start in range(0, len(commands), _MOST_COMMANDS):
             answers += ask(self.connection, commands[start : start + _MOST_COMMANDS])
         return answers
+
+    def readable(self, name: str, found: Iterator[Item]) -> Iterator[Item]:
+        """Yield what is found as far as the user may read it, and note the error under this name where that ends."""
+        try:
+            yield from found
+        except Exception as error:
+            if not is_of_a_key(error):
+                raise
+            self.errors.setdefault(name, error)
 
     def entries_of(self, key: str) -> Iterator[list[Entry]]:
         """Yield the entries of a sorted set in pieces: those that stay in it, each once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from ..result import describe
 from .problems import Kind, Problem
 
 # Errors that str(report) spells out.
@@ -21,6 +22,7 @@ class RepairReport:
     dry_run: whether nothing was changed.
     stopped: whether the progress function ended it before the end.
     seconds: how long it took.
+    errors: what the check before it left out, where it made one; as in CheckReport.
     """
 
     def __init__(self, dry_run: bool = False) -> None:
@@ -31,6 +33,7 @@ class RepairReport:
         self.dry_run = dry_run
         self.stopped = False
         self.seconds = 0.0
+        self.errors: dict[str, Exception] = {}
 
     @property
     def total(self) -> int:
@@ -53,6 +56,7 @@ class RepairReport:
         both.left, both.failed = [*self.left, *other.left], [*self.failed, *other.failed]
         both.stopped = self.stopped or other.stopped
         both.seconds = self.seconds + other.seconds
+        both.errors = self.errors | other.errors
         return both
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,6 +70,7 @@ class RepairReport:
             'dry_run': self.dry_run,
             'stopped': self.stopped,
             'seconds': self.seconds,
+            'errors': {name: describe(error) for name, error in self.errors.items()},
         }
 
     def __repr__(self) -> str:
@@ -88,4 +93,5 @@ class RepairReport:
         for kind, reasons in self.reasons.items():
             lines += [f'  {count} {kind} {would}left: {why}' for why, count in reasons.items()]
         lines += [f'  {problem.kind} failed: {error!r}' for problem, error in self.failed[:_SHOWN]]
+        lines += [f'{name} was left out: {describe(error)}' for name, error in self.errors.items()]
         return '\n'.join(lines)

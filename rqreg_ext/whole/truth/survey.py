@@ -28,6 +28,7 @@ def survey(reader: Reader, suspicions: Iterator[Suspicion], settle: float, limit
         jobs=reader.jobs,
         seconds=time.monotonic() - started,
         stopped=stopped,
+        errors=reader.errors,
     )
 
 

@@ -14,12 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..._exchange import Command
+from ..._rights import is_of_a_key
 from .lists import NOWHERE, Occurrences, find_in_list
+from .places import name_of_unread
 from .problems import Problem
 from .reader import Reader
 
 # What stands for the reply to a command on a key that holds something else.
 WRONG_TYPE = 'WRONGTYPE'
+# And for that on a key which the user may not read.
+UNREAD = object()
 # Suspicions that are looked at in one round trip, or a few.
 _BATCH = 500
 
@@ -84,41 +88,69 @@ def confirm(reader: Reader, suspicions: Iterable[Suspicion], settle: float) -> I
 
 
 def _look(reader: Reader, suspicions: Sequence[Suspicion]) -> Iterator[tuple[Suspicion, Any]]:
-    found = _search(reader, suspicions)
+    """Yield the suspicions with what was seen; those are left out of which the user may not read everything."""
+    found, unread = _search(reader, suspicions)
+    suspicions = [
+        one for one in suspicions if unread.isdisjoint(search.key for each in one.searches() for search in each)
+    ]
     for start in range(0, len(suspicions), _BATCH):
         batch = suspicions[start : start + _BATCH]
         commands = [suspicion.commands() for suspicion in batch]
         replies = iter(reader.replies([command for of_one in commands for command in of_one]))
         for suspicion, of_one in zip(batch, commands, strict=True):
-            yield suspicion, suspicion.evidence([_checked(next(replies)) for _ in of_one], found)
+            seen = [_checked(reader, command, next(replies)) for command in of_one]
+            if not any(reply is UNREAD for reply in seen):
+                yield suspicion, suspicion.evidence(seen, found)
 
 
-def _search(reader: Reader, suspicions: Iterable[Suspicion]) -> Found:
+def _search(reader: Reader, suspicions: Iterable[Suspicion]) -> tuple[Found, set[str]]:
+    """Return what was found, and the keys that the user may not read."""
     in_lists: dict[str, set[str]] = defaultdict(set)
     in_started: dict[str, set[str]] = defaultdict(set)
     for suspicion in suspicions:
         for wanted, searches in zip((in_lists, in_started), suspicion.searches(), strict=True):
             for key, job_id in searches:
                 wanted[key].add(job_id)
-    occurrences = {
-        Search(key, job_id): where
-        for key, job_ids in in_lists.items()
-        for job_id, where in find_in_list(reader, key, job_ids).items()
-    }
+    occurrences: dict[Search, Occurrences] = {}
     started: dict[Search, tuple[tuple[str, float], ...]] = {}
+    unread: set[str] = set()
+    for key, job_ids in in_lists.items():
+        try:
+            occurrences |= {Search(key, job_id): at for job_id, at in find_in_list(reader, key, job_ids).items()}
+        except Exception as error:
+            _note_unread(reader, key, error)
+            unread.add(key)
     for key, job_ids in in_started.items():
-        for entries in reader.entries_of(key):
-            for member, score in entries:
-                search = Search(key, member.partition(':')[0])
-                if search.job_id in job_ids:
-                    started[search] = (*started.get(search, ()), (member, score))
-    return Found(occurrences, started)
+        try:
+            started |= _find_started(reader, key, job_ids)
+        except Exception as error:
+            _note_unread(reader, key, error)
+            unread.add(key)
+    return Found(occurrences, started), unread
 
 
-def _checked(reply: Any) -> Any:
-    """Return the reply. Raises the server's error, but for a key of another type."""
+def _find_started(reader: Reader, key: str, job_ids: set[str]) -> dict[Search, tuple[tuple[str, float], ...]]:
+    started: dict[Search, tuple[tuple[str, float], ...]] = {}
+    for entries in reader.entries_of(key):
+        for member, score in entries:
+            search = Search(key, member.partition(':')[0])
+            if search.job_id in job_ids:
+                started[search] = (*started.get(search, ()), (member, score))
+    return started
+
+
+def _note_unread(reader: Reader, key: str, error: Exception) -> None:
+    """Note a key that the user may not read. Raises any other error."""
+    if not is_of_a_key(error):
+        raise error
+    reader.errors.setdefault(name_of_unread(key), error)
+
+
+def _checked(reader: Reader, command: Command, reply: Any) -> Any:
+    """Return the reply. Raises the server's error, but for a key of another type, or that the user may not read."""
     if isinstance(reply, Exception):
         if str(reply).startswith(WRONG_TYPE):
             return WRONG_TYPE
-        raise reply
+        _note_unread(reader, command[2], reply)
+        return UNREAD
     return reply

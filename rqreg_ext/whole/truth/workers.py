@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +13,14 @@ from .reader import Reader, text_or_none
 from .suspicions import Suspicion
 
 
-def suspicions_of_workers(reader: Reader, keys: Iterable[str]) -> Iterator[Suspicion]:
-    """Read these sets of workers, and yield what may be wrong."""
-    for key in keys:
-        (members,) = reader.values([(VALUE, 'SMEMBERS', key)])
-        workers = [worker for worker in map(text_or_none, members) if worker is not None]
-        exist = reader.replies([(INTEGER, 'EXISTS', worker) for worker in workers])
-        for worker, exists in zip(workers, exist, strict=True):
-            if exists != 1:
-                yield GoneWorker(key, worker)
+def suspicions_of_workers(reader: Reader, key: str) -> Iterator[Suspicion]:
+    """Read this set of workers, and yield what may be wrong."""
+    (members,) = reader.values([(VALUE, 'SMEMBERS', key)])
+    workers = [worker for worker in map(text_or_none, members) if worker is not None]
+    exist = reader.replies([(INTEGER, 'EXISTS', worker) for worker in workers])
+    for worker, exists in zip(workers, exist, strict=True):
+        if exists != 1:
+            yield GoneWorker(key, worker)
 
 
 @dataclass(frozen=True)

@@ -679,6 +679,7 @@ class TestCalls:
             'dry_run': False,
             'stopped': False,
             'seconds': done.seconds,
+            'errors': {},
         }
         assert isinstance(done, RepairReport)
         assert repr(done) == '<RepairReport of 453 problems>'

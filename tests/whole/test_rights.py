@@ -1,0 +1,375 @@
+"""Users who may do no more than RQ's loop: its commands are recorded, and ours is made with the rights to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+import rq.registry
+from clients.recording import Recorder
+from private_redis import PrivateRedis
+from rq import Queue, Worker
+from rq.job import Job
+
+import rqreg_ext
+from rqreg_ext.registry import DeferredJobRegistry, FailedJobRegistry, StartedJobRegistry
+
+from .bulk_jobs import fill, pictures
+
+COUNT = 24
+NEVER = 4_000_000_000
+
+Loop = Callable[[Any], Any]
+
+
+class Limited:
+    """Makes clients of users who may do what a loop of RQ's calls does, and nothing else."""
+
+    def __init__(self, server: PrivateRedis, admin: redis.Redis) -> None:
+        self._server = server
+        self._admin = admin
+
+    def commands_of(self, loop: Loop) -> list[str]:
+        """Make the loop, and return the commands that it sent."""
+        with Recorder(self._server.port) as recorder, redis.Redis(port=recorder.port) as client:
+            loop(client)
+        return sorted(set(recorder.commands))
+
+    def client_for(self, *commands: str) -> redis.Redis:
+        """Return a client of a user who may do these."""
+        # What connects, which RQ's client did without a name.
+        allowed = {*commands, 'AUTH', 'HELLO', 'CLIENT', 'SELECT', 'PING'}
+        rules = ['reset', 'on', '>x', '~*', '-@all', *(f'+{command}' for command in sorted(allowed))]
+        self._admin.execute_command('ACL', 'SETUSER', 'limited', *rules)
+        return self._server.client(username='limited', password='x', retry=None)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def limited(redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[Limited]:
+    yield Limited(redis_server, connection)
+    connection.execute_command('ACL', 'DELUSER', 'limited')
+
+
+def registry_of_rq(client: Any) -> Any:
+    return rq.registry.FailedJobRegistry('q', connection=client)
+
+
+# ---- RQ's loops, and our calls that stand for them
+
+
+def remove_all(client: Any) -> None:
+    registry = registry_of_rq(client)
+    for job_id in registry.get_job_ids():
+        registry.remove(job_id, delete_job=True)
+
+
+def remove_entries(client: Any) -> None:
+    registry = registry_of_rq(client)
+    for job_id in registry.get_job_ids():
+        registry.remove(job_id)
+
+
+def remove_described(client: Any) -> None:
+    registry = registry_of_rq(client)
+    for job_id in registry.get_job_ids():
+        if Job.fetch(job_id, connection=client).description:
+            registry.remove(job_id, delete_job=True)
+
+
+def remove_raised(client: Any) -> None:
+    registry = registry_of_rq(client)
+    for job_id in registry.get_job_ids():
+        if not Job.fetch(job_id, connection=client).exc_info:
+            registry.remove(job_id, delete_job=True)
+
+
+def requeue_all(client: Any) -> None:
+    registry = registry_of_rq(client)
+    for job_id in registry.get_job_ids():
+        registry.requeue(job_id)
+
+
+def cancel_all(client: Any) -> None:
+    for number in range(COUNT):
+        Job.fetch(f'job-{number:04}', connection=client).cancel()
+
+
+def remove_given(client: Any) -> None:
+    for number in range(COUNT):
+        registry_of_rq(client).remove(f'job-{number:04}', delete_job=True)
+
+
+def requeue_given(client: Any) -> None:
+    for number in range(COUNT):
+        registry_of_rq(client).requeue(f'job-{number:04}')
+
+
+def in_all_queues(of_one: Loop) -> Loop:
+    def loop(client: Any) -> None:
+        Queue.all(connection=client)
+        of_one(client)
+
+    return loop
+
+
+IDS = [f'job-{number:04}' for number in range(COUNT)]
+CHANGES: dict[str, tuple[Loop, Callable[[Any], Any]]] = {
+    'purge': (remove_all, lambda failed: failed.purge()),
+    'purge entries': (remove_entries, lambda failed: failed.purge(delete_job=False)),
+    'purge by score': (remove_all, lambda failed: failed.purge(min_score=1, max_score=NEVER * 2)),
+    'purge by id': (remove_all, lambda failed: failed.purge(job_id='*')),
+    'purge by field': (remove_described, lambda failed: failed.purge(description='*')),
+    'remove_many': (remove_given, lambda failed: failed.remove_many(IDS, delete_job=True)),
+    'requeue_all': (requeue_all, lambda failed: failed.requeue_all()),
+    'requeue_all by field': (requeue_all, lambda failed: failed.requeue_all(description='*', max_score=NEVER * 2)),
+    'requeue_many': (requeue_given, lambda failed: failed.requeue_many(IDS)),
+    'cancel_many': (cancel_all, lambda failed: failed.cancel_many(IDS)),
+    'purge of all queues': (
+        in_all_queues(remove_all),
+        lambda failed: rqreg_ext.purge(failed.connection, progress=lambda *counts: None).total,
+    ),
+    'requeue_all of all queues': (
+        in_all_queues(requeue_all),
+        lambda failed: rqreg_ext.requeue_all(failed.connection).total,
+    ),
+}
+
+
+def refill(admin: redis.Redis) -> None:
+    fill(admin, COUNT)
+    admin.sadd('rq:queues', 'rq:queue:q')
+    # Expired, so that the cleanup has something to do.
+    admin.zadd('rq:failed:q', {'old': 1})
+
+
+@pytest.mark.parametrize('name', CHANGES)
+def test_who_may_make_rqs_loop_may_make_the_call(limited: Limited, connection: redis.Redis, name: str) -> None:
+    loop, call = CHANGES[name]
+    refill(connection)
+    commands = limited.commands_of(loop)
+    assert not {'EVAL', 'EVALSHA', 'WATCH', 'ZCOUNT', 'ZSCORE'} & {*commands}
+    left = pictures(connection, IDS)
+    refill(connection)
+    result = call(FailedJobRegistry('q', connection=limited.client_for(*commands)))
+    assert (result.done, result.failed) == (COUNT, [])
+    assert pictures(connection, IDS) == left
+
+
+@pytest.mark.parametrize('name', ['purge', 'purge by score', 'purge entries', 'purge by field', 'requeue_all'])
+def test_a_dry_run_needs_no_more(limited: Limited, connection: redis.Redis, name: str) -> None:
+    refill(connection)
+    commands = limited.commands_of(CHANGES[name][0])
+    refill(connection)
+    connection.zrem('rq:failed:q', 'old')
+    before = pictures(connection, IDS)
+    failed = FailedJobRegistry('q', connection=limited.client_for(*commands))
+    filters = {'purge by score': {'min_score': 1}, 'purge by field': {'description': '*'}}.get(name, {})
+    if name.startswith('purge'):
+        result = failed.purge(dry_run=True, delete_job=name != 'purge entries', **filters)
+    else:
+        result = failed.requeue_all(dry_run=True)
+    assert (result.done, result.failed) == (COUNT, [])
+    assert pictures(connection, IDS) == before
+
+
+@pytest.mark.parametrize('name', ['remove_many', 'requeue_many', 'cancel_many'])
+def test_a_job_that_is_not_in_the_registry_is_spared(limited: Limited, connection: redis.Redis, name: str) -> None:
+    loop, call = CHANGES[name]
+    refill(connection)
+    commands = limited.commands_of(loop)
+    refill(connection)
+    connection.zrem('rq:failed:q', IDS[0])
+    connection.hset(f'rq:job:{IDS[0]}', 'status', 'queued')
+    before = pictures(connection, IDS[:1])
+    result = call(FailedJobRegistry('q', connection=limited.client_for(*commands)))
+    assert (result.done, result.missing) == (COUNT - 1, 1)
+    assert pictures(connection, IDS[:1]) == before
+
+
+@pytest.mark.parametrize('name', ['purge', 'requeue_all'])
+def test_an_entry_whose_job_is_gone(limited: Limited, connection: redis.Redis, name: str) -> None:
+    loop, call = CHANGES[name]
+    refill(connection)
+    commands = limited.commands_of(loop)
+    refill(connection)
+    connection.delete(f'rq:job:{IDS[0]}')
+    result = call(FailedJobRegistry('q', connection=limited.client_for(*commands)))
+    assert (result.done, dict(result.skipped)) == (COUNT - 1, {'no such job': 1})
+    # RQ's remove() takes the entry, its requeue() does not.
+    assert connection.zcard('rq:failed:q') == (1 if name == 'requeue_all' else 0)
+
+
+def test_filters_on_what_was_raised(limited: Limited, connection: redis.Redis) -> None:
+    refill(connection)
+    commands = limited.commands_of(remove_raised)
+    refill(connection)
+    for job_id in IDS[:5]:
+        connection.hset(f'rq:job:{job_id}', 'exc_info', b'ValueError: no')
+    failed = FailedJobRegistry('q', connection=limited.client_for(*commands))
+    assert failed.purge(exc_info='ValueError').done == 5
+
+
+# ---- Reads
+
+READS: dict[str, tuple[Loop, Callable[[Any], Any], Callable[[Any], Any]]] = {
+    'iter_job_ids': (
+        lambda client: registry_of_rq(client).get_job_ids(cleanup=False),
+        lambda client: registry_of_rq(client).get_job_ids(cleanup=False),
+        lambda failed: list(failed.iter_job_ids(chunk_size=5)),
+    ),
+    'iter_job_ids from the end': (
+        lambda client: registry_of_rq(client).get_job_ids(cleanup=False),
+        lambda client: registry_of_rq(client).get_job_ids(cleanup=False, desc=True),
+        lambda failed: list(failed.iter_job_ids(chunk_size=5, desc=True)),
+    ),
+    'iter_entries of some scores': (
+        lambda client: registry_of_rq(client).get_job_ids(cleanup=False),
+        lambda client: client.zrangebyscore('rq:failed:q', NEVER + 3, NEVER + 9, withscores=True),
+        lambda failed: [
+            (job_id.encode(), score)
+            for job_id, score in failed.iter_entries(chunk_size=4, min_score=NEVER + 3, max_score=NEVER + 9)
+        ],
+    ),
+    'find': (
+        lambda client: Job.fetch_many(registry_of_rq(client).get_job_ids(), connection=client),
+        lambda client: registry_of_rq(client).get_job_ids(cleanup=False)[1:],
+        lambda failed: list(failed.find(func_name='len', chunk_size=7)),
+    ),
+    'find fields': (
+        lambda client: Job.fetch_many(registry_of_rq(client).get_job_ids(), connection=client),
+        lambda client: [(job_id, {'status': 'failed'}) for job_id in IDS],
+        lambda failed: list(failed.find(fields=['status'], job_id='job-*')),
+    ),
+    'contains_many': (
+        lambda client: 'a' in registry_of_rq(client),
+        lambda client: [True, False],
+        lambda failed: failed.contains_many([IDS[3], 'nobody']),
+    ),
+    'get_page': (
+        lambda client: (registry_of_rq(client).get_job_ids(), registry_of_rq(client).count),
+        lambda client: (COUNT, IDS[:5]),
+        lambda failed: (failed.get_page(1, 5).total, failed.get_page(1, 5).job_ids),
+    ),
+    'get_jobs': (
+        lambda client: (Job.fetch_many(registry_of_rq(client).get_job_ids(), client), registry_of_rq(client).count),
+        lambda client: IDS[:5],
+        lambda failed: [job.id for job in failed.get_jobs(1, 5)],
+    ),
+    'batch': (
+        lambda client: (
+            registry_of_rq(client).get_job_ids(),
+            registry_of_rq(client).count,
+            'a' in registry_of_rq(client),
+        ),
+        lambda client: (COUNT, True, IDS),
+        lambda failed: batched(failed),
+    ),
+    'snapshot': (
+        lambda client: [
+            (queue.count, queue.failed_job_registry.count, Worker.all(connection=client))
+            for queue in Queue.all(connection=client)
+        ],
+        lambda client: (COUNT, 2, {'busy': 1}),
+        lambda failed: seen(rqreg_ext.snapshot(failed.connection, cleanup=True)),
+    ),
+    'clean_registries': (
+        lambda client: rq.registry.clean_registries(Queue('q', connection=client)),
+        lambda client: None,
+        lambda failed: rqreg_ext.clean_registries(Queue('q', connection=failed.connection)),
+    ),
+}
+
+
+def batched(failed: Any) -> Any:
+    with rqreg_ext.batch(failed.connection) as batch:
+        count, contains, ids = batch.count(failed), batch.contains(failed, IDS[0]), batch.get_job_ids(failed)
+    return count.result(), contains.result(), ids.result()
+
+
+def seen(taken: Any) -> Any:
+    return taken['q'].failed, taken['q'].queued, taken.workers
+
+
+@pytest.mark.parametrize('name', READS)
+def test_who_may_read_as_rq_may_read(limited: Limited, connection: redis.Redis, name: str) -> None:
+    loop, expected, call = READS[name]
+    refill(connection)
+    connection.sadd('rq:workers', 'rq:worker:w')
+    connection.hset('rq:worker:w', mapping={'state': 'busy', 'queues': 'q', 'birth': '2024-01-01T00:00:00.000000Z'})
+    # What a loop over all registries of a queue would send beside.
+    commands = limited.commands_of(loop) + ['ZRANGEBYSCORE', 'ZRANGE'] * (name == 'snapshot')
+    if name.startswith(('iter', 'find')):
+        connection.zadd('rq:failed:q', {'old': NEVER - 1})
+        if name == 'find fields':
+            connection.zrem('rq:failed:q', 'old')
+    wanted = expected(connection)
+    assert call(FailedJobRegistry('q', connection=limited.client_for(*commands))) == wanted
+
+
+def test_started_jobs_in_the_rights_of_rqs_own(limited: Limited, connection: redis.Redis) -> None:
+    connection.zadd('rq:wip:q', {'a:1': NEVER, 'b:1': NEVER})
+
+    def loop(client: Any) -> None:
+        registry = rq.registry.StartedJobRegistry('q', connection=client)
+        assert 'a' in registry
+        assert registry.get_job_ids() == ['a', 'b']
+
+    client = limited.client_for(*limited.commands_of(loop), 'ZCARD')
+    started = StartedJobRegistry('q', connection=client)
+    assert ('a' in started, 'x' in started) == (True, False)
+    assert list(started.iter_job_ids()) == ['a', 'b']
+    assert started.contains_many(['b', 'x']) == [True, False]
+    page = started.get_page()
+    assert (page.total, page.job_ids) == (2, ['a', 'b'])
+
+
+@pytest.mark.skipif(not hasattr(rq.registry, 'ReadyJobRegistry'), reason='this RQ has no ready jobs')
+def test_ready_jobs_in_the_rights_of_rqs_own(limited: Limited) -> None:
+    from rqreg_ext.registry import ReadyJobRegistry
+
+    commands = limited.commands_of(lambda client: rq.registry.ReadyJobRegistry('q', connection=client).get_job_ids())
+    assert ReadyJobRegistry('q', connection=limited.client_for(*commands)).get_job_ids() == []
+
+
+# ---- What no loop of RQ's needs, denied by itself
+
+OWN = (
+    'zcount', 'zrangebyscore', 'zrevrangebyscore', 'zrank', 'zscore', 'zmscore', 'hmget', 'type', 'llen', 'lrange',
+    'time', 'watch', 'unlink', 'exists', 'zcard', 'hexists',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize('denied', OWN)
+@pytest.mark.parametrize('name', ['purge', 'purge by field', 'requeue_all', 'cancel_many', 'remove_many'])
+def test_without_one_of_our_own_commands(
+    limited: Limited, connection: redis.Redis, redis_server: PrivateRedis, name: str, denied: str
+) -> None:
+    """With scripts allowed, that need it or not."""
+    refill(connection)
+    commands = limited.commands_of(CHANGES[name][0])
+    if denied.upper() in commands:
+        pytest.skip("RQ's loop needs it too")
+    left = pictures(connection, IDS)
+    refill(connection)
+    connection.execute_command('ACL', 'SETUSER', 'limited', 'reset', 'on', '>x', '~*', '+@all', f'-{denied}')
+    client = redis_server.client(username='limited', password='x', retry=None)
+    result = CHANGES[name][1](FailedJobRegistry('q', connection=client))
+    assert (result.done, result.failed) == (COUNT, [])
+    assert pictures(connection, IDS) == left
+
+
+def test_the_walk_goes_on_where_a_command_is_denied_in_the_middle(
+    limited: Limited, connection: redis.Redis, redis_server: PrivateRedis
+) -> None:
+    ids = [f'{number:03}' for number in range(100)]
+    connection.zadd('rq:deferred:q', {job_id: number for number, job_id in enumerate(ids)})
+    connection.execute_command('ACL', 'SETUSER', 'limited', 'reset', 'on', '>x', '~*', '+@all')
+    client = redis_server.client(username='limited', password='x')
+    walk = DeferredJobRegistry('q', connection=client).iter_job_ids(chunk_size=10)
+    read = [next(walk) for _ in range(25)]
+    connection.execute_command('ACL', 'SETUSER', 'limited', '-zrank', '-zcount')
+    # An entry that was passed is gone: its rank is asked for.
+    connection.zrem('rq:deferred:q', *ids[:3])
+    assert read + list(walk) == ids
