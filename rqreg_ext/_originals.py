@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from types import CodeType, FunctionType
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
 
@@ -26,6 +26,30 @@ def is_original(found: Any, module_name: str, qualname: str) -> bool:
     if hasattr(function, '__wrapped__'):
         return False
     return function.__code__ in _codes_in(module_name).get(qualname, ())
+
+
+def undecorated(found: Any, module_name: str, qualname: str) -> FunctionType | None:
+    """Return the function inside a decorator's wrapper; None where the wrapper is not the one that the module defines.
+
+    qualname: of the wrapper as it was before functools.wraps() named it after the function inside.
+    """
+    wrapper = function_of(found)
+    module = sys.modules.get(module_name)
+    if wrapper is None or module is None or wrapper.__globals__ is not vars(module):
+        return None
+    if wrapper.__code__ not in _codes_in(module_name).get(qualname, ()):
+        return None
+    inside = getattr(wrapper, '__wrapped__', None)
+    called = [cell.cell_contents for cell in wrapper.__closure__ or () if _is_filled(cell)]
+    return inside if type(inside) is FunctionType and any(value is inside for value in called) else None
+
+
+def _is_filled(cell: CellType) -> bool:
+    try:
+        _ = cell.cell_contents
+    except ValueError:
+        return False
+    return True
 
 
 def function_of(found: Any) -> FunctionType | None:

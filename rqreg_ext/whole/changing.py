@@ -18,7 +18,16 @@ from .arguments import check_is_collection, no_jobs_to_change
 from .chunks import Bulk, EntryRemoval, Find, Options, Progress
 from .filters import Filters, JobFilters
 from .result import BulkResult
-from .scripts import Cancellation, Deletion, Requeue, Script, is_as_rq, knows_what_rq_does, reads_jobs
+from .scripts import (
+    Cancellation,
+    Deletion,
+    Requeue,
+    Script,
+    is_as_rq,
+    knows_what_rq_does,
+    reads_jobs,
+    sends_as_given,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -192,8 +201,8 @@ def _all_between(
 ) -> tuple[Iterable[str], int | None]:
     """Find the entries with the scores that are wanted, after a cleanup."""
     low, high = wanted.min_score, wanted.max_score
-    if not is_as_rq(registry, 'get_job_ids') and low is None and high is None:
-        # A registry with its own idea of its jobs is asked for it.
+    if low is None and high is None and not (is_as_rq(registry, 'get_job_ids') and sends_as_given(registry)):
+        # A registry with its own idea of its jobs is asked for it, and so is one whose client has its own of keys.
         job_ids = registry.get_job_ids(cleanup=False) if dry_run else registry.get_job_ids()
         return job_ids, len(job_ids)
     if not dry_run:
@@ -213,7 +222,8 @@ def _all_between(
 def _removal(registry: Any, delete_job: Any, options: Options) -> Bulk:
     _check_entries_are_jobs(registry, 'remove')
     if not delete_job:
-        return EntryRemoval(registry, options) if is_as_rq(registry, 'remove') else _by_remove(registry, False, options)
+        is_zrem = is_as_rq(registry, 'remove') and sends_as_given(registry)
+        return EntryRemoval(registry, options) if is_zrem else _by_remove(registry, False, options)
     if not knows_what_rq_does(registry, _installed_rq.delete_guards, 'remove'):
         return _by_remove(registry, True, options)
     look = partial(by_rq.look, registry, Job)

@@ -12,6 +12,7 @@ from rq import Queue
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
+from .._dispatch import NotSent
 from .._exchange import INTEGER, SCORE, VALUE, ask, run_script
 from . import by_rq
 from .arguments import chunk_size_of, progress_of
@@ -191,7 +192,8 @@ class Bulk:
         try:
             answer = run_script(self._connection, self._script.name, [self._registry.key], (*arguments, *marked))
         except Exception as error:
-            if not _is_refusal_of_scripts(error):
+            # Or the client has begun to change what it is given.
+            if not isinstance(error, NotSent) and not _is_refusal_of_scripts(error):
                 raise
             self._script = None
             for job_id in chunk:

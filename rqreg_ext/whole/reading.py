@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from .. import _installed_rq
+from .._clients import decodes
 from .arguments import check_holds_jobs, chunk_size_of, job_ids_of, score_of
 from .cursor import Cursor
 from .membership import are_in
@@ -116,11 +117,7 @@ def parser_of(registry: Any) -> Callable[[str], str] | None:
     parse: Callable[[Any], str] = registry.parse_job_id
     if parse is _installed_rq.parse_job_id:
         return None
-    if parse is _installed_rq.parse_started_job_id or _decodes(registry.connection):
+    if parse is _installed_rq.parse_started_job_id or decodes(registry.connection):
         return parse
     # Somebody else's is given what RQ would give it.
     return lambda member: parse(member.encode())
-
-
-def _decodes(connection: Any) -> bool:
-    return bool(connection.get_encoder().decode_responses)

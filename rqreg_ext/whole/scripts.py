@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _installed_rq
-from .._exchange import is_cluster
+from .._clients import decodes
+from .._dispatch import sends_unchanged
 
 # How many entries of a queue a script may go through for each job: about what the rest of the job costs.
 SHORT_QUEUE = 128
@@ -97,8 +98,9 @@ class Cancellation(Script):
 def knows_what_rq_does(registry: Any, guards: Any, *methods: str) -> bool:
     """Tell whether RQ does with this registry's jobs what we know of it.
 
-    It is a release that we know, nobody replaced what `guards` names, nor these methods of the registry, and its
-    entries are job ids, all on one server.
+    It is a release that we know, nobody replaced what `guards` names, nor these methods of the registry, its entries
+    are job ids, all on one server, and its client sends what it is given: two round trips to see that where the client
+    is wrapped.
     """
     return (
         _installed_rq.is_known
@@ -106,8 +108,13 @@ def knows_what_rq_does(registry: Any, guards: Any, *methods: str) -> bool:
         and is_as_rq(registry, 'parse_job_id', *methods)
         and type(registry.key) is str
         and type(registry.name) is str
-        and not is_cluster(registry.connection)
+        and sends_as_given(registry)
     )
+
+
+def sends_as_given(registry: Any) -> bool:
+    """Tell whether the registry's client sends what it is given."""
+    return sends_unchanged(registry.connection, ('ZCARD', registry.key))
 
 
 def is_as_rq(registry: Any, *methods: str) -> bool:
@@ -120,4 +127,4 @@ def is_as_rq(registry: Any, *methods: str) -> bool:
 
 def reads_jobs(connection: Any) -> bool:
     """Tell whether RQ can read jobs by this client: not by one that decodes responses, which their data is none for."""
-    return not connection.get_encoder().decode_responses
+    return not decodes(connection)
