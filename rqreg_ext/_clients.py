@@ -169,7 +169,7 @@ def examine_pool(pool: Any) -> Facts:
     True: it does. WRITES: they write as redis-py's own, at least. None: nobody knows.
     """
     connection_class = pool.connection_class
-    package = _package_of_connections(connection_class) if isinstance(connection_class, type) else None
+    package = package_of_connections(connection_class) if isinstance(connection_class, type) else None
     if package is None or _looks_up_by_itself(type(pool)) or is_set_on(pool, *POOLING):
         return None, (), ()
     watched: dict[Any, Any] = {}
@@ -235,7 +235,7 @@ def _is_original(owner: type, package: str, name: str, watched: dict[Any, Any]) 
     return is_original(inside, module, qualname)
 
 
-def _package_of_connections(connection_class: type) -> str | None:
+def package_of_connections(connection_class: type) -> str | None:
     """Return the client package that a connection class comes from, by the base that all of them share."""
     packages = [c.__module__.partition('.')[0] for c in connection_class.__mro__ if c.__name__ == 'AbstractConnection']
     return packages[0] if packages and packages[0] in PACKAGES else None
@@ -246,7 +246,7 @@ def admit(pool: Any) -> tuple[str, bool] | None:
 
     None for a pool whose connections we cannot make.
     """
-    package = _package_of_connections(pool.connection_class)
+    package = package_of_connections(pool.connection_class)
     if package is None:
         return None
     arguments = pool.connection_kwargs
@@ -298,7 +298,7 @@ def _driver_of(connection_class: type) -> dict[str, Any]:
     Without it redis-py 7 and newer read their version from the package's metadata once more for each connection, which
     takes longer than all the rest of connecting.
     """
-    package = _package_of_connections(connection_class)
+    package = package_of_connections(connection_class)
     if package is None or not are_original(connection_class, package, ('__init__',), {}):
         return {}
     driver = _own_driver(package)
@@ -353,7 +353,7 @@ def retry_of(connection: Any) -> tuple[Any, Callable[[Exception], None]]:
 
     redis-py 5 (and valkey-py) tries again only what `retry_on_error` names; redis-py 6 whatever its Retry takes.
     """
-    package = import_module(_package_of_connections(type(connection)) or PACKAGES[0])
+    package = import_module(package_of_connections(type(connection)) or PACKAGES[0])
     client_class = getattr(package, 'Valkey', None) or package.Redis
     named = tuple(connection.retry_on_error or ()) if hasattr(client_class, '_disconnect_raise') else (Exception,)
 

@@ -242,6 +242,8 @@ def _requeue(registry: Any, at_front: Any, options: Options) -> Bulk:
 
 
 def _cancellation(registry: Any, ties: dict[str, bool], options: Options) -> Bulk:
+    if isinstance(registry, ExecutionRegistry):
+        raise no_jobs_to_change(f'the entries of {type(registry).__name__} {registry.key!r}', 'cancel')
     script = None
     if knows_what_rq_does(registry, _installed_rq.cancel_guards):
         script = _script_for_plain_jobs(registry, Cancellation(**ties))
