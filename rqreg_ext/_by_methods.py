@@ -9,6 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ._clients import replaced_methods
+
+# So many methods are named in an error.
+_SHOWN = 3
 # (name, *arguments)
 Words = tuple[Any, ...]
 
@@ -20,9 +24,11 @@ class NotSent(NotImplementedError):
 def refusal(client: Any, what: str) -> NotSent:
     """Return what is raised where `what` would take other commands than RQ's."""
     client_class = f'{type(client).__module__}.{type(client).__qualname__}'
+    replaced = ', '.join(replaced_methods(client)[:_SHOWN])
     return NotSent(
-        f'{what} cannot be done by a {client_class}, which may send something else than it is given, as a client does '
-        'that puts a prefix before its keys: give a plain redis.Redis'
+        f'{what} needs commands that RQ does not send, and a client whose keys nobody changes: of this {client_class} '
+        + (f'somebody has replaced or wrapped {replaced}' if replaced else 'it is not known what it sends')
+        + '. Give a plain redis.Redis'
     )
 
 

@@ -148,6 +148,17 @@ def examine_client(client: Any) -> Facts:
     return answer, _pairs(watched), found
 
 
+def replaced_methods(client: Any) -> list[str]:
+    """Return the names of the client's methods that are not redis-py's own, the ones that send first."""
+    package = package_of_client(type(client))
+    if package is None:
+        return []
+    names = dict.fromkeys((*CLIENT_OUTER, *CLIENT_INNER, *COMMANDS))
+    return [
+        f'{name}()' for name in names if is_set_on(client, name) or not are_original(type(client), package, [name], {})
+    ]
+
+
 def _pipeline_of(client_class: type) -> tuple[dict[str, Any], str, Any] | None:
     """Return where the class of pipelines stands that a client of redis-py's makes, and the class."""
     package = package_of_client(client_class)
