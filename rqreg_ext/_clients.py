@@ -13,7 +13,7 @@ from importlib import import_module
 from inspect import iscoroutinefunction
 from typing import Any
 
-from ._originals import function_of, is_original, undecorated
+from ._originals import defines, function_of, is_original, undecorated
 
 # What RQ calls for its registries and for what they hold: a client with a method of its own in the place of one is
 # called by that method.
@@ -226,17 +226,18 @@ def are_original(owner: type, package: str, names: Iterable[str], watched: dict[
 
 
 def _is_original(owner: type, package: str, name: str, watched: dict[Any, Any]) -> bool:
-    found = next(((base, vars(base)[name]) for base in owner.__mro__ if name in vars(base)), None)
-    if found is None:
+    method = next((vars(base)[name] for base in owner.__mro__ if name in vars(base)), None)
+    if method is None:
         return name.startswith('_')
-    base, method = found
     function = function_of(method)
     if function is None:
         return False
     watched[function] = function.__code__
-    module, qualname = base.__module__, f'{base.__qualname__}.{name}'
-    if module.partition('.')[0] != package:
-        return False
+    # Where the package defines it: what was patched may have been put back into a class that inherited it before.
+    definers = ((base.__module__, f'{base.__qualname__}.{name}') for base in owner.__mro__)
+    module, qualname = next(
+        (each for each in definers if each[0].startswith(f'{package}.') and defines(*each)), ('', '')
+    )
     if is_original(method, module, qualname):
         return True
     inside = undecorated(method, f'{package}.utils', 'deprecated_args.decorator.wrapper')
@@ -269,9 +270,7 @@ def admit(pool: Any) -> tuple[str, bool] | None:
         return None
     if arguments.get('socket_timeout') == 0:
         return None
-    if not all(_is_defined_by(package, arguments.get(name)) for name in ('parser_class', 'encoder_class')):
-        return None
-    if arguments.get('command_packer') is not None:
+    if not _is_defined_by(package, arguments.get('parser_class')) or arguments.get('command_packer') is not None:
         return None
     # The client wants answers of the server retried, not only broken connections.
     exceptions = import_module(f'{package}.exceptions')

@@ -28,6 +28,11 @@ def is_original(found: Any, module_name: str, qualname: str) -> bool:
     return function.__code__ in _codes_in(module_name).get(qualname, ())
 
 
+def defines(module_name: str, qualname: str) -> bool:
+    """Tell whether a module that is imported defines a function or class by this qualified name."""
+    return module_name in sys.modules and qualname in _codes_in(module_name)
+
+
 def undecorated(found: Any, module_name: str, qualname: str) -> FunctionType | None:
     """Return the function inside a decorator's wrapper; None where the wrapper is not the one that the module defines.
 
