@@ -1,4 +1,4 @@
-"""Patches of redis-py, whenever they come and go: heard as often as RQ's own calls hear them, and no longer than they last."""
+"""Patches of redis-py, whenever they come and go: heard as often as by RQ's own calls, and no longer than they last."""
 
 from __future__ import annotations
 
