@@ -1,24 +1,50 @@
 """What the core must know of a redis-py (or valkey-py) client before it uses connections of its own.
 
-Called by the core once per client type, pool or connection, never per call.
+Called by the core once for each kind of client and pool, and again when their classes change; never per call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib import import_module
 from inspect import iscoroutinefunction
-from types import FunctionType
 from typing import Any
 
-# The commands that RQ's registries send. A client class with its own version of one is asked, not bypassed.
+from ._originals import function_of, is_defined, is_original, undecorated
+
+# What RQ calls for its registries and for what they hold: a client with a method of its own in the place of one is
+# called by that method.
 COMMANDS = (
-    'parse_response',
-    'pipeline',
+    'delete',
     'eval',
     'evalsha',
+    'exists',
+    'expire',
+    'hdel',
+    'hexists',
+    'hget',
+    'hgetall',
+    'hincrby',
+    'hset',
+    'info',
+    'llen',
+    'lpos',
+    'lpush',
+    'lrange',
+    'lrem',
+    'persist',
+    'register_script',
+    'rpush',
+    'sadd',
+    'scard',
+    'smembers',
+    'srem',
+    'xadd',
+    'xrevrange',
+    'zadd',
     'zcard',
     'zrange',
     'zrangebyscore',
@@ -27,8 +53,24 @@ COMMANDS = (
     'zrevrange',
     'zscore',
 )
-# How a connection sends and reads. A connection class with its own way of it is asked, not bypassed.
-EXCHANGES = ('send_packed_command', 'read_response')
+# What a command goes through from there to the connection: what others wrap, and what lies below.
+CLIENT_OUTER = ('execute_command', 'pipeline')
+CLIENT_INNER = ('_execute_command', '_send_command_parse_response', 'parse_response')
+PIPELINE_OUTER = ('execute', 'execute_command', 'immediate_execute_command')
+PIPELINE_INNER = (
+    '_execute_pipeline',
+    '_execute_transaction',
+    '_send_command_parse_response',
+    'multi',
+    'parse_response',
+    'pipeline_execute_command',
+    'watch',
+)
+# How a pool gives out a connection, and how a connection sends and reads.
+POOLING = ('get_connection', 'make_connection', 'release')
+WRITING = ('pack_command', 'pack_commands', 'send_command', 'send_packed_command')
+READING = ('can_read', 'check_health', 'connect', 'read_response')
+WRITES = 'writes'
 PACKAGES = ('redis', 'valkey')
 
 # What belongs to the running pool of redis-py 8, not to the way to connect (rq.connections says the same).
@@ -48,29 +90,164 @@ DRIVER_ARGUMENTS = frozenset({'driver_info', 'lib_name', 'lib_version'})
 _clients_by_url: dict[str, Any] = {}
 
 
-def _package_of(function: Any) -> str | None:
-    """Return the client package that the function was defined in, whatever its __module__ claims."""
-    if type(function) is not FunctionType:
-        return None
-    package: str = function.__globals__.get('__name__', '').partition('.')[0]
-    return package if package in PACKAGES else None
+# ---- What is redis-py's own
 
 
-def sends_plainly(client: Any) -> bool:
-    """Tell whether the client sends the registries' commands as redis-py's own client class does.
+class ClientKind:
+    """Clients that go through redis-py's own methods at the end, whatever stands in front of these.
 
-    Not if its class, or somebody who instruments it, put something of theirs in the way.
+    package: 'redis' or 'valkey'.
+    is_wrapped: whether something does stand in front of execute_command(), or of what a pipeline is made and sent by.
+    is_pipeline: whether it is no client, but a pipeline.
+    notes: what is known of them besides, by those who use them.
     """
-    if any(name in vars(client) for name in COMMANDS):
-        return False
-    function = client.execute_command.__func__
-    package = _package_of(function)
-    if package is None or function.__qualname__ not in ('Redis.execute_command', 'Valkey.execute_command'):
-        return False
-    return all(_package_of(getattr(type(client), name, None)) == package for name in COMMANDS)
+
+    def __init__(self, package: str, is_wrapped: bool, is_pipeline: bool) -> None:
+        self.package = package
+        self.is_wrapped = is_wrapped
+        self.is_pipeline = is_pipeline
+        self.notes: dict[str, Any] = {}
 
 
-def _package_of_connections(connection_class: type) -> str | None:
+# (the answer; functions and their code, in turns; dicts, names and values, in turns): the answer holds while these, and
+# the classes asked for beside, do not change.
+Facts = tuple[Any, tuple[Any, ...], tuple[Any, ...]]
+
+
+def classes_of_client(client: Any) -> tuple[type, ...]:
+    """Return the classes on whose methods the answer of examine_client() depends."""
+    found = _pipeline_of(type(client))
+    return (type(client), found[2]) if found and isinstance(found[2], type) else (type(client),)
+
+
+def examine_client(client: Any) -> Facts:
+    """Tell how a client sends commands.
+
+    True: as redis-py's own client class does. A ClientKind: that does it in the end. None: nobody knows how, since its
+    class, or somebody who patches it, or the client itself, has something else in the way.
+    """
+    package, found = package_of_client(type(client)), _pipeline_of(type(client))
+    if package is None or found is None:
+        return None, (), ()
+    pipeline_class = found[2]
+    watched: dict[Any, Any] = {}
+    if not isinstance(pipeline_class, type) or _looks_up_by_itself(type(client)):
+        return None, (), found
+    is_pipeline = issubclass(type(client), pipeline_class)
+    inner, outer = (
+        (COMMANDS + PIPELINE_INNER, PIPELINE_OUTER) if is_pipeline else (COMMANDS + CLIENT_INNER, CLIENT_OUTER)
+    )
+    is_known = not is_set_on(client, *inner, *outer)
+    is_known &= are_original(type(client), package, inner, watched)
+    is_known &= are_original(pipeline_class, package, COMMANDS + PIPELINE_INNER, watched)
+    is_plain = are_original(type(client), package, outer, watched)
+    is_plain &= are_original(pipeline_class, package, PIPELINE_OUTER, watched)
+    answer: Any = None
+    if is_known:
+        answer = (is_plain and not is_pipeline) or ClientKind(package, not is_plain, is_pipeline)
+    return answer, _pairs(watched), found
+
+
+def replaced_methods(client: Any) -> list[str]:
+    """Return the names of the client's methods that are not redis-py's own, the ones that send first."""
+    package = package_of_client(type(client))
+    if package is None:
+        return []
+    names = dict.fromkeys((*CLIENT_OUTER, *CLIENT_INNER, *COMMANDS))
+    return [
+        f'{name}()' for name in names if is_set_on(client, name) or not are_original(type(client), package, [name], {})
+    ]
+
+
+def _pipeline_of(client_class: type) -> tuple[dict[str, Any], str, Any] | None:
+    """Return where the class of pipelines stands that a client of redis-py's makes, and the class."""
+    package = package_of_client(client_class)
+    if package is None:
+        return None
+    module = vars(sys.modules[f'{package}.client'])
+    return module, 'Pipeline', module.get('Pipeline')
+
+
+def classes_of_pool(pool: Any) -> tuple[type, ...]:
+    """Return the classes on whose methods the answer of examine_pool() depends."""
+    connection_class = pool.connection_class
+    return (type(pool), connection_class) if isinstance(connection_class, type) else ()
+
+
+def examine_pool(pool: Any) -> Facts:
+    """Tell whether the pool hands out connections of redis-py's own.
+
+    True: it does. WRITES: they write as redis-py's own, at least. None: nobody knows.
+    """
+    connection_class = pool.connection_class
+    package = package_of_connections(connection_class) if isinstance(connection_class, type) else None
+    if package is None or _looks_up_by_itself(type(pool)) or is_set_on(pool, *POOLING):
+        return None, (), ()
+    watched: dict[Any, Any] = {}
+    answer = None
+    if are_original(type(pool), package, POOLING, watched) and are_original(
+        connection_class, package, WRITING, watched
+    ):
+        answer = are_original(connection_class, package, READING, watched) or WRITES
+    return answer, _pairs(watched), ()
+
+
+def _looks_up_by_itself(owner: Any) -> bool:
+    """Tell whether a class has its own way to find attributes."""
+    return owner.__getattribute__ is not object.__getattribute__
+
+
+def _pairs(watched: dict[Any, Any]) -> tuple[Any, ...]:
+    return tuple(part for pair in watched.items() for part in pair)
+
+
+def is_set_on(found: Any, *names: str) -> bool:
+    """Tell whether an object has an attribute of its own, beside its class's, under one of these names."""
+    return not getattr(found, '__dict__', {}).keys().isdisjoint(names)
+
+
+def package_of_client(client_class: type) -> str | None:
+    """Return the client package whose client class this is, or is derived from."""
+    for base in client_class.__mro__:
+        package, _, rest = base.__module__.partition('.')
+        if package in PACKAGES and rest == 'client' and base.__qualname__ in ('Redis', 'Valkey'):
+            return package
+    return None
+
+
+def are_original(owner: type, package: str, names: Iterable[str], watched: dict[Any, Any]) -> bool:
+    """Tell whether all of these methods of a class are as the client package defines them.
+
+    A release that has no method of one of the names calls none. Adds to `watched` each function that was looked at,
+    and its code.
+    """
+    originals = [_is_original(owner, package, name, watched) for name in names]
+    return all(originals)
+
+
+def _is_original(owner: type, package: str, name: str, watched: dict[Any, Any]) -> bool:
+    method = next((vars(base)[name] for base in owner.__mro__ if name in vars(base)), None)
+    if method is None:
+        return name.startswith('_')
+    function = function_of(method)
+    if function is None:
+        return False
+    watched[function] = function.__code__
+    # Where the package defines it: what was patched may have been put back into a class that inherited it before.
+    definers = ((base.__module__, f'{base.__qualname__}.{name}') for base in owner.__mro__)
+    module, qualname = next(
+        (each for each in definers if each[0].startswith(f'{package}.') and is_defined(*each)), ('', '')
+    )
+    if is_original(method, module, qualname):
+        return True
+    inside = undecorated(method, f'{package}.utils', 'deprecated_args.decorator.wrapper')
+    if inside is None:
+        return False
+    watched[inside] = inside.__code__
+    return is_original(inside, module, qualname)
+
+
+def package_of_connections(connection_class: type) -> str | None:
     """Return the client package that a connection class comes from, by the base that all of them share."""
     packages = [c.__module__.partition('.')[0] for c in connection_class.__mro__ if c.__name__ == 'AbstractConnection']
     return packages[0] if packages and packages[0] in PACKAGES else None
@@ -79,13 +256,10 @@ def _package_of_connections(connection_class: type) -> str | None:
 def admit(pool: Any) -> tuple[str, bool] | None:
     """Return the name of the pool's exceptions module and whether it decodes replies.
 
-    None for a pool whose connections we cannot take over.
+    None for a pool whose connections we cannot make.
     """
-    connection_class = pool.connection_class
-    package = _package_of_connections(connection_class)
+    package = package_of_connections(pool.connection_class)
     if package is None:
-        return None
-    if not all(_package_of(getattr(connection_class, name, None)) == package for name in EXCHANGES):
         return None
     arguments = pool.connection_kwargs
     encoding = str(arguments.get('encoding') or 'utf-8').lower().replace('_', '-')
@@ -96,12 +270,23 @@ def admit(pool: Any) -> tuple[str, bool] | None:
         return None
     if arguments.get('socket_timeout') == 0:
         return None
+    if not _is_defined_by(package, arguments.get('parser_class')) or arguments.get('command_packer') is not None:
+        return None
     # The client wants answers of the server retried, not only broken connections.
     exceptions = import_module(f'{package}.exceptions')
     broken = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
     if not all(issubclass(error, broken) for error in arguments.get('retry_on_error') or ()):
         return None
     return f'{package}.exceptions', bool(arguments.get('decode_responses'))
+
+
+def _is_defined_by(package: str, given: Any) -> bool:
+    """Tell whether this is a class of the client package, or none at all; redis-py 8 marks that by an object()."""
+    if given is None or type(given) is object:
+        return True
+    module = sys.modules.get(getattr(given, '__module__', ''))
+    name = getattr(given, '__qualname__', '')
+    return module is not None and module.__name__.partition('.')[0] == package and vars(module).get(name) is given
 
 
 def connection_arguments(pool: Any) -> tuple[type, dict[str, Any]]:
@@ -123,8 +308,8 @@ def _driver_of(connection_class: type) -> dict[str, Any]:
     Without it redis-py 7 and newer read their version from the package's metadata once more for each connection, which
     takes longer than all the rest of connecting.
     """
-    package = _package_of_connections(connection_class)
-    if package is None or _package_of(connection_class.__init__) != package:  # type: ignore[misc]
+    package = package_of_connections(connection_class)
+    if package is None or not are_original(connection_class, package, ('__init__',), {}):
         return {}
     driver = _own_driver(package)
     return {} if driver is None else {'driver_info': driver}
@@ -178,7 +363,7 @@ def retry_of(connection: Any) -> tuple[Any, Callable[[Exception], None]]:
 
     redis-py 5 (and valkey-py) tries again only what `retry_on_error` names; redis-py 6 whatever its Retry takes.
     """
-    package = import_module(_package_of_connections(type(connection)) or PACKAGES[0])
+    package = import_module(package_of_connections(type(connection)) or PACKAGES[0])
     client_class = getattr(package, 'Valkey', None) or package.Redis
     named = tuple(connection.retry_on_error or ()) if hasattr(client_class, '_disconnect_raise') else (Exception,)
 
@@ -240,12 +425,16 @@ def client_from(connection: Any) -> Any:
     return connection
 
 
+def decodes(client: Any) -> bool:
+    """Tell whether the client decodes responses, job data included."""
+    encoder = getattr(client, 'get_encoder', None)
+    return encoder is not None and bool(encoder().decode_responses)
+
+
 def are_of_one_database(client: Any, other: Any) -> bool:
     """Tell whether two clients talk to the same database, by what they are configured with."""
-    if client is other:
-        return True
     place = _place_of(client)
-    return place is not None and place == _place_of(other)
+    return client is other or (place is not None and place == _place_of(other))
 
 
 def _place_of(client: Any) -> tuple[Any, ...] | None:

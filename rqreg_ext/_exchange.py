@@ -1,6 +1,7 @@
 """Commands in one write and their replies in one read, for whatever takes more than one command.
 
-On our connections where the client can be taken over, and by the client itself elsewhere: the replies are the same.
+On our connections where the client is redis-py's own, and by the client itself elsewhere (_dispatch.py): the same
+replies.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 from . import _core
 from ._core import ENTRIES, INTEGER, NOTHING, SCORE, TEXTS, VALUE
+from ._dispatch import send
 
 __all__ = [
     'ENTRIES',
@@ -21,7 +23,6 @@ __all__ = [
     'Command',
     'ask',
     'exchange',
-    'is_cluster',
     'run_script',
     'without_errors',
 ]
@@ -76,39 +77,13 @@ def run_script(
 
 
 def _by_client(connection: Any, commands: Sequence[Command]) -> list[Any]:
-    words = [command[1:] for command in commands]
-    replies = _one_by_one(connection, words) if is_cluster(connection) else _by_pipeline(connection, words)
+    if not commands:
+        return []
+    replies = send(connection, [command[1:] for command in commands])
     return [
         reply if isinstance(reply, Exception) else shaped(command[0], reply)
         for command, reply in zip(commands, replies, strict=True)
     ]
-
-
-def is_cluster(connection: Any) -> bool:
-    """Tell whether the client keeps keys on several servers, whose pipelines and scripts take some commands only."""
-    return hasattr(connection, 'get_node_from_key')
-
-
-def _by_pipeline(connection: Any, commands: Sequence[Command]) -> list[Any]:
-    with connection.pipeline(transaction=False) as pipeline:
-        # What came, as our own connections give it.
-        pipeline.response_callbacks = {}
-        for words in commands:
-            pipeline.execute_command(*words)
-        replies: list[Any] = pipeline.execute(raise_on_error=False)
-    return replies
-
-
-def _one_by_one(connection: Any, commands: Sequence[Command]) -> list[Any]:
-    from redis.exceptions import ResponseError
-
-    replies: list[Any] = []
-    for words in commands:
-        try:
-            replies.append(connection.execute_command(*words))
-        except ResponseError as error:
-            replies.append(error)
-    return replies
 
 
 def _text(value: str | bytes) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 from importlib import import_module
-from types import CodeType, FunctionType
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
 
@@ -65,6 +65,30 @@ def _is_one_of(code: CodeType, codes: list[CodeType]) -> bool:
             codes[position] = code
             return True
     return False
+
+
+def undecorated(found: Any, module_name: str, qualname: str) -> FunctionType | None:
+    """Return the function inside a decorator's wrapper; None where the wrapper is not the one that the module defines.
+
+    qualname: of the wrapper as it was before functools.wraps() named it after the function inside.
+    """
+    wrapper = function_of(found)
+    module = sys.modules.get(module_name)
+    if wrapper is None or module is None or wrapper.__globals__ is not vars(module):
+        return None
+    if not _is_one_of(wrapper.__code__, _codes_in(module_name).get(qualname, [])):
+        return None
+    inside = getattr(wrapper, '__wrapped__', None)
+    called = [cell.cell_contents for cell in wrapper.__closure__ or () if _is_filled(cell)]
+    return inside if type(inside) is FunctionType and any(value is inside for value in called) else None
+
+
+def _is_filled(cell: CellType) -> bool:
+    try:
+        _ = cell.cell_contents
+    except ValueError:
+        return False
+    return True
 
 
 def function_of(found: Any) -> FunctionType | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._clients import are_of_one_database
-from ._exchange import INTEGER, TEXTS, Command, ask, exchange, is_cluster
+from ._dispatch import is_cluster, share_keys
+from ._exchange import INTEGER, TEXTS, Command, ask, exchange
 from ._rq_keys import installed_keys
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def queues_meant(client: Any, queues: Any) -> dict[str, Queue | None]:
             named.setdefault(queue, None)
         elif not _is_queue(queue):
             raise TypeError(f'{queue!r} in queues is no queue: give a name or a Queue object')
-        elif not are_of_one_database(client, queue.connection):
+        elif not share_keys(client, queue.connection):
             raise ValueError(f'{queue!r} in queues is in another Redis than connection=: give its name if not')
         else:
             named[queue.name] = queue

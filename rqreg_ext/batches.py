@@ -9,7 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ._cleaning import NOTHING_TO_CLEAN, Cleaning, cleaning_of, now
-from ._clients import are_of_one_database, client_from, is_broken_connection
+from ._clients import client_from, is_broken_connection
+from ._dispatch import share_keys
 from ._exchange import INTEGER, SCORE, VALUE, Command, exchange, without_errors
 from ._installed_rq import Entries, Method
 from ._route import entries_of, is_plain
@@ -192,7 +193,7 @@ class Batch:
             raise RuntimeError('this batch is over: begin another with rqreg_ext.batch(connection)')
         if not all(hasattr(registry, name) for name in ('connection', 'key', 'parse_job_id')):
             raise TypeError(f'{registry!r} is no registry: give one, like queue.failed_job_registry')
-        if not are_of_one_database(self._client, registry.connection):
+        if not share_keys(self._client, registry.connection):
             raise ValueError(f'{registry!r} is in another Redis than this batch: begin a batch for each connection')
         return registry.key
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client_check.h"
 #include "clients.h"
 
 struct client_pool {
@@ -114,71 +115,28 @@ find_or_create(core_state *state, PyObject *redis_pool)
     return self;
 }
 
-/* The number of the client's own attributes, which changes when a method is patched on it; -1 for none. */
-static Py_ssize_t
-attribute_count(PyObject *client)
+/* Whether the answer, which is given up, is that all is redis-py's own. */
+static bool
+is_plain(PyObject *answer)
 {
-    PyObject *attributes = PyObject_GenericGetDict(client, NULL);
-    Py_ssize_t count = attributes == NULL ? -1 : PyDict_GET_SIZE(attributes);
-    Py_XDECREF(attributes);
-    PyErr_Clear();
-    return count;
-}
-
-/* The three belong together: what is let go of, which can run Python, goes when all are set. */
-static void
-remember_plain(core_state *state, PyObject *client, PyObject *function, Py_ssize_t attributes)
-{
-    PyObject *previous_function = state->plain_execute_command;
-    PyObject *previous_type = state->plain_client_type;
-    state->plain_execute_command = Py_NewRef(function);
-    state->plain_client_type = Py_NewRef((PyObject *)Py_TYPE(client));
-    state->plain_client_attributes = attributes;
-    Py_XDECREF(previous_function);
-    Py_XDECREF(previous_type);
-}
-
-/* Whether the client's commands go out as redis-py sends them: 1, 0, or -1 with an exception. Remembered
-   for the last kind of client that passed; rqreg_ext._clients knows why another one does not. */
-static int
-sends_plainly(core_state *state, PyObject *client)
-{
-    PyObject *execute = PyObject_GetAttr(client, state->names.execute_command);
-    if (execute == NULL) {
-        return -1;
-    }
-    PyObject *function = PyMethod_Check(execute) ? PyMethod_GET_FUNCTION(execute) : NULL;
-    if (function == NULL) {
-        Py_DECREF(execute);
-        return 0;
-    }
-    Py_ssize_t attributes = attribute_count(client);
-    int plain = function == state->plain_execute_command
-                && (PyObject *)Py_TYPE(client) == state->plain_client_type
-                && attributes == state->plain_client_attributes;
-    if (!plain) {
-        PyObject *answer = clients_call("sends_plainly", client, NULL);
-        plain = answer == NULL ? -1 : PyObject_IsTrue(answer);
-        Py_XDECREF(answer);
-        if (plain == 1) {
-            remember_plain(state, client, function, attributes);
-        }
-    }
-    Py_DECREF(execute);
-    return plain;
+    Py_XDECREF(answer);
+    return answer == Py_True;
 }
 
 client_pool *
 client_pool_find(core_state *state, PyObject *client)
 {
-    if (sends_plainly(state, client) != 1) {
+    if (!is_plain(client_check_client(state, client))) {
         return NULL;
     }
     PyObject *redis_pool = PyObject_GetAttr(client, state->names.connection_pool);
     if (redis_pool == NULL) {
         return NULL;
     }
-    client_pool *self = find_or_create(state, redis_pool);
+    client_pool *self = NULL;
+    if (is_plain(client_check_pool(state, redis_pool))) {
+        self = find_or_create(state, redis_pool);
+    }
     Py_DECREF(redis_pool);
     if (self != NULL && self->is_refused) {
         Py_CLEAR(self);

@@ -300,8 +300,26 @@ exchange_commands(PyObject *module, PyObject *const *values, Py_ssize_t count)
     return results;
 }
 
+PyDoc_STRVAR(is_direct_doc,
+"is_direct($module, connection, /)\n--\n\n"
+"Tell whether commands for this client go over connections of ours: it is redis-py's, and nobody has changed it.\n\n"
+"No round trip.");
+
+static PyObject *
+is_direct(PyObject *module, PyObject *client)
+{
+    client_pool *pool = pool_of(module, client);
+    if (pool == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+    bool answer = pool != NULL;
+    Py_XDECREF(pool);
+    return PyBool_FromLong(answer);
+}
+
 static PyMethodDef exchange_functions[] = {
     {"exchange", (PyCFunction)(void (*)(void))exchange_commands, METH_FASTCALL, exchange_doc},
+    {"is_direct", is_direct, METH_O, is_direct_doc},
     {NULL, NULL, 0, NULL},
 };
 

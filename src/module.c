@@ -5,6 +5,7 @@
 
 #include "base_registry.h"
 #include "clean_registries.h"
+#include "client_check.h"
 #include "client_pool.h"
 #include "exchange.h"
 #include "execution_registry.h"
@@ -84,8 +85,8 @@ core_exec(PyObject *module)
         || started_job_registry_setup_type(module, state) < 0
         || scheduled_job_registry_setup_type(module, state) < 0
         || execution_registry_setup_type(module, state) < 0 || queue_setup_type(module, state) < 0
-        || clean_registries_setup(module, state) < 0 || exchange_setup(module) < 0
-        || scripts_setup(module) < 0) {
+        || clean_registries_setup(module, state) < 0 || client_check_setup(module) < 0
+        || exchange_setup(module) < 0 || scripts_setup(module) < 0) {
         /* PyType_FromModuleAndSpec does not say so in each place where it has no memory (CPython 3.11). */
         if (!PyErr_Occurred()) {
             PyErr_NoMemory();
@@ -102,8 +103,6 @@ core_exec(PyObject *module)
     X(guard_type)                                                                                  \
     X(queue_type)                                                                                  \
     X(datetime_type)                                                                               \
-    X(plain_client_type)                                                                           \
-    X(plain_execute_command)                                                                       \
     X(cleaned_keywords)                                                                            \
     X(registry_keywords)                                                                           \
     X(default_queue_name)
@@ -115,8 +114,14 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
 #define X(name) Py_VISIT(state->name);
     EACH_OBJECT(X)
 #undef X
-    int result = dispatch_traverse(&state->dispatch, visit, arg);
-    return result != 0 ? result : installed_rq_traverse(&state->rq, visit, arg);
+    int stopped = checked_kinds_traverse(&state->checked_clients, visit, arg);
+    if (stopped == 0) {
+        stopped = checked_kinds_traverse(&state->checked_pools, visit, arg);
+    }
+    if (stopped == 0) {
+        stopped = dispatch_traverse(&state->dispatch, visit, arg);
+    }
+    return stopped != 0 ? stopped : installed_rq_traverse(&state->rq, visit, arg);
 }
 
 static int
@@ -129,6 +134,8 @@ core_clear(PyObject *module)
 #define X(name) Py_CLEAR(state->names.name);
     CORE_NAMES(X)
 #undef X
+    checked_kinds_clear(&state->checked_clients);
+    checked_kinds_clear(&state->checked_pools);
     dispatch_clear(&state->dispatch);
     installed_rq_clear(&state->rq);
     return 0;

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "client_check.h"
 #include "dispatch.h"
 #include "installed_rq.h"
 #include "names.h"
@@ -31,10 +32,8 @@ typedef struct core_state {
     PyObject *registry_keywords; /* tuple of argument names: of a Queue for its registries */
     PyObject *cleaned_keywords;  /* tuple of argument names: of RQ's clean_registries for them */
 
-    /* The last kind of client that was found to send commands as redis-py does. */
-    PyObject *plain_client_type;
-    PyObject *plain_execute_command;
-    Py_ssize_t plain_client_attributes;
+    checked_kinds checked_clients;
+    checked_kinds checked_pools;
 
     installed_rq rq;
 } core_state;

@@ -10,6 +10,7 @@
     X(chunk_size)                                                                                  \
     X(cleanup)                                                                                     \
     X(connection)                                                                                  \
+    X(connection_class)                                                                            \
     X(connection_pool)                                                                             \
     X(count)                                                                                       \
     X(current_timestamp)                                                                           \

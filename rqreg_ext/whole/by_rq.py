@@ -17,7 +17,7 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, parse_job_id
 from rq.timeouts import BaseTimeoutException
 
-from .._exchange import INTEGER, Command, exchange, without_errors
+from .._exchange import INTEGER, VALUE, Command, exchange, without_errors
 from .._rights import is_denied
 from .._server_errors import is_of_whole_server
 from .job_fields import is_of_wrong_type
@@ -245,8 +245,12 @@ def _fetch(job_class: Any, registry: Any, job_id: str) -> Any:
 
 
 def _exists(job_class: Any, registry: Any, job_id: str) -> bool:
-    (exists,) = ask(registry.connection, [(INTEGER, 'EXISTS', job_class.key_for(job_id))])
-    return bool(exists)
+    key = job_class.key_for(job_id)
+    (found,) = exchange(registry.connection, [(INTEGER, 'EXISTS', key)])
+    if is_denied(found):
+        # RQ reads the whole hash.
+        (found,) = exchange(registry.connection, [(VALUE, 'HGETALL', key)])
+    return bool(without_errors([found])[0])
 
 
 def is_taken_by_rq(job_id: str) -> bool:

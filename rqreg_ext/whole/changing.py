@@ -22,7 +22,7 @@ from .chunks import Bulk, EntryRemoval, Find, Options, Progress
 from .filters import Filters, JobFilters
 from .membership import Members
 from .result import BulkResult
-from .scripts import Cancellation, Deletion, Requeue, Script, knows_what_rq_does, reads_jobs
+from .scripts import Cancellation, Deletion, Requeue, Script, knows_what_rq_does, reads_jobs, sends_as_given
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -199,8 +199,8 @@ def _all_between(
 ) -> tuple[Iterable[str], int | None]:
     """Find the entries with the scores that are wanted, after a cleanup."""
     low, high = wanted.min_score, wanted.max_score
-    if not is_plain(registry, Method.GET_JOB_IDS) and low is None and high is None:
-        # A registry with its own idea of its jobs is asked for it.
+    if low is None and high is None and not (is_plain(registry, Method.GET_JOB_IDS) and sends_as_given(registry)):
+        # A registry with its own idea of its jobs is asked for it, and so is one whose client has its own of keys.
         job_ids = registry.get_job_ids(cleanup=False) if dry_run else registry.get_job_ids()
         return job_ids, len(job_ids)
     if not dry_run:
@@ -225,8 +225,8 @@ def _all_between(
 def _removal(registry: Any, delete_job: Any, options: Options) -> Bulk:
     _check_entries_are_jobs(registry, 'remove')
     if not delete_job:
-        is_rqs = is_plain(registry, Method.REMOVE)
-        return EntryRemoval(registry, options) if is_rqs else _by_remove(registry, False, options)
+        is_zrem = is_plain(registry, Method.REMOVE) and sends_as_given(registry)
+        return EntryRemoval(registry, options) if is_zrem else _by_remove(registry, False, options)
     if not knows_what_rq_does(registry, _installed_rq.delete_guard, Method.REMOVE):
         return _by_remove(registry, True, options)
     look = partial(by_rq.look, registry, Members(registry), Job)
@@ -248,6 +248,8 @@ def _requeue(registry: Any, at_front: Any, options: Options) -> Bulk:
 
 
 def _cancellation(registry: Any, ties: dict[str, bool], options: Options) -> Bulk:
+    if isinstance(registry, ExecutionRegistry):
+        raise no_jobs_to_change(f'the entries of {type(registry).__name__} {registry.key!r}', 'cancel')
     script = None
     if knows_what_rq_does(registry, _installed_rq.cancel_guard):
         script = _script_for_plain_jobs(registry, Cancellation(**ties))

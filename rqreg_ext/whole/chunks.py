@@ -12,6 +12,7 @@ from rq import Queue
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
+from .._dispatch import NotSent
 from .._exchange import INTEGER, VALUE, ask, run_script
 from .._rights import is_denied
 from .._script_errors import error_to_raise
@@ -210,7 +211,8 @@ class Bulk:
         try:
             answer = run_script(self._connection, self._script.name, [self._registry.key], (*arguments, *marked))
         except Exception as error:
-            to_raise = error_to_raise(error)
+            # Or the client has begun to change what it is given.
+            to_raise = None if isinstance(error, NotSent) else error_to_raise(error)
             if to_raise is not None:
                 raise to_raise from None
             self._script = None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from .._clients import decodes
 from .._installed_rq import Entries
 from .._route import entries_of
 from .arguments import check_holds_jobs, chunk_size_of, job_ids_of, score_of
@@ -118,11 +119,7 @@ def parser_of(registry: Any) -> Callable[[str], str] | None:
     entries = entries_of(registry)
     if entries is Entries.JOBS:
         return None
-    if entries is Entries.STARTS or _decodes(registry.connection):
+    if entries is Entries.STARTS or decodes(registry.connection):
         return parse
     # Somebody else's is given what RQ would give it.
     return lambda member: parse(member.encode())
-
-
-def _decodes(connection: Any) -> bool:
-    return bool(connection.get_encoder().decode_responses)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _installed_rq
+from .._clients import decodes
 from .._core import Guard
-from .._exchange import is_cluster
+from .._dispatch import sends_unchanged
 from .._installed_rq import Entries, Method
 from .._route import entries_of, is_plain
 
@@ -101,7 +102,8 @@ def knows_what_rq_does(registry: Any, guard: Guard, *methods: Method) -> bool:
     """Tell whether RQ does with this registry's jobs what we know of it.
 
     It is a release that we know, all that the guard looks at is RQ's own, and so are these methods of the registry; its
-    entries are job ids, all on one server.
+    entries are job ids, all on one server; and its client sends what it is given: two round trips to see that where the
+    client is wrapped.
     """
     return (
         _installed_rq.is_known
@@ -110,10 +112,15 @@ def knows_what_rq_does(registry: Any, guard: Guard, *methods: Method) -> bool:
         and entries_of(registry) is Entries.JOBS
         and type(registry.key) is str
         and type(registry.name) is str
-        and not is_cluster(registry.connection)
+        and sends_as_given(registry)
     )
+
+
+def sends_as_given(registry: Any) -> bool:
+    """Tell whether the registry's client sends what it is given."""
+    return sends_unchanged(registry.connection, ('ZCARD', registry.key))
 
 
 def reads_jobs(connection: Any) -> bool:
     """Tell whether RQ can read jobs by this client: not by one that decodes responses, which their data is none for."""
-    return not connection.get_encoder().decode_responses
+    return not decodes(connection)

@@ -62,14 +62,6 @@ class OwnConnection(redis.Connection):
         return own
 
 
-class ClosedConnection(redis.Connection):
-    """A connection that ends with a socket that is closed already."""
-
-    def connect(self) -> None:
-        super().connect()
-        self._sock.close()
-
-
 @pytest.fixture(autouse=True)
 def well() -> Iterator[None]:
     yield
@@ -140,7 +132,8 @@ def test_a_count_that_cannot_be(filled: PrivateRedis, method: str, count: int) -
 
 
 def test_a_socket_that_is_closed(filled: PrivateRedis) -> None:
-    registry = FailedJobRegistry('own', connection=client_with(ClosedConnection, filled))
+    client = filled.client(redis_connect_func=lambda connection: connection._sock.close())
+    registry = FailedJobRegistry('own', connection=client)
     for _ in range(3):
         with pytest.raises((ValueError, OSError)):
             registry.get_job_count(cleanup=False)

@@ -8,6 +8,7 @@ from typing import Any
 from rq.job import Job
 
 from ... import _clients, _installed_rq
+from ..._dispatch import require_unchanged
 from ..._exchange import INTEGER
 from ..arguments import chunk_size_of
 from .dependencies import DeferredJobs
@@ -31,7 +32,9 @@ def check_registry(
 ) -> CheckReport:
     """Return what is wrong with a registry; see Truth.check()."""
     check_arguments(settle, limit)
-    reader = Reader(registry.connection, chunk_size_of(chunk_size), progress)
+    size = chunk_size_of(chunk_size)
+    require_unchanged(registry.connection, 'check()')
+    reader = Reader(registry.connection, size, progress)
     return survey(reader, _suspicions_of_registry(registry, reader, orphans), settle, limit)
 
 
@@ -56,8 +59,10 @@ def check_everything(
     """
     check_arguments(settle, limit)
     client = _clients.client_of(connection) if isinstance(connection, str) else connection
-    reader = Reader(client, chunk_size_of(chunk_size), progress)
-    return survey(reader, Everything(JobKeys(job_class), names_of(queues)).suspicions(reader), settle, limit)
+    size, names = chunk_size_of(chunk_size), names_of(queues)
+    require_unchanged(client, 'check()')
+    reader = Reader(client, size, progress)
+    return survey(reader, Everything(JobKeys(job_class), names).suspicions(reader), settle, limit)
 
 
 def repair_registry(
@@ -65,6 +70,7 @@ def repair_registry(
 ) -> RepairReport:
     """Mend what has one safe answer; see Truth.repair()."""
     wanted = kinds_of(kinds)
+    require_unchanged(registry.connection, 'repair()')
     if problems is None:
         problems = registry.check()
     registry_of = registries_of(registry.connection, registry.job_class, getattr(registry, 'serializer', None))
@@ -91,6 +97,7 @@ def repair_everything(
     """
     wanted = kinds_of(kinds)
     client = _clients.client_of(connection) if isinstance(connection, str) else connection
+    require_unchanged(client, 'repair()')
     if problems is None:
         problems = check_everything(client, queues, job_class=job_class)
     registry_of = registries_of(client, job_class, serializer)

@@ -1,0 +1,279 @@
+#include "client_check.h"
+
+#include "clients.h"
+#include "module.h"
+#include "type_version.h"
+
+/* ---- A kind that was met before ---------------------------------------------------------------- */
+
+static bool
+has_names(PyObject *attributes, PyObject *names)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(names);
+    if (PyDict_GET_SIZE(attributes) != count) {
+        return false;
+    }
+    Py_ssize_t place = 0;
+    PyObject *name;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (!PyDict_Next(attributes, &place, &name, NULL) || name != PyTuple_GET_ITEM(names, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+classes_are_unchanged(const checked_kind *kind)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(kind->classes); i++) {
+        if (type_version((PyTypeObject *)PyTuple_GET_ITEM(kind->classes, i)) != kind->versions[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The code of a function can be replaced, which changes no class. */
+static bool
+functions_are_unchanged(PyObject *functions)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(functions); i += 2) {
+        PyObject *function = PyTuple_GET_ITEM(functions, i);
+        if (PyFunction_GET_CODE(function) != PyTuple_GET_ITEM(functions, i + 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+globals_are_unchanged(PyObject *globals)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(globals); i += 3) {
+        PyObject *value = PyDict_GetItemWithError(PyTuple_GET_ITEM(globals, i),
+                                                  PyTuple_GET_ITEM(globals, i + 1));
+        if (value != PyTuple_GET_ITEM(globals, i + 2)) {
+            PyErr_Clear();
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Runs no Python. `used` is a class that the object uses, or NULL: the last one of those that count. */
+static const checked_kind *
+find(const checked_kinds *known, PyObject *object, PyObject *attributes, PyObject *used)
+{
+    for (int i = 0; i < CHECKED_KINDS; i++) {
+        const checked_kind *kind = &known->kinds[i];
+        if (kind->type == Py_TYPE(object) && has_names(attributes, kind->names)
+            && (used == NULL
+                || used == PyTuple_GET_ITEM(kind->classes, PyTuple_GET_SIZE(kind->classes) - 1))
+            && classes_are_unchanged(kind) && functions_are_unchanged(kind->functions)
+            && globals_are_unchanged(kind->globals)) {
+            return kind;
+        }
+    }
+    return NULL;
+}
+
+/* ---- A kind that is new, or not what it was ---------------------------------------------------- */
+
+static void
+kind_clear(checked_kind *kind)
+{
+    checked_kind old = *kind;
+    *kind = (checked_kind){.type = NULL};
+    Py_XDECREF(old.type);
+    Py_XDECREF(old.names);
+    Py_XDECREF(old.classes);
+    Py_XDECREF(old.functions);
+    Py_XDECREF(old.globals);
+    Py_XDECREF(old.answer);
+}
+
+/* Have each class that counts a version; whether all have one. -1 with an exception. */
+static int
+take_versions(checked_kind *kind)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(kind->classes);
+    if (count == 0 || count > CHECKED_CLASSES) {
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyTypeObject *class = (PyTypeObject *)PyTuple_GET_ITEM(kind->classes, i);
+        if (type_version_assigned(class) < 0) {
+            return -1;
+        }
+        kind->versions[i] = type_version(class);
+        if (kind->versions[i] == 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Ask for (answer, functions, globals). */
+static int
+read_answer(checked_kind *kind, PyObject *object, const char *question)
+{
+    PyObject *facts = clients_call(question, object, NULL);
+    int result = -1;
+    PyObject *answer, *functions, *globals;
+    if (facts != NULL
+        && PyArg_ParseTuple(facts, "OO!O!", &answer, &PyTuple_Type, &functions, &PyTuple_Type,
+                            &globals)) {
+        kind->answer = Py_NewRef(answer);
+        kind->functions = Py_NewRef(functions);
+        kind->globals = Py_NewRef(globals);
+        result = 0;
+    }
+    Py_XDECREF(facts);
+    return result;
+}
+
+/* Put it in the place of the oldest one, which `kind` holds then. */
+static void
+remember(checked_kinds *known, checked_kind *kind)
+{
+    checked_kind *place = &known->kinds[known->next];
+    known->next = (known->next + 1) % CHECKED_KINDS;
+    checked_kind replaced = *place;
+    *place = *kind;
+    *kind = replaced;
+}
+
+static PyObject *
+names_in(PyObject *attributes)
+{
+    PyObject *list = PyDict_Keys(attributes);
+    PyObject *names = list == NULL ? NULL : PyList_AsTuple(list);
+    Py_XDECREF(list);
+    return names;
+}
+
+typedef struct {
+    checked_kinds *known;
+    const char *classes;  /* what of _clients returns the classes that count for an object */
+    const char *question; /* and what examines it */
+} subject;
+
+/* The answer is remembered if nothing has changed while it was found. */
+static PyObject *
+examine(const subject *about, PyObject *object, PyObject *attributes)
+{
+    checked_kind kind = {.type = (PyTypeObject *)Py_NewRef((PyObject *)Py_TYPE(object))};
+    kind.names = names_in(attributes);
+    kind.classes = kind.names == NULL ? NULL : clients_call(about->classes, object, NULL);
+    int has_versions = kind.classes == NULL ? -1 : take_versions(&kind);
+    PyObject *answer = NULL;
+    if (has_versions >= 0 && read_answer(&kind, object, about->question) == 0) {
+        answer = Py_NewRef(kind.answer);
+        if (has_versions == 1 && has_names(attributes, kind.names)
+            && classes_are_unchanged(&kind)) {
+            remember(about->known, &kind);
+        }
+    }
+    kind_clear(&kind);
+    return answer;
+}
+
+static PyObject *
+check(const subject *about, PyObject *object, PyObject *attributes, PyObject *used)
+{
+    const checked_kind *kind = find(about->known, object, attributes, used);
+    return kind != NULL ? Py_NewRef(kind->answer) : examine(about, object, attributes);
+}
+
+PyObject *
+client_check_client(core_state *state, PyObject *client)
+{
+    const subject about = {&state->checked_clients, "classes_of_client", "examine_client"};
+    PyObject *attributes = PyObject_GenericGetDict(client, NULL);
+    PyObject *answer = attributes == NULL ? NULL : check(&about, client, attributes, NULL);
+    Py_XDECREF(attributes);
+    return answer;
+}
+
+/* A pool says by an attribute which class its connections are of. */
+static PyObject *
+connection_class_of(core_state *state, PyObject *redis_pool, PyObject *attributes)
+{
+    PyObject *found = PyDict_GetItemWithError(attributes, state->names.connection_class);
+    if (found != NULL || PyErr_Occurred()) {
+        return Py_XNewRef(found);
+    }
+    return PyObject_GetAttr(redis_pool, state->names.connection_class);
+}
+
+PyObject *
+client_check_pool(core_state *state, PyObject *redis_pool)
+{
+    const subject about = {&state->checked_pools, "classes_of_pool", "examine_pool"};
+    PyObject *attributes = PyObject_GenericGetDict(redis_pool, NULL);
+    PyObject *used = attributes == NULL ? NULL : connection_class_of(state, redis_pool, attributes);
+    PyObject *answer = used == NULL ? NULL : check(&about, redis_pool, attributes, used);
+    Py_XDECREF(used);
+    Py_XDECREF(attributes);
+    return answer;
+}
+
+/* ---- For what is written in Python ------------------------------------------------------------- */
+
+PyDoc_STRVAR(check_client_doc,
+"check_client($module, client, /)\n--\n\n"
+"Return what _clients.examine_client() answers of a client, which is remembered until something changes.");
+
+static PyObject *
+check_client(PyObject *module, PyObject *client)
+{
+    return client_check_client(PyModule_GetState(module), client);
+}
+
+PyDoc_STRVAR(check_pool_doc,
+"check_pool($module, pool, /)\n--\n\n"
+"Return what _clients.examine_pool() answers of a pool, which is remembered until something changes.");
+
+static PyObject *
+check_pool(PyObject *module, PyObject *redis_pool)
+{
+    return client_check_pool(PyModule_GetState(module), redis_pool);
+}
+
+static PyMethodDef client_check_functions[] = {
+    {"check_client", check_client, METH_O, check_client_doc},
+    {"check_pool", check_pool, METH_O, check_pool_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+int
+client_check_setup(PyObject *module)
+{
+    return PyModule_AddFunctions(module, client_check_functions);
+}
+
+/* ---- What the module holds ---------------------------------------------------------------------------- */
+
+int
+checked_kinds_traverse(const checked_kinds *known, visitproc visit, void *arg)
+{
+    for (int i = 0; i < CHECKED_KINDS; i++) {
+        const checked_kind *kind = &known->kinds[i];
+        Py_VISIT(kind->type);
+        Py_VISIT(kind->names);
+        Py_VISIT(kind->classes);
+        Py_VISIT(kind->functions);
+        Py_VISIT(kind->globals);
+        Py_VISIT(kind->answer);
+    }
+    return 0;
+}
+
+void
+checked_kinds_clear(checked_kinds *known)
+{
+    for (int i = 0; i < CHECKED_KINDS; i++) {
+        kind_clear(&known->kinds[i]);
+    }
+}
