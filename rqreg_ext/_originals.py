@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 from importlib import import_module
-from types import CellType, CodeType, FunctionType
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
 
@@ -93,10 +93,13 @@ def _is_filled(cell: CellType) -> bool:
 
 def function_of(found: Any) -> FunctionType | None:
     """Return the function behind a method, class method, static method or property; None where there is none."""
-    if isinstance(found, property):
+    # By its own type: a proxy around one of these passes for what it is around.
+    kind = type(found)
+    if kind is property:
         found = found.fget
-    function = getattr(found, '__func__', found)
-    return function if type(function) is FunctionType else None
+    elif kind in (staticmethod, classmethod, MethodType):
+        found = found.__func__
+    return found if type(found) is FunctionType else None
 
 
 @cache

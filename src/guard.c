@@ -166,6 +166,10 @@ remember(guard *self, const noted *before, PyObject *found)
     PyObject *names;
     PyObject *types;
     PyObject *functions;
+    if (!PyTuple_Check(found)) {
+        PyErr_Format(PyExc_TypeError, "look() returned %R, not a tuple", found);
+        return -1;
+    }
     if (!PyArg_ParseTuple(found, "pO!O!O!;look() returns whether it holds, and three tuples",
                           &holds, &PyTuple_Type, &names, &PyTuple_Type, &types, &PyTuple_Type,
                           &functions)

@@ -12,7 +12,7 @@ import redis.commands.core
 import rq.job
 import rq.registry
 
-from rqreg_ext._originals import is_original
+from rqreg_ext._originals import code_of, is_defined, is_original, note_replaced_code, original_code
 
 OWN = [
     (rq.registry.BaseRegistry, 'remove', 'rq.registry', 'BaseRegistry.remove'),
@@ -49,6 +49,28 @@ def test_wrapper_is_not() -> None:
     assert not is_original(wrapper, 'rq.job', 'Job.delete')
 
 
+class Proxy:
+    """Passes for what it is around, as the wrappers of tracing libraries do."""
+
+    def __init__(self, wrapped: object) -> None:
+        self._wrapped = wrapped
+
+    @property
+    def __class__(self) -> type:
+        return type(self._wrapped)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._wrapped, name)
+
+
+@pytest.mark.parametrize(('owner', 'name'), [(rq.job.Job, 'fetch'), (rq.job.Job, 'id'), (rq.job.Job, 'delete')])
+def test_proxy_is_not(owner: type, name: str) -> None:
+    proxy = Proxy(vars(owner)[name])
+    assert isinstance(proxy, type(vars(owner)[name]))
+    assert is_original(vars(owner)[name], 'rq.job', f'Job.{name}')
+    assert not is_original(proxy, 'rq.job', f'Job.{name}')
+
+
 def test_another_function_of_the_package_is_not() -> None:
     assert not is_original(rq.job.Job.save, 'rq.job', 'Job.delete')
 
@@ -72,3 +94,27 @@ def test_replaced_code_is_not() -> None:
 def test_builtin_is_not() -> None:
     assert not is_original(len, 'rq.job', 'Job.delete')
     assert not is_original(None, 'rq.job', 'Job.delete')
+
+
+def test_code_that_we_put_there_stands_for_the_original() -> None:
+    function, code = rq.job.Job.delete, rq.job.Job.delete.__code__
+    ours = code.replace(co_name='ours')
+    try:
+        function.__code__ = ours
+        assert not is_original(function, 'rq.job', 'Job.delete')
+        note_replaced_code(ours, code)
+        assert is_original(function, 'rq.job', 'Job.delete')
+        assert original_code(function) is code
+    finally:
+        function.__code__ = code
+
+
+def test_what_a_module_defines_is_read_from_its_file() -> None:
+    assert is_defined('rq.job', 'Job.delete')
+    assert is_defined('rq.job', 'Job')
+    assert not is_defined('rq.job', 'as_text')
+    code = code_of('rq.registry', 'clean_registries')
+    assert code is not None
+    assert code.co_name == 'clean_registries'
+    # Two of this name: a property and its setter.
+    assert code_of('rq.job', 'Job.data') is None

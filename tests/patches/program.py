@@ -1,8 +1,8 @@
 """A program in which somebody patches RQ: before rqreg_ext is imported, before the first call, or after it.
 
 Its argument is a JSON object: `mode` ('plain', 'import line' or 'install'), `moment` ('before import', 'before first
-call' or 'after first call'), `cases`, and the server's `socket`. It prints what each call did under each patch, and
-what was left to RQ when all patches were gone.
+call' or 'after first call'), `cases`, and the server's `socket`. It prints what each call did under each patch,
+and what was left to RQ when all patches were gone.
 """
 
 from __future__ import annotations
