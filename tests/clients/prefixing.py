@@ -92,6 +92,15 @@ class Inside(redis.Redis):
         return self.inside.pipeline(transaction, shard_hint)
 
 
+class InsideButPipelines(redis.Redis):
+    """Has another client do single commands."""
+
+    inside: redis.Redis
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        return self.inside.execute_command(*args, **options)
+
+
 # The commands of RQ whose first argument is a key; of the second ones all are.
 _METHODS = (
     'expire', 'hdel', 'hexists', 'hget', 'hgetall', 'hincrby', 'hset', 'llen', 'lpos', 'lpush', 'lrange', 'lrem',
@@ -155,10 +164,13 @@ def _by_connection(**arguments: Any) -> redis.Redis:
     return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=PrefixingConnection, **arguments))
 
 
-def _inside(**arguments: Any) -> redis.Redis:
-    client = Inside(**arguments)
-    client.inside = Prefixing(**arguments)
-    return client
+def _around(client_class: Any) -> Callable[..., Any]:
+    def make(**arguments: Any) -> Any:
+        client = client_class(**arguments)
+        client.inside = Prefixing(**arguments)
+        return client
+
+    return make
 
 
 @contextmanager
@@ -183,7 +195,8 @@ FORMS: dict[str, Form] = {
     'class': (Prefixing, _unpatched),
     'class, pipelines late': (PrefixingLate, _unpatched),
     'class, some commands': (PrefixingSome, _unpatched),
-    'class around a client': (_inside, _unpatched),
+    'class around a client': (_around(Inside), _unpatched),
+    'class around a client, pipelines not': (_around(InsideButPipelines), _unpatched),
     'methods of a class': (PrefixingMethods, _unpatched),
     'attribute': (_by_attribute, _unpatched),
     'attributes': (_by_attributes, _unpatched),

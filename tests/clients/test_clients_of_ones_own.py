@@ -321,6 +321,7 @@ ON_CLIENTS: dict[str, Call] = {
     'purge': Call(lambda c: rqreg_ext.purge(c), many('purge'), has_result=False),
     'purge of queues': Call(lambda c: rqreg_ext.purge(c, queues=the_queue(c)), many('purge'), has_result=False),
     'repair': Call(lambda c: rqreg_ext.repair(c), None),
+    'repair of problems': Call(lambda c: rqreg_ext.repair(c, []), None),
     'requeue_all': Call(lambda c: rqreg_ext.requeue_all(c), many('requeue_all'), has_result=False),
     'snapshot': Call(snapshot_of, rqs_snapshot),
     'snapshot after cleanup': Call(
@@ -404,6 +405,26 @@ def test_every_other_call_leaves_both_applications_as_rq_does(
 ) -> None:
     for name, call in table.items():
         assert_as_rq(databases, FORMS[form], call, lambda client: client, lambda client: client, name)
+
+
+@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('is_plain_first', [False, True])
+def test_plain_client_beside_one_of_ones_own_is_refused(
+    databases: tuple[Database, Database], form: str, is_plain_first: bool
+) -> None:
+    """They mean different keys by one name: of calls that are given two, none may take one client for the other."""
+    _, database = databases
+    database.restore()
+    make_client, using = FORMS[form]
+    with redis.Redis(**database.arguments) as plain, using():
+        own = make_client(**database.arguments)
+        first, second = (plain, own) if is_plain_first else (own, plain)
+        with pytest.raises(ValueError, match='another Redis'), rqreg_ext.batch(first) as batch:
+            batch.count(rqreg_ext.FailedJobRegistry(NAME, connection=second))
+        for call in (rqreg_ext.snapshot, rqreg_ext.purge, rqreg_ext.requeue_all):
+            with pytest.raises(ValueError, match='another Redis'):
+                call(first, queues=rq.Queue(NAME, connection=second))
+        own.close()
 
 
 # ---- No call is left out

@@ -1,0 +1,190 @@
+"""Clients that somebody wraps and that pass on what they are given: used through the wrapper, with scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+import rq
+from redis.backoff import NoBackoff
+from redis.client import Pipeline
+from redis.retry import Retry
+
+from rqreg_ext import FailedJobRegistry, _core
+from rqreg_ext._dispatch import NotSent, sends_unchanged
+from rqreg_ext._exchange import INTEGER, VALUE, exchange
+
+if TYPE_CHECKING:
+    from private_redis import PrivateRedis
+
+
+class ObservedPipeline(Pipeline):
+    def execute(self, raise_on_error: bool = True) -> Any:
+        Observed.seen.append([args[0] for args, _ in self.command_stack])
+        return super().execute(raise_on_error)
+
+
+class Observed(redis.Redis):
+    """Takes note of what it is given."""
+
+    seen: list[Any] = []
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        Observed.seen.append(args[0])
+        return super().execute_command(*args, **options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:
+        return ObservedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+@pytest.fixture
+def client(redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[Observed]:
+    with Observed(port=redis_server.port) as client:
+        yield client
+
+
+def fill(connection: redis.Redis, count: int = 3) -> FailedJobRegistry:
+    queue = rq.Queue('q', connection=connection)
+    for number in range(count):
+        job = queue.enqueue('os.getpid', job_id=f'job-{number}')
+        queue.remove(job)
+        connection.hset(job.key, 'status', 'failed')
+        connection.zadd('rq:failed:q', {job.id: 4_000_000_000 + number})
+    return FailedJobRegistry('q', connection=connection)
+
+
+def test_observed_client_runs_scripts_through_its_own_methods(client: Observed, connection: redis.Redis) -> None:
+    fill(connection)
+    Observed.seen.clear()
+    result = FailedJobRegistry('q', connection=client).purge()
+    assert (result.done, result.by_rq) == (3, 0)
+    assert 'EVALSHA' in Observed.seen
+    assert not connection.exists('rq:job:job-0', 'rq:failed:q')
+
+
+def test_observed_client_keeps_its_connections(client: Observed, connection: redis.Redis) -> None:
+    before = client.client_id()
+    fill(connection)
+    registry = FailedJobRegistry('q', connection=client)
+    assert list(registry.find(func_name='os.*')) == ['job-0', 'job-1', 'job-2']
+    assert registry.purge().by_rq == 0
+    assert client.client_id() == before
+    assert client.connection_pool._created_connections == 1
+
+
+def test_errors_stand_in_their_places(client: Observed, connection: redis.Redis) -> None:
+    connection.set('text', 'x')
+    for _ in range(2):
+        error, one, other = exchange(
+            client, [(INTEGER, 'ZCARD', 'text'), (INTEGER, 'LLEN', 'no'), (VALUE, 'GET', 'text')]
+        )
+        assert isinstance(error, redis.ResponseError)
+        assert (one, other) == (0, b'x')
+
+
+def test_error_of_the_wrapper_is_the_callers(client: Observed, connection: redis.Redis) -> None:
+    class Failed(Exception):
+        pass
+
+    class Failing(Observed):
+        def execute_command(self, *args: Any, **options: Any) -> Any:
+            super().execute_command(*args, **options)
+            raise Failed
+
+    with Failing(connection_pool=client.connection_pool) as failing, pytest.raises(Failed):
+        FailedJobRegistry('q', connection=failing).purge()
+
+
+def test_change_that_the_wrapper_hides_is_seen(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    """It catches whatever is raised in it, and sends nothing of what it was not to send."""
+
+    class Hiding(redis.Redis):
+        def execute_command(self, *args: Any, **options: Any) -> Any:
+            try:
+                return super().execute_command(args[0], b'own:%b' % str(args[1]).encode(), *args[2:], **options)
+            except Exception:
+                return 0
+
+    fill(connection)
+    before = {key: connection.dump(key) for key in connection.keys('*')}
+    with Hiding(port=redis_server.port) as hiding:
+        assert not sends_unchanged(hiding)
+        assert FailedJobRegistry('q', connection=hiding).purge().done == 0
+    assert {key: connection.dump(key) for key in connection.keys('*')} == before
+
+
+def test_keys_that_change_in_the_middle_are_not_given_to_a_script(
+    redis_server: PrivateRedis, connection: redis.Redis
+) -> None:
+    """A client whose keys depend on who is asked for: it has passed on all commands until now."""
+
+    class Tenants(redis.Redis):
+        tenant = b''
+
+        def execute_command(self, *args: Any, **options: Any) -> Any:
+            words = list(args)
+            place = 3 if args[0] in ('EVAL', 'EVALSHA') else 1
+            if Tenants.tenant:
+                words[place] = Tenants.tenant + str(args[place]).encode()
+            return super().execute_command(*words, **options)
+
+    with Tenants(port=redis_server.port) as client:
+        registry = fill(connection)
+        assert FailedJobRegistry('q', connection=client).purge().by_rq == 0
+        fill(connection)
+        Tenants.tenant = b'other:'
+        found = FailedJobRegistry('q', connection=client)
+        assert (found.count, list(found.iter_job_ids()), found.purge().done) == (0, [], 0)
+        with pytest.raises(NotSent, match=r'replaced or wrapped execute_command\(\)\. Give a plain redis\.Redis'):
+            found.check()
+        Tenants.tenant = b''
+    assert registry.count == 3
+
+
+def test_connection_class_that_takes_note_is_seen_through(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    sent: list[bytes] = []
+
+    class Noting(redis.Connection):
+        def send_packed_command(self, command: Any, check_health: bool = True) -> Any:
+            sent.extend(command)
+            return super().send_packed_command(command, check_health)
+
+    # Commands of many octets go out in pieces.
+    fill(connection, count=200)
+    pool = redis.ConnectionPool(connection_class=Noting, port=redis_server.port, health_check_interval=1)
+    with redis.Redis(connection_pool=pool) as client:
+        assert not _core.is_direct(client)
+        registry = FailedJobRegistry('q', connection=client)
+        assert len(list(registry.find(func_name='os.*'))) == 200
+        result = registry.purge()
+    assert (result.done, result.by_rq) == (200, 0)
+    assert any(b'EVALSHA' in block for block in sent)
+
+
+def test_lost_connection_is_tried_again_as_the_client_says(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    fill(connection)
+    options: dict[str, Any] = {'retry': Retry(NoBackoff(), 3), 'retry_on_error': [redis.ConnectionError]}
+    with Observed(port=redis_server.port, client_name='observed', **options) as client:
+        registry = FailedJobRegistry('q', connection=client)
+        assert len(list(registry.find(func_name='os.*'))) == 3
+        for entry in connection.client_list():
+            if entry['name'] == 'observed':
+                connection.client_kill_filter(_id=entry['id'])
+        assert registry.purge().by_rq == 0
+
+
+def test_removal_calls_a_zrem_of_ones_own_as_rq_does(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    """RQ calls it with one job at a time."""
+
+    class Own(redis.Redis):
+        def zrem(self, name: Any, value: Any) -> Any:  # type: ignore[override]
+            removed.append(value)
+            return super().zrem(name, value)
+
+    removed: list[Any] = []
+    fill(connection)
+    with Own(port=redis_server.port) as client:
+        result = FailedJobRegistry('q', connection=client).remove_many(['job-0', 'job-2', 'nothing'])
+    assert (result.done, result.missing, removed) == (2, 1, ['job-0', 'job-2'])
