@@ -143,6 +143,22 @@ def test_keys_that_change_in_the_middle_are_not_given_to_a_script(
     assert registry.count == 3
 
 
+def test_client_that_changes_the_keys_of_scripts_has_none_run(
+    redis_server: PrivateRedis, connection: redis.Redis
+) -> None:
+    class Own(redis.Redis):
+        def execute_command(self, *args: Any, **options: Any) -> Any:
+            is_script = args[0] in ('EVAL', 'EVALSHA')
+            words = (*args[:3], f'own:{args[3]}', *args[4:]) if is_script else args
+            return super().execute_command(*words, **options)
+
+    fill(connection)
+    with Own(port=redis_server.port) as client:
+        result = FailedJobRegistry('q', connection=client).requeue_all()
+    assert (result.done, result.by_rq) == (3, 3)
+    assert connection.lrange('rq:queue:q', 0, -1) == [b'job-0', b'job-1', b'job-2']
+
+
 def test_connection_class_that_takes_note_is_seen_through(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     sent: list[bytes] = []
 
@@ -158,6 +174,9 @@ def test_connection_class_that_takes_note_is_seen_through(redis_server: PrivateR
         assert not _core.is_direct(client)
         registry = FailedJobRegistry('q', connection=client)
         assert len(list(registry.find(func_name='os.*'))) == 200
+        # What is sent besides, when it is due, is no change.
+        for idle in pool._available_connections:
+            idle.next_health_check = 0
         result = registry.purge()
     assert (result.done, result.by_rq) == (200, 0)
     assert any(b'EVALSHA' in block for block in sent)

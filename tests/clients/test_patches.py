@@ -262,9 +262,25 @@ def test_parser_of_somebody_is_left_to_rq(redis_server: PrivateRedis, client: re
     pool = redis.ConnectionPool(host='127.0.0.1', port=redis_server.port, parser_class=Own)
     with redis.Redis(connection_pool=pool) as own:
         registry = made(rqreg_ext.registry, own)
+        # Connecting reads too.
+        assert registry.count == 2
         used.clear()
         assert registry.count == 2
         assert used
+
+
+def test_packer_of_somebody_is_left_to_rq(redis_server: PrivateRedis, client: redis.Redis) -> None:
+    packed: list[Any] = []
+
+    class Packer:
+        def pack(self, *args: Any) -> Any:
+            packed.append(args[0])
+            return client.connection_pool.make_connection().pack_command(*args)
+
+    pool = redis.ConnectionPool(host='127.0.0.1', port=redis_server.port, command_packer=Packer())
+    with redis.Redis(connection_pool=pool) as own:
+        assert made(rqreg_ext.registry, own).count == 2
+    assert 'ZCARD' in packed
 
 
 # ---- Bulk calls
