@@ -340,7 +340,7 @@ class PrivateCluster:
         return self.slot_owners()[slot_of(key)]
 
     def client(self, startup: Iterable[Node] | None = None, **kwargs: Any) -> Any:
-        """Return a new redis.RedisCluster; startup: the nodes that it is told of, in this order, if not all live ones."""
+        """Return a new redis.RedisCluster; startup: the nodes it is told of, in this order, if not all live ones."""
         import redis
         from redis.cluster import ClusterNode
 
@@ -372,8 +372,7 @@ class PrivateCluster:
         takeover: without asking the other masters, nor its own, which may be lost.
         """
         replica.ask('CLUSTER', 'FAILOVER', *(['TAKEOVER'] if takeover else []))
-        self._wait(f'{replica} becomes a master', lambda: replica.seen()[replica.id].is_master)
-        self.wait_until_agreed()
+        self._wait_for_master([replica])
 
     def kill(self, node: Node) -> None:
         """End a node by SIGKILL. No replica takes its place before wait_for_promotion()."""
@@ -383,13 +382,9 @@ class PrivateCluster:
         """Wait until a replica has taken the place of a master that is dead or paused; return that replica."""
         replicas = self.replicas_of(lost)
         self._configure('cluster-replica-no-failover', 'no')
-        self._wait(
-            f'a replica takes the place of {lost}',
-            lambda: any(replica.seen()[replica.id].is_master for replica in replicas),
-        )
+        promoted = self._wait_for_master(replicas)
         self._configure('cluster-replica-no-failover', 'yes')
-        self.wait_until_agreed()
-        return next(replica for replica in replicas if replica.seen()[replica.id].is_master)
+        return promoted
 
     def restart(self, node: Node) -> None:
         """Start a node that was killed, or let one go on that was paused, and wait until all is well again."""
@@ -469,7 +464,6 @@ class PrivateCluster:
             return None
         if any(each.is_lost or not (each.is_connected or each.id == node.id) for each in seen.values()):
             return None
-        # An election whose epoch is behind that of the lost master would give the slots to nobody.
         epoch = re.search(r'cluster_current_epoch:(\d+)', info)
         shards = frozenset(
             (each.id, each.master_id, each.slots, each.epoch if each.is_master else None) for each in seen.values()
@@ -479,6 +473,16 @@ class PrivateCluster:
     def _knows_all(self, node: Node) -> bool:
         seen = node.seen()
         return seen.keys() == {each.id for each in self.live_nodes} and not any(s.is_lost for s in seen.values())
+
+    def _wait_for_master(self, replicas: list[Node]) -> Node:
+        """Return which of the replicas has become a master, when all nodes know."""
+        self._wait(f'{replicas} have a master', lambda: any(node.seen()[node.id].is_master for node in replicas))
+        promoted = next(node for node in replicas if node.seen()[node.id].is_master)
+        # A Redis that has won an election a moment ago takes its votes for those of the next one too: then the slots
+        # would stay with the master that is lost, whose epoch is greater.
+        promoted.ask('CLUSTER', 'BUMPEPOCH')
+        self.wait_until_agreed()
+        return promoted
 
     def _wait(self, what: str, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
