@@ -245,11 +245,12 @@ class Migration:
     def cancel(self) -> None:
         """Bring what was moved back, and leave the slots where they were."""
         for source, slots in self.sources.items():
+            # As long as it is migrating, the owner takes no keys.
+            source.ask_all(('CLUSTER', 'SETSLOT', slot, 'STABLE') for slot in slots)
             for slot in slots:
                 for key in self.target.ask('CLUSTER', 'GETKEYSINSLOT', slot, 1_000_000):
                     self.target.ask('MIGRATE', *source.address, key, 0, 10_000, 'REPLACE')
-            for node in (source, self.target):
-                node.ask_all(('CLUSTER', 'SETSLOT', slot, 'STABLE') for slot in slots)
+            self.target.ask_all(('CLUSTER', 'SETSLOT', slot, 'STABLE') for slot in slots)
 
 
 class PrivateCluster:
@@ -283,6 +284,8 @@ class PrivateCluster:
 
     def start(self) -> PrivateCluster:
         """Start all nodes, make them a cluster and wait until all of it serves; ends them if that fails."""
+        if any(node.process for node in self.nodes):
+            raise RuntimeError('the private cluster is running already')
         try:
             for node in self.nodes:
                 node.start()
