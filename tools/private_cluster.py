@@ -328,7 +328,7 @@ class PrivateCluster:
     @property
     def masters(self) -> list[Node]:
         """The live masters, by what they say of themselves."""
-        return [node for node in self.live_nodes if node.seen()[node.id].is_master]
+        return [node for node in self.live_nodes if self._is_master(node)]
 
     def replicas_of(self, master: Node) -> list[Node]:
         """Return the live replicas of a master, by what they say of themselves; it may be dead."""
@@ -374,8 +374,13 @@ class PrivateCluster:
 
         takeover: without asking the other masters, nor its own, which may be lost.
         """
+        self.begin_failover(replica, takeover)
+        self.wait_for_master([replica])
+
+    def begin_failover(self, replica: Node, takeover: bool = False) -> None:
+        """Do the same without waiting, which wait_for_master() does."""
+        self._prepare_for_election(replica)
         replica.ask('CLUSTER', 'FAILOVER', *(['TAKEOVER'] if takeover else []))
-        self._wait_for_master([replica])
 
     def kill(self, node: Node) -> None:
         """End a node by SIGKILL. No replica takes its place before wait_for_promotion()."""
@@ -384,8 +389,10 @@ class PrivateCluster:
     def wait_for_promotion(self, lost: Node) -> Node:
         """Wait until a replica has taken the place of a master that is dead or paused; return that replica."""
         replicas = self.replicas_of(lost)
+        for replica in replicas:
+            self._prepare_for_election(replica)
         self._configure('cluster-replica-no-failover', 'no')
-        promoted = self._wait_for_master(replicas)
+        promoted = self.wait_for_master(replicas)
         self._configure('cluster-replica-no-failover', 'yes')
         return promoted
 
@@ -432,7 +439,7 @@ class PrivateCluster:
             seen = node.seen()[node.id]
             node.ask_all(('CLUSTER', 'SETSLOT', slot, 'STABLE') for slot in {**seen.migrating, **seen.importing})
         for number, shard in enumerate(self.shards):
-            master = next(node for node in shard if node.seen()[node.id].is_master)
+            master = next(filter(self._is_master, shard))
             misplaced = set(self._slots_of_shard(number)) - master.seen()[master.id].slots
             if misplaced:
                 self.migrate(misplaced, master)
@@ -477,15 +484,25 @@ class PrivateCluster:
         seen = node.seen()
         return seen.keys() == {each.id for each in self.live_nodes} and not any(s.is_lost for s in seen.values())
 
-    def _wait_for_master(self, replicas: list[Node]) -> Node:
+    def wait_for_master(self, replicas: list[Node]) -> Node:
         """Return which of the replicas has become a master, when all nodes know."""
-        self._wait(f'{replicas} have a master', lambda: any(node.seen()[node.id].is_master for node in replicas))
-        promoted = next(node for node in replicas if node.seen()[node.id].is_master)
-        # A Redis that has won an election a moment ago takes its votes for those of the next one too: then the slots
-        # would stay with the master that is lost, whose epoch is greater.
-        promoted.ask('CLUSTER', 'BUMPEPOCH')
+        self._wait(f'{replicas} have a master', lambda: any(map(self._is_master, replicas)))
         self.wait_until_agreed()
-        return promoted
+        return next(filter(self._is_master, replicas))
+
+    @staticmethod
+    def _is_master(node: Node) -> bool:
+        return node.seen()[node.id].is_master
+
+    @staticmethod
+    def _prepare_for_election(replica: Node) -> None:
+        """See to it that a replica can win again that has won an election not long ago.
+
+        For twice the node timeout (2 seconds at least) a Redis takes its votes of then for those of the next election
+        too, and for as long again it holds none. With those votes it is not followed unless its epoch is the greatest.
+        """
+        replica.ask('CONFIG', 'SET', 'cluster-node-timeout', SHORT_NODE_TIMEOUT)
+        replica.ask('CLUSTER', 'BUMPEPOCH')
 
     def _wait(self, what: str, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + WAIT_SECONDS

@@ -395,7 +395,7 @@ class Compared(NamedTuple):
 
 def cluster_client(nodes: Masters, **options: Any) -> Any:
     """Return a client that is told of these nodes, in their order."""
-    return RedisCluster(startup_nodes=[ClusterNode(*address) for address in nodes], socket_timeout=20, **options)
+    return RedisCluster(startup_nodes=[ClusterNode(*address) for address in nodes], **{'socket_timeout': 20, **options})
 
 
 NODE = 'plain client of the node'
