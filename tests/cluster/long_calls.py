@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from .calls import NODE, On, by_ours, by_rq, cluster_client, plain
 from .state import Masters, fill_failed, whereabouts
@@ -91,7 +93,8 @@ def client_for(caller: Caller) -> Any:
     """Return a client that has not connected yet, if redis-py lets it."""
     if caller.client == NODE:
         host, port = caller.nodes[0]
-        return redis.Redis(host, port, socket_timeout=SOCKET_TIMEOUT, socket_connect_timeout=SOCKET_TIMEOUT)
+        timeouts = {'socket_timeout': SOCKET_TIMEOUT, 'socket_connect_timeout': SOCKET_TIMEOUT}
+        return redis.Redis(host, port, retry=Retry(ConstantBackoff(0.1), 3), **timeouts)
     return cluster_client(caller.nodes, socket_connect_timeout=SOCKET_TIMEOUT, socket_timeout=SOCKET_TIMEOUT)
 
 
