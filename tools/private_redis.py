@@ -86,7 +86,7 @@ class PrivateRedis:
         deadline = time.monotonic() + START_SECONDS
         while True:
             # Another process may take the free port before the server binds it: then the next one.
-            port = self.port or free_port()
+            port = self.port or self._choose_port()
             self.process = self._spawn(port)
             self._watch(self.process.pid)
             if self._answers(port, deadline):
@@ -95,6 +95,9 @@ class PrivateRedis:
             if time.monotonic() > deadline:
                 log = Path(self.folder, 'redis.log').read_text(encoding='utf-8', errors='replace')
                 raise RuntimeError(f'{self.executable} did not start on port {port}:\n{log[-2000:]}')
+
+    def _choose_port(self) -> int:
+        return free_port()
 
     def _spawn(self, port: int) -> subprocess.Popen[bytes]:
         options = {
