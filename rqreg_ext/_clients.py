@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from errno import EMFILE, ENFILE
 from functools import cache
 from importlib import import_module
 from inspect import iscoroutinefunction
@@ -261,9 +262,15 @@ def admit(pool: Any) -> tuple[str, bool] | None:
     package = package_of_connections(pool.connection_class)
     if package is None:
         return None
+    # Those of redis.asyncio.
+    if iscoroutinefunction(pool.connection_class.connect):
+        return None
     arguments = pool.connection_kwargs
     encoding = str(arguments.get('encoding') or 'utf-8').lower().replace('_', '-')
     if encoding not in ('utf-8', 'utf8') or (arguments.get('encoding_errors') or 'strict') != 'strict':
+        return None
+    # A connection that the pool does not know would not be closed with it.
+    if not callable(getattr(pool, '_checkpid', None)) or _connections_in_use(pool) is None:
         return None
     # Client-side caching answers from memory what we would ask the server.
     if getattr(pool, 'cache', None) is not None:
@@ -275,7 +282,10 @@ def admit(pool: Any) -> tuple[str, bool] | None:
     # The client wants answers of the server retried, not only broken connections.
     exceptions = import_module(f'{package}.exceptions')
     broken = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
-    if not all(issubclass(error, broken) for error in arguments.get('retry_on_error') or ()):
+    retried = arguments.get('retry_on_error') or ()
+    if not isinstance(retried, Iterable):
+        return None
+    if not all(isinstance(error, type) and issubclass(error, broken) for error in retried):
         return None
     return f'{package}.exceptions', bool(arguments.get('decode_responses'))
 
@@ -324,10 +334,15 @@ def _own_driver(package: str) -> Any:
         return None
 
 
-def _connections_in_use(pool: Any) -> Any:
-    """Return where the pool keeps the connections that it has handed out: a set, or a blocking pool's list."""
+def _connections_in_use(pool: Any) -> set[Any] | list[Any] | None:
+    """Return where the pool keeps the connections that it has handed out: a set, or a blocking pool's list.
+
+    None for a pool of somebody's own, which may have no such place.
+    """
     in_use = getattr(pool, '_in_use_connections', None)
-    return getattr(pool, '_connections', None) if in_use is None else in_use
+    if in_use is None:
+        in_use = getattr(pool, '_connections', None)
+    return in_use if isinstance(in_use, set | list) else None
 
 
 def _lock_of(pool: Any) -> AbstractContextManager[Any]:
@@ -335,19 +350,23 @@ def _lock_of(pool: Any) -> AbstractContextManager[Any]:
     return getattr(pool, '_lock', None) or nullcontext()
 
 
-def register(pool: Any, connection: Any) -> None:
+def register(pool: Any, connection: Any) -> bool:
     """Enter our connection among those in use, so that closing the client, or its pool, closes it too.
 
-    It takes no slot of the pool: its cap counts what it made itself.
+    It takes no slot of the pool: its cap counts what it made itself. False where the pool keeps no such connections.
     """
     # In a forked child the pool's lock may be held by a thread that is not there: the pool makes itself anew.
-    pool._checkpid()
+    check_process = getattr(pool, '_checkpid', None)
+    if check_process is None:
+        return False
+    check_process()
     with _lock_of(pool):
         in_use = _connections_in_use(pool)
         if isinstance(in_use, set):
             in_use.add(connection)
-        elif isinstance(in_use, list):
+        elif in_use is not None:
             in_use.append(connection)
+    return in_use is not None
 
 
 def unregister(pool: Any, connection: Any) -> None:
@@ -356,6 +375,16 @@ def unregister(pool: Any, connection: Any) -> None:
         in_use = _connections_in_use(pool)
         if in_use is not None and connection in in_use:
             in_use.remove(connection)
+
+
+def is_out_of_descriptors(error: BaseException) -> bool:
+    """Tell whether connecting failed because this process, or the system, has no descriptor left."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (EMFILE, ENFILE):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def retry_of(connection: Any) -> tuple[Any, Callable[[Exception], None]]:

@@ -1,5 +1,7 @@
 #include "client_pool.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,6 +44,17 @@ admit(client_pool *self, PyObject *redis_pool)
     return result;
 }
 
+/* NULL without an exception for an object that has none, which no pool of redis-py's is. */
+static PyObject *
+weak_reference_to(PyObject *redis_pool)
+{
+    PyObject *reference = PyWeakref_NewRef(redis_pool, NULL);
+    if (reference == NULL && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Clear();
+    }
+    return reference;
+}
+
 static client_pool *
 create(core_state *state, PyObject *redis_pool)
 {
@@ -52,7 +65,7 @@ create(core_state *state, PyObject *redis_pool)
     }
     self->state = state;
     self->pid = getpid();
-    self->weak_pool = PyWeakref_NewRef(redis_pool, NULL);
+    self->weak_pool = weak_reference_to(redis_pool);
     if (self->weak_pool == NULL || admit(self, redis_pool) < 0) {
         Py_DECREF(self);
         return NULL;
@@ -123,10 +136,24 @@ is_plain(PyObject *answer)
     return answer == Py_True;
 }
 
+/* A connection of the client's own has a state that ours has not: another database, a transaction, tracking. 1, 0, or -1
+   with an exception. */
+static int
+has_own_connection(core_state *state, PyObject *client)
+{
+    PyObject *own = PyObject_GetAttr(client, state->names.connection);
+    if (own == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        return 0;
+    }
+    Py_XDECREF(own);
+    return own == NULL ? -1 : own != Py_None;
+}
+
 client_pool *
 client_pool_find(core_state *state, PyObject *client)
 {
-    if (!is_plain(client_check_client(state, client))) {
+    if (!is_plain(client_check_client(state, client)) || has_own_connection(state, client) != 0) {
         return NULL;
     }
     PyObject *redis_pool = PyObject_GetAttr(client, state->names.connection_pool);
@@ -146,7 +173,8 @@ client_pool_find(core_state *state, PyObject *client)
 
 /* ---- Connections in and out -------------------------------------------------------------------- */
 
-/* In a forked child the inherited connections are the parent's: closed here without a word to the server. */
+/* In a forked child the inherited connections are the parent's: closed here without a word to the server. None of them
+   can be had any more before the first is closed, which may raise what a handler of a signal does. */
 static int
 leave_parent_connections(client_pool *self)
 {
@@ -154,15 +182,19 @@ leave_parent_connections(client_pool *self)
     if (pid == self->pid) {
         return 0;
     }
+    core_connection **inherited = self->idle;
+    Py_ssize_t count = self->idle_count;
+    self->idle = NULL;
+    self->idle_places = self->idle_count = self->open_count = 0;
     self->pid = pid;
-    self->open_count = self->idle_count;
-    while (self->idle_count > 0) {
-        self->open_count--;
-        if (connection_close(self->idle[--self->idle_count]) < 0) {
-            return -1;
-        }
+    int result = 0;
+    while (count > 0) {
+        core_connection *theirs = inherited[--count];
+        result = connection_disconnect(theirs) < 0 ? -1 : result;
+        Py_DECREF(theirs);
     }
-    return 0;
+    PyMem_Free(inherited);
+    return result;
 }
 
 /* How many connections the redis-py pool may have: -1 for as many as are wanted; -2 where it does not say, or where
@@ -207,15 +239,15 @@ give_room_back(client_pool *self)
     }
 }
 
-/* Enter the connection among those that the redis-py pool disconnects, or take it out again. 0, and the
-   exception that is set stays set; or -1 with another in its place. */
+/* Take the connection out of those that the redis-py pool knows. 0, and the exception that is set stays set; or -1 with
+   another in its place. */
 static int
-tell_redis_pool(PyObject *redis_pool, const char *what, const core_connection *about)
+unregister(PyObject *redis_pool, core_connection *used)
 {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    PyObject *told = clients_call(what, redis_pool, connection_object(about));
-    return errors_restore_unless_raised(told, type, value, traceback);
+    PyObject *done = clients_call("unregister", redis_pool, (PyObject *)used);
+    return errors_restore_unless_raised(done, type, value, traceback);
 }
 
 /* So that a connection can be put back without memory. */
@@ -240,10 +272,11 @@ reserve_place(client_pool *self)
 static bool
 put_back(client_pool *self, core_connection *used)
 {
-    /* None left: a call that forked in its middle goes on in the child, where nobody counted its connection. */
-    bool has_place = self->idle_count < self->idle_places;
+    /* In a child that was forked in the middle of the call, where the pool has left its parent's already. */
+    bool has_place = connection_pid(used) == self->pid && self->idle_count < self->idle_places;
     if (has_place) {
         self->idle[self->idle_count++] = used;
+        connection_unclaim(used);
     }
     return has_place;
 }
@@ -253,40 +286,93 @@ put_back(client_pool *self, core_connection *used)
 static int
 discard(client_pool *self, core_connection *used)
 {
-    PyObject *redis_pool = redis_pool_of(self);
-    int told = redis_pool == NULL ? 0 : tell_redis_pool(redis_pool, "unregister", used);
+    /* In a forked child the pool has forgotten its parent's, and its lock may be held by a thread that is not there. */
+    bool is_inherited = connection_is_inherited(used);
+    PyObject *redis_pool = is_inherited ? NULL : redis_pool_of(self);
+    int result = redis_pool == NULL ? 0 : unregister(redis_pool, used);
     Py_XDECREF(redis_pool);
-    int result = connection_disconnect(used) < 0 || told < 0 ? -1 : 0;
+    result = connection_disconnect(used) < 0 ? -1 : result;
     if (result < 0 && PyErr_ExceptionMatches(PyExc_MemoryError) && put_back(self, used)) {
         return -1;
     }
-    give_room_back(self);
-    connection_free(used);
+    if (!is_inherited) {
+        give_room_back(self);
+    }
+    Py_DECREF(used);
     return result;
 }
 
-/* Connect, and have the redis-py pool know it. */
+/* Whether there are descriptors for a connection: for its socket, and for what is read while it is made (certificates,
+   names of hosts). Asked before redis-py tries, waits and tries again: the client's own connection may be open. */
+static bool
+has_descriptors(void)
+{
+    int first = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int second = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    bool has_none = second < 0 && (errno == EMFILE || errno == ENFILE);
+    if (first >= 0) {
+        close(first);
+    }
+    if (second >= 0) {
+        close(second);
+    }
+    return !has_none;
+}
+
+/* Enter the connection among those that the redis-py pool knows. A pool that keeps none that we can reach is left to
+   the client from then on. Steals the connection, which is NULL where that failed. */
+static core_connection *
+enter(client_pool *self, PyObject *redis_pool, core_connection *opened)
+{
+    PyObject *is_known = clients_call("register", redis_pool, (PyObject *)opened);
+    if (is_known == Py_False) {
+        self->is_refused = true;
+    }
+    if (is_known != Py_True) {
+        (void)discard(self, opened);
+        opened = NULL;
+    }
+    Py_XDECREF(is_known);
+    return opened;
+}
+
+/* Connect; NULL with an exception, or without one where none can be had. */
 static core_connection *
 open_connection(client_pool *self, PyObject *redis_pool)
 {
-    PyObject *arguments = clients_call("connection_arguments", redis_pool, NULL);
+    PyObject *arguments
+        = has_descriptors() ? clients_call("connection_arguments", redis_pool, NULL) : NULL;
     core_connection *opened = NULL;
     PyObject *connection_class, *connection_kwargs;
     if (arguments != NULL
         && PyArg_ParseTuple(arguments, "OO!", &connection_class, &PyDict_Type, &connection_kwargs)
         && reserve_place(self) == 0) {
-        opened = connection_open(connection_class, connection_kwargs, &self->exceptions,
-                                 &self->is_refused);
+        opened = connection_open(self->state, connection_class, connection_kwargs,
+                                 &self->exceptions, &self->is_refused);
     }
     Py_XDECREF(arguments);
     if (opened == NULL) {
         give_room_back(self);
+        return NULL;
     }
-    else if (tell_redis_pool(redis_pool, "register", opened) < 0) {
-        (void)discard(self, opened);
-        opened = NULL;
+    return enter(self, redis_pool, opened);
+}
+
+/* The idle connection that was used last; NULL for none. */
+static core_connection *
+take_idle(client_pool *self)
+{
+    for (Py_ssize_t i = self->idle_count - 1; i >= 0; i--) {
+        core_connection *idle = self->idle[i];
+        if (connection_claim(idle)) {
+            self->idle_count--;
+            /* Pointers are what it holds: NOLINTNEXTLINE(bugprone-sizeof-expression) */
+            memmove(self->idle + i, self->idle + i + 1,
+                    (size_t)(self->idle_count - i) * sizeof *self->idle);
+            return idle;
+        }
     }
-    return opened;
+    return NULL;
 }
 
 /* A usable connection, or NULL; then, without an exception, none can be had. */
@@ -296,8 +382,7 @@ check_out(client_pool *self)
     if (leave_parent_connections(self) < 0) {
         return NULL;
     }
-    while (self->idle_count > 0) {
-        core_connection *idle = self->idle[--self->idle_count];
+    for (core_connection *idle; (idle = take_idle(self)) != NULL;) {
         if (connection_is_usable(idle)) {
             return idle;
         }
@@ -320,7 +405,11 @@ check_out(client_pool *self)
 static int
 check_in(client_pool *self, core_connection *used)
 {
-    return put_back(self, used) ? 0 : discard(self, used);
+    int settled = connection_settle(used);
+    if (settled == 0 && put_back(self, used)) {
+        return 0;
+    }
+    return discard(self, used) < 0 || settled < 0 ? -1 : 0;
 }
 
 const redis_exceptions *
@@ -344,7 +433,9 @@ typedef struct {
     const reply_spec *specs;
     reply *replies;
     PyObject *retry;   /* (the Retry, what it calls on a failure) */
-    PyObject *failure; /* what the first attempt raised, until Retry has heard of it */
+    PyObject *failure; /* what the first attempt raised */
+    bool has_heard;    /* Retry has, of that failure */
+    bool is_done;      /* the last attempt succeeded: replies are set */
     bool is_unavailable;
 } run;
 
@@ -377,35 +468,62 @@ is_server_full(const run *this)
     return is_full;
 }
 
+/* Whether our connection could not be opened because the process, or the system, has no descriptor left. */
+static bool
+is_out_of_descriptors(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyObject *answer = clients_call("is_out_of_descriptors", value, NULL);
+    bool is_out = answer == Py_True;
+    (void)errors_restore_unless_raised(answer, type, value, traceback);
+    return is_out;
+}
+
 static int
-fail_or_leave_to_client(run *this)
+fail_or_leave_to_client(run *this, bool is_opened)
 {
     this->is_unavailable = !PyErr_Occurred();
-    if (!this->is_unavailable && is_server_full(this)) {
+    if (!this->is_unavailable
+        && (is_server_full(this) || (!is_opened && is_out_of_descriptors()))) {
         PyErr_Clear();
         this->is_unavailable = true;
     }
     return -1;
 }
 
+/* Replies are set where it succeeds, and only there. */
 static int
 attempt(run *this)
 {
     core_connection *used = check_out(this->pool);
     if (used == NULL) {
-        return fail_or_leave_to_client(this);
+        return fail_or_leave_to_client(this, false);
     }
     if (connection_exchange(used, this->commands, this->specs, this->replies) < 0) {
         /* What these two raise takes the failure's place: an interrupt is not to be tried again. */
         (void)remember_retry(this, used);
         (void)discard(this->pool, used);
-        return fail_or_leave_to_client(this);
+        return fail_or_leave_to_client(this, true);
     }
     if (check_in(this->pool, used) < 0) {
         replies_clear(this->replies, this->commands->count);
         return -1;
     }
+    this->is_done = true;
     return 0;
+}
+
+/* Another attempt, after one that failed, or of which Retry thinks so. */
+static int
+attempt_again(run *this)
+{
+    if (this->is_done) {
+        replies_clear(this->replies, this->commands->count);
+    }
+    this->is_done = this->is_unavailable = false;
+    return attempt(this);
 }
 
 /* The callable that redis-py's Retry calls: first it hears of the failure that has already happened. */
@@ -424,13 +542,12 @@ attempt_call(Attempt *self, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "the call that this attempt belongs to is over");
         return NULL;
     }
-    if (this->failure != NULL) {
-        PyObject *failure = this->failure;
-        this->failure = NULL;
-        errors_raise(failure);
+    if (!this->has_heard) {
+        this->has_heard = true;
+        errors_raise(Py_NewRef(this->failure));
         return NULL;
     }
-    if (attempt(this) < 0 && !this->is_unavailable) {
+    if (attempt_again(this) < 0 && !this->is_unavailable) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -460,12 +577,17 @@ try_again(run *this)
     Py_DECREF(retry);
     Py_XDECREF(again);
     Py_XDECREF(result);
-    Py_CLEAR(this->failure);
+    if (result != NULL && !this->is_done && !this->is_unavailable) {
+        /* It has swallowed the failure, and there is nothing to return. */
+        errors_raise(Py_NewRef(this->failure));
+    }
     if (result == NULL) {
         /* An interrupt, say, behind the attempt that succeeded. */
         replies_clear(this->replies, this->commands->count);
+        this->is_done = this->is_unavailable = false;
     }
-    return result == NULL ? -1 : 0;
+    Py_CLEAR(this->failure);
+    return result != NULL && this->is_done ? 0 : -1;
 }
 
 static bool
@@ -501,10 +623,7 @@ client_pool_traverse(client_pool *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->weak_pool);
     for (Py_ssize_t i = 0; i < self->idle_count; i++) {
-        int stopped = connection_traverse(self->idle[i], visit, arg);
-        if (stopped) {
-            return stopped;
-        }
+        Py_VISIT(self->idle[i]);
     }
     return redis_exceptions_traverse(&self->exceptions, visit, arg);
 }
@@ -513,7 +632,7 @@ static int
 client_pool_clear(client_pool *self)
 {
     while (self->idle_count > 0) {
-        connection_free(self->idle[--self->idle_count]);
+        Py_DECREF(self->idle[--self->idle_count]);
     }
     return 0;
 }

@@ -2,17 +2,23 @@
 
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "clients.h"
 
 struct core_connection {
+    PyObject_HEAD
     PyObject *redis_connection;
-    const redis_exceptions *exceptions; /* the client pool's, which outlives us */
+    const redis_exceptions *exceptions; /* the client pool's, which outlives each exchange */
     reply_reader *reader;
     transport io;
     double health_check_interval; /* seconds; 0: never */
     time_t last_used;
-    bool is_spent; /* it was to be disconnected */
+    pid_t pid;                    /* of the process that opened it */
+    bool is_busy;                 /* a call uses it: nobody else may close its socket */
+    bool is_spent;                /* it was to be disconnected */
+    bool has_received;            /* something of the replies */
+    bool has_renewed_credentials; /* and has not told the server */
 };
 
 /* ---- Opening and closing ---------------------------------------------------------------------- */
@@ -78,30 +84,41 @@ read_settings(core_connection *self)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-core_connection *
-connection_open(PyObject *connection_class, PyObject *connection_kwargs,
-                const redis_exceptions *exceptions, bool *is_refused)
+/* Steals the redis-py connection. */
+static core_connection *
+create(core_state *state, PyObject *redis_connection, const redis_exceptions *exceptions)
 {
-    *is_refused = false;
-    core_connection *self = PyMem_Calloc(1, sizeof *self);
+    PyTypeObject *type = state->connection_type;
+    core_connection *self
+        = redis_connection == NULL ? NULL : (core_connection *)type->tp_alloc(type, 0);
     if (self == NULL) {
-        PyErr_NoMemory();
+        Py_XDECREF(redis_connection);
         return NULL;
     }
+    self->redis_connection = redis_connection;
     self->exceptions = exceptions;
     self->io.fd = -1;
     self->last_used = monotonic_second();
-    PyObject *socket = NULL;
-    self->redis_connection = connect(connection_class, connection_kwargs);
-    if (self->redis_connection == NULL) {
-        goto error;
+    self->pid = getpid();
+    self->is_busy = true;
+    return self;
+}
+
+core_connection *
+connection_open(core_state *state, PyObject *connection_class, PyObject *connection_kwargs,
+                const redis_exceptions *exceptions, bool *is_refused)
+{
+    *is_refused = false;
+    core_connection *self = create(state, connect(connection_class, connection_kwargs), exceptions);
+    if (self == NULL) {
+        return NULL;
     }
-    socket = real_socket(self->redis_connection);
+    PyObject *socket = real_socket(self->redis_connection);
     if (socket == NULL) {
         *is_refused = !PyErr_Occurred();
         goto error;
     }
-    if (read_settings(self) < 0 || transport_open(&self->io, socket) < 0) {
+    if (read_settings(self) < 0 || transport_open(&self->io, socket, self->pid) < 0) {
         goto error;
     }
     self->reader = reply_reader_new();
@@ -113,20 +130,9 @@ connection_open(PyObject *connection_class, PyObject *connection_kwargs,
 
 error:
     Py_XDECREF(socket);
-    connection_close(self);
+    (void)connection_disconnect(self);
+    Py_DECREF(self);
     return NULL;
-}
-
-void
-connection_free(core_connection *self)
-{
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    transport_close(&self->io);
-    reply_reader_free(self->reader);
-    Py_CLEAR(self->redis_connection);
-    PyMem_Free(self);
-    PyErr_Restore(type, value, traceback);
 }
 
 int
@@ -135,26 +141,37 @@ connection_disconnect(core_connection *self)
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     self->is_spent = true;
+    /* First: the number of its descriptor may be another file's as soon as it is closed. */
+    transport_release(&self->io);
     /* It tells the peer only in the process that connected. */
-    PyObject *closed = self->redis_connection == NULL
-                           ? Py_NewRef(Py_None)
-                           : PyObject_CallMethod(self->redis_connection, "disconnect", NULL);
+    PyObject *closed = PyObject_CallMethod(self->redis_connection, "disconnect", NULL);
     return errors_restore_unless_raised(closed, type, value, traceback);
 }
 
-int
-connection_close(core_connection *self)
+bool
+connection_claim(core_connection *self)
 {
-    int result = connection_disconnect(self);
-    connection_free(self);
-    return result;
+    bool is_free = !self->is_busy;
+    self->is_busy = true;
+    return is_free;
 }
 
-int
-connection_traverse(const core_connection *self, visitproc visit, void *arg)
+void
+connection_unclaim(core_connection *self)
 {
-    Py_VISIT(self->redis_connection);
-    return transport_traverse(&self->io, visit, arg);
+    self->is_busy = false;
+}
+
+pid_t
+connection_pid(const core_connection *self)
+{
+    return self->pid;
+}
+
+bool
+connection_is_inherited(const core_connection *self)
+{
+    return self->pid != getpid();
 }
 
 bool
@@ -173,7 +190,7 @@ connection_object(const core_connection *self)
 
 /* ---- Exchanging ------------------------------------------------------------------------------- */
 
-/* Take over the socket that redis-py's connection has now. */
+/* Use the socket that redis-py's connection has now. */
 static int
 take_socket(core_connection *self)
 {
@@ -185,10 +202,35 @@ take_socket(core_connection *self)
         }
         return -1;
     }
-    transport_close(&self->io);
-    int result = transport_open(&self->io, socket);
+    int result = transport_open(&self->io, socket, self->pid);
     Py_DECREF(socket);
     return result;
+}
+
+/* -1 with an exception in a child that was forked in the middle of the call: the connection is its parent's. */
+static int
+check_process(const core_connection *self, bool writing)
+{
+    if (!connection_is_inherited(self)) {
+        return 0;
+    }
+    io_failure forked = {IO_FORKED, writing, NULL};
+    errors_set_io(self->exceptions, self->redis_connection, &forked);
+    return -1;
+}
+
+/* Have redis-py's connection send and receive by itself, and perhaps connect anew. */
+static int
+have_redis_py(core_connection *self, const char *method)
+{
+    if (check_process(self, true) < 0) {
+        return -1;
+    }
+    PyObject *done = transport_lend(&self->io) < 0
+                         ? NULL
+                         : PyObject_CallMethod(self->redis_connection, method, NULL);
+    Py_XDECREF(done);
+    return done == NULL || take_socket(self) < 0 ? -1 : check_process(self, true);
 }
 
 /* redis-py's own PING, after an idle time as long as the client's health_check_interval. Where it fails and
@@ -196,16 +238,9 @@ take_socket(core_connection *self)
 static int
 check_health(core_connection *self, time_t now)
 {
-    if (self->health_check_interval <= 0
-        || difftime(now, self->last_used) < self->health_check_interval) {
-        return 0;
-    }
-    if (transport_lend(&self->io) < 0) {
-        return -1;
-    }
-    PyObject *checked = PyObject_CallMethod(self->redis_connection, "check_health", NULL);
-    Py_XDECREF(checked);
-    return checked == NULL ? -1 : take_socket(self);
+    bool is_due = self->health_check_interval > 0
+                  && difftime(now, self->last_used) >= self->health_check_interval;
+    return is_due ? have_redis_py(self, "check_health") : 0;
 }
 
 /* Read until the reader has something to say of the reply that it expects. */
@@ -217,6 +252,10 @@ read_outcome(core_connection *self, PyObject **value)
         if (outcome != REPLY_INCOMPLETE) {
             return outcome;
         }
+        /* What was received before may have run a handler of a signal, or a callable of the caller. */
+        if (self->has_received && check_process(self, false) < 0) {
+            return REPLY_RAISED;
+        }
         io_failure failure = {IO_DONE, false, NULL};
         const char *data;
         Py_ssize_t received = transport_receive(&self->io, &data, &failure);
@@ -224,6 +263,7 @@ read_outcome(core_connection *self, PyObject **value)
             errors_set_io(self->exceptions, self->redis_connection, &failure);
             return REPLY_RAISED;
         }
+        self->has_received = true;
         reply_reader_feed(self->reader, data, (size_t)received);
     }
 }
@@ -307,6 +347,7 @@ connection_exchange(core_connection *self, const command_buffer *commands, const
         return -1;
     }
     self->last_used = now;
+    self->has_received = false;
     memset(replies, 0, (size_t)commands->count * sizeof *replies);
     io_failure failure = {IO_DONE, false, NULL};
     if (transport_send(&self->io, commands->data, commands->length, &failure) < 0) {
@@ -323,9 +364,6 @@ connection_exchange(core_connection *self, const command_buffer *commands, const
             return -1;
         }
     }
-    if (reply_reader_is_at_rest(self->reader)) {
-        transport_rest(&self->io);
-    }
     return 0;
 }
 
@@ -336,4 +374,148 @@ replies_clear(reply *replies, int count)
         Py_CLEAR(replies[i].value);
         Py_CLEAR(replies[i].error);
     }
+}
+
+/* ---- Between two calls ------------------------------------------------------------------------- */
+
+/* Tell the server of credentials that the client's provider has renewed, as redis-py does when a connection is
+   given back. */
+static int
+renew_credentials(core_connection *self)
+{
+    if (!self->has_renewed_credentials) {
+        return 0;
+    }
+    self->has_renewed_credentials = false;
+    return have_redis_py(self, "re_auth");
+}
+
+int
+connection_settle(core_connection *self)
+{
+    if (self->is_spent) {
+        return 1;
+    }
+    if (renew_credentials(self) < 0) {
+        return -1;
+    }
+    if (reply_reader_is_at_rest(self->reader)) {
+        transport_rest(&self->io);
+        reply_reader_rest(self->reader);
+    }
+    return self->is_spent;
+}
+
+/* ---- What redis-py's pool does to its connections in use --------------------------------------- */
+
+/* Of a call that waits, only the wait is ended: the call closes the socket, whose number could be given to another
+   file while it uses it. */
+static PyObject *
+disconnect(core_connection *self, PyObject *args, PyObject *kwargs)
+{
+    self->is_spent = true;
+    if (self->is_busy && self->io.fd >= 0 && !connection_is_inherited(self)) {
+        transport_shut_down(&self->io);
+        Py_RETURN_NONE;
+    }
+    transport_release(&self->io);
+    PyObject *method = PyObject_GetAttrString(self->redis_connection, "disconnect");
+    PyObject *result = method == NULL ? NULL : PyObject_Call(method, args, kwargs);
+    Py_XDECREF(method);
+    return result;
+}
+
+static PyObject *
+mark_for_reconnect(core_connection *self, PyObject *Py_UNUSED(ignored))
+{
+    self->is_spent = true;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+set_re_auth_token(core_connection *self, PyObject *token)
+{
+    PyObject *kept = PyObject_CallMethod(self->redis_connection, "set_re_auth_token", "O", token);
+    if (kept == NULL) {
+        return NULL;
+    }
+    self->has_renewed_credentials = true;
+    if (connection_claim(self)) {
+        if (connection_settle(self) < 0) {
+            (void)connection_disconnect(self);
+            Py_CLEAR(kept);
+        }
+        connection_unclaim(self);
+    }
+    return kept;
+}
+
+static PyObject *
+get_attribute(core_connection *self, PyObject *name)
+{
+    PyObject *value = PyObject_GenericGetAttr((PyObject *)self, name);
+    if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        value = PyObject_GetAttr(self->redis_connection, name);
+    }
+    return value;
+}
+
+static int
+set_attribute(core_connection *self, PyObject *name, PyObject *value)
+{
+    return PyObject_SetAttr(self->redis_connection, name, value);
+}
+
+static int
+connection_traverse(core_connection *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->redis_connection);
+    return transport_traverse(&self->io, visit, arg);
+}
+
+/* redis-py's object disconnects when nobody else holds it; where objects are being torn down, its methods can not be
+   relied on. */
+static void
+connection_dealloc(core_connection *self)
+{
+    PyTypeObject *type_of_self = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    transport_release(&self->io);
+    reply_reader_free(self->reader);
+    Py_CLEAR(self->redis_connection);
+    PyErr_Restore(type, value, traceback);
+    type_of_self->tp_free(self);
+    Py_DECREF(type_of_self);
+}
+
+static PyMethodDef connection_methods[] = {
+    {"disconnect", (PyCFunction)(void (*)(void))disconnect, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"mark_for_reconnect", (PyCFunction)mark_for_reconnect, METH_NOARGS, NULL},
+    {"set_re_auth_token", (PyCFunction)set_re_auth_token, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot connection_slots[] = {
+    {Py_tp_methods, connection_methods}, {Py_tp_getattro, get_attribute},
+    {Py_tp_setattro, set_attribute},     {Py_tp_traverse, connection_traverse},
+    {Py_tp_dealloc, connection_dealloc}, {0, NULL},
+};
+
+static PyType_Spec connection_spec = {
+    .name = "rqreg_ext._core.Connection",
+    .basicsize = sizeof(core_connection),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = connection_slots,
+};
+
+int
+connection_setup_type(PyObject *module, core_state *state)
+{
+    state->connection_type
+        = (PyTypeObject *)PyType_FromModuleAndSpec(module, &connection_spec, NULL);
+    return state->connection_type == NULL ? -1 : 0;
 }

@@ -81,6 +81,11 @@ errors_set_io(const redis_exceptions *exceptions, PyObject *redis_connection, io
     case IO_CLOSED:
         PyErr_SetString(exceptions->ConnectionError, "Connection closed by server.");
         break;
+    case IO_FORKED:
+        PyErr_SetString(
+            exceptions->ConnectionError,
+            "The process forked in the middle of the call, and the connection is its parent's");
+        break;
     case IO_TIMEOUT:
         PyErr_SetString(exceptions->TimeoutError, failure->writing ? "Timeout writing to socket"
                                                                    : "Timeout reading from socket");

@@ -248,9 +248,7 @@ static client_pool *
 pool_of(PyObject *module, PyObject *client)
 {
     client_pool *pool = client_pool_find(PyModule_GetState(module), client);
-    if (pool == NULL && PyErr_Occurred()
-        && (PyErr_ExceptionMatches(PyExc_AttributeError)
-            || PyErr_ExceptionMatches(PyExc_TypeError))) {
+    if (pool == NULL && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
     }
     return pool;

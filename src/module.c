@@ -7,11 +7,13 @@
 #include "clean_registries.h"
 #include "client_check.h"
 #include "client_pool.h"
+#include "connection.h"
 #include "exchange.h"
 #include "execution_registry.h"
 #include "guard.h"
 #include "job_registries.h"
 #include "queue.h"
+#include "reply.h"
 #include "scheduled_job_registry.h"
 #include "script.h"
 #include "started_job_registry.h"
@@ -78,8 +80,9 @@ static int
 core_exec(PyObject *module)
 {
     core_state *state = PyModule_GetState(module);
-    if (intern_names(state) < 0 || find_datetime(state) < 0 || guard_setup_type(module, state) < 0
-        || dispatch_setup(module) < 0 || client_pool_setup_types(module, state) < 0
+    if (intern_names(state) < 0 || reply_check_library() < 0 || find_datetime(state) < 0
+        || guard_setup_type(module, state) < 0 || dispatch_setup(module) < 0
+        || connection_setup_type(module, state) < 0 || client_pool_setup_types(module, state) < 0
         || base_registry_setup_type(module, state) < 0
         || job_registries_setup_types(module, state) < 0
         || started_job_registry_setup_type(module, state) < 0
@@ -97,6 +100,7 @@ core_exec(PyObject *module)
 }
 
 #define EACH_OBJECT(X)                                                                             \
+    X(connection_type)                                                                             \
     X(client_pool_type)                                                                            \
     X(attempt_type)                                                                                \
     X(base_registry_type)                                                                          \

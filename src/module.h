@@ -18,6 +18,7 @@ typedef struct core_state {
 #undef X
     } names;
 
+    PyTypeObject *connection_type;
     PyTypeObject *client_pool_type;
     PyTypeObject *attempt_type;
     PyTypeObject *base_registry_type;

@@ -14,6 +14,21 @@ enum {
     INIT_COUNT
 };
 
+/* Whether all keywords are plain strings. Another one may compare by code of its own, and raise there; RQ's path asks it,
+   as often as Python does. */
+static bool
+has_plain_keywords(PyObject *kwargs)
+{
+    PyObject *keyword;
+    Py_ssize_t position = 0;
+    while (kwargs != NULL && PyDict_Next(kwargs, &position, &keyword, NULL)) {
+        if (!PyUnicode_CheckExact(keyword)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* tp_init's arguments by parameter; false where they do not fit. */
 static bool
 bind_init(const core_state *state, PyObject *args, PyObject *kwargs, PyObject **values)
@@ -22,7 +37,7 @@ bind_init(const core_state *state, PyObject *args, PyObject *kwargs, PyObject **
         = {state->names.name,  state->names.connection, state->names.job_class,
            state->names.queue, state->names.serializer, state->names.death_penalty_class};
     Py_ssize_t count = PyTuple_GET_SIZE(args);
-    if (count > INIT_COUNT) {
+    if (count > INIT_COUNT || !has_plain_keywords(kwargs)) {
         return false;
     }
     Py_ssize_t found = 0;

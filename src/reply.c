@@ -3,13 +3,30 @@
 #include <stdint.h>
 #include <string.h>
 
+/* For its version alone. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#include <hiredis/hiredis.h>
+#pragma GCC diagnostic pop
+
+/* take_entries() changes what hiredis keeps for itself. Older versions also end differently: at attributes, at numbers
+   that are none. setup.py has the same versions. */
+#if HIREDIS_MAJOR != 1 || HIREDIS_MINOR < 3 || HIREDIS_MINOR > 5
+#error                                                                                             \
+    "this hiredis was not tried: 1.3, 1.4 and 1.5 are; unset RQREG_SYSTEM_HIREDIS to build the pinned one"
+#endif
+
 /* A list is not made longer than this on a server's word alone; past it, it grows as entries arrive. */
 #define PREALLOCATED_ITEMS ((size_t)1 << 20)
 /* A longer number is left to the parser to judge. */
 #define MAX_LENGTH_DIGITS 9
+/* A parser whose buffer has been longer is not kept between calls. */
+#define LARGEST_IDLE_BUFFER ((size_t)64 * 1024)
 
 struct reply_reader {
     redisReader *parser;
+    size_t longest_buffer; /* that the parser has had */
     reply_spec spec;
     const char *data; /* what was received and the parser has not seen yet; the transport's */
     size_t length;
@@ -455,23 +472,30 @@ portion(const reply_reader *reader)
 
 /* ---- The reader ------------------------------------------------------------------------------ */
 
+static redisReader *
+new_parser(reply_reader *reader)
+{
+    redisReader *parser = redisReaderCreateWithFunctions(&object_functions);
+    if (parser != NULL) {
+        parser->privdata = reader;
+        /* Keep the buffer between the blocks of a large reply. */
+        parser->maxbuf = 0;
+    }
+    return parser;
+}
+
 reply_reader *
 reply_reader_new(void)
 {
     reply_reader *reader = PyMem_Calloc(1, sizeof *reader);
-    if (reader == NULL) {
-        PyErr_NoMemory();
-        return NULL;
+    if (reader != NULL) {
+        reader->parser = new_parser(reader);
     }
-    reader->parser = redisReaderCreateWithFunctions(&object_functions);
-    if (reader->parser == NULL) {
+    if (reader == NULL || reader->parser == NULL) {
         PyErr_NoMemory();
         PyMem_Free(reader);
         return NULL;
     }
-    reader->parser->privdata = reader;
-    /* Keep the buffer between the blocks of a large reply. */
-    reader->parser->maxbuf = 0;
     return reader;
 }
 
@@ -511,6 +535,21 @@ reply_reader_is_at_rest(const reply_reader *reader)
            && parser->err == 0;
 }
 
+void
+reply_reader_rest(reply_reader *reader)
+{
+    if (reader->longest_buffer <= LARGEST_IDLE_BUFFER) {
+        return;
+    }
+    redisReader *fresh = new_parser(reader);
+    /* Keeping the large one where memory is short is no error. */
+    if (fresh != NULL) {
+        redisReaderFree(reader->parser);
+        reader->parser = fresh;
+        reader->longest_buffer = 0;
+    }
+}
+
 static reply_outcome
 explain_stop(const reply_reader *reader)
 {
@@ -538,6 +577,9 @@ parse(reply_reader *reader, void **reply)
         status = redisReaderFeed(reader->parser, reader->data, length);
         reader->data += length;
         reader->length -= length;
+        if (reader->parser->len > reader->longest_buffer) {
+            reader->longest_buffer = reader->parser->len;
+        }
         if (status == REDIS_OK) {
             status = redisReaderGetReply(reader->parser, reply);
         }
@@ -584,4 +626,53 @@ reply_reader_problem(const reply_reader *reader)
 {
     return reader->mismatched ? "a reply of another type than the command's"
                               : reader->parser->errstr;
+}
+
+/* ---- The library that was loaded --------------------------------------------------------------- */
+
+/* Whether a list in two blocks is read, the second past the parser's buffer. */
+static int
+reads_past_the_parser(reply_reader *reader)
+{
+    static const char header[] = "*3\r\n";
+    static const char entries[] = "$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n";
+    const reply_spec spec = {.shape = REPLY_TEXTS};
+    PyObject *value = NULL;
+    reply_reader_expect(reader, &spec);
+    reply_reader_feed(reader, header, sizeof header - 1);
+    if (reply_reader_next(reader, &value) != REPLY_INCOMPLETE || next_entry(reader) == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    reply_reader_feed(reader, entries, sizeof entries - 1);
+    if (take_entries(reader) < 0) {
+        return -1;
+    }
+    bool were_taken = reader->length == strlen("$1\r\nc\r\n");
+    if (!were_taken || reply_reader_next(reader, &value) != REPLY_READY) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    bool is_read = PyList_CheckExact(value) && PyList_GET_SIZE(value) == 3
+                   && reply_reader_is_at_rest(reader);
+    Py_DECREF(value);
+    return is_read;
+}
+
+int
+reply_check_library(void)
+{
+    reply_reader *reader = reply_reader_new();
+    if (reader == NULL) {
+        return -1;
+    }
+    int reads = reads_past_the_parser(reader);
+    reply_reader_free(reader);
+    if (reads == 0) {
+        PyErr_Format(
+            PyExc_ImportError,
+            "rqreg_ext was built with hiredis %d.%d.%d, and the libhiredis that is loaded does not work "
+            "like it (1.3, 1.4 and 1.5 do). Build rqreg_ext again, without RQREG_SYSTEM_HIREDIS for the "
+            "pinned one",
+            HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
+    }
+    return reads == 1 ? 0 : -1;
 }

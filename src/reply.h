@@ -56,5 +56,10 @@ void reply_reader_expect(reply_reader *reader, const reply_spec *spec);
 void reply_reader_feed(reply_reader *reader, const char *data, size_t length);
 /* Whether all that was received is read, to the end of a reply. */
 bool reply_reader_is_at_rest(const reply_reader *reader);
+/* Give back the memory that a large reply took; for a reader at rest. */
+void reply_reader_rest(reply_reader *reader);
 reply_outcome reply_reader_next(reply_reader *reader, PyObject **value);
 const char *reply_reader_problem(const reply_reader *reader);
+
+/* -1 with an exception where the hiredis that was loaded is not like the one that this was compiled with. */
+int reply_check_library(void);

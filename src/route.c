@@ -27,10 +27,6 @@ route_begin(head *call, PyObject *self, int rq_method)
         }
     }
     head_end(call);
-    /* A client of another kind: its own errors are those that RQ's path meets. */
-    if (PyErr_Occurred() != NULL && PyErr_ExceptionMatches(PyExc_TypeError)) {
-        PyErr_Clear();
-    }
     return route_elsewhere();
 }
 
@@ -230,7 +226,8 @@ position_of(PyObject *name, PyObject *const *names, Py_ssize_t names_count)
             return i;
         }
     }
-    for (Py_ssize_t i = 0; i < names_count; i++) {
+    /* Another string may compare by code of its own. */
+    for (Py_ssize_t i = 0; PyUnicode_CheckExact(name) && i < names_count; i++) {
         if (PyUnicode_Compare(name, names[i]) == 0) {
             return i;
         }

@@ -103,6 +103,51 @@ def test_arguments_that_are_refused(connection: Redis, arguments: dict[str, Any]
     assert ours == expected
 
 
+class Hostile(str):
+    """A keyword that raises when it is compared, and is found where the plain one would be."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError('not to be compared')
+
+
+@pytest.mark.parametrize('keyword', ['name', 'queue', 'death_penalty_class', 'no_such_argument'])
+def test_keyword_that_raises_when_compared_is_rqs_matter(connection: Redis, keyword: str) -> None:
+    arguments: dict[str, Any] = {'connection': connection, Hostile(keyword): None}
+    expected = outcome_of(lambda: rq.registry.FailedJobRegistry(**arguments))
+    assert expected == (RuntimeError, ('not to be compared',))
+    assert outcome_of(lambda: rqreg_ext.FailedJobRegistry(**arguments)) == expected
+
+
+CALLS_BY_KEYWORD: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+    'get_job_count': lambda registry, arguments: registry.get_job_count(**arguments),
+    'get_job_ids': lambda registry, arguments: registry.get_job_ids(**arguments),
+    'remove': lambda registry, arguments: registry.remove('a', **arguments),
+    'requeue': lambda registry, arguments: registry.requeue('a', **arguments),
+    'get_expired_job_ids': lambda registry, arguments: registry.get_expired_job_ids(**arguments),
+}
+KEYWORDS = {
+    'get_job_count': 'cleanup',
+    'get_job_ids': 'desc',
+    'remove': 'delete_job',
+    'requeue': 'at_front',
+    'get_expired_job_ids': 'timestamp',
+}
+
+
+@pytest.mark.parametrize('call', CALLS_BY_KEYWORD)
+@pytest.mark.parametrize('keyword', [Hostile, type('Plain', (str,), {})])
+def test_keyword_of_a_method_that_is_a_string_of_its_own_kind(connection: Redis, call: str, keyword: type[str]) -> None:
+    arguments: dict[str, Any] = {keyword(KEYWORDS[call]): False}
+    expected, ours = (
+        outcome_of(lambda: CALLS_BY_KEYWORD[call](namespace.FailedJobRegistry('q', connection), arguments))  # noqa: B023
+        for namespace in (rq.registry, rqreg_ext)
+    )
+    assert ours == expected
+    assert (expected == (RuntimeError, ('not to be compared',))) is (keyword is Hostile)
+
+
 def test_too_many_arguments(connection: Redis) -> None:
     arguments = ('q', connection, None, None, None, None, None)
     expected = outcome_of(lambda: rq.registry.FailedJobRegistry(*arguments))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import rq.registry
 from differential.arguments import At, TheJob
 from differential.comparison import Call, Setup
 from differential.known_differences import running_job_needs_no_scan
@@ -15,6 +17,11 @@ from differential.sides import REGISTRIES
 from differential.world import AJob, Entry, World
 from redis.exceptions import DataError, ResponseError
 from rq.exceptions import NoSuchJobError
+
+import rqreg_ext.registry
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 Same = Callable[..., Outcome]
 
@@ -374,6 +381,29 @@ def test_wrong_arguments_give_the_same_text(same_as_rq: Same) -> None:
 
 
 # Subclasses and patches
+
+
+class Unhashable:
+    """What can be called, and put into no set."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, *args: Any) -> None:
+        self.calls += 1
+
+
+@pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext.registry])
+@pytest.mark.parametrize('is_bound', [False, True])
+def test_cleanup_that_is_not_hashable_is_called(connection: Redis, namespace: Any, is_bound: bool) -> None:
+    registry = namespace.FailedJobRegistry('q', connection)
+    cleanup = Unhashable()
+    registry.cleanup = types.MethodType(cleanup, registry) if is_bound else cleanup
+    assert registry.count == 0
+    assert registry.get_job_ids() == []
+    assert cleanup.calls == 2
 
 
 @pytest.mark.parametrize('subclass', ['noted_cleanup', 'silent_cleanup', 'counted_twice', 'reversed_job_ids'])

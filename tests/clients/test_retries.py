@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -191,3 +192,73 @@ def test_a_retry_that_keeps_what_it_was_given(recorder: Recorder, connection: re
     attempt = next(do for do in kept if type(do).__name__ == 'Attempt')
     with pytest.raises(RuntimeError, match='is over'):
         attempt()
+
+
+class Insistent(Retry):
+    """A Retry that calls again after a success."""
+
+    def call_with_retry(self, do: Any, fail: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = super().call_with_retry(do, fail, *args, **kwargs)
+        return do() if type(do).__name__ == 'Attempt' else answer
+
+
+@pytest.mark.parametrize('call', ['ids', 'in', 'remove'])
+def test_a_retry_that_calls_again_after_a_success(recorder: Recorder, connection: redis.Redis, call: str) -> None:
+    """The last answer counts, and the last failure."""
+    prepare(connection)
+    do, command = CALLS[call]
+    registry = connected(rqreg_ext.registry, recorder, Insistent(NoBackoff(), 1))
+    right = do(rq.registry.FailedJobRegistry(NAME, connection=connection)) if call != 'remove' else 0
+    recorder.cut(command)
+    assert do(registry) == right
+    assert recorder.commands.count(command) == 3
+
+
+@pytest.mark.parametrize('cuts', [2, 3])
+def test_a_retry_whose_last_call_fails_after_a_success(recorder: Recorder, connection: redis.Redis, cuts: int) -> None:
+    prepare(connection)
+    calls: list[str] = []
+
+    class Unlucky(Retry):
+        def call_with_retry(self, do: Any, fail: Any, *args: Any, **kwargs: Any) -> Any:
+            if type(do).__name__ != 'Attempt':
+                return super().call_with_retry(do, fail, *args, **kwargs)
+            for number in range(3):
+                try:
+                    do()
+                    calls.append('done')
+                    recorder.cut('ZRANGE', cuts)
+                except redis.ConnectionError:
+                    calls.append('failed')
+                    if number == 2 and cuts == 3:
+                        raise
+            return None
+
+    registry = connected(rqreg_ext.registry, recorder, Unlucky(NoBackoff(), 1))
+    recorder.cut('ZRANGE')
+    with pytest.raises(redis.ConnectionError):
+        registry.get_job_ids(cleanup=False)
+    assert calls == ['failed', 'done', 'failed']
+    recorder.cut('ZRANGE', 0)
+    assert registry.get_job_ids(1, 2, cleanup=False) == registry.get_job_ids(cleanup=False)[1:3]
+
+
+@pytest.mark.parametrize('attempts', [0, 1])
+def test_a_retry_that_returns_without_an_answer(recorder: Recorder, connection: redis.Redis, attempts: int) -> None:
+    """There is nothing to return: the failure is raised."""
+    prepare(connection)
+
+    class Silent(Retry):
+        def call_with_retry(self, do: Any, fail: Any, *args: Any, **kwargs: Any) -> Any:
+            if type(do).__name__ != 'Attempt':
+                return super().call_with_retry(do, fail, *args, **kwargs)
+            for _ in range(attempts):
+                with suppress(redis.ConnectionError):
+                    do()
+            return None
+
+    registry = connected(rqreg_ext.registry, recorder, Silent(NoBackoff(), 1))
+    recorder.cut('ZRANGE')
+    with pytest.raises(redis.ConnectionError, match='Connection closed by server'):
+        registry.get_job_ids(cleanup=False)
+    assert 'failed-0' in registry

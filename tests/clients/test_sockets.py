@@ -35,10 +35,6 @@ class OwnSocket(socket.socket):
         if self.failing == what and self.failure is not None:
             raise self.failure
 
-    def send(self, *args: Any) -> int:
-        self._fail('writing')
-        return self.counts.get('send', super().send(*args))
-
     def sendall(self, *args: Any) -> None:
         self._fail('writing')
         super().sendall(*args)
@@ -116,16 +112,14 @@ def test_what_it_raises(filled: PrivateRedis, failing: str, failure: Exception, 
     assert ours.error is error
 
 
-@pytest.mark.parametrize(
-    ('method', 'count'), [('send', 1 << 20), ('send', -1), ('recv_into', 1 << 24), ('recv_into', -1)]
-)
-def test_a_count_that_cannot_be(filled: PrivateRedis, method: str, count: int) -> None:
+@pytest.mark.parametrize('count', [1 << 24, -1])
+def test_a_count_that_cannot_be(filled: PrivateRedis, count: int) -> None:
     """No memory is read that was not written."""
     client = client_with(OwnConnection, filled)
     registry = FailedJobRegistry('own', connection=client)
     assert registry.get_job_count(cleanup=False) == 1
-    OwnSocket.counts = {method: count}
-    with pytest.raises(ValueError, match=rf'{method}\(\) returned {count} '):
+    OwnSocket.counts = {'recv_into': count}
+    with pytest.raises(ValueError, match=rf'recv_into\(\) returned {count} '):
         registry.get_job_count(cleanup=False)
     OwnSocket.counts = {}
     assert registry.get_job_count(cleanup=False) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -211,4 +212,33 @@ def test_a_thread_that_waits_ends_with_its_answer_and_not_before(stoppable: Stop
     assert answers == [MEDIUM] * len(threads)
     for thread in threads:
         thread.join(PATIENCE)
+    client.close()
+
+
+def switches_of(thread: threading.Thread) -> int:
+    """Return how often the thread has gone to sleep in the system."""
+    with open(f'/proc/self/task/{thread.native_id}/status', encoding='ascii') as status:
+        line = next(line for line in status if line.startswith('voluntary_ctxt_switches'))
+    return int(line.split()[1])
+
+
+@pytest.mark.skipif(not os.path.exists('/proc/self/task'), reason='the system does not tell how often a thread sleeps')
+@pytest.mark.parametrize('socket_timeout', [None, PATIENCE])
+def test_thread_that_waits_sleeps_until_its_answer(stoppable: StoppableRedis, socket_timeout: float | None) -> None:
+    """No thread but the main one has handlers of signals to run: there is nothing to wake up for."""
+    client = stoppable.client(socket_timeout=socket_timeout)
+    registry = FailedJobRegistry('medium', connection=client)
+    assert registry.count == MEDIUM
+    answers: list[int] = []
+    thread = threading.Thread(target=lambda: answers.append(registry.count))
+    with stoppable.stopped():
+        thread.start()
+        # The first slice, which is for all threads.
+        time.sleep(0.5)
+        asleep = switches_of(thread)
+        time.sleep(1)
+        assert switches_of(thread) == asleep
+        assert thread.is_alive()
+    thread.join(PATIENCE)
+    assert answers == [MEDIUM]
     client.close()

@@ -1,0 +1,237 @@
+"""Pools of somebody's own, and a client's own connection: what we cannot do exactly, RQ's path does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import pytest
+import redis
+import rq.registry
+
+import rqreg_ext.registry
+from rqreg_ext import _clients, _core
+from rqreg_ext.registry import FailedJobRegistry
+
+from .connections import beside
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from private_redis import PrivateRedis
+
+NAMESPACES = [rq.registry, rqreg_ext.registry]
+
+
+class PublicMethods:
+    """The public methods and attributes of redis-py's pools, and nothing else."""
+
+    __slots__ = ()
+
+    def __init__(self, **connection_kwargs: Any) -> None:
+        self.connection_class = redis.Connection
+        self.connection_kwargs = connection_kwargs
+        self.max_connections = 10
+        self.idle: list[Any] = []
+        self.lent = 0
+
+    def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
+        self.lent += 1
+        connection = self.idle.pop() if self.idle else self.connection_class(**self.connection_kwargs)
+        connection.connect()
+        return connection
+
+    def release(self, connection: Any) -> None:
+        self.idle.append(connection)
+
+    def disconnect(self, inuse_connections: bool = True) -> None:
+        for connection in self.idle:
+            connection.disconnect()
+
+    close = disconnect
+
+    def get_encoder(self) -> Any:
+        return redis.ConnectionPool().get_encoder()
+
+    def get_protocol(self) -> Any:
+        return self.connection_kwargs.get('protocol')
+
+    def set_retry(self, retry: Any) -> None:
+        self.connection_kwargs['retry'] = retry
+
+    def reset(self) -> None:
+        self.idle = []
+
+
+class PublicPool(PublicMethods):
+    """A pool with these."""
+
+
+class UnreferencedPool(PublicMethods):
+    """One to which there can be no weak reference."""
+
+    __slots__ = ('__dict__',)
+
+
+class SlottedPool(PublicMethods):
+    """One that has no place for anything else."""
+
+    __slots__ = ('connection_class', 'connection_kwargs', 'idle', 'lent', 'max_connections')
+
+
+@pytest.fixture
+def filled(redis_server: PrivateRedis, connection: redis.Redis) -> PrivateRedis:
+    connection.zadd('rq:failed:own', {'a': 4_000_000_000})
+    return redis_server
+
+
+def client_of(pool: Any) -> Any:
+    return redis.Redis(connection_pool=pool)
+
+
+@pytest.mark.parametrize('pool_class', [PublicPool, UnreferencedPool, SlottedPool])
+@pytest.mark.parametrize('namespace', NAMESPACES)
+def test_pool_with_public_methods_only_is_asked(
+    filled: PrivateRedis, connection: redis.Redis, namespace: ModuleType, pool_class: Any
+) -> None:
+    pool = pool_class(host='127.0.0.1', port=filled.port)
+    registry = namespace.FailedJobRegistry('own', connection=redis.Redis(connection_pool=pool))
+    assert registry.get_job_ids(cleanup=False) == ['a']
+    assert registry.remove('a') == 1
+    assert registry.get_job_count(cleanup=False) == 0
+    assert pool.lent == 3
+    assert beside(redis.Redis(connection_pool=pool), connection) == []
+    pool.disconnect()
+
+
+def test_exchange_leaves_pool_with_public_methods_to_its_caller(filled: PrivateRedis) -> None:
+    for pool_class in (PublicPool, UnreferencedPool, SlottedPool):
+        client = redis.Redis(connection_pool=pool_class(host='127.0.0.1', port=filled.port))
+        assert _core.exchange(client, [(_core.VALUE, 'PING')]) is None
+
+
+def test_pool_that_keeps_no_connection_of_ours_is_asked(filled: PrivateRedis, connection: redis.Redis) -> None:
+    """It had a place for them when it was first looked at."""
+    client = filled.client()
+    registry = FailedJobRegistry('own', connection=client)
+    with mock.patch.object(_clients, 'register', return_value=False) as register:
+        assert len(beside(client, connection)) == 0
+        assert registry.get_job_ids(cleanup=False) == ['a']
+    assert register.call_count == 1
+    assert beside(client, connection) == []
+    client.close()
+
+
+@pytest.mark.parametrize('namespace', NAMESPACES)
+def test_pool_that_makes_or_hands_out_connections_its_own_way_is_asked(
+    filled: PrivateRedis, namespace: ModuleType
+) -> None:
+    class Counting(redis.ConnectionPool):
+        lent = made = 0
+
+        def get_connection(self, *args: Any, **options: Any) -> Any:
+            self.lent += 1
+            return super().get_connection(*args, **options)
+
+        def make_connection(self) -> Any:
+            self.made += 1
+            return super().make_connection()
+
+    pool = Counting(host='127.0.0.1', port=filled.port)
+    registry = namespace.FailedJobRegistry('own', connection=redis.Redis(connection_pool=pool))
+    assert [registry.get_job_count(cleanup=False) for _ in range(3)] == [1] * 3
+    assert (pool.lent, pool.made) == (3, 1)
+    pool.disconnect()
+
+
+# ---- Connections of the client's own ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize('namespace', NAMESPACES)
+def test_database_selected_on_a_single_connection_is_asked(
+    redis_server: PrivateRedis, connection: redis.Redis, namespace: ModuleType
+) -> None:
+    other = redis_server.client(db=3)
+    connection.zadd('rq:failed:own', {'zero': 4_000_000_000})
+    other.zadd('rq:failed:own', {'three': 4_000_000_000})
+    client = redis_server.client(single_connection_client=True)
+    registry = namespace.FailedJobRegistry('own', connection=client)
+    assert registry.get_job_ids(cleanup=False) == ['zero']
+    client.execute_command('SELECT', 3)
+    assert registry.get_job_ids(cleanup=False) == ['three']
+    assert 'three' in registry
+    assert registry.remove('three') == 1
+    assert connection.zcard('rq:failed:own') == 1
+    assert other.zcard('rq:failed:own') == 0
+    client.close()
+    other.close()
+
+
+@pytest.mark.parametrize('namespace', NAMESPACES)
+def test_connection_that_a_client_takes_later_is_asked(
+    redis_server: PrivateRedis, connection: redis.Redis, namespace: ModuleType
+) -> None:
+    client = redis_server.client()
+    registry = namespace.FailedJobRegistry('own', connection=client)
+    assert registry.get_job_ids(cleanup=False) == []
+    client.connection = client.connection_pool.get_connection('SELECT')
+    client.execute_command('SELECT', 3)
+    client.zadd('rq:failed:own', {'three': 4_000_000_000})
+    assert registry.get_job_ids(cleanup=False) == ['three']
+    client.connection_pool.release(client.connection)
+    client.connection = None
+    client.connection_pool.disconnect()
+    assert registry.get_job_ids(cleanup=False) == []
+    client.close()
+
+
+# ---- Mistakes are heard ----------------------------------------------------------------------------
+
+
+def test_type_error_of_our_own_is_raised(filled: PrivateRedis) -> None:
+    """It is no sign of a client of another kind."""
+    client = filled.client()
+    with (
+        mock.patch.object(_clients, 'admit', side_effect=TypeError('a mistake')),
+        pytest.raises(TypeError, match='a mistake'),
+    ):
+        FailedJobRegistry('own', connection=client).get_job_count(cleanup=False)
+    with (
+        mock.patch.object(_clients, 'admit', side_effect=TypeError('a mistake')),
+        pytest.raises(TypeError, match='a mistake'),
+    ):
+        _core.exchange(client, [(_core.VALUE, 'PING')])
+    assert FailedJobRegistry('own', connection=client).get_job_count(cleanup=False) == 1
+    client.close()
+
+
+class SlottedClient:
+    """A client around another one, without a place for attributes."""
+
+    __slots__ = ('_client',)
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+@pytest.mark.parametrize('namespace', NAMESPACES)
+def test_client_without_attributes_of_its_own_is_asked(filled: PrivateRedis, namespace: ModuleType) -> None:
+    client = filled.client()
+    registry = namespace.FailedJobRegistry('own', connection=SlottedClient(client))
+    assert registry.get_job_ids(cleanup=False) == ['a']
+    client.close()
+
+
+@pytest.mark.parametrize('namespace', NAMESPACES)
+@pytest.mark.parametrize('retried', [['no class'], [None, ValueError()]])
+def test_errors_to_retry_on_that_are_no_classes(
+    filled: PrivateRedis, namespace: ModuleType, retried: list[Any]
+) -> None:
+    client = filled.client()
+    client.connection_pool.connection_kwargs['retry_on_error'] = retried
+    registry = namespace.FailedJobRegistry('own', connection=client)
+    assert registry.get_job_ids(cleanup=False) == ['a']
+    client.close()

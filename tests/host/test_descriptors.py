@@ -1,0 +1,146 @@
+"""One descriptor for each connection, none where the client is closed, and RQ's answer where none is left."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+import rq.registry
+from clients.outcomes import Outcome, outcome_of
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+import rqreg_ext.registry
+from rqreg_ext.registry import FailedJobRegistry
+
+from .children import in_child
+from .descriptors import open_sockets
+from .filling import MEDIUM
+from .patience import PATIENCE, eventually
+from .stoppable import StoppableRedis
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from private_redis import PrivateRedis
+
+CLIENTS = 50
+
+
+def test_connection_has_one_descriptor(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+    registry = FailedJobRegistry('medium', connection=patient_client)
+    assert registry.count == MEDIUM
+    before = open_sockets()
+    with ThreadPoolExecutor(4) as pool:
+        with stoppable.stopped():
+            waiting = [pool.submit(lambda: registry.count) for _ in range(4)]
+            # Three beside the one that was idle: each is connected, and its handshake waits for the server.
+            assert eventually(lambda: open_sockets() == before + 3)
+        assert [future.result(PATIENCE) for future in waiting] == [MEDIUM] * 4
+    assert open_sockets() == before + 3
+
+
+@pytest.mark.parametrize('way', ['close', 'disconnect'])
+def test_closed_clients_that_are_kept_hold_no_descriptor(redis_server: PrivateRedis, way: str) -> None:
+    before = open_sockets()
+    registries = [FailedJobRegistry('kept', connection=redis_server.client()) for _ in range(CLIENTS)]
+    assert [registry.count for registry in registries] == [0] * CLIENTS
+    assert open_sockets() == before + CLIENTS
+    for registry in registries:
+        if way == 'close':
+            registry.connection.close()
+        else:
+            registry.connection.connection_pool.disconnect()
+    assert open_sockets() == before
+    # And they can be used again.
+    assert [registry.count for registry in registries] == [0] * CLIENTS
+    assert open_sockets() == before + CLIENTS
+    for registry in registries:
+        registry.connection.close()
+
+
+def test_connection_disconnected_in_a_call_is_closed_by_the_call(stoppable: StoppableRedis) -> None:
+    """Until then its descriptor is not given to another file: the call still waits on it."""
+    client = stoppable.client(socket_timeout=None, retry=Retry(NoBackoff(), 0))
+    registry = FailedJobRegistry('medium', connection=client)
+    assert registry.count == MEDIUM
+    before = open_sockets()
+    errors: list[Exception] = []
+
+    def call() -> None:
+        try:
+            errors.append(AssertionError(registry.get_job_ids()))
+        except redis.ConnectionError as error:
+            errors.append(error)
+
+    with stoppable.stopped():
+        thread = threading.Thread(target=call)
+        thread.start()
+        connection = next(iter(client.connection_pool._in_use_connections))
+        assert eventually(lambda: is_waiting(thread))
+        client.connection_pool.disconnect()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    assert str(errors[0]) == 'Connection closed by server.'
+    assert open_sockets() == before - 1
+    assert connection not in client.connection_pool._in_use_connections
+    assert registry.count == MEDIUM
+    client.close()
+
+
+def is_waiting(thread: threading.Thread) -> bool:
+    """Tell whether the thread sleeps in the system; where that cannot be seen, yes."""
+    try:
+        with open(f'/proc/self/task/{thread.native_id}/stat', encoding='ascii') as stat:
+            return stat.read().rpartition(')')[2].split()[0] == 'S'
+    except OSError:
+        return True
+
+
+@contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """Let this process open so many descriptors more."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    taken = []
+    with suppress(OSError):
+        while True:
+            taken.append(os.dup(2))
+    for _ in range(count):
+        os.close(taken.pop())
+    yield
+    for descriptor in taken:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize('left', [0, 1, 2, 3])
+@pytest.mark.parametrize('is_connected', [False, True])
+@pytest.mark.parametrize('host', ['127.0.0.1', 'localhost'])
+def test_answer_with_few_descriptors_left_is_rqs(
+    redis_server: PrivateRedis, connection: redis.Redis, host: str, is_connected: bool, left: int
+) -> None:
+    """Of a client that is connected RQ needs none; of another, one."""
+    connection.zadd('rq:failed:few', {'a': 4_000_000_000})
+    # What both load at their first call.
+    assert FailedJobRegistry('few', connection=connection).count == 1
+
+    def outcomes(namespace: ModuleType) -> list[Outcome]:
+        client = redis.Redis(host=host, port=redis_server.port, retry=Retry(NoBackoff(), 0))
+        registry = namespace.FailedJobRegistry('few', connection=client)
+        if is_connected:
+            client.ping()
+        with descriptors_left(left):
+            few = outcome_of('ids', lambda: registry.get_job_ids(cleanup=False))
+        return [few, outcome_of('ids', lambda: registry.get_job_ids(cleanup=False))]
+
+    theirs, ours = (in_child(partial(outcomes, namespace)) for namespace in (rq.registry, rqreg_ext.registry))
+    assert ours == theirs
+    assert (ours[0].error is None) is (is_connected or left > 0)
+    assert ours[1].error is None
