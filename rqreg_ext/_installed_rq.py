@@ -10,7 +10,7 @@ import datetime
 import time as time_module
 import zlib
 from collections.abc import Iterator
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from importlib import import_module
 from typing import Any, NamedTuple, cast
 
@@ -105,7 +105,7 @@ def current_timestamp() -> int:
 # ---- What the methods of RQ's registries do
 
 
-class Method(IntFlag):
+class Method(IntEnum):
     """The methods of RQ that ours stand in front of; the numbers are those of `method` in route.h."""
 
     INIT = 1 << 0
@@ -171,7 +171,7 @@ METHODS: dict[Origin, Method] = {
     **{
         ('rq.queue', f'Queue.{method.name.lower()}'): method
         for method in Method
-        if method.name is not None and method.name.endswith('_JOB_REGISTRY')
+        if method.name.endswith('_JOB_REGISTRY')
     },
 }
 ENTRIES: dict[Origin, Entries] = {

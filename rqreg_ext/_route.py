@@ -6,15 +6,17 @@ method that somebody patched a moment ago is theirs, and one that was put back i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import reduce
 from operator import or_
 from typing import Any
 
 from . import _core
 from ._installed_rq import CLEANUPS, ENTRIES, METHODS, Cleanup, Entries, Method, texts_guard
-from ._rq_methods import Found, find, find_behind_core
+from ._rq_methods import Found, definitions, find
 
-_NAMES = sorted({qualname.rpartition('.')[2] for _, qualname in METHODS})
+_OF_QUEUES = [qualname.rpartition('.')[2] for module, qualname in METHODS if module == 'rq.queue']
+_OF_REGISTRIES = sorted({qualname.rpartition('.')[2] for module, qualname in METHODS if module != 'rq.queue'})
 
 
 def methods_of(owner: type) -> tuple[int, int, int, int, tuple[Any, ...]]:
@@ -25,20 +27,20 @@ def methods_of(owner: type) -> tuple[int, int, int, int, tuple[Any, ...]]:
     # Whoever answers for each attribute himself is asked for each, by RQ's own methods.
     if owner.__getattribute__ is not object.__getattribute__:  # type: ignore[comparison-overlap]
         return 0, 0, 0, Entries.UNKNOWN, ()
-    behind_ours = [found for name in _NAMES for found in find_behind_core(owner, name)]
-    called = [find(owner, name) for name in _NAMES]
+    names = _OF_QUEUES if issubclass(owner, _core.Queue) else _OF_REGISTRIES
+    defined = [list(definitions(owner, name)) for name in names]
     cleanup, parse_job_id = find(owner, 'cleanup'), find(owner, 'parse_job_id')
-    everything = [*behind_ours, *called, cleanup, parse_job_id]
+    everything = [*(found for of_name in defined for _, found in of_name), cleanup, parse_job_id]
     return (
-        _methods(behind_ours),
-        _methods(called),
+        _methods(found for of_name in defined for is_behind_core, found in of_name if is_behind_core),
+        _methods(of_name[0][1] for of_name in defined if of_name),
         CLEANUPS.get(cleanup.origin, 0),  # type: ignore[arg-type]
         ENTRIES.get(parse_job_id.origin, Entries.UNKNOWN),  # type: ignore[arg-type]
         tuple({id(found.function): found[1:] for found in everything if found.function is not None}.values()),
     )
 
 
-def _methods(found: list[Found]) -> int:
+def _methods(found: Iterable[Found]) -> int:
     return reduce(or_, (METHODS.get(one.origin, 0) for one in found), 0)  # type: ignore[arg-type]
 
 

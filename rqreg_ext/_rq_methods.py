@@ -44,18 +44,13 @@ NOTHING = Found(None, None, None)
 
 def find(owner: type, name: str) -> Found:
     """Find out which of RQ's functions a caller of the method gets, by itself or through our method in front of it."""
-    for found in _definitions(owner, name):
-        return found[1]
+    for _, found in definitions(owner, name):
+        return found
     return NOTHING
 
 
-def find_behind_core(owner: type, name: str) -> list[Found]:
-    """Find out which functions our methods of this name stand in front of."""
-    return [found for is_behind_core, found in _definitions(owner, name) if is_behind_core]
-
-
-def _definitions(owner: type, name: str) -> Iterator[tuple[bool, Found]]:
-    """Yield each definition that is not ours, and whether one of ours stands directly in front of it."""
+def definitions(owner: type, name: str) -> Iterator[tuple[bool, Found]]:
+    """Yield each definition that is not ours, and whether one of the core's stands directly in front of it."""
     is_behind_core = False
     for defining in owner.__mro__:
         namespace = vars(defining)

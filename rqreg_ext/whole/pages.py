@@ -11,6 +11,7 @@ from rq.job import Job, parse_job_id
 from rq.timeouts import BaseTimeoutException
 
 from .._exchange import ENTRIES, INTEGER, TEXTS, VALUE, Command, exchange, shaped, without_errors
+from .._rq_methods import find
 from .arguments import ranks_of
 from .job_fields import is_of_wrong_type, pairs_of
 
@@ -128,7 +129,7 @@ def read_jobs(registry: Any, page: Page) -> JobPage:
 def _jobs(registry: Any, job_ids: list[str]) -> list[Any]:
     """Return each job, None where it is gone, or the exception by which it cannot be restored."""
     job_class, connection = registry.job_class, registry.connection
-    if job_class.fetch_many.__func__ is not Job.fetch_many.__func__:  # type: ignore[attr-defined]
+    if find(job_class, 'fetch_many').origin != ('rq.job', 'Job.fetch_many'):
         jobs: list[Any] = job_class.fetch_many(job_ids, connection=connection, serializer=registry.serializer)
         return jobs
     # What RQ's own does, but that one job which cannot be restored does not keep the others back.

@@ -54,8 +54,9 @@ ELSEWHERE = {
 }
 ELSEWHERE_IN = {
     'delete': {
-        # The name of a rate limit's method.
+        # The names of a rate limit's method, and of a module.
         'rq.job.Job.cancel',
+        'rq.job.Job.results',
     },
     'requeue': {
         # For get_status() without refresh=False, and a job that expires at once.
