@@ -28,7 +28,8 @@ class Child:
     """The process; a context manager. For one thread at a time."""
 
     def __init__(self, prefix: str) -> None:
-        path = os.pathsep.join([str(TESTS), str(TESTS.parent), str(TESTS.parent / 'tools')])
+        folders = [str(TESTS), str(TESTS.parent), str(TESTS.parent / 'tools'), os.environ.get('PYTHONPATH')]
+        path = os.pathsep.join(filter(None, folders))
         self.process = subprocess.Popen(
             [sys.executable, '-m', 'cluster.child'],
             env={**os.environ, 'RQ_KEY_PREFIX': prefix, 'PYTHONPATH': path},

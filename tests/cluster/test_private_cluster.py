@@ -37,11 +37,13 @@ def another_master(cluster: PrivateCluster, node: Node) -> Node:
 
 
 def plainly(node: Node, key: str = f'{KEY}:0') -> object:
-    """Return what a node answers about a key to a client that follows no redirects."""
+    """Return what a node answers about a key to a client that follows no redirects: its value, or the error's code."""
     try:
         return node.ask('GET', key)
     except redis.ResponseError as error:
-        return type(error)
+        # redis-py 5 knows these errors in a cluster's client only.
+        codes = {'AskError': 'ASK', 'MovedError': 'MOVED', 'ClusterDownError': 'CLUSTERDOWN'}
+        return codes.get(type(error).__name__) or str(error).partition(' ')[0]
 
 
 @pytest.mark.parametrize('key', ['{rq}:x', 'rq', 'rq:failed:q', '{}', 'a{b}{c}', 'a{', 'é', b'\xff{x}'])
@@ -63,12 +65,12 @@ def test_slot_migrates_step_by_step(changing_cluster: PrivateCluster, client: re
     assert migration.move(40) == 40
     assert len(migration.keys()[source]) == 60
     answers = [plainly(source, f'{KEY}:{number}') for number in range(100)]
-    assert answers.count(redis.exceptions.AskError) == 40
-    assert plainly(target) is redis.exceptions.MovedError
+    assert answers.count('ASK') == 40
+    assert plainly(target) == 'MOVED'
     assert values(client) == list(range(100))
     migration.finish()
     assert changing_cluster.owner(KEY) is target
-    assert plainly(source) is redis.exceptions.MovedError
+    assert plainly(source) == 'MOVED'
     assert plainly(target) == '0'
     assert values(client) == list(range(100))
 
@@ -143,7 +145,7 @@ def test_cluster_without_full_coverage_serves_the_slots_that_it_has() -> None:
         (node,) = cluster.nodes
         node.ask('CLUSTER', 'DELSLOTS', slot_of('gone'))
         assert plainly(node, 'there') is None
-        assert plainly(node, 'gone') is redis.exceptions.ClusterDownError
+        assert plainly(node, 'gone') == 'CLUSTERDOWN'
 
 
 OWNER = """\
