@@ -300,8 +300,12 @@ class End:
         return self._last_end
 
     def _read(self, row: Row) -> bytes:
-        end = sortable(row[self._ended_at])
-        if not end or (sortable(row[self._started_at]) <= end and sortable(row[self._enqueued_at]) <= end):
+        end, started_at, enqueued_at = row[self._ended_at], row[self._started_at], row[self._enqueued_at]
+        # Of most jobs, all dates are written so that they order as they are.
+        if end and is_sortable(end) and (started_at or b'') <= end and (enqueued_at or b'') <= end:
+            return bytes(end)
+        end = sortable(end)
+        if not end or (sortable(started_at) <= end and sortable(enqueued_at) <= end):
             return end
         return b'' if self._has_ended(row) else end
 

@@ -79,7 +79,8 @@ class Reading:
         """Return one page of this registry, with the number of all its entries.
 
         page: which one, from 1; behind the last one, a page without entries. per_page: how many entries it has.
-        desc: from the highest score down. with_scores: whether the page has the scores too.
+        desc: from the highest score down, which is the newest first only where all jobs have the same TTL:
+            find(order_by='end') knows when they ended. with_scores: whether the page has the scores too.
         cleanup: whether to run this registry's cleanup first, as get_job_ids() does.
         One round trip, cleanup included; where RQ's own cleanup has work to do (abandoned or ready jobs), that work's
         and one more.

@@ -13,10 +13,11 @@ from private_redis import PrivateRedis
 from redis.exceptions import NoPermissionError, ResponseError
 from rq.group import Group
 from rq.job import Job
+from rq.timeouts import JobTimeoutException
 
 import rqreg_ext
 from rqreg_ext import BulkResult, QueuesResult
-from rqreg_ext.registry import FailedJobRegistry
+from rqreg_ext.registry import FailedJobRegistry, StartedJobRegistry
 
 from .test_refusing_servers import REFUSALS
 
@@ -176,6 +177,27 @@ def test_repair_on_replica_is_raised_with_report(server: PrivateRedis) -> None:
         registry.repair(problems)
     report = raised.value.result  # type: ignore[attr-defined]
     assert (report.total, report.failed) == (0, [])
+
+
+@pytest.mark.parametrize('error', [redis.ConnectionError('lost'), JobTimeoutException('over')], ids=repr)
+def test_repair_is_ended_by_what_ends_cleanup_of_rq(
+    server: PrivateRedis, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    admin = server.client()
+    fill(admin, 'a')
+    admin.hset('rq:job:a-plain', 'status', 'started')
+    admin.zadd('rq:wip:a', {'a-plain:gone': 1})
+    registry = StartedJobRegistry('a', connection=server.client())
+    problems = registry.check(settle=0).of('abandoned')
+    assert len(problems) == 1
+
+    def cleanup(self: Any, *args: Any, **kwargs: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(StartedJobRegistry, 'cleanup', cleanup)
+    with pytest.raises(type(error)) as raised:
+        registry.repair(problems)
+    assert raised.value.report.failed == []  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize('name', OF_QUEUES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -132,11 +133,27 @@ class Loading:
             elif length > 1 + len(_OF_EVERY) - values.count(None):
                 with_more.append((job_id, values))
             else:
-                yield job_id, _is_sound(_READ_OF_EVERY, values), values
+                yield job_id, _is_plain(values) or _is_sound(_READ_OF_EVERY, values), values
         rest = reader.replies([(VALUE, 'HMGET', self.keys.job(job_id), *_OF_SOME) for job_id, _ in with_more])
         for (job_id, values), others in zip(with_more, rest, strict=True):
             are_sound = not isinstance(others, Exception) and _is_sound(_READ_OF_SOME, others)
-            yield job_id, are_sound and _is_sound(_READ_OF_EVERY, values), values
+            yield job_id, are_sound and (_is_plain(values) or _is_sound(_READ_OF_EVERY, values)), values
+
+
+_DAY = rb'(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)'
+_DATE = rb'(?:[12]\d{3}-' + _DAY + rb'T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z)?'
+_are_dates = re.compile(b','.join([_DATE] * 5)).fullmatch
+
+
+def _is_plain(values: Sequence[Any]) -> bool:
+    """Tell at a glance of the fields that every job has whether RQ takes them; False where that takes a closer look."""
+    dates, texts, (timeout, exc_info) = values[:5], values[5:-2], values[-2:]
+    return (
+        not exc_info
+        and (not timeout or timeout.isdigit())
+        and _are_dates(b','.join([date or b'' for date in dates])) is not None
+        and b''.join([text for text in texts if text]).isascii()
+    )
 
 
 def _is_sound(readers: Mapping[str, Callable[[bytes], Any]], values: Sequence[Any]) -> bool:
@@ -193,8 +210,9 @@ def unloadable(keys: JobKeys, job_id: str, found: Hash, connection: Any) -> Prob
 
 def _error_of(keys: JobKeys, found: Hash, connection: Any) -> Exception | None:
     """Return what RQ raises for the fields of a job."""
-    # A class with a restore() of its own may read other fields, and take what RQ does not.
-    if keys.job_class.restore is not Job.restore:
+    # A class with a restore() of its own may read other fields, and take what RQ does not. A client that decodes
+    # responses reads no jobs in any case.
+    if keys.job_class.restore is not Job.restore or any(isinstance(value, str) for value in found.values):
         return None
     fields = {name.encode(): value for name, value in zip(FIELDS, found.values, strict=True) if value is not None}
     try:
