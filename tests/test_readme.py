@@ -53,7 +53,8 @@ def test_first_code_runs_as_it_stands_and_only_reads(redis_server: PrivateRedis,
     jobs = [queue.enqueue(shop.send_mail, order) for order in range(5)]
     SimpleWorker([queue], connection=connection).work(burst=True, logging_level='CRITICAL')
     for job in jobs[:2]:
-        connection.hset(job.key, 'ended_at', utcformat(now() - timedelta(days=31)))
+        moment = utcformat(now() - timedelta(days=31))
+        connection.hset(job.key, mapping=dict.fromkeys(('enqueued_at', 'started_at', 'ended_at'), moment))
     before = keys_of(connection)
     command = [sys.executable, '-c', RUN, str(redis_server.port)]
     ended = subprocess.run(
