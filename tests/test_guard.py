@@ -235,3 +235,21 @@ def test_many_types_are_told_apart() -> None:
     for _ in range(2):
         for owner, patched in kept:
             assert is_called(Method.GET_JOB_IDS, owner) is not patched
+
+
+def test_answers_stay_right_after_many_patches() -> None:
+    # CPython 3.13 gives a class no more versions after a thousand: then nothing is remembered.
+    class Registry(FailedJobRegistry):
+        pass
+
+    def get_job_ids(self: Any) -> list[str]:
+        return []
+
+    guard = _core.Guard(lambda: ('get_job_ids' not in vars(Registry), (), (Registry,), ()))
+    for _ in range(1100):
+        Registry.get_job_ids = get_job_ids  # type: ignore[method-assign, assignment]
+        assert not is_called(Method.GET_JOB_IDS, Registry)
+        assert not guard.holds()
+        del Registry.get_job_ids  # type: ignore[misc]
+        assert is_called(Method.GET_JOB_IDS, Registry)
+        assert guard.holds()

@@ -15,7 +15,7 @@ from rq import Queue
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
 from rqreg_ext import _core
-from rqreg_ext.registry import FailedJobRegistry, ScheduledJobRegistry, clean_registries
+from rqreg_ext.registry import BaseRegistry, FailedJobRegistry, ScheduledJobRegistry, clean_registries
 
 from .world import LONG_PAST, MANY, NAME, NEVER, SICK, World
 
@@ -57,6 +57,11 @@ def _flush_scripts(world: World) -> None:
     world.admin.script_flush()
 
 
+def _touch(world: World) -> None:
+    FailedJobRegistry.touched = True  # type: ignore[attr-defined]
+    BaseRegistry.touched = True  # type: ignore[attr-defined]
+
+
 def _fail(reply: Any) -> None:
     raise ValueError(reply)
 
@@ -89,6 +94,12 @@ def run_scenario(
 
 
 SCENARIOS: dict[str, Scenario] = {
+    # What decides for the others.
+    'guard': Scenario(lambda w: _core.Guard(lambda: (True, (), (FailedJobRegistry,), ())).holds(), True),
+    'guard that fails': Scenario(lambda w: _core.Guard(lambda: (True, (), (1,), ())).holds(), error=TypeError),
+    'methods_of': Scenario(lambda w: _core.methods_of(FailedJobRegistry)[3], 1),
+    'methods_of, after a change': Scenario(lambda w: _core.methods_of(FailedJobRegistry)[3], 1, before=_touch),
+    'count, after a change': Scenario(lambda w: w.finished.count, 2, before=_touch),
     # What only reads.
     'get_job_ids': Scenario(lambda w: w.failed.get_job_ids(cleanup=False), ['expired', *IDS]),
     'get_job_ids in part': Scenario(
