@@ -83,27 +83,43 @@ def _is_of_even_job(key: str) -> bool:
     return ':job:' in key and key[-1] in '02468'
 
 
-def _migrate_in_steps(cluster: PrivateCluster, slots: list[int], target: Node) -> Iterator[None]:
-    """Move some of the jobs, then the other keys, then the rest; the call meets each of these states."""
+def _is_no_job(key: str) -> bool:
+    return ':job:' not in key
+
+
+def _migrate_in_steps(
+    cluster: PrivateCluster, slots: list[int], target: Node, steps: tuple[Callable[[str], bool], ...]
+) -> Iterator[None]:
+    """Move the keys that each step chooses, then the rest; the call meets the first state surely."""
     migration = cluster.migration(slots, target).begin()
-    migration.move(choose=_is_of_even_job)
+    first, *others = steps
+    migration.move(choose=first)
     yield
-    time.sleep(STEP)
-    migration.move(choose=lambda key: ':job:' not in key)
+    for choose in others:
+        time.sleep(STEP)
+        migration.move(choose=choose)
     time.sleep(STEP)
     migration.finish()
 
 
 def one_slot_migrates(cluster: PrivateCluster, key: str) -> Iterator[None]:
-    """The key's slot goes to another master."""
-    yield from _migrate_in_steps(cluster, [slot_of(key)], _another_master(cluster, cluster.owner(key)))
+    """The key's slot goes to another master, some of the jobs first."""
+    target = _another_master(cluster, cluster.owner(key))
+    yield from _migrate_in_steps(cluster, [slot_of(key)], target, (_is_of_even_job, _is_no_job))
+
+
+def one_slot_migrates_registry_first(cluster: PrivateCluster, key: str) -> Iterator[None]:
+    """The same, the registry and the queue first."""
+    target = _another_master(cluster, cluster.owner(key))
+    yield from _migrate_in_steps(cluster, [slot_of(key)], target, (_is_no_job, _is_of_even_job))
 
 
 def many_slots_migrate(cluster: PrivateCluster, key: str) -> Iterator[None]:
     """Three hundred slots go to another master, the key's among them."""
     owner = cluster.owner(key)
     others = sorted(owner.seen()[owner.id].slots - {slot_of(key)})
-    yield from _migrate_in_steps(cluster, [slot_of(key), *others[:299]], _another_master(cluster, owner))
+    slots = [slot_of(key), *others[:299]]
+    yield from _migrate_in_steps(cluster, slots, _another_master(cluster, owner), (_is_of_even_job, _is_no_job))
 
 
 def slot_has_migrated(cluster: PrivateCluster, key: str) -> Iterator[None]:
@@ -140,12 +156,13 @@ def master_hangs(cluster: PrivateCluster, key: str) -> Iterator[None]:
 
 
 def node_joins(cluster: PrivateCluster, key: str) -> Iterator[None]:
-    """A master joins, and gets the key's slot."""
-    yield from _migrate_in_steps(cluster, [slot_of(key)], cluster.add())
+    """A master joins, of which the client has not heard, and gets the key's slot, the registry first."""
+    yield from _migrate_in_steps(cluster, [slot_of(key)], cluster.add(), (_is_no_job, _is_of_even_job))
 
 
 FAULTS: dict[str, Fault] = {
     'a slot migrates': one_slot_migrates,
+    'a slot migrates, the registry first': one_slot_migrates_registry_first,
     '300 slots migrate': many_slots_migrate,
     'a node joins': node_joins,
     'CLUSTER FAILOVER': replica_takes_over,

@@ -26,6 +26,12 @@ CALLS = ('purge', 'requeue_all', 'iterate')
 JOBS = 300
 # The fault strikes when so many are behind.
 AT = 100
+# What is not left to the deep profile.
+SELECTED = {
+    'purge': tuple(FAULTS),
+    'requeue_all': ('a slot migrates', 'the master is killed'),
+    'iterate': ('a slot migrates, the registry first', 'the master is killed'),
+}
 
 
 class Trial:
@@ -94,6 +100,7 @@ class Case(NamedTuple):
     fault: str
 
 
+MIGRATIONS = ('a slot migrates', 'a slot migrates, the registry first', '300 slots migrate')
 HALF_DONE = "RQ's own path leaves the job half done that it is at when the commands of a pipeline answer TRYAGAIN"
 NO_NODE = 'redis-py has no node for an ASK to one that it has not heard of, and raises AttributeError'
 # Before 6.0 a plain client raises ResponseError for a redirect, as for anything else.
@@ -101,20 +108,19 @@ IS_OLD_REDIS_PY = not hasattr(BaseParser, 'EXCEPTION_CLASSES') or 'MOVED' not in
 NOT_KNOWN = 'a redirect that redis-py 5 has no class for is taken for the trouble of each job'
 # What does not hold yet on a cluster's client, where RQ's own path does all...
 FAILING = {
-    **{('RedisCluster', 'purge', fault): HALF_DONE for fault in ('a slot migrates', '300 slots migrate')},
+    **{('RedisCluster', 'purge', fault): HALF_DONE for fault in MIGRATIONS},
     **{('RedisCluster', call, 'a node joins'): NO_NODE for call in CALLS},
 }
 # ...and on a plain one.
 if IS_OLD_REDIS_PY:
-    moving = ('a slot migrates', '300 slots migrate', 'a node joins')
-    FAILING |= {(NODE, 'requeue_all', fault): NOT_KNOWN for fault in moving}
+    FAILING |= {(NODE, 'requeue_all', fault): NOT_KNOWN for fault in (*MIGRATIONS, 'a node joins')}
 
 
 def _cases() -> Iterator[object]:
     for client in ('RedisCluster', NODE):
         for call in CALLS:
             for fault in FAULTS:
-                if IS_DEEP or call == 'purge' or fault in ('a slot migrates', 'the master is killed'):
+                if IS_DEEP or fault in SELECTED[call]:
                     reason = FAILING.get((client, call, fault))
                     marks = [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
                     yield pytest.param('hash tag', client, call, fault, marks=marks)
