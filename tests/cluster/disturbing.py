@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 # Calls that end right, or raise, do so in this time (seconds): redis-py's own waits are the longest part of it.
 BOUND = 30.0
-# For how long a migration stays as it is before it goes on.
-STEP = 0.3
+# A fault goes on when the call has met its first state, or hangs in it for so long.
+PAUSE = 1.0
+# For how long each further state of a migration lasts.
+STEP = 0.2
 
 # What is called with the number of jobs that are behind, and may hold the call there.
 Reached = Callable[[int], object]
@@ -37,12 +39,14 @@ def disturbed(call: Callable[[Reached], Any], fault: Iterator[None], at: int) ->
 
     Fails if it does not end in BOUND seconds, or ends before the fault.
     """
-    there, go_on = threading.Event(), threading.Event()
+    there, go_on, has_met = threading.Event(), threading.Event(), threading.Event()
     ended: list[Ended] = []
     errors: list[BaseException] = []
 
     def reached(count: int) -> None:
-        if count >= at and not there.is_set():
+        if there.is_set():
+            has_met.set()
+        elif count >= at:
             there.set()
             go_on.wait(BOUND)
 
@@ -53,6 +57,7 @@ def disturbed(call: Callable[[Reached], Any], fault: Iterator[None], at: int) ->
         except BaseException as error:
             errors.append(error)
         there.set()
+        has_met.set()
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
@@ -62,6 +67,7 @@ def disturbed(call: Callable[[Reached], Any], fault: Iterator[None], at: int) ->
         next(fault, None)
     finally:
         go_on.set()
+    has_met.wait(PAUSE)
     begun = time.monotonic()
     for _ in fault:
         raise AssertionError('a fault has one yield')
@@ -96,9 +102,8 @@ def _migrate_in_steps(
     migration.move(choose=first)
     yield
     for choose in others:
-        time.sleep(STEP)
         migration.move(choose=choose)
-    time.sleep(STEP)
+        time.sleep(STEP)
     migration.finish()
 
 

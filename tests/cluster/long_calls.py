@@ -28,11 +28,12 @@ class Caller(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a call returned, or the name of the exception that it raised; how many jobs it says it did."""
+    """What a call returned, or the name of the exception that it raised; how many jobs it says it did, or could not."""
 
     error: str | None
     text: str
     done: int
+    failed: int
     ids: list[str]
     seconds: float
 
@@ -81,9 +82,9 @@ def _options(report: Report) -> dict[str, Any]:
 
 CALLS: dict[tuple[str, str], Callable[[On, Report], Any]] = {
     ('purge', 'rq'): lambda on, report: _loop(on, report, lambda i: on.failed.remove(i, delete_job=True)),
-    ('purge', 'ours'): lambda on, report: on.failed.purge(**_options(report)).done,
+    ('purge', 'ours'): lambda on, report: on.failed.purge(**_options(report)),
     ('requeue_all', 'rq'): lambda on, report: _loop(on, report, on.failed.requeue),
-    ('requeue_all', 'ours'): lambda on, report: on.failed.requeue_all(**_options(report)).done,
+    ('requeue_all', 'ours'): lambda on, report: on.failed.requeue_all(**_options(report)),
     ('iterate', 'rq'): _iterate_by_rq,
     ('iterate', 'ours'): _iterate,
 }
@@ -101,7 +102,8 @@ def client_for(caller: Caller) -> Any:
 def make(report: Report, name: str, caller: Caller, is_first_contact: bool) -> Answer:
     """Make a call; report 0 before it, when the client has its connections, unless this is to be its first contact."""
     begun = time.monotonic()
-    done, ids, error, text = 0, [], None, ''
+    value: Any = 0
+    error, text = None, ''
     try:
         with client_for(caller) as client:
             on = (by_rq if caller.side == 'rq' else by_ours)(client)
@@ -110,8 +112,12 @@ def make(report: Report, name: str, caller: Caller, is_first_contact: bool) -> A
             report(0)
             begun = time.monotonic()
             value = CALLS[name, caller.side](on, report)
-            done, ids = (len(value), value) if isinstance(value, list) else (value, [])
     except Exception as raised:
         error, text = plain(raised), str(raised)
-        done = getattr(getattr(raised, 'result', None), 'done', 0)
-    return Answer(error, text, done, ids, time.monotonic() - begun)
+        value = getattr(raised, 'result', 0)
+    seconds = time.monotonic() - begun
+    if isinstance(value, list):
+        return Answer(error, text, len(value), 0, value, seconds)
+    if isinstance(value, int):
+        return Answer(error, text, value, 0, [], seconds)
+    return Answer(error, text, value.done, len(value.failed), [], seconds)
