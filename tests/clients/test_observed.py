@@ -9,34 +9,16 @@ import pytest
 import redis
 import rq
 from redis.backoff import NoBackoff
-from redis.client import Pipeline
 from redis.retry import Retry
 
 from rqreg_ext import FailedJobRegistry, _core
 from rqreg_ext._dispatch import NotSent, sends_unchanged
 from rqreg_ext._exchange import INTEGER, VALUE, exchange
 
+from .observing import Observed
+
 if TYPE_CHECKING:
     from private_redis import PrivateRedis
-
-
-class ObservedPipeline(Pipeline):
-    def execute(self, raise_on_error: bool = True) -> Any:
-        Observed.seen.append([args[0] for args, _ in self.command_stack])
-        return super().execute(raise_on_error)
-
-
-class Observed(redis.Redis):
-    """Takes note of what it is given."""
-
-    seen: list[Any] = []
-
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        Observed.seen.append(args[0])
-        return super().execute_command(*args, **options)
-
-    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:
-        return ObservedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
 @pytest.fixture

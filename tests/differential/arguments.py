@@ -48,8 +48,7 @@ class TheJob(Described):
         # What cannot be read in this world is as good as bare.
         with suppress(Exception):
             if not self.bare:
-                # Not by a client that decodes responses, which cannot read a job's data.
-                job = job_class.fetch(self.id, connection=bench.side.client('plain'), serializer=serializer)
+                job = job_class.fetch(self.id, connection=bench.reader, serializer=serializer)
                 job.connection = bench.client
                 return job
         return job_class(self.id, connection=bench.client, serializer=serializer)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rq.timeouts import TimerDeathPenalty, UnixSignalDeathPenalty
 
 from .arguments import make
-from .database import COPY_SCRIPT, Dump, differences, dump
+from .client_kinds import CLIENT_KINDS, PLAIN, ClientKind, Observed, Rights
+from .database import COPY_SCRIPT, DOUBLE_SCRIPT, Dump, differences, dump
 from .functions import JOB_CLASSES
 from .observe import Outcome, observe
 from .plain import REGISTRY_ATTRIBUTES, plain
@@ -42,10 +43,11 @@ class Different(AssertionError):
 
 @dataclass(frozen=True, repr=False)
 class Setup:
-    """How the object under test is constructed, and on which kind of connection."""
+    """How the object under test is constructed, on which connection, and by which kind of client."""
 
     how: str = 'name'
     connection: str = 'plain'
+    client: str = PLAIN
     serializer: str | None = None
     job_class: str | None = None
     death_penalty: str | None = None
@@ -58,6 +60,10 @@ class Setup:
     @property
     def the_job_class(self) -> Any:
         return JOB_CLASSES[self.job_class]
+
+    @property
+    def client_kind(self) -> ClientKind:
+        return CLIENT_KINDS[self.client]
 
 
 class Call:
@@ -100,25 +106,36 @@ class _Player:
 
     def play(self, kind: str, call: Call) -> Outcome:
         if isinstance(call, Raw):
-            return observe(lambda: self.bench.side.inspector.execute_command(call.name, *call.args))
+            words = self.bench.setup.client_kind.command(call.name, *call.args)
+            return observe(lambda: self.bench.side.inspector.execute_command(*words))
+        self.bench.begin_call()
         construction: Outcome | None = None
         if kind not in self.subjects:
-            construction = self._finish(observe(lambda: self._construct(kind)), ())
+            construction = self._finish(self._observe(lambda: self._construct(kind)), ())
             if construction.error is not None:
                 return construction
             self.subjects[kind] = construction.value
         args = make(call.args, self.bench)
         kwargs = {name: make(value, self.bench) for name, value in call.kwargs.items()}
         outcome = self._finish(
-            observe(lambda: self._call(self.subjects[kind], call.name, args, kwargs)), (args, kwargs)
+            self._observe(lambda: self._call(self.subjects[kind], call.name, args, kwargs)), (args, kwargs)
         )
         if construction is not None:
             outcome.compared |= {f'construction: {name}': value for name, value in construction.compared.items()}
+        if self.bench.setup.client_kind.is_observed:
+            outcome.compared['commands observed'] = list(Observed.seen)
         return outcome
+
+    def _observe(self, call: Callable[[], Any]) -> Outcome:
+        def by_client() -> Any:
+            with self.bench.using_client():
+                return call()
+
+        return observe(by_client)
 
     def _finish(self, outcome: Outcome, arguments: Any) -> Outcome:
         waiting = [plain(pipeline, self.bench) for pipeline in self.bench.pipelines]
-        executed = [observe(pipeline.execute) for pipeline in self.bench.pipelines]
+        executed = [self._observe(pipeline.execute) for pipeline in self.bench.pipelines]
         outcome.compared |= {
             'result': plain(outcome.value, self.bench),
             'exception': plain(outcome.error, self.bench),
@@ -178,13 +195,26 @@ class Comparison:
 
     def __init__(self, server: PrivateRedis, ours: Mapping[str, Any] | None = None) -> None:
         self.model = server.client(db=MODEL_DATABASE, protocol=2)
-        self.rq = Side(server, RQ_DATABASE, names_of_rq(), takes_urls=False)
-        self.ours = Side(server, OUR_DATABASE, ours or names_of_ours(), takes_urls=True)
+        self.rights = Rights(server)
+        self.rq = Side(server, RQ_DATABASE, names_of_rq(), self.rights)
+        self.ours = Side(server, OUR_DATABASE, ours or names_of_ours(), self.rights)
 
     def close(self) -> None:
         self.model.close()
         self.rq.close()
         self.ours.close()
+        self.rights.close()
+
+    def prepare(self, world: World, setup: Setup, now: int) -> None:
+        """Bring the world into both databases; twice, if the client of this set-up is one of two applications there."""
+        prefix = setup.client_kind.prefix
+        with self.model.pipeline(transaction=False) as pipe:
+            pipe.flushall()
+            Writer(world, pipe, now).write()
+            if prefix:
+                pipe.eval(DOUBLE_SCRIPT, 0, prefix)
+            pipe.eval(COPY_SCRIPT, 0, RQ_DATABASE, OUR_DATABASE)
+            pipe.execute()
 
     def run(
         self,
@@ -216,12 +246,13 @@ class _Example:
         """Return RQ's outcomes, or None where a difference may come from a new second between the two sides."""
         __tracebackhide__ = True
         started = math.floor(time.time())
-        self._prepare(started)
+        self.comparison.prepare(self.world, self.setup, started)
         players = [
             _Player(Bench(side, self.world, self.setup, started)) for side in (self.comparison.rq, self.comparison.ours)
         ]
         outcomes: list[Outcome] = []
         before = dump(self.comparison.rq.inspector)
+        self.others = self.setup.client_kind.others(before)
         new_second = False
         for number, call in enumerate(calls):
             begun = math.floor(time.time())
@@ -234,16 +265,11 @@ class _Example:
                     return None
                 raise Different(self._describe(number, calls, lines))
             outcomes.append(rq)
+            if differences(rq.database, ours.database):
+                # The calls that follow would be compared on two databases.
+                break
             before = rq.database
         return outcomes
-
-    def _prepare(self, now: int) -> None:
-        model = self.comparison.model
-        with model.pipeline(transaction=False) as pipe:
-            pipe.flushall()
-            Writer(self.world, pipe, now).write()
-            pipe.eval(COPY_SCRIPT, 0, RQ_DATABASE, OUR_DATABASE)
-            pipe.execute()
 
     def _compare(self, rq: Outcome, ours: Outcome) -> list[str]:
         names = sorted(rq.compared.keys() | ours.compared.keys())
@@ -252,7 +278,9 @@ class _Example:
             for name in names
             if rq.compared.get(name) != ours.compared.get(name)
         ]
-        return lines + [f'database: {line}' for line in differences(rq.database, ours.database)]
+        lines += [f'database: {line}' for line in differences(rq.database, ours.database)]
+        touched = differences(self.others, self.setup.client_kind.others(ours.database))
+        return lines + [f"another application's: {line}" for line in touched]
 
     def _describe(self, number: int, calls: Sequence[Call], lines: list[str]) -> str:
         played = ', '.join(map(repr, calls[: number + 1]))

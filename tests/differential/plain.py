@@ -8,6 +8,7 @@ from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import redis
+from clients.prefixing import Wrapper
 from redis.client import Pipeline
 from rq.executions import Execution
 from rq.job import Job
@@ -53,6 +54,8 @@ def plain(value: Any, bench: Bench) -> Any:
 
 
 def _plain_object(value: Any, bench: Bench) -> Any:
+    if isinstance(value, Wrapper):
+        return (Wrapper, plain(value._client, bench))
     if isinstance(value, Pipeline):
         return (type(value), plain(_commands(value), bench))
     if isinstance(value, redis.Redis):

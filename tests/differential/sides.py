@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -11,6 +12,8 @@ import rq.executions
 import rq.registry
 
 import rqreg_ext
+
+from .client_kinds import CLIENT_KINDS, PLAIN, RECORDED, ClientKind, Observed, Rights
 
 if TYPE_CHECKING:
     from private_redis import PrivateRedis
@@ -50,12 +53,13 @@ def names_of_ours() -> dict[str, Any]:
 class Side:
     """One implementation: its names, its database, and its clients, which stay connected between examples."""
 
-    def __init__(self, server: PrivateRedis, database: int, names: Mapping[str, Any], *, takes_urls: bool) -> None:
+    def __init__(self, server: PrivateRedis, database: int, names: Mapping[str, Any], rights: Rights) -> None:
         self.server = server
         self.database = database
         self.names = names
-        self.takes_urls = takes_urls
-        self.clients: dict[str, Any] = {}
+        self.rights = rights
+        self.is_ours = database == OUR_DATABASE
+        self.clients: dict[tuple[str, str], Any] = {}
         self.inspector = server.client(db=database, protocol=2)
         self.elsewhere = server.client(db=ELSEWHERE)
 
@@ -63,17 +67,17 @@ class Side:
     def url(self) -> str:
         return f'redis://127.0.0.1:{self.server.port}/{self.database}'
 
-    def client(self, kind: str) -> Any:
-        """Return the client of this kind."""
-        if kind not in self.clients:
-            self.clients[kind] = self._connect(kind)
-        return self.clients[kind]
+    def client(self, connection: str, kind: str = PLAIN) -> Any:
+        """Return the client that connects in this way, of this kind."""
+        if (connection, kind) not in self.clients:
+            self.clients[connection, kind] = self._connect(connection, CLIENT_KINDS[kind])
+        return self.clients[connection, kind]
 
-    def _connect(self, kind: str) -> Any:
-        if kind == 'url':
+    def _connect(self, connection: str, kind: ClientKind) -> Any:
+        if connection == 'url':
             # Where ours takes the URL itself, the client is the one it makes of it.
             registry = self.names['BaseRegistry']
-            return registry(connection=self.url).connection if self.takes_urls else redis.Redis.from_url(self.url)
+            return registry(connection=self.url).connection if self.is_ours else redis.Redis.from_url(self.url)
         options: dict[str, dict[str, Any]] = {
             'plain': {},
             'decode_responses': {'decode_responses': True},
@@ -82,11 +86,16 @@ class Side:
             'unix': {'unix_socket_path': self.server.socket_path},
             'single': {'single_connection_client': True},
         }
-        return self.server.client(db=self.database, **options[kind])
+        address: dict[str, Any] = {} if connection == 'unix' else {'host': '127.0.0.1', 'port': self.server.port}
+        if kind.rights == RECORDED and not self.is_ours:
+            address = self.rights.address_of_recorder()
+        elif kind.rights is not None:
+            address |= self.rights.user(kind.rights)
+        return kind.make(db=self.database, **address, **options[connection])
 
-    def connection(self, kind: str) -> Any:
+    def connection(self, connection: str, kind: str = PLAIN) -> Any:
         """Return what is given as `connection=`: a client, or on our side a URL where one is asked for."""
-        return self.url if kind == 'url' and self.takes_urls else self.client(kind)
+        return self.url if connection == 'url' and self.is_ours else self.client(connection, kind)
 
     def close(self) -> None:
         for client in (*self.clients.values(), self.inspector, self.elsewhere):
@@ -101,10 +110,24 @@ class Bench:
         self.world = world
         self.setup = setup
         self.now = now
-        self.client = side.client(setup.connection)
-        self.connection = side.connection(setup.connection)
+        self.client = side.client(setup.connection, setup.client)
+        self.connection = side.connection(setup.connection, setup.client)
+        # A client that reads any job: neither decoding responses, which cannot read a job's data, nor of few rights.
+        self.reader = side.client('plain', 'prefixing: class' if setup.client_kind.prefix else PLAIN)
         self.made: dict[Any, Any] = {}
         self.pipelines: list[Any] = []
+
+    def begin_call(self) -> None:
+        """Set up the rights for what is called next; RQ's side goes first."""
+        if self.setup.client_kind.rights == RECORDED:
+            self.side.rights.begin_call_of_ours() if self.side.is_ours else self.side.rights.begin_call_of_rq()
+        Observed.seen.clear()
+
+    @contextmanager
+    def using_client(self) -> Iterator[None]:
+        """Have around the client, for a while, what makes it the kind it is."""
+        with self.setup.client_kind.using(self.client):
+            yield
 
     def queue(self, name: str | None = None, *, rq: bool = False) -> Any:
         """Return a Queue of this side, or (rq) one of RQ's on both sides."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from . import functions
 from .arguments import APipeline, At, TheExecution, TheJob, TheQueue, TheRegistry, When
+from .client_kinds import LIMITED, OBSERVED, PATCHED, PLAIN, PREFIXING
 from .comparison import DEATH_PENALTIES, Call, Raw, Setup
 from .sides import KINDS, REGISTRIES
 from .subclasses import PATCHES, SUBCLASSES
@@ -254,18 +255,19 @@ def worlds(draw: Any, kind: str) -> World:
     )
 
 
+OTHER_CLIENTS = [st.sampled_from(list(kinds)) for kinds in (PREFIXING, OBSERVED, PATCHED, LIMITED)]
+CLIENT = mostly(st.just(PLAIN), st.one_of(OTHER_CLIENTS), one_in=2)
+
+
 @st.composite
 def setups(draw: Any, kind: str, world: World) -> Setup:
     variant = draw(st.integers(0, 9)) if kind in REGISTRIES else 0
+    client = draw(CLIENT)
+    connections = ['decode_responses', 'resp2', 'resp3', *(['unix', 'url', 'single'] if client == PLAIN else [])]
     return Setup(
         how=draw(st.sampled_from(['name', 'queue', 'positional', 'rq_queue'])),
-        connection=draw(
-            mostly(
-                st.just('plain'),
-                st.sampled_from(['decode_responses', 'resp2', 'resp3', 'unix', 'url', 'single']),
-                one_in=2,
-            )
-        ),
+        connection=draw(mostly(st.just('plain'), st.sampled_from(connections), one_in=2)),
+        client=client,
         serializer=draw(mostly(st.just(world.serializer), st.sampled_from([None, JSON]), one_in=8)),
         job_class=draw(mostly(st.none(), st.sampled_from([name for name in functions.JOB_CLASSES if name]))),
         death_penalty=draw(mostly(st.none(), st.sampled_from([name for name in DEATH_PENALTIES if name]))),

@@ -14,6 +14,7 @@ import pytest
 import redis
 import rq.registry
 from clients.outcomes import Outcome
+from clients.rights import RULES
 from clients.tour import NAME
 from host.patience import eventually
 from private_redis import PrivateRedis, free_port
@@ -237,22 +238,6 @@ LOADING_CALLS = ('count', 'ids', 'in', 'started in', 'started pairs', 'remove no
 
 
 # ---- Users who may not do everything --------------------------------------------------------------
-
-RULES: dict[str, list[str]] = {
-    'no scripts': ['+@all', '-eval', '-evalsha', '~*'],
-    'no EVALSHA': ['+@all', '-evalsha', '~*'],
-    'no EVAL, script unknown': ['+@all', '-eval', '~*'],
-    'no HGETALL': ['+@all', '-hgetall', '~*'],
-    'no ZREM': ['+@all', '-zrem', '~*'],
-    'no DEL': ['+@all', '-del', '~*'],
-    'no LPUSH, no RPUSH': ['+@all', '-lpush', '-rpush', '~*'],
-    'no HSET': ['+@all', '-hset', '~*'],
-    'no cleanup': ['+@all', '-zremrangebyscore', '~*'],
-    'registries only': ['+@all', '~rq:failed:*', '~rq:wip:*', '~rq:scheduled:*'],
-    'no registries': ['+@all', '~rq:job*', '~rq:queue*', '~rq:execution*', '~rq:results*'],
-    'no queues': ['+@all', '~rq:job*', '~rq:failed:*', '~rq:wip:*', '~rq:execution*', '~rq:results*'],
-    'nothing but reading': ['+@read', '+@connection', '+info', '~*'],
-}
 
 
 @pytest.mark.parametrize('rules', RULES)

@@ -11,8 +11,8 @@ import rq.job
 from depth import IS_DEEP
 from differential.comparison import TRIES, Different, Setup, _Player
 from differential.database import COPY_SCRIPT, differences, dump
-from differential.sides import OUR_DATABASE, REGISTRIES, RQ_DATABASE, Bench
-from differential.world import World, Writer
+from differential.sides import REGISTRIES, RQ_DATABASE, Bench
+from differential.world import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rq.exceptions import NoSuchJobError
@@ -98,8 +98,9 @@ class Loop:
     An entry that cannot be the id of a job, and has no hash, is one whose job is gone.
     """
 
-    def __init__(self, comparison: Comparison, step: Step) -> None:
+    def __init__(self, comparison: Comparison, step: Step, bench: Bench) -> None:
         self.client = comparison.rq.inspector
+        self.bench = bench
         self.kept = comparison.rq.server.client(db=BEFORE_JOB_DATABASE)
         self.step = step
         self.failed: dict[str, type[Exception]] = {}
@@ -112,11 +113,12 @@ class Loop:
                 continue
             self._copy(self.client, self.kept, BEFORE_JOB_DATABASE)
             try:
-                self.step(registry, job_id)
+                with self.bench.using_client():
+                    self.step(registry, job_id)
             except NoSuchJobError:
                 self.no_such_job.append(job_id)
             except Exception as error:
-                is_gone = not self.kept.exists(rq.job.Job.key_for(rq.job.parse_job_id(job_id)))
+                is_gone = not self._command(self.kept, 'EXISTS', rq.job.Job.key_for(rq.job.parse_job_id(job_id)))
                 if isinstance(error, ValueError) and not is_id(job_id) and is_gone:
                     self.no_such_job.append(job_id)
                     continue
@@ -130,7 +132,10 @@ class Loop:
     def _is_elsewhere(self, registry: Any, job_id: str) -> bool:
         """Tell whether the job is not in the registry, as far as that can be told from outside."""
         is_plain = registry.parse_job_id('x:y') == 'x:y'
-        return is_plain and self.client.zscore(registry.key, job_id) is None
+        return is_plain and self._command(self.client, 'ZSCORE', registry.key, job_id) is None
+
+    def _command(self, client: Any, name: str, *words: Any) -> Any:
+        return client.execute_command(*self.bench.setup.client_kind.command(name, *words))
 
     def _copy(self, source: Any, target: Any, database: int) -> None:
         target.flushdb()
@@ -165,31 +170,35 @@ def _play(
     comparison: Comparison, kind: str, step: Step, call: Call, world: World, setup: Setup, ids: Sequence[str] | None
 ) -> tuple[list[str], Any]:
     now = math.floor(time.time())
-    with comparison.model.pipeline(transaction=False) as pipe:
-        pipe.flushall()
-        Writer(world, pipe, now).write()
-        pipe.eval(COPY_SCRIPT, 0, RQ_DATABASE, OUR_DATABASE)
-        pipe.execute()
-    theirs, ours = (
-        _Player(Bench(side, world, setup, now))._construct(kind) for side in (comparison.rq, comparison.ours)
-    )
-    loop = Loop(comparison, step)
+    comparison.prepare(world, setup, now)
+    client_kind = setup.client_kind
+    others = client_kind.others(dump(comparison.ours.inspector))
+    benches = [Bench(side, world, setup, now) for side in (comparison.rq, comparison.ours)]
+    theirs, ours = (_Player(bench)._construct(kind) for bench in benches)
+    for_rq, for_us = benches
+    loop = Loop(comparison, step, for_rq)
+    for_rq.begin_call()
     try:
-        job_ids = theirs.get_job_ids() if ids is None else [job_id for job_id in ids if job_id in theirs]
+        with for_rq.using_client():
+            job_ids = theirs.get_job_ids() if ids is None else [job_id for job_id in ids if job_id in theirs]
         loop.run(theirs, job_ids)
         error = None
     except Exception as raised:
         error = raised
+    for_us.begin_call()
     try:
-        result: Any = call(ours, ids if ids is not None else [])
+        with for_us.using_client():
+            result: Any = call(ours, ids if ids is not None else [])
     except Exception as raised:
         result = raised
     left, left_by_ours = dump(comparison.rq.inspector), dump(comparison.ours.inspector)
     for job_id in loop.failed:
         # RQ drops executions that have expired as soon as it looks at them, also where it fails then.
         for database in (left, left_by_ours):
-            database.pop(ExecutionRegistry.key_template.format(rq.job.parse_job_id(job_id)).encode(), None)
+            key = ExecutionRegistry.key_template.format(rq.job.parse_job_id(job_id)).encode()
+            database.pop(client_kind.prefix + key, None)
     lines = differences(left, left_by_ours)
+    lines += [f"another application's: {line}" for line in differences(others, client_kind.others(left_by_ours))]
     if error is not None or isinstance(result, Exception):
         if type(error) is not type(result):
             lines.append(f'RQ raised {error!r}, ours {result!r}')

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 import rq.registry
-from clients.recording import Recorder
+from clients.rights import Limited
 from private_redis import PrivateRedis
 from rq import Queue, Worker
 from rq.job import Job
@@ -22,28 +22,6 @@ COUNT = 24
 NEVER = 4_000_000_000
 
 Loop = Callable[[Any], Any]
-
-
-class Limited:
-    """Makes clients of users who may do what a loop of RQ's calls does, and nothing else."""
-
-    def __init__(self, server: PrivateRedis, admin: redis.Redis) -> None:
-        self._server = server
-        self._admin = admin
-
-    def commands_of(self, loop: Loop) -> list[str]:
-        """Make the loop, and return the commands that it sent."""
-        with Recorder(self._server.port) as recorder, redis.Redis(port=recorder.port) as client:
-            loop(client)
-        return sorted(set(recorder.commands))
-
-    def client_for(self, *commands: str) -> redis.Redis:
-        """Return a client of a user who may do these."""
-        # What connects, which RQ's client did without a name.
-        allowed = {*commands, 'AUTH', 'HELLO', 'CLIENT', 'SELECT', 'PING'}
-        rules = ['reset', 'on', '>x', '~*', '-@all', *(f'+{command}' for command in sorted(allowed))]
-        self._admin.execute_command('ACL', 'SETUSER', 'limited', *rules)
-        return self._server.client(username='limited', password='x', retry=None)  # type: ignore[no-any-return]
 
 
 @pytest.fixture

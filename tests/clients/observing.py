@@ -1,0 +1,65 @@
+"""Clients that somebody watches: each takes note of the commands it is given, and passes them on as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Any
+from unittest import mock
+
+import redis
+from redis.client import Pipeline
+
+
+class ObservedPipeline(Pipeline):
+    def execute(self, raise_on_error: bool = True) -> Any:
+        Observed.seen.append([args[0] for args, _ in self.command_stack])
+        return super().execute(raise_on_error)
+
+
+class Observed(redis.Redis):
+    """Takes note of what it is given."""
+
+    seen: list[Any] = []
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        Observed.seen.append(args[0])
+        return super().execute_command(*args, **options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:
+        return ObservedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+def _name(client: Any, args: Any) -> Any:
+    return args[0]
+
+
+def _names(pipeline: Any, args: Any) -> Any:
+    return [command[0][0] for command in pipeline.command_stack]
+
+
+# What tracing tools wrap, and what they note of a call.
+_WRAPPED: tuple[tuple[Any, str, Callable[[Any, Any], Any]], ...] = (
+    (redis.Redis, 'execute_command', _name),
+    (Pipeline, 'execute', _names),
+    (Pipeline, 'immediate_execute_command', _name),
+)
+
+
+@contextmanager
+def traced() -> Iterator[None]:
+    """Have redis-py's own classes wrapped for a while, as tracing tools do it, and Observed.seen take the notes."""
+    with ExitStack() as stack:
+        for owner, name, note in _WRAPPED:
+            stack.enter_context(mock.patch.object(owner, name, _wrapper(getattr(owner, name), note)))
+        yield
+
+
+def _wrapper(original: Any, note: Callable[[Any, Any], Any]) -> Any:
+    @wraps(original)
+    def wrapper(self: Any, *args: Any, **options: Any) -> Any:
+        Observed.seen.append(note(self, args))
+        return original(self, *args, **options)
+
+    return wrapper

@@ -1,0 +1,125 @@
+"""The kinds of client by which calls are made, the same on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import redis
+from clients.observing import Observed, traced
+from clients.prefixing import FORMS, PREFIX, changed
+from clients.recording import Recorder
+from clients.rights import NAME, PASSWORD, RULES, allow, set_rules
+
+from .database import Dump
+from .subclasses import patched
+
+if TYPE_CHECKING:
+    from private_redis import PrivateRedis
+
+Using = Callable[[Any], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class ClientKind:
+    """How a client is made, and what is so while it is used."""
+
+    make: Callable[..., Any] = redis.Redis
+    using: Using = nullcontext
+    prefix: bytes = b''
+    # Whether all keys that RQ uses by this client have the prefix.
+    is_apart: bool = False
+    is_observed: bool = False
+    # The rights of its user, by name in RULES. RECORDED: on our side, what RQ's side has sent in the same call.
+    rights: str | None = None
+
+    def command(self, name: str, *words: Any) -> tuple[Any, ...]:
+        """Return a command on this client's keys, as any other client sends it."""
+        return changed(name, *words) if self.prefix else (name, *words)
+
+    def others(self, database: Dump) -> Dump:
+        """Return the keys of the other application, if there are two and no call may touch the other's."""
+        return {key: value for key, value in database.items() if self.is_apart and not key.startswith(self.prefix)}
+
+
+RECORDED = "those of RQ's call"
+# These leave some commands as they are, and so mix the keys of two applications, with RQ too.
+_MIXING = {
+    'class, some commands',
+    'class around a client, pipelines not',
+    'methods of a class',
+    'attribute',
+    'attributes',
+    'patch',
+}
+# What RQ's calls use of a client, and what that goes through.
+_METHODS = (
+    'delete', 'execute_command', 'exists', 'hget', 'hgetall', 'pipeline', 'smembers', 'zadd', 'zcard', 'zrange',
+    'zrangebyscore', 'zrem', 'zremrangebyscore', 'zscore',
+)  # fmt: skip
+
+
+def _using(make: Callable[[], AbstractContextManager[Any]]) -> Using:
+    return lambda client: make()
+
+
+def _patching(where: str, method: str, how: str) -> Using:
+    return lambda client: patched((where, method, how), client)
+
+
+PREFIXING = {
+    f'prefixing: {form}': ClientKind(make, _using(using), PREFIX, is_apart=form not in _MIXING)
+    for form, (make, using) in FORMS.items()
+}
+PATCHED = {
+    f'{method} {how} in the {where}': ClientKind(using=_patching(where, method, how))
+    for method in _METHODS
+    for where in ('instance', 'class')
+    for how in ('wrapped', 'fixed', 'raises')
+}
+OBSERVED = {
+    'observed: class': ClientKind(Observed, is_observed=True),
+    "observed: redis-py's classes": ClientKind(using=_using(traced), is_observed=True),
+}
+LIMITED = {f'limited: {rights}': ClientKind(rights=rights) for rights in (RECORDED, *RULES)}
+PLAIN = 'redis.Redis'
+CLIENT_KINDS: dict[str, ClientKind] = {PLAIN: ClientKind(), **PREFIXING, **PATCHED, **OBSERVED, **LIMITED}
+
+
+class Rights:
+    """The users on a server, and what RQ's side has sent in the current call."""
+
+    def __init__(self, server: PrivateRedis) -> None:
+        self._admin = server.client()
+        self._recorder = Recorder(server.port)
+        self._is_recording = False
+
+    def address_of_recorder(self) -> dict[str, Any]:
+        """Return the arguments of a client whose commands are recorded."""
+        if not self._is_recording:
+            self._recorder.__enter__()
+            self._is_recording = True
+        return {'host': '127.0.0.1', 'port': self._recorder.port}
+
+    def user(self, rights: str) -> dict[str, Any]:
+        """Set up the user with these rights; return the arguments of its client."""
+        if rights == RECORDED:
+            allow(self._admin, (), name=NAME)
+            return {'username': NAME, 'password': PASSWORD, 'retry': None}
+        name = f'{NAME}-{list(RULES).index(rights)}'
+        set_rules(self._admin, RULES[rights], name)
+        return {'username': name, 'password': PASSWORD, 'retry': None}
+
+    def begin_call_of_rq(self) -> None:
+        self._recorder.clear()
+
+    def begin_call_of_ours(self) -> None:
+        """Give ours the rights to the commands that RQ has sent since its call began, and to no others."""
+        allow(self._admin, self._recorder.commands)
+
+    def close(self) -> None:
+        self._admin.close()
+        if self._is_recording:
+            self._recorder.__exit__(None, None, None)
