@@ -197,7 +197,7 @@ def test_repair_is_ended_by_what_ends_cleanup_of_rq(
     monkeypatch.setattr(StartedJobRegistry, 'cleanup', cleanup)
     with pytest.raises(type(error)) as raised:
         registry.repair(problems)
-    assert raised.value.report.failed == []  # type: ignore[attr-defined]
+    assert raised.value.result.failed == []  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize('name', OF_QUEUES)
