@@ -61,13 +61,15 @@ globals_are_unchanged(PyObject *globals)
     return true;
 }
 
-/* Runs no Python. `used` is a class that the object uses, or NULL: the last one of those that count. */
+/* Runs no Python. `attributes` is NULL where their names do not matter; `used` is a class that the object uses, or
+   NULL: the last one of those that count. */
 static const checked_kind *
 find(const checked_kinds *known, PyObject *object, PyObject *attributes, PyObject *used)
 {
     for (int i = 0; i < CHECKED_KINDS; i++) {
         const checked_kind *kind = &known->kinds[i];
-        if (kind->type == Py_TYPE(object) && has_names(attributes, kind->names)
+        if (kind->type == Py_TYPE(object)
+            && (attributes == NULL || has_names(attributes, kind->names))
             && (used == NULL
                 || used == PyTuple_GET_ITEM(kind->classes, PyTuple_GET_SIZE(kind->classes) - 1))
             && classes_are_unchanged(kind) && functions_are_unchanged(kind->functions)
@@ -179,21 +181,32 @@ examine(const subject *about, PyObject *object, PyObject *attributes)
     return answer;
 }
 
-static PyObject *
-check(const subject *about, PyObject *object, PyObject *attributes, PyObject *used)
-{
-    const checked_kind *kind = find(about->known, object, attributes, used);
-    return kind != NULL ? Py_NewRef(kind->answer) : examine(about, object, attributes);
-}
-
 PyObject *
 client_check_client(core_state *state, PyObject *client)
 {
     const subject about = {&state->checked_clients, "classes_of_client", "examine_client"};
     PyObject *attributes = PyObject_GenericGetDict(client, NULL);
-    PyObject *answer = attributes == NULL ? NULL : check(&about, client, attributes, NULL);
-    Py_XDECREF(attributes);
+    if (attributes == NULL) {
+        return NULL;
+    }
+    const checked_kind *kind = find(about.known, client, attributes, NULL);
+    PyObject *answer = kind != NULL ? Py_NewRef(kind->answer) : examine(&about, client, attributes);
+    Py_DECREF(attributes);
     return answer;
+}
+
+/* Whether a method of POOLING in _clients is an attribute of this pool itself: no pool of its class is like it. */
+static bool
+has_own_methods(core_state *state, PyObject *attributes)
+{
+    PyObject *const methods[]
+        = {state->names.get_connection, state->names.make_connection, state->names.release};
+    bool has_one = false;
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(methods); i++) {
+        has_one = has_one || PyDict_Contains(attributes, methods[i]) != 0;
+    }
+    PyErr_Clear();
+    return has_one;
 }
 
 /* A pool says by an attribute which class its connections are of. */
@@ -207,13 +220,24 @@ connection_class_of(core_state *state, PyObject *redis_pool, PyObject *attribute
     return PyObject_GetAttr(redis_pool, state->names.connection_class);
 }
 
+/* Pools have many attributes; those that matter are few. */
+static PyObject *
+check_pool_of(core_state *state, PyObject *redis_pool, PyObject *attributes, PyObject *used)
+{
+    const subject about = {&state->checked_pools, "classes_of_pool", "examine_pool"};
+    if (has_own_methods(state, attributes)) {
+        Py_RETURN_NONE;
+    }
+    const checked_kind *kind = find(about.known, redis_pool, NULL, used);
+    return kind != NULL ? Py_NewRef(kind->answer) : examine(&about, redis_pool, attributes);
+}
+
 PyObject *
 client_check_pool(core_state *state, PyObject *redis_pool)
 {
-    const subject about = {&state->checked_pools, "classes_of_pool", "examine_pool"};
     PyObject *attributes = PyObject_GenericGetDict(redis_pool, NULL);
     PyObject *used = attributes == NULL ? NULL : connection_class_of(state, redis_pool, attributes);
-    PyObject *answer = used == NULL ? NULL : check(&about, redis_pool, attributes, used);
+    PyObject *answer = used == NULL ? NULL : check_pool_of(state, redis_pool, attributes, used);
     Py_XDECREF(used);
     Py_XDECREF(attributes);
     return answer;

@@ -470,8 +470,12 @@ is_server_full(const run *this)
 
 /* Whether our connection could not be opened because the process, or the system, has no descriptor left. */
 static bool
-is_out_of_descriptors(void)
+is_out_of_descriptors(const run *this)
 {
+    if (!PyErr_ExceptionMatches(this->pool->exceptions.ConnectionError)
+        && !PyErr_ExceptionMatches(PyExc_OSError)) {
+        return false;
+    }
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
@@ -486,7 +490,7 @@ fail_or_leave_to_client(run *this, bool is_opened)
 {
     this->is_unavailable = !PyErr_Occurred();
     if (!this->is_unavailable
-        && (is_server_full(this) || (!is_opened && is_out_of_descriptors()))) {
+        && (is_server_full(this) || (!is_opened && is_out_of_descriptors(this)))) {
         PyErr_Clear();
         this->is_unavailable = true;
     }
@@ -519,9 +523,6 @@ attempt(run *this)
 static int
 attempt_again(run *this)
 {
-    if (this->is_done) {
-        replies_clear(this->replies, this->commands->count);
-    }
     this->is_done = this->is_unavailable = false;
     return attempt(this);
 }

@@ -190,6 +190,13 @@ connection_object(const core_connection *self)
 
 /* ---- Exchanging ------------------------------------------------------------------------------- */
 
+static void
+set_closed(const core_connection *self)
+{
+    io_failure closed = {IO_CLOSED, false, NULL};
+    errors_set_io(self->exceptions, self->redis_connection, &closed);
+}
+
 /* Use the socket that redis-py's connection has now. */
 static int
 take_socket(core_connection *self)
@@ -197,8 +204,7 @@ take_socket(core_connection *self)
     PyObject *socket = real_socket(self->redis_connection);
     if (socket == NULL) {
         if (!PyErr_Occurred()) {
-            io_failure closed = {IO_CLOSED, false, NULL};
-            errors_set_io(self->exceptions, self->redis_connection, &closed);
+            set_closed(self);
         }
         return -1;
     }
@@ -230,7 +236,15 @@ have_redis_py(core_connection *self, const char *method)
                          ? NULL
                          : PyObject_CallMethod(self->redis_connection, method, NULL);
     Py_XDECREF(done);
-    return done == NULL || take_socket(self) < 0 ? -1 : check_process(self, true);
+    if (done == NULL || take_socket(self) < 0 || check_process(self, true) < 0) {
+        return -1;
+    }
+    if (self->is_spent) {
+        /* Another thread had redis-py disconnect meanwhile, and may be closing the new socket. */
+        set_closed(self);
+        return -1;
+    }
+    return 0;
 }
 
 /* redis-py's own PING, after an idle time as long as the client's health_check_interval. Where it fails and
@@ -409,7 +423,7 @@ connection_settle(core_connection *self)
 /* ---- What redis-py's pool does to its connections in use --------------------------------------- */
 
 /* Of a call that waits, only the wait is ended: the call closes the socket, whose number could be given to another
-   file while it uses it. */
+   file while it uses it. While redis-py itself uses it, it is redis-py's to disconnect. */
 static PyObject *
 disconnect(core_connection *self, PyObject *args, PyObject *kwargs)
 {
@@ -418,7 +432,9 @@ disconnect(core_connection *self, PyObject *args, PyObject *kwargs)
         transport_shut_down(&self->io);
         Py_RETURN_NONE;
     }
-    transport_release(&self->io);
+    if (!self->is_busy) {
+        transport_release(&self->io);
+    }
     PyObject *method = PyObject_GetAttrString(self->redis_connection, "disconnect");
     PyObject *result = method == NULL ? NULL : PyObject_Call(method, args, kwargs);
     Py_XDECREF(method);

@@ -23,6 +23,7 @@
     X(execute_command)                                                                             \
     X(format)                                                                                      \
     X(fromtimestamp)                                                                               \
+    X(get_connection)                                                                              \
     X(get_expired_job_ids)                                                                         \
     X(get_job_count)                                                                               \
     X(get_job_ids)                                                                                 \
@@ -36,6 +37,7 @@
     X(job_or_id)                                                                                   \
     X(key)                                                                                         \
     X(key_template)                                                                                \
+    X(make_connection)                                                                             \
     X(max_connections)                                                                             \
     X(name)                                                                                        \
     X(origin)                                                                                      \
@@ -43,6 +45,7 @@
     X(parse_job_id)                                                                                \
     X(pipeline)                                                                                    \
     X(queue)                                                                                       \
+    X(release)                                                                                     \
     X(resolve_serializer)                                                                          \
     X(serializer)                                                                                  \
     X(start)                                                                                       \
