@@ -12,8 +12,8 @@ from . import registry as registries
 from ._clients import client_from
 from ._exchange import INTEGER, exchange
 from ._queues_meant import existing_queues
-from ._rq_keys import class_name, installed_keys
 from ._rights import is_denied
+from ._rq_keys import class_name, installed_keys
 from ._server_errors import is_answer, is_of_whole_server
 from .whole.arguments import chunk_size_of, no_jobs_to_change, progress_of
 from .whole.filters import Filters, JobFilters

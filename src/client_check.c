@@ -64,7 +64,7 @@ globals_are_unchanged(PyObject *globals)
 /* Runs no Python. `attributes` is NULL where their names do not matter; `used` is a class that the object uses, or
    NULL: the last one of those that count. */
 static const checked_kind *
-find(const checked_kinds *known, PyObject *object, PyObject *attributes, PyObject *used)
+find(const checked_kinds *known, PyObject *object, PyObject *attributes, const PyObject *used)
 {
     for (int i = 0; i < CHECKED_KINDS; i++) {
         const checked_kind *kind = &known->kinds[i];

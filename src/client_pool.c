@@ -366,9 +366,9 @@ take_idle(client_pool *self)
         core_connection *idle = self->idle[i];
         if (connection_claim(idle)) {
             self->idle_count--;
-            /* Pointers are what it holds: NOLINTNEXTLINE(bugprone-sizeof-expression) */
-            memmove(self->idle + i, self->idle + i + 1,
-                    (size_t)(self->idle_count - i) * sizeof *self->idle);
+            for (Py_ssize_t j = i; j < self->idle_count; j++) {
+                self->idle[j] = self->idle[j + 1];
+            }
             return idle;
         }
     }
@@ -523,6 +523,9 @@ attempt(run *this)
 static int
 attempt_again(run *this)
 {
+    if (this->is_done) {
+        replies_clear(this->replies, this->commands->count);
+    }
     this->is_done = this->is_unavailable = false;
     return attempt(this);
 }
