@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 from functools import cache
 from typing import Any, NamedTuple
 
-import redis
 from differential.database import Dump
 from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import Encoder
 
 from .state import NEVER, Masters, dump_all, fill, flush, node_client, plain
 
@@ -443,7 +443,7 @@ def jobs_done_by_rq(_: object, name: str, kind: str, place: Place) -> int:
 
 
 def commands_by_redis_py(_: object, name: str, kind: str, place: Place) -> int:
-    """Return how many commands a call sends on redis-py's connections, when it is made for the second time."""
+    """Return how many arguments of commands a call has redis-py write, when it is made for the second time."""
     flush(place.masters)
     client = client_of(kind, place)
     fill(client)
@@ -456,19 +456,19 @@ def commands_by_redis_py(_: object, name: str, kind: str, place: Place) -> int:
 
 
 class counted:
-    """Have redis-py note what it sends."""
+    """Have redis-py note what it writes, by what puts each argument of a command into bytes."""
 
     def __init__(self, sent: list[object]) -> None:
         self.sent = sent
 
     def __enter__(self) -> None:
-        self.before = redis.connection.AbstractConnection.send_packed_command
+        self.before = Encoder.encode
 
-        def send_packed_command(connection: Any, command: Any, *args: Any, **options: Any) -> Any:
-            self.sent.append(command)
-            return self.before(connection, command, *args, **options)
+        def encode(encoder: Any, value: Any) -> Any:
+            self.sent.append(value)
+            return self.before(encoder, value)
 
-        redis.connection.AbstractConnection.send_packed_command = send_packed_command  # type: ignore[method-assign]
+        Encoder.encode = encode  # type: ignore[method-assign]
 
     def __exit__(self, *_: object) -> None:
-        redis.connection.AbstractConnection.send_packed_command = self.before  # type: ignore[method-assign]
+        Encoder.encode = self.before  # type: ignore[method-assign]

@@ -18,4 +18,4 @@ def step() -> None:
     closed.close()
 
 
-measure(step, steps=200, calls=3)
+measure(step, steps=600, calls=3)
