@@ -40,14 +40,34 @@ class AlreadyCanceled(Exception):
 def remove(registry: Any, members: Members, job_id: str, delete_job: bool = True) -> None:
     """Call the registry's own remove()."""
     check_is_in(registry, members, job_id)
+    if delete_job:
+        try:
+            _check_id(registry, Job, job_id)
+        except NoSuchJobError:
+            # RQ's remove() takes out the entry before it says what it has to say of the id.
+            with contextlib.suppress(NoSuchJobError, ValueError):
+                registry.remove(job_id, delete_job=True)
+            raise
     registry.remove(job_id, delete_job=delete_job)
 
 
 def requeue(registry: Any, members: Members, at_front: bool, job_id: str) -> None:
     """Call the registry's own requeue()."""
     check_is_in(registry, members, job_id)
-    with _not_in_registry():
-        registry.requeue(job_id, at_front=at_front)
+    _check_id(registry, registry.job_class, job_id)
+    try:
+        with _not_in_registry():
+            registry.requeue(job_id, at_front=at_front)
+    except NotInRegistry:
+        if parser_of(registry) is None and parse_job_id(job_id) != job_id and members.contain([job_id]) == [True]:
+            raise _not_its_id(registry, job_id, parse_job_id(job_id)) from None
+        raise
+
+
+def _check_id(registry: Any, job_class: Any, job_id: str) -> None:
+    """Raise what there is to say of an id that RQ refuses, before RQ's own method has changed anything."""
+    if parser_of(registry) is None and not is_taken_by_rq(job_id):
+        _fetch(job_class, registry, job_id)
 
 
 @contextlib.contextmanager
@@ -126,17 +146,19 @@ def _delete_in_steps(registry: Any, job_id: str) -> None:
     job.delete()
 
 
-def cancel_whole(registry: Any, ties: Mapping[str, bool], job_id: str) -> None:
+def cancel_whole(registry: Any, members: Members, ties: Mapping[str, bool], job_id: str) -> None:
     """Cancel a job of the registry by its cancel(), which is a transaction, given these arguments."""
-    job = look_for_cancel(registry, job_id)
+    job = look_for_cancel(registry, members, job_id)
     with _unless_gone(registry, job_id):
         _check_registries(job, CANCELED)
         job.cancel(**ties)
 
 
-def look_for_cancel(registry: Any, job_id: str) -> Any:
+def look_for_cancel(registry: Any, members: Members, job_id: str) -> Any:
     """Return the job, if it is in the registry and not canceled."""
     is_in = _is_in(registry, job_id)
+    if is_in is None and parser_of(registry) is None:
+        is_in = _is_listed(members, job_id)
     if is_in is False:
         raise NotInRegistry
     job = _fetch(registry.job_class, registry, job_id)
@@ -153,6 +175,16 @@ def _is_in(registry: Any, job_id: str) -> bool | None:
         return job_id in registry
     except Exception as error:
         if is_denied(error) and place_of(registry) is not None:
+            return None
+        raise
+
+
+def _is_listed(members: Members, job_id: str) -> bool | None:
+    """Tell whether the job is among the entries; None where the user may not read these either."""
+    try:
+        return members.contain([job_id])[0]
+    except Exception as error:
+        if is_denied(error):
             return None
         raise
 
@@ -221,8 +253,12 @@ def _unless_gone(registry: Any, job_id: str) -> Iterator[None]:
 def _entry_to_requeue(registry: Any, job: Any, job_id: str) -> str:
     """Return what RQ's requeue() takes out: the id that the job has, which may be another than the entry found."""
     if job.id != job_id and registry.connection.zscore(registry.key, job.id) is None:
-        raise InvalidJobOperation(f'{job_id!r} is not the id of its job, {job.id!r}, which is not in {registry.key!r}')
+        raise _not_its_id(registry, job_id, job.id)
     return str(job.id)
+
+
+def _not_its_id(registry: Any, entry: str, job_id: str) -> InvalidJobOperation:
+    return InvalidJobOperation(f'{entry!r} is not the id of its job, {job_id!r}, which is not in {registry.key!r}')
 
 
 def look(registry: Any, members: Members, job_class: Any, job_id: str) -> None:

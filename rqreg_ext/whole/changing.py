@@ -253,7 +253,9 @@ def _cancellation(registry: Any, ties: dict[str, bool], options: Options) -> Bul
     script = None
     if knows_what_rq_does(registry, _installed_rq.cancel_guard):
         script = _script_for_plain_jobs(registry, Cancellation(**ties))
-    look, cancel = partial(by_rq.look_for_cancel, registry), partial(by_rq.cancel_whole, registry, ties)
+    members = Members(registry)
+    look = partial(by_rq.look_for_cancel, registry, members)
+    cancel = partial(by_rq.cancel_whole, registry, members, ties)
     return Bulk(registry, options, script, look if options.dry_run else cancel)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 import rq.job
+from clients.prefixing import PREFIX, Prefixing
 from differential.database import differences, dump
 from rq import Queue
 from rq.job import Job
@@ -15,6 +16,9 @@ from rq.job import Job
 import rqreg_ext
 from rqreg_ext.registry import FailedJobRegistry
 from rqreg_ext.whole.result import BulkResult
+
+if TYPE_CHECKING:
+    from private_redis import PrivateRedis
 
 # An id with a colon is cut by every RQ.
 WITH_COLON = ['invoice:5']
@@ -76,6 +80,57 @@ def test_bulk_calls_leave_jobs_with_refused_ids_and_name_them(
 
 def _kept(client: Any) -> tuple[list[bytes], dict[bytes, float]]:
     return sorted(client.keys('rq:job:*')), dict(client.zrange('rq:failed:q', 0, -1, withscores=True))
+
+
+@pytest.fixture
+def prefixing(redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[redis.Redis]:
+    """A client by which RQ's own methods do each job."""
+    with Prefixing(port=redis_server.port) as client:
+        yield client
+
+
+def give_prefix(connection: redis.Redis) -> None:
+    for key in connection.keys('*'):
+        connection.rename(key, PREFIX + key)
+
+
+@pytest.mark.parametrize('dry_run', [False, True])
+@of_each_call
+def test_client_that_prefixes_keys_leaves_jobs_with_refused_ids(
+    connection: redis.Redis, prefixing: redis.Redis, call: Bulk, dry_run: bool
+) -> None:
+    for job_id in REFUSED:
+        fail_with_id(connection, job_id)
+    give_prefix(connection)
+    before = dump(connection)
+    result = call(FailedJobRegistry('q', connection=prefixing), dry_run=dry_run)
+    assert all(type(error) is ValueError for _, error in result.failed)
+    assert (result.done, result.missing, result.skipped) == (0, 0, {})
+    # A filter looks where RQ does, which finds none with a colon.
+    assert len(result.failed) == result.total or [*{*REFUSED} - {job_id for job_id, _ in result.failed}] == WITH_COLON
+    assert differences(before, dump(connection)) == []
+
+
+@of_each_call
+def test_client_that_prefixes_keys_finds_no_job_of_an_entry_with_refused_id(
+    connection: redis.Redis, prefixing: redis.Redis, call: Bulk
+) -> None:
+    connection.sadd('rq:queues', 'rq:queue:q')
+    connection.zadd('rq:failed:q', dict.fromkeys(REFUSED, 4e9))
+    give_prefix(connection)
+    result = call(FailedJobRegistry('q', connection=prefixing))
+    by_filter = result.total == 0
+    assert by_filter or (result.skipped, result.failed) == ({'no such job': len(REFUSED)}, [])
+
+
+def test_entry_that_is_not_the_id_of_its_job_is_a_failure(connection: redis.Redis, prefixing: redis.Redis) -> None:
+    """RQ finds the job `invoice`, which is in no registry."""
+    Queue('q', connection=connection).enqueue('os.getpid', job_id='invoice')
+    connection.zadd('rq:failed:q', {'invoice:5': 4e9})
+    give_prefix(connection)
+    result = FailedJobRegistry('q', connection=prefixing).requeue_all()
+    assert (result.done, result.missing) == (0, 0)
+    assert [str(error)[:49] for _, error in result.failed] == ["'invoice:5' is not the id of its job, 'invoice', "]
 
 
 @of_each_call

@@ -166,6 +166,19 @@ def test_a_job_that_is_not_in_the_registry_is_spared(limited: Limited, connectio
     assert pictures(connection, IDS[:1]) == before
 
 
+def test_canceled_are_jobs_whose_hash_names_no_queue(limited: Limited, connection: redis.Redis) -> None:
+    """Who may list the registry needs no ZSCORE to know that they are in it."""
+    refill(connection)
+    commands = limited.commands_of(lambda client: [registry_of_rq(client).get_job_ids(), cancel_all(client)])
+    assert 'ZSCORE' not in commands
+    refill(connection)
+    connection.hset(f'rq:job:{IDS[0]}', 'origin', '')
+    connection.zrem('rq:failed:q', IDS[1])
+    result = FailedJobRegistry('q', connection=limited.client_for(*commands)).cancel_many(IDS)
+    assert (result.done, result.missing, result.failed) == (COUNT - 1, 1, [])
+    assert connection.hget(f'rq:job:{IDS[0]}', 'status') == b'canceled'
+
+
 @pytest.mark.parametrize('name', ['purge', 'requeue_all'])
 def test_an_entry_whose_job_is_gone(limited: Limited, connection: redis.Redis, name: str) -> None:
     loop, call = CHANGES[name]
