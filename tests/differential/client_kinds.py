@@ -31,6 +31,8 @@ class ClientKind:
     prefix: bytes = b''
     # Whether all keys that RQ uses by this client have the prefix.
     is_apart: bool = False
+    # Whether it changes what it is given, so that a bulk call is RQ's own methods, one after the other.
+    is_changing: bool = False
     is_observed: bool = False
     # The rights of its user, by name in RULES. RECORDED: on our side, what RQ's side has sent in the same call.
     rights: str | None = None
@@ -70,11 +72,13 @@ def _patching(where: str, method: str, how: str) -> Using:
 
 
 PREFIXING = {
-    f'prefixing: {form}': ClientKind(make, _using(using), PREFIX, is_apart=form not in _MIXING)
+    f'prefixing: {form}': ClientKind(make, _using(using), PREFIX, is_apart=form not in _MIXING, is_changing=True)
     for form, (make, using) in FORMS.items()
 }
 PATCHED = {
-    f'{method} {how} in the {where}': ClientKind(using=_patching(where, method, how))
+    f'{method} {how} in the {where}': ClientKind(
+        using=_patching(where, method, how), is_changing=(method, how) != ('execute_command', 'wrapped')
+    )
     for method in _METHODS
     for where in ('instance', 'class')
     for how in ('wrapped', 'fixed', 'raises')

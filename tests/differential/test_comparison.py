@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 from rq.exceptions import InvalidJobOperation
 
 from .arguments import APipeline, At, TheJob
 from .comparison import Call, Comparison, Different, Setup
-from .known_differences import running_job_needs_no_scan
+from .known_differences import known_differences, running_job_needs_no_scan
 from .sides import names_of_ours
 from .world import AJob, Entry, World
 
@@ -244,6 +245,65 @@ def test_another_text_for_wrong_arguments(wrong: Callable[..., Any]) -> None:
 def test_another_attribute_of_the_registry(wrong: Callable[..., Any]) -> None:
     with noticed('construction: result'):
         wrong('FailedJobRegistry', Call('len'), key_template='rq:failure:{0}')
+
+
+def test_a_key_of_another_application(wrong: Callable[..., Any]) -> None:
+    """By a client that puts a prefix before each key of its own."""
+
+    def remove(self: Any, job: str) -> Any:
+        removed = super(OURS['FailedJobRegistry'], self).remove(job)
+        with redis.Redis(connection_pool=self.connection.connection_pool) as past_the_client:
+            past_the_client.zrem(self.key, job)
+        return removed
+
+    setup = Setup(client='prefixing: class')
+    with noticed("database: b'rq:failed:q'.*\n  another application's: b'rq:failed:q'"):
+        wrong('FailedJobRegistry', Call('remove', 'a'), setup=setup, remove=remove)
+
+
+def test_a_command_that_rq_does_not_send(wrong: Callable[..., Any]) -> None:
+    """By a client of a user who may do no more than RQ's call does."""
+
+    def get_job_count(self: Any, cleanup: bool = True) -> Any:
+        return self.connection.zcount(self.key, '-inf', '+inf')
+
+    call = Call('get_job_count', cleanup=False)
+    wrong('FailedJobRegistry', call, get_job_count=get_job_count)
+    with noticed('exception:\n    RQ.*\n    ours .*NoPermissionError'):
+        setup = Setup(client="limited: those of RQ's call")
+        wrong('FailedJobRegistry', call, setup=setup, get_job_count=get_job_count)
+
+
+@pytest.mark.parametrize(
+    ('client', 'what'),
+    [
+        ('zcard fixed in the class', 'log records'),
+        ('zcard raises in the instance', 'exception'),
+        ("observed: redis-py's classes", 'commands observed'),
+        ('observed: class', 'commands observed'),
+    ],
+)
+def test_a_call_past_the_clients_own_methods(wrong: Callable[..., Any], client: str, what: str) -> None:
+    def get_job_count(self: Any, cleanup: bool = True) -> Any:
+        with redis.Connection(**self.connection.connection_pool.connection_kwargs) as connection:
+            connection.send_command('ZCARD', self.key)
+            return connection.read_response()
+
+    with noticed(what):
+        setup = Setup(client=client)
+        wrong('FailedJobRegistry', Call('get_job_count', cleanup=False), setup=setup, get_job_count=get_job_count)
+
+
+@pytest.mark.parametrize('rights', ['no HGETALL', 'no cleanup'])
+def test_fewer_rights_are_enough_for_a_removal_only(comparison: Comparison, rights: str) -> None:
+    setup = Setup(client=f'limited: {rights}')
+    call = Call('remove', 'a', delete_job=True)
+    comparison.run('FailedJobRegistry', [call], FAILED, setup, known_differences(setup))
+    with noticed('exception'):
+        comparison.run('FailedJobRegistry', [call], FAILED, setup)
+    refused = Call('requeue', 'a') if rights == 'no HGETALL' else Call('count')
+    outcomes = comparison.run('FailedJobRegistry', [refused], FAILED, setup)
+    assert isinstance(outcomes[0].error, redis.exceptions.NoPermissionError)
 
 
 def test_the_known_difference_is_allowed_only_for_a_running_job(wrong: Callable[..., Any]) -> None:

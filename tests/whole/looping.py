@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import redis
 import rq.job
 from depth import IS_DEEP
 from differential.comparison import TRIES, Different, Setup, _Player
 from differential.database import COPY_SCRIPT, differences, dump
+from differential.known_differences import MAY_RUN_SCRIPTS_ONLY
 from differential.sides import REGISTRIES, RQ_DATABASE, Bench
 from differential.world import World
 from hypothesis import HealthCheck, given, settings
@@ -31,6 +33,14 @@ EXAMPLES = settings(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
+
+# By these ours sees whether a job is in the registry, or there at all, which RQ's loop does not ask: what a patch of
+# them returns makes a difference.
+ASKED_BY_OURS = tuple(
+    f'{method} {how} ' for method in ('zscore', 'exists', 'execute_command') for how in ('fixed', 'raises')
+)
+# Users who cannot make RQ's loop, but may run the script that does the same: it has no need for DEL either.
+MAY_RUN_SCRIPTS_ONLY_IN_BULK = (*MAY_RUN_SCRIPTS_ONLY, 'no DEL')
 
 # One job by RQ, and all of them by ours.
 Step = Callable[[Any, str], Any]
@@ -63,7 +73,12 @@ def is_loopable(setup: Setup, *own: str) -> bool:
 
     own: the subclasses whose method is their own; what it leaves half done stays so.
     """
-    return setup.patch is None and setup.subclass not in ('shouting_job_ids', 'own_job_ids', *own)
+    return (
+        setup.patch is None
+        and setup.subclass not in ('shouting_job_ids', 'own_job_ids', *own)
+        and setup.client_kind.rights not in MAY_RUN_SCRIPTS_ONLY_IN_BULK
+        and not setup.client.startswith(ASKED_BY_OURS)
+    )
 
 
 def on_random_examples(compare: Callable[[Any], None], record_property: Callable[[str, Any], None]) -> None:
@@ -95,11 +110,13 @@ def is_id(job_id: str) -> bool:
 class Loop:
     """RQ's loop over the jobs that are in the registry: one that RQ raises for half way is put back as it was.
 
+    By a client that changes what it is given, it stays as RQ has left it, unless it is for its id that RQ raises.
     An entry that cannot be the id of a job, and has no hash, is one whose job is gone.
+    A command that the user may not send ends the loop.
     """
 
     def __init__(self, comparison: Comparison, step: Step, bench: Bench) -> None:
-        self.client = comparison.rq.inspector
+        self.client: redis.Redis = comparison.rq.inspector
         self.bench = bench
         self.kept = comparison.rq.server.client(db=BEFORE_JOB_DATABASE)
         self.step = step
@@ -125,7 +142,11 @@ class Loop:
                 if 'already canceled' in str(error):
                     self.already_canceled += 1
                     continue
-                self._copy(self.kept, self.client, RQ_DATABASE)
+                is_of_id = isinstance(error, ValueError) and not is_id(job_id)
+                if is_of_id or not self.bench.setup.client_kind.is_changing:
+                    self._copy(self.kept, self.client, RQ_DATABASE)
+                if isinstance(error, redis.exceptions.NoPermissionError):
+                    raise
                 self.failed[job_id] = type(error)
         self.kept.close()
 
