@@ -42,7 +42,8 @@ class Changing:
 
     Jobs that no script must guess about (rate limits, groups, running executions, ...) are done by RQ's own methods,
     one by one. An id that is not in the registry (any more) is missing: nothing is done to its job. A job that RQ
-    cannot do (it is of an older RQ, say, whose ids this one refuses) is left as it was, and the result names it.
+    cannot do (it is of an older RQ, say, whose ids this one refuses) is left as it was, and the result names it. By a
+    client that changes what it is given, RQ's own methods are called, and may leave such a job half done.
     Whatever ends the call early is raised as it is, with the result until then as its attribute `result`: what the
     server answers to all (READONLY, MOVED, LOADING, ...) and redis.exceptions.ConnectionError, KeyboardInterrupt, an
     error of progress(). The same call again does the rest.
