@@ -158,11 +158,8 @@ def _by_execute_command(client: Any, kind: Any, words: Words) -> tuple[Any, bool
 
 def _by_watched_pipeline(client: Any, commands: Sequence[Words]) -> list[Any]:
     """Return the replies. Raises _Changed where other commands would be sent."""
-    pipeline = client.pipeline(transaction=False)
+    pipeline = _pipeline_of(client)
     try:
-        kind = _core.check_client(pipeline)
-        if not isinstance(kind, ClientKind) or not kind.is_pipeline:
-            raise _Changed
         watch = _Watch(commands)
         stand_in = _beside(_pipeline_stand_in, pipeline, _rqreg_watch=watch)
         with watch.judging():
@@ -172,6 +169,19 @@ def _by_watched_pipeline(client: Any, commands: Sequence[Words]) -> list[Any]:
     finally:
         pipeline.reset()
     return replies
+
+
+def _pipeline_of(client: Any) -> Any:
+    """Return a pipeline of the client. Raises _Changed where it makes something else, or nothing."""
+    try:
+        pipeline = client.pipeline(transaction=False)
+        kind = _core.check_client(pipeline)
+    except Exception:
+        # Nothing was sent.
+        raise _Changed from None
+    if not isinstance(kind, ClientKind) or not kind.is_pipeline:
+        raise _Changed
+    return pipeline
 
 
 def _seen(kind: Any) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 import redis
@@ -162,6 +163,19 @@ def test_connection_class_that_takes_note_is_seen_through(redis_server: PrivateR
         result = registry.purge()
     assert (result.done, result.by_rq) == (200, 0)
     assert any(b'EVALSHA' in block for block in sent)
+
+
+@pytest.mark.parametrize('made', [{'return_value': 11}, {'side_effect': LookupError}], ids=['a number', 'an error'])
+def test_class_that_makes_no_pipelines_is_left_to_rq(
+    redis_server: PrivateRedis, connection: redis.Redis, made: dict[str, Any]
+) -> None:
+    with redis_server.client() as client, mock.patch.object(redis.Redis, 'pipeline', **made):
+        assert FailedJobRegistry('q', connection=client).purge().total == 0
+    fill(connection)
+    with redis_server.client() as client, mock.patch.object(redis.Redis, 'pipeline', **made):
+        result = FailedJobRegistry('q', connection=client).purge()
+    # Each for the error that RQ's delete() raises.
+    assert ([job_id for job_id, _ in result.failed], result.done) == (['job-0', 'job-1', 'job-2'], 0)
 
 
 def test_lost_connection_is_tried_again_as_the_client_says(redis_server: PrivateRedis, connection: redis.Redis) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -62,6 +62,9 @@ _METHODS = (
     'zrangebyscore', 'zrem', 'zremrangebyscore', 'zscore',
 )  # fmt: skip
 
+# A patched class whose instances send what they are given: seen to do so, as observed ones are.
+_PASSING_ON = {('execute_command', 'wrapped', 'class'), ('pipeline', 'wrapped', 'class')}
+
 
 def _using(make: Callable[[], AbstractContextManager[Any]]) -> Using:
     return lambda client: make()
@@ -77,7 +80,7 @@ PREFIXING = {
 }
 PATCHED = {
     f'{method} {how} in the {where}': ClientKind(
-        using=_patching(where, method, how), is_changing=(method, how) != ('execute_command', 'wrapped')
+        using=_patching(where, method, how), is_changing=(method, how, where) not in _PASSING_ON
     )
     for method in _METHODS
     for where in ('instance', 'class')
@@ -119,9 +122,9 @@ class Rights:
     def begin_call_of_rq(self) -> None:
         self._recorder.clear()
 
-    def begin_call_of_ours(self) -> None:
-        """Give ours the rights to the commands that RQ has sent since its call began, and to no others."""
-        allow(self._admin, self._recorder.commands)
+    def begin_call_of_ours(self, besides: Iterable[str] = ()) -> None:
+        """Give ours the rights to the commands that RQ has sent since its call began, and to no others but these."""
+        allow(self._admin, {*self._recorder.commands, *besides})
 
     def close(self) -> None:
         self._admin.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -117,10 +117,16 @@ class Bench:
         self.made: dict[Any, Any] = {}
         self.pipelines: list[Any] = []
 
-    def begin_call(self) -> None:
-        """Set up the rights for what is called next; RQ's side goes first."""
+    def begin_call(self, besides: Iterable[str] = ()) -> None:
+        """Set up the rights for what is called next; RQ's side goes first.
+
+        besides: what a user may send in any case who has no more rights than RQ's call needs.
+        """
         if self.setup.client_kind.rights == RECORDED:
-            self.side.rights.begin_call_of_ours() if self.side.is_ours else self.side.rights.begin_call_of_rq()
+            if self.side.is_ours:
+                self.side.rights.begin_call_of_ours(besides)
+            else:
+                self.side.rights.begin_call_of_rq()
         Observed.seen.clear()
 
     @contextmanager

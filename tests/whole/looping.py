@@ -206,7 +206,8 @@ def _play(
         error = None
     except Exception as raised:
         error = raised
-    for_us.begin_call()
+    # Which RQ does not send where it refuses the id of each job.
+    for_us.begin_call(besides=['HGETALL'])
     try:
         with for_us.using_client():
             result: Any = call(ours, ids if ids is not None else [])
