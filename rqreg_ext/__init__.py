@@ -90,10 +90,18 @@ if not TYPE_CHECKING:
     }
 
     def __getattr__(name):
-        if name not in __all__:
+        if name not in __all__ and name != '_core':
             raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
         from importlib import import_module
 
+        if name == '_core':
+            try:
+                return import_module('rqreg_ext._core')
+            except ModuleNotFoundError as error:
+                raise ImportError(
+                    f'{__path__[0]} has the sources of rqreg_ext, not compiled for this Python: '
+                    'run Python in another folder than that of the clone after `pip install .`, or run `make build`'
+                ) from error
         value = getattr(import_module(_MODULES.get(name, 'rqreg_ext.registry')), name)
         globals()[name] = value
         return value

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -131,3 +133,17 @@ def test_names_resolve_on_first_use() -> None:
 
 def test_the_package_has_a_version() -> None:
     assert rqreg_ext.__version__.count('.') == 2
+
+
+def test_sources_that_are_not_compiled_say_so(tmp_path: Path) -> None:
+    shutil.copytree(Path(rqreg_ext.__file__).parent, tmp_path / 'rqreg_ext', ignore=shutil.ignore_patterns('*.so'))
+    # An editable installation finds the package by a finder of its own.
+    program = (
+        'import sys; sys.meta_path[:] = [f for f in sys.meta_path if "ditable" not in repr(f)]; '
+        f'sys.path.insert(0, {str(tmp_path)!r}); import rqreg_ext; rqreg_ext.snapshot'
+    )
+    ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith(
+        f'ImportError: {tmp_path / "rqreg_ext"} has the sources of rqreg_ext,'
+    )
