@@ -69,7 +69,7 @@ PIPELINE_INNER = (
 )
 # How a pool gives out a connection, and how a connection sends and reads.
 POOLING = ('get_connection', 'make_connection', 'release')
-WRITING = ('pack_command', 'pack_commands', 'send_command', 'send_packed_command')
+WRITING = ('_construct_command_packer', 'pack_command', 'pack_commands', 'send_command', 'send_packed_command')
 READING = ('can_read', 'check_health', 'connect', 'read_response')
 WRITES = 'writes'
 PACKAGES = ('redis', 'valkey')
@@ -172,7 +172,13 @@ def _pipeline_of(client_class: type) -> tuple[dict[str, Any], str, Any] | None:
 def classes_of_pool(pool: Any) -> tuple[type, ...]:
     """Return the classes on whose methods the answer of examine_pool() depends."""
     connection_class = pool.connection_class
-    return (type(pool), connection_class) if isinstance(connection_class, type) else ()
+    if not isinstance(connection_class, type):
+        return ()
+    package = package_of_connections(connection_class)
+    # The core tells pools of one class by the last one.
+    return (
+        (type(pool), *_writers_of(package), connection_class) if package is not None else (type(pool), connection_class)
+    )
 
 
 def examine_pool(pool: Any) -> Facts:
@@ -182,15 +188,70 @@ def examine_pool(pool: Any) -> Facts:
     """
     connection_class = pool.connection_class
     package = package_of_connections(connection_class) if isinstance(connection_class, type) else None
-    if package is None or _looks_up_by_itself(type(pool)) or is_set_on(pool, *POOLING):
+    if package is None or is_set_on(pool, *POOLING) or any(map(_looks_up_by_itself, (type(pool), connection_class))):
         return None, (), ()
     watched: dict[Any, Any] = {}
     answer = None
-    if are_original(type(pool), package, POOLING, watched) and are_original(
-        connection_class, package, WRITING, watched
-    ):
+    writers_are = [_writes_originally(writer, package, watched) for writer in _writers_of(package)]
+    has_own = any(not vars(base).keys().isdisjoint(_WRITERS) for base in connection_class.__mro__)
+    are_known = are_original(type(pool), package, POOLING, watched)
+    if are_known and all(writers_are) and not has_own and are_original(connection_class, package, WRITING, watched):
         answer = are_original(connection_class, package, READING, watched) or WRITES
     return answer, _pairs(watched), ()
+
+
+# What a connection turns commands into bytes with, and the methods by which that is done.
+_WRITERS = ('_command_packer', 'encoder')
+_WRITER_METHODS = ('encode', 'pack')
+
+
+def writes_as_redis_py(connection: Any) -> bool:
+    """Tell whether a connection writes commands as redis-py's own; that may depend on the object, not on its class."""
+    package = package_of_connections(type(connection))
+    if package is None or _looks_up_by_itself(type(connection)):
+        return False
+    packer, encoder = (getattr(connection, name, None) for name in _WRITERS)
+    return (
+        are_original(type(connection), package, WRITING, {})
+        and not is_set_on(connection, *WRITING)
+        and _is_original_writer(package, encoder, 'encode')
+        and (packer is None or (_is_original_writer(package, packer, 'pack') and _encodes_by(packer, encoder)))
+    )
+
+
+def makes_only_original_connections(pool: Any) -> bool:
+    """Tell whether nobody has a say in what a connection is while the pool makes it."""
+    package = package_of_connections(pool.connection_class)
+    return (
+        package is not None
+        and are_original(pool.connection_class, package, ('__init__',), {})
+        and pool.connection_kwargs.get('redis_connect_func') is None
+    )
+
+
+def _is_original_writer(package: str, writer: Any, method: str) -> bool:
+    return (
+        _is_defined_by(package, type(writer))
+        and _writes_originally(type(writer), package, {})
+        and not is_set_on(writer, method)
+    )
+
+
+def _encodes_by(packer: Any, encoder: Any) -> bool:
+    """Tell whether a packer that was given a method to encode by was given that of the connection's encoder."""
+    encode = vars(packer).get('encode') if hasattr(packer, '__dict__') else None
+    return encode is None or encode == encoder.encode
+
+
+def _writes_originally(writer: type, package: str, watched: dict[Any, Any]) -> bool:
+    return are_original(writer, package, [name for name in _WRITER_METHODS if hasattr(writer, name)], watched)
+
+
+def _writers_of(package: str) -> tuple[type, ...]:
+    """Return the classes by which the client package turns commands into bytes."""
+    module = vars(sys.modules[f'{package}.connection'])
+    found = (module.get(name) for name in ('Encoder', 'HiredisRespSerializer', 'PythonRespSerializer'))
+    return tuple(writer for writer in found if isinstance(writer, type))
 
 
 def _looks_up_by_itself(owner: Any) -> bool:

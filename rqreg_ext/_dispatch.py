@@ -18,7 +18,7 @@ from typing import Any
 
 from . import _core, _observed
 from ._by_methods import NotSent, Words, answer_of, by_methods, refusal
-from ._clients import WRITES, ClientKind, are_of_one_database, is_set_on
+from ._clients import ClientKind, are_of_one_database, is_set_on, makes_only_original_connections
 
 __all__ = ['NotSent', 'is_cluster', 'require_unchanged', 'send', 'sends_unchanged', 'share_keys']
 
@@ -35,8 +35,6 @@ def send(client: Any, commands: Sequence[Words]) -> list[Any]:
     kind = _kind_of(client)
     if kind is None:
         return by_methods(client, commands)
-    if not _is_wrapped(client, kind):
-        return _observed.by_pipeline(client.pipeline(transaction=False), commands)
     return _observed.send(client, kind, commands)
 
 
@@ -46,10 +44,11 @@ def sends_unchanged(client: Any, probe: Words = _observed.PROBES[-1]) -> bool:
     probe: a command that changes nothing, by which an observed client is tried: two round trips, and eight more for the
     first one of its kind.
     """
-    if _core.is_direct(client):
+    # What a connection turns out to be is seen when one is made.
+    if _core.is_direct(client) and makes_only_original_connections(client.connection_pool):
         return True
     kind = None if is_cluster(client) else _kind_of(client)
-    return kind is not None and (not _is_wrapped(client, kind) or _observed.is_transparent(client, kind, probe))
+    return kind is not None and _observed.is_transparent(client, kind, probe)
 
 
 def require_unchanged(client: Any, call: str) -> None:
@@ -78,17 +77,15 @@ def is_cluster(client: Any) -> bool:
 
 
 def _kind_of(client: Any) -> Any:
-    """Return the kind of a client that goes through redis-py's methods in the end; True for a plain one, or None."""
+    """Return the kind of a client that goes through redis-py's methods in the end; True for a plain one, or None.
+
+    None also for a client with a connection of its own, which may have another database: its pipelines have others.
+    """
+    if getattr(client, 'connection', None) is not None:
+        return None
     try:
         kind = _core.check_client(client)
     except AttributeError:
         # It has no attributes at all.
         return None
     return None if isinstance(kind, ClientKind) and kind.is_pipeline else kind
-
-
-def _is_wrapped(client: Any, kind: Any) -> bool:
-    """Tell whether something else than redis-py's own has a say in what is sent."""
-    if isinstance(kind, ClientKind) and kind.is_wrapped:
-        return True
-    return _core.check_pool(client.connection_pool) not in (True, WRITES)

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import _core
 from ._by_methods import SENT_BY_RQ, Words, answer_of, by_methods
-from ._clients import WRITING, ClientKind, are_original, is_set_on, package_of_connections
+from ._clients import ClientKind, writes_as_redis_py
 
 # Commands of RQ that change nothing, by which an observed client is tried, of a key that does not exist.
 PROBES: tuple[Words, ...] = (
@@ -62,7 +62,7 @@ class _Watch:
         self.has_arrived = True
         if [tuple(words) for words in commands] != self._expected:
             self.change()
-        return connection if _writes_as_redis_py(connection) else self._watched(connection)
+        return connection if writes_as_redis_py(connection) else self._watched(connection)
 
     def change(self) -> None:
         """Take note that something else would be sent. Raises _Changed."""
@@ -72,12 +72,12 @@ class _Watch:
     def _watched(self, connection: Any) -> Any:
         """Return what writes as the connection does, through its methods, and sends nothing that is not expected."""
         encoder: Any = getattr(connection, 'encoder', None)
-        if encoder is None or '_sock' not in vars(connection):
+        if not isinstance(getattr(encoder, 'encoding', None), str) or '_sock' not in vars(connection):
             self.change()
         # Both send something of their own where that is due.
         connection.connect()
         connection.check_health()
-        octets = b''.join(_packed(words, encoder.encode) for words in self._expected)
+        octets = b''.join(_packed(words, encoder.encoding) for words in self._expected)
         return _beside(_connection_stand_in, connection, _rqreg_watch=self, _rqreg_unsent=octets)
 
     @contextmanager
@@ -91,15 +91,6 @@ class _Watch:
             raise
         if self.is_changed:
             raise _Changed
-
-
-def _writes_as_redis_py(connection: Any) -> bool:
-    package = package_of_connections(type(connection))
-    return (
-        package is not None
-        and are_original(type(connection), package, WRITING, {})
-        and not is_set_on(connection, *WRITING)
-    )
 
 
 def send(client: Any, kind: Any, commands: Sequence[Words]) -> list[Any]:
@@ -299,7 +290,14 @@ class _WatchedSocket:
         return getattr(self._sock, name)
 
 
-def _packed(words: Words, encode: Callable[[Any], bytes]) -> bytes:
+def _packed(words: Words, encoding: str) -> bytes:
     """Return a command in Redis's protocol."""
-    octets = [bytes(encode(word)) for word in words]
+    octets = [_encoded(word, encoding) for word in words]
     return b'*%d\r\n' % len(octets) + b''.join(b'$%d\r\n%s\r\n' % (len(each), each) for each in octets)
+
+
+def _encoded(word: Any, encoding: str) -> bytes:
+    # Not by the connection's encoder, which may be somebody's.
+    if isinstance(word, (bytes, memoryview)):
+        return bytes(word)
+    return (word if isinstance(word, str) else repr(word)).encode(encoding)

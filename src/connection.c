@@ -72,6 +72,17 @@ real_socket(PyObject *redis_connection)
     return socket;
 }
 
+/* Whether the connection itself, as it was made, turns commands into bytes as redis-py does: 1, 0, or -1 with an
+   exception. */
+static int
+writes_as_redis_py(PyObject *redis_connection)
+{
+    PyObject *answer = clients_call("writes_as_redis_py", redis_connection, NULL);
+    int is_original = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    Py_XDECREF(answer);
+    return is_original;
+}
+
 static int
 read_settings(core_connection *self)
 {
@@ -113,7 +124,11 @@ connection_open(core_state *state, PyObject *connection_class, PyObject *connect
     if (self == NULL) {
         return NULL;
     }
-    PyObject *socket = real_socket(self->redis_connection);
+    PyObject *socket = NULL;
+    int is_original = writes_as_redis_py(self->redis_connection);
+    if (is_original == 1) {
+        socket = real_socket(self->redis_connection);
+    }
     if (socket == NULL) {
         *is_refused = !PyErr_Occurred();
         goto error;

@@ -70,14 +70,36 @@ class PrefixingSome(redis.Redis):
         return super().execute_command(*words, **options)
 
 
+# What a connection says of itself.
+_OF_CONNECTIONS = ('AUTH', 'CLIENT', 'HELLO', 'SELECT')
+
+
 class PrefixingConnection(redis.Connection):
     """Changes what is sent on a connection; EXEC and the like come packed."""
 
     def send_command(self, *args: Any, **options: Any) -> Any:
-        return super().send_command(*(args if args[0] in ('CLIENT', 'HELLO', 'SELECT') else changed(*args)), **options)
+        return super().send_command(*(args if args[0] in _OF_CONNECTIONS else changed(*args)), **options)
 
     def pack_commands(self, commands: Any) -> Any:
         return super().pack_commands([changed(*args) for args in commands])
+
+
+class PrefixingPacker:
+    """Turns commands into bytes, as redis-py's packer does, with a prefix before each key."""
+
+    def __init__(self, packer: Any) -> None:
+        self._packer = packer
+
+    def pack(self, *args: Any) -> Any:
+        return self._packer.pack(*(args if args[0].split()[0] in _OF_CONNECTIONS else changed(*args)))
+
+
+class PackingConnection(redis.Connection):
+    """A connection whose class is redis-py's in all methods but the one that makes it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._command_packer: Any = PrefixingPacker(self._command_packer)
 
 
 class Inside(redis.Redis):
@@ -164,6 +186,19 @@ def _by_connection(**arguments: Any) -> redis.Redis:
     return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=PrefixingConnection, **arguments))
 
 
+def _by_packer(**arguments: Any) -> redis.Redis:
+    return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=PackingConnection, **arguments))
+
+
+def _by_connect_function(**arguments: Any) -> redis.Redis:
+    def connected(connection: Any) -> None:
+        connection.on_connect()
+        if not isinstance(connection._command_packer, PrefixingPacker):
+            connection._command_packer = PrefixingPacker(connection._command_packer)
+
+    return redis.Redis(connection_pool=redis.ConnectionPool(redis_connect_func=connected, **arguments))
+
+
 def _around(client_class: Any) -> Callable[..., Any]:
     def make(**arguments: Any) -> Any:
         client = client_class(**arguments)
@@ -202,5 +237,7 @@ FORMS: dict[str, Form] = {
     'attributes': (_by_attributes, _unpatched),
     'wrapper': (lambda **arguments: Wrapper(redis.Redis(**arguments)), _unpatched),
     'connection class': (_by_connection, _unpatched),
+    'packer of a connection': (_by_packer, _unpatched),
+    'connect function': (_by_connect_function, _unpatched),
     'patch': (redis.Redis, _patched),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -9,6 +10,7 @@ import pytest
 import redis
 import rq.registry
 
+import rqreg_ext
 import rqreg_ext.registry
 from rqreg_ext import _clients, _core
 from rqreg_ext.registry import FailedJobRegistry
@@ -234,4 +236,31 @@ def test_errors_to_retry_on_that_are_no_classes(
     client.connection_pool.connection_kwargs['retry_on_error'] = retried
     registry = namespace.FailedJobRegistry('own', connection=client)
     assert registry.get_job_ids(cleanup=False) == ['a']
+    client.close()
+
+
+@pytest.mark.parametrize('call', ['purge', 'requeue_all', 'remove_many', 'cancel_many', 'find', 'snapshot'])
+def test_connection_of_the_clients_own_has_its_own_database(
+    redis_server: PrivateRedis, connection: redis.Redis, call: str
+) -> None:
+    """RQ lists the database that was selected; its pipelines, and so its jobs, are those of the pool's."""
+    client = redis.Redis(port=redis_server.port, single_connection_client=True)
+    client.execute_command('SELECT', 3)
+    other = redis_server.client(db=3)
+    connection.zadd('rq:failed:q', {'job-0': 4_000_000_000, 'job-1': 4_000_000_000})
+    other.zadd('rq:failed:q', {'job-9': 4_000_000_000})
+    before = {key: connection.dump(key) for key in connection.scan_iter()}
+    registry = rqreg_ext.registry.FailedJobRegistry('q', connection=client)
+    assert registry.get_job_ids() == ['job-9']
+    calls: dict[str, Callable[[], Any]] = {
+        'purge': registry.purge,
+        'requeue_all': registry.requeue_all,
+        'remove_many': lambda: registry.remove_many(['job-0', 'job-9']),
+        'cancel_many': lambda: registry.cancel_many(['job-0', 'job-9']),
+        'find': lambda: list(registry.find()) == ['job-9'] or pytest.fail('of another database'),
+        'snapshot': lambda: rqreg_ext.snapshot(client, queues=['q'])['q'].failed == 1 or pytest.fail('of another one'),
+    }
+    calls[call]()
+    assert {key: connection.dump(key) for key in connection.scan_iter()} == before
+    other.close()
     client.close()

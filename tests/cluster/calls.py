@@ -9,8 +9,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from differential.database import Dump
+from redis._parsers.socket import SocketBuffer
 from redis.cluster import ClusterNode, RedisCluster
-from redis.connection import Encoder
 
 from .state import NEVER, Masters, dump_all, fill, flush, node_client, plain
 
@@ -443,7 +443,7 @@ def jobs_done_by_rq(_: object, name: str, kind: str, place: Place) -> int:
 
 
 def commands_by_redis_py(_: object, name: str, kind: str, place: Place) -> int:
-    """Return how many arguments of commands a call has redis-py write, when it is made for the second time."""
+    """Return how many lines of replies redis-py reads for a call, when it is made for the second time."""
     flush(place.masters)
     client = client_of(kind, place)
     fill(client)
@@ -456,19 +456,20 @@ def commands_by_redis_py(_: object, name: str, kind: str, place: Place) -> int:
 
 
 class counted:
-    """Have redis-py note what it writes, by what puts each argument of a command into bytes."""
+    """Have redis-py note each line of a reply that it reads."""
 
-    def __init__(self, sent: list[object]) -> None:
-        self.sent = sent
+    def __init__(self, read: list[object]) -> None:
+        self.read = read
 
     def __enter__(self) -> None:
-        self.before = Encoder.encode
+        self.before = SocketBuffer.readline
 
-        def encode(encoder: Any, value: Any) -> Any:
-            self.sent.append(value)
-            return self.before(encoder, value)
+        def readline(buffer: Any) -> Any:
+            line = self.before(buffer)
+            self.read.append(line)
+            return line
 
-        Encoder.encode = encode  # type: ignore[method-assign]
+        SocketBuffer.readline = readline  # type: ignore[method-assign]
 
     def __exit__(self, *_: object) -> None:
-        Encoder.encode = self.before  # type: ignore[method-assign]
+        SocketBuffer.readline = self.before  # type: ignore[method-assign]
