@@ -464,8 +464,8 @@ class counted:
     def __enter__(self) -> None:
         self.before = SocketBuffer.readline
 
-        def readline(buffer: Any) -> Any:
-            line = self.before(buffer)
+        def readline(buffer: Any, *args: Any, **options: Any) -> Any:
+            line = self.before(buffer, *args, **options)
             self.read.append(line)
             return line
 

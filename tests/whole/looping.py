@@ -12,7 +12,6 @@ import rq.job
 from depth import IS_DEEP
 from differential.comparison import TRIES, Different, Setup, _Player
 from differential.database import COPY_SCRIPT, differences, dump
-from differential.known_differences import MAY_RUN_SCRIPTS_ONLY
 from differential.sides import REGISTRIES, RQ_DATABASE, Bench
 from differential.world import World
 from hypothesis import HealthCheck, given, settings
@@ -39,9 +38,6 @@ EXAMPLES = settings(
 ASKED_BY_OURS = tuple(
     f'{method} {how} ' for method in ('zscore', 'exists', 'execute_command') for how in ('fixed', 'raises')
 )
-# Users who cannot make RQ's loop, but may run the script that does the same: it has no need for DEL either.
-MAY_RUN_SCRIPTS_ONLY_IN_BULK = (*MAY_RUN_SCRIPTS_ONLY, 'no DEL')
-
 # One job by RQ, and all of them by ours.
 Step = Callable[[Any, str], Any]
 Call = Callable[[Any, Sequence[str]], 'BulkResult']
@@ -76,7 +72,8 @@ def is_loopable(setup: Setup, *own: str) -> bool:
     return (
         setup.patch is None
         and setup.subclass not in ('shouting_job_ids', 'own_job_ids', *own)
-        and setup.client_kind.rights not in MAY_RUN_SCRIPTS_ONLY_IN_BULK
+        # Users of few rights are those of test_rights.py: of a job with a rate limit they lose what RQ's loop does.
+        and setup.client_kind.rights is None
         and not setup.client.startswith(ASKED_BY_OURS)
     )
 
@@ -110,7 +107,8 @@ def is_id(job_id: str) -> bool:
 class Loop:
     """RQ's loop over the jobs that are in the registry: one that RQ raises for half way is put back as it was.
 
-    By a client that changes what it is given, it stays as RQ has left it, unless it is for its id that RQ raises.
+    By a client that changes what it is given, or has a connection of its own, it stays as RQ has left it, unless it is for
+    its id that RQ raises.
     An entry that cannot be the id of a job, and has no hash, is one whose job is gone.
     A command that the user may not send ends the loop.
     """
@@ -143,7 +141,8 @@ class Loop:
                     self.already_canceled += 1
                     continue
                 is_of_id = isinstance(error, ValueError) and not is_id(job_id)
-                if is_of_id or not self.bench.setup.client_kind.is_changing:
+                setup = self.bench.setup
+                if is_of_id or not (setup.client_kind.is_changing or setup.connection == 'single'):
                     self._copy(self.kept, self.client, RQ_DATABASE)
                 if isinstance(error, redis.exceptions.NoPermissionError):
                     raise
