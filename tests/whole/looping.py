@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 import rq.job
 from depth import IS_DEEP
+from differential.client_kinds import PLAIN
 from differential.comparison import TRIES, Different, Setup, _Player
 from differential.database import COPY_SCRIPT, differences, dump
 from differential.sides import REGISTRIES, RQ_DATABASE, Bench
@@ -33,11 +34,6 @@ EXAMPLES = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 
-# By these ours sees whether a job is in the registry, or there at all, which RQ's loop does not ask: what a patch of
-# them returns makes a difference.
-ASKED_BY_OURS = tuple(
-    f'{method} {how} ' for method in ('zscore', 'exists', 'execute_command') for how in ('fixed', 'raises')
-)
 # One job by RQ, and all of them by ours.
 Step = Callable[[Any, str], Any]
 Call = Callable[[Any, Sequence[str]], 'BulkResult']
@@ -72,9 +68,9 @@ def is_loopable(setup: Setup, *own: str) -> bool:
     return (
         setup.patch is None
         and setup.subclass not in ('shouting_job_ids', 'own_job_ids', *own)
-        # Users of few rights are those of test_rights.py: of a job with a rate limit they lose what RQ's loop does.
-        and setup.client_kind.rights is None
-        and not setup.client.startswith(ASKED_BY_OURS)
+        # By other clients ours differs from RQ's loop in a few jobs that RQ cannot load, or that have a rate limit.
+        and setup.client == PLAIN
+        and setup.connection != 'single'
     )
 
 
@@ -107,8 +103,8 @@ def is_id(job_id: str) -> bool:
 class Loop:
     """RQ's loop over the jobs that are in the registry: one that RQ raises for half way is put back as it was.
 
-    By a client that changes what it is given, or has a connection of its own, it stays as RQ has left it, unless it is for
-    its id that RQ raises.
+    By a client that changes what it is given, or has a connection of its own, it stays as RQ has left it, unless RQ
+    raises for its id.
     An entry that cannot be the id of a job, and has no hash, is one whose job is gone.
     A command that the user may not send ends the loop.
     """
