@@ -11,6 +11,7 @@ from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
@@ -19,12 +20,14 @@ from setuptools.command.editable_wheel import editable_wheel
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / 'tools'))
 
+import bill_of_materials  # noqa: E402
 import build_tools  # noqa: E402
 import embed_lua  # noqa: E402
 import fetch_hiredis  # noqa: E402
 
-# Read by every interpreter of the environment at its start; it belongs beside the package, not in it.
-PTH = 'rqreg_ext.pth'
+# Read by every interpreter of the environment at its start; it belongs beside the package, not in it. From CPython 3.15
+# on, a .start file names what is called (PEP 829).
+AT_START = 'rqreg_ext.start' if sys.version_info >= (3, 15) else 'rqreg_ext.pth'
 SYSTEM_HIREDIS = os.environ.get('RQREG_SYSTEM_HIREDIS') == '1'
 DEBUG = os.environ.get('RQREG_DEBUG') == '1'
 # The reader is changed from outside (src/reply.c, which refuses others too): only versions that were tried with the
@@ -90,46 +93,58 @@ class BuildClib(build_clib):
 
 
 class BuildExt(build_ext):
-    """Generate the header with the Lua scripts before the C core is compiled."""
+    """Generate the headers for the Lua scripts before the C core is compiled."""
 
     def build_extensions(self) -> None:
-        """Add the generated header, then compile as usual."""
+        """Add the generated headers, then compile as usual."""
         require_build_tools(self)
         generated = Path(self.build_temp).resolve() / 'generated'
-        embed_lua.write_header(sorted(Path('src').rglob('*.lua')), generated / 'lua_sources.h')
+        embed_lua.write_headers(sorted(Path('src/lua').rglob('*.lua')), generated)
         for extension in self.extensions:
             extension.include_dirs.append(str(generated))
         super().build_extensions()
 
 
 class BuildPy(build_py):
-    """Put the .pth file at the root of what is built."""
+    """Put the file for the start at the root of what is built."""
 
     def run(self) -> None:
         """Build as usual, then add the file."""
         super().run()
         if not self.editable_mode:
-            self.copy_file(PTH, os.path.join(self.build_lib, PTH), preserve_mode=False)
+            self.copy_file(AT_START, os.path.join(self.build_lib, AT_START), preserve_mode=False)
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         """Return the files that are built, this one too."""
-        return [*super().get_outputs(include_bytecode), os.path.join(self.build_lib, PTH)]
+        return [*super().get_outputs(include_bytecode), os.path.join(self.build_lib, AT_START)]
+
+
+class BdistWheel(bdist_wheel):
+    """Add the bill of materials to a wheel."""
+
+    def write_wheelfile(self, wheelfile_base: str, *args: str) -> None:
+        """Write the file WHEEL as usual, and beside it what is compiled in."""
+        super().write_wheelfile(wheelfile_base, *args)
+        if not SYSTEM_HIREDIS:
+            bill = Path(wheelfile_base, 'sboms', 'rqreg_ext.cdx.json')
+            bill.parent.mkdir(exist_ok=True)
+            bill.write_text(bill_of_materials.document(self.distribution.get_version()), encoding='utf-8')
 
 
 class EditableWheel(editable_wheel):
-    """Put the .pth file into the wheel of an editable installation."""
+    """Put the file for the start into the wheel of an editable installation."""
 
     def _select_strategy(self, *args: object) -> object:
-        return WithPth(super()._select_strategy(*args))
+        return WithFileForStart(super()._select_strategy(*args))
 
 
-class WithPth:
+class WithFileForStart:
     """A way of setuptools to make a wheel editable, and our file added to the wheel."""
 
     def __init__(self, strategy: object) -> None:
         self.strategy = strategy
 
-    def __enter__(self) -> WithPth:
+    def __enter__(self) -> WithFileForStart:
         self.strategy.__enter__()
         return self
 
@@ -139,13 +154,13 @@ class WithPth:
     def __call__(self, wheel: zipfile.ZipFile, files: list[str], mapping: dict[str, str]) -> None:
         """Write the wheel's other files, then ours."""
         self.strategy(wheel, files, mapping)
-        wheel.write(PTH, PTH)
+        wheel.write(AT_START, AT_START)
 
 
 core = Extension(
     'rqreg_ext._core',
     sources=sorted(glob('src/*.c')),
-    depends=[*glob('src/*.h'), *glob('src/**/*.lua', recursive=True)],
+    depends=[*glob('src/*.h'), *glob('src/lua/**/*.lua', recursive=True)],
     include_dirs=['src'],
     extra_compile_args=[*CFLAGS, *(WARNINGS if STRICT else []), *EXTRA_CFLAGS],
     extra_link_args=EXTRA_LDFLAGS,
@@ -172,5 +187,11 @@ else:
 setup(
     ext_modules=[core],
     libraries=libraries,
-    cmdclass={'build_clib': BuildClib, 'build_ext': BuildExt, 'build_py': BuildPy, 'editable_wheel': EditableWheel},
+    cmdclass={
+        'bdist_wheel': BdistWheel,
+        'build_clib': BuildClib,
+        'build_ext': BuildExt,
+        'build_py': BuildPy,
+        'editable_wheel': EditableWheel,
+    },
 )

@@ -19,7 +19,14 @@ import fetch_hiredis  # noqa: E402
 
 # What each target is linked with.
 TARGETS = {
-    'reply': ['src/reply.c', 'vendor/hiredis/alloc.c', 'vendor/hiredis/read.c', 'vendor/hiredis/sds.c'],
+    'reply': [
+        'src/reply.c',
+        'src/reply_objects.c',
+        'src/entries.c',
+        'vendor/hiredis/alloc.c',
+        'vendor/hiredis/read.c',
+        'vendor/hiredis/sds.c',
+    ],
     'command': ['src/command.c'],
 }
 

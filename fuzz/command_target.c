@@ -4,6 +4,7 @@
 #include "host.h"
 
 #include "command.h"
+#include "raised.h"
 
 #include <string.h>
 
@@ -68,18 +69,12 @@ write_all(command_buffer *buffer, PyObject *commands)
 static PyObject *
 error_text(void)
 {
-    PyObject *type;
-    PyObject *value;
-    PyObject *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    if (type == NULL) {
+    PyObject *error = raised_take();
+    if (error == NULL) {
         host_fail("the commands failed, and no exception is set");
     }
-    PyErr_NormalizeException(&type, &value, &traceback);
-    PyObject *text = PyUnicode_FromFormat("%s: %S", Py_TYPE(value)->tp_name, value);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
+    PyObject *text = PyUnicode_FromFormat("%s: %S", Py_TYPE(error)->tp_name, error);
+    Py_DECREF(error);
     return text;
 }
 

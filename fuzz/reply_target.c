@@ -2,14 +2,16 @@
 
    What must hold of every input:
    - both ways of reading, and the plain Python of reference.py, tell the same story;
-   - an exception is set after REPLY_RAISED and nowhere else, and a reply that is ready is of its shape;
+   - an exception is set after REPLY_RAISED and nowhere else, and a reply that is ready is of its
+     shape;
    - nothing stays behind: no block, no reference to None, True or False;
    - a length that a server claims takes no memory but a fixed amount.
 
-   An input: the shapes of the first and of all other replies, how entries are cut, how long pieces are, the
-   length of the wanted job id, that id, and then what the server sends. */
+   An input: the shapes of the first and of all other replies, how entries are cut, how long pieces
+   are, the length of the job id that is looked for, that id, and then what the server sends. */
 #include "host.h"
 
+#include "raised.h"
 #include "reply.h"
 
 #include <stdbool.h>
@@ -30,8 +32,8 @@ typedef struct {
     int shapes[2];
     int cut;
     int piece; /* the longest piece */
-    const char *wanted;
-    size_t wanted_length;
+    const char *job_id;
+    size_t job_id_length;
     const char *stream;
     size_t length;
 } fuzz_input;
@@ -45,18 +47,18 @@ input_from(const uint8_t *data, size_t size, fuzz_input *input)
     if (size < HEADER) {
         return false;
     }
-    size_t wanted_length = data[4] % MAX_WANTED;
-    if (size < HEADER + wanted_length) {
+    size_t job_id_length = data[4] % MAX_WANTED;
+    if (size < HEADER + job_id_length) {
         return false;
     }
     *input = (fuzz_input){
         .shapes = {data[0] % SHAPES, data[1] % SHAPES},
         .cut = data[2] % (int)PyTuple_GET_SIZE(reference_cuts),
         .piece = data[3] + 1,
-        .wanted = (const char *)data + HEADER,
-        .wanted_length = wanted_length,
-        .stream = (const char *)data + HEADER + wanted_length,
-        .length = size - HEADER - wanted_length,
+        .job_id = (const char *)data + HEADER,
+        .job_id_length = job_id_length,
+        .stream = (const char *)data + HEADER + job_id_length,
+        .length = size - HEADER - job_id_length,
     };
     return true;
 }
@@ -126,7 +128,7 @@ has_shape(int shape, PyObject *value)
 static const char *
 tell_rest(const reply_reader *reader, const sender *from)
 {
-    bool is_all = reply_reader_is_at_rest(reader) && from->sent == from->input->length;
+    bool is_all = reply_reader_is_drained(reader) && from->sent == from->input->length;
     return is_all ? "" : ", and more";
 }
 
@@ -142,18 +144,12 @@ tell_value(const char *outcome, PyObject *value, const char *rest)
 static PyObject *
 tell_exception(void)
 {
-    PyObject *type;
-    PyObject *value;
-    PyObject *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    if (type == NULL) {
+    PyObject *error = raised_take();
+    if (error == NULL) {
         host_fail("REPLY_RAISED, and no exception is set");
     }
-    PyErr_NormalizeException(&type, &value, &traceback);
-    PyObject *line = PyUnicode_FromFormat("RAISED %s: %S", Py_TYPE(value)->tp_name, value);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
+    PyObject *line = PyUnicode_FromFormat("RAISED %s: %S", Py_TYPE(error)->tp_name, error);
+    Py_DECREF(error);
     return line;
 }
 
@@ -203,8 +199,8 @@ spec_of(const fuzz_input *input, int shape)
 {
     return (reply_spec){
         .shape = (reply_shape)shape,
-        .wanted = input->wanted,
-        .wanted_length = input->wanted_length,
+        .job_id = input->job_id,
+        .job_id_length = input->job_id_length,
         .parse_composite_key = PyTuple_GET_ITEM(reference_cuts, input->cut),
     };
 }
@@ -253,8 +249,8 @@ static PyObject *
 expected_transcript(const fuzz_input *input)
 {
     PyObject *lines = PyObject_CallFunction(reference_transcript, "(ii)iy#y#i", input->shapes[0],
-                                            input->shapes[1], input->cut, input->wanted,
-                                            (Py_ssize_t)input->wanted_length, input->stream,
+                                            input->shapes[1], input->cut, input->job_id,
+                                            (Py_ssize_t)input->job_id_length, input->stream,
                                             (Py_ssize_t)input->length, MAX_REPLIES);
     if (lines == NULL) {
         host_fail("the reference failed");

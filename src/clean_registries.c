@@ -1,27 +1,29 @@
 #include "clean_registries.h"
 
+#include "dispatch.h"
 #include "guard.h"
-#include "route.h"
 #include "script.h"
 
 #define READ_OFF_QUEUE 4
 #define MOST_REGISTRIES 8
 #define MOST_KEYS (MOST_REGISTRIES + 1)
 
-/* One call: the registries that RQ would make one after another, and what the script is given for them. */
+/* A call of clean_registries(): the registries that RQ's function makes, and the script's
+   arguments. */
 typedef struct {
     core_state *state;
     PyObject *names;                     /* dict: where RQ's function finds its classes */
     PyObject *arguments[READ_OFF_QUEUE]; /* the values of state->cleaned_keywords */
     PyObject *registries[MOST_REGISTRIES];
-    head calls[MOST_REGISTRIES]; /* of the registries, begun */
+    fast_call calls[MOST_REGISTRIES]; /* one for each registry; begun */
     int count;
     command_argument keys[MOST_KEYS];
-    command_argument steps[1 + MOST_KEYS]; /* behind the time, what is done with each key */
+    /* The time, then what to do with each key. */
+    command_argument steps[lua_clean_registries_argument_count + MOST_KEYS];
     int key_count;
 } cleaning;
 
-/* What the script does for a cleanup; NULL where there is nothing to do. */
+/* What the script is told to do for a kind of cleanup; NULL for nothing. */
 static const char *
 step_of(cleanup_kind kind)
 {
@@ -38,142 +40,145 @@ step_of(cleanup_kind kind)
 }
 
 static void
-add_step(cleaning *this, PyObject *key, const char *step)
+add_step(cleaning *run, PyObject *key, const char *step)
 {
-    this->keys[this->key_count] = (command_argument){.object = key};
-    this->key_count++;
-    this->steps[this->key_count] = (command_argument){.text = step};
+    run->keys[run->key_count] = (command_argument){.object = key};
+    run->steps[lua_clean_registries_argument_count + run->key_count]
+        = (command_argument){.text = step};
+    run->key_count++;
 }
 
-/* ---- The registries ---------------------------------------------------------------------------- */
+/* ---- The registries -------------------------------------------------------------------------- */
 
-/* What RQ's function makes each registry with. */
+/* Read from the queue what RQ's function gives to each registry. */
 static int
-read_queue(cleaning *this, PyObject *queue)
+read_queue(cleaning *run, PyObject *queue)
 {
     for (int i = 0; i < READ_OFF_QUEUE; i++) {
-        PyObject *name = PyTuple_GET_ITEM(this->state->cleaned_keywords, i);
-        this->arguments[i] = PyObject_GetAttr(queue, name);
-        if (this->arguments[i] == NULL) {
+        PyObject *name = PyTuple_GET_ITEM(run->state->cleaned_keywords, i);
+        run->arguments[i] = PyObject_GetAttr(queue, name);
+        if (run->arguments[i] == NULL) {
             return -1;
         }
     }
     return 0;
 }
 
-/* Class(name=, connection=, job_class=, serializer=): NULL, also without an exception, where it is none of ours. */
+/* Make a registry: Class(name=, connection=, job_class=, serializer=). NULL, without an exception,
+   where the class is not derived from the core's. */
 static PyObject *
-make_registry(const cleaning *this, PyObject *class_name)
+make_registry(const cleaning *run, PyObject *class_name)
 {
-    PyObject *class = Py_XNewRef(PyDict_GetItemWithError(this->names, class_name));
+    PyObject *class = Py_XNewRef(PyDict_GetItemWithError(run->names, class_name));
     PyObject *registry = NULL;
     if (class != NULL && PyType_Check(class)
-        && PyType_IsSubtype((PyTypeObject *)class, this->state->base_registry_type)) {
-        registry = PyObject_Vectorcall(class, this->arguments, 0, this->state->cleaned_keywords);
+        && PyType_IsSubtype((PyTypeObject *)class, run->state->base_registry_type)) {
+        registry = PyObject_Vectorcall(class, run->arguments, 0, run->state->cleaned_keywords);
     }
     Py_XDECREF(class);
     return registry;
 }
 
 /* Make a registry, and find out what its cleanup does. */
-static route
-add_registry(cleaning *this, PyObject *class_name)
+static call_outcome
+add_registry(cleaning *run, PyObject *class_name)
 {
-    PyObject *registry = make_registry(this, class_name);
+    PyObject *registry = make_registry(run, class_name);
     if (registry == NULL) {
-        return route_elsewhere();
+        return use_fallback_unless_raised();
     }
-    head *call = &this->calls[this->count];
-    route way = route_begin(call, registry, 0);
-    if (way != TO_HEAD) {
+    fast_call *call = &run->calls[run->count];
+    call_outcome outcome = fast_call_begin(call, registry, 0);
+    if (outcome != SERVED) {
         Py_DECREF(registry);
-        return way;
+        return outcome;
     }
-    this->registries[this->count++] = registry;
-    cleanup_kind kind = route_cleanup(call);
-    if (kind == CLEANUP_UNKNOWN || call->pool != this->calls[0].pool) {
-        return route_elsewhere();
+    run->registries[run->count++] = registry;
+    cleanup_kind kind = fast_call_cleanup(call);
+    if (kind == CLEANUP_UNKNOWN || call->pool != run->calls[0].pool) {
+        return use_fallback_unless_raised();
     }
     const char *step = step_of(kind);
     if (step != NULL) {
-        add_step(this, call->key, step);
+        add_step(run, call->key, step);
     }
-    return TO_HEAD;
+    return SERVED;
 }
 
-static route
-add_all(cleaning *this)
+static call_outcome
+add_all(cleaning *run)
 {
-    const installed_rq *rq = &this->state->rq;
+    const installed_rq *rq = &run->state->rq;
     Py_ssize_t count = PyTuple_GET_SIZE(rq->cleaned);
     if (!rq->is_known || count > MOST_REGISTRIES || guard_holds(rq->clean_guard) != 1) {
-        return route_elsewhere();
+        return use_fallback_unless_raised();
     }
     for (Py_ssize_t i = 0; i < count; i++) {
-        route way = add_registry(this, PyTuple_GET_ITEM(rq->cleaned, i));
-        if (way != TO_HEAD) {
-            return way;
+        call_outcome outcome = add_registry(run, PyTuple_GET_ITEM(rq->cleaned, i));
+        if (outcome != SERVED) {
+            return outcome;
         }
     }
     if (rq->rate_limits_key != Py_None) {
-        add_step(this, rq->rate_limits_key, "if_rate_limits");
+        add_step(run, rq->rate_limits_key, "if_rate_limits");
     }
-    return TO_HEAD;
+    return SERVED;
 }
 
-/* ---- The call ---------------------------------------------------------------------------------- */
+/* ---- The call -------------------------------------------------------------------------------- */
 
-/* TO_TAIL also where the script found work for RQ, which begins anew. */
-static route
-run(cleaning *this)
+/* Run the script. It returns 0, and changes nothing, where RQ itself has work to do:
+   USE_FALLBACK. */
+static call_outcome
+run_script(cleaning *run)
 {
-    PyObject *now = installed_rq_now(this->state);
+    PyObject *now = installed_rq_now(run->state);
     if (now == NULL) {
-        return TO_CALLER;
+        return RAISED;
     }
-    this->steps[0] = (command_argument){.object = now};
-    const script_call wanted = {
+    run->steps[lua_clean_registries_now] = (command_argument){.object = now};
+    const script_call request = {
         .script = &script_clean_registries,
-        .keys = this->keys,
-        .key_count = this->key_count,
-        .arguments = this->steps,
-        .argument_count = 1 + this->key_count,
+        .keys = run->keys,
+        .key_count = run->key_count,
+        .arguments = run->steps,
+        .argument_count = lua_clean_registries_argument_count + run->key_count,
         .answer_shape = REPLY_INTEGER,
         .is_repeatable = true,
     };
     script_answer answer = {NULL, NULL};
-    route way = script_run(&this->calls[0], &wanted, &answer);
+    call_outcome outcome = script_run(&run->calls[0], &request, &answer);
     Py_DECREF(now);
-    if (way == TO_HEAD && PyObject_IsTrue(answer.value) == 0) {
-        way = TO_TAIL;
+    if (outcome == SERVED && PyObject_IsTrue(answer.value) == 0) {
+        outcome = USE_FALLBACK;
     }
     script_answer_clear(&answer);
-    return way;
+    return outcome;
 }
 
-static route
-clean(cleaning *this, PyObject *queue)
+static call_outcome
+clean_queue(cleaning *run, PyObject *queue)
 {
-    if (installed_rq_load(&this->state->rq) < 0) {
-        return TO_CALLER;
+    if (installed_rq_load(&run->state->rq) < 0) {
+        return RAISED;
     }
-    if (read_queue(this, queue) < 0) {
-        return route_elsewhere();
+    if (read_queue(run, queue) < 0) {
+        return use_fallback_unless_raised();
     }
-    route way = add_all(this);
-    return way == TO_HEAD ? run(this) : way;
+    call_outcome outcome = add_all(run);
+    return outcome == SERVED ? run_script(run) : outcome;
 }
 
 static void
-end(cleaning *this)
+cleaning_end(cleaning *run)
 {
-    while (this->count > 0) {
-        this->count--;
-        head_end(&this->calls[this->count]);
-        Py_DECREF(this->registries[this->count]);
+    while (run->count > 0) {
+        run->count--;
+        fast_call_end(&run->calls[run->count]);
+        Py_DECREF(run->registries[run->count]);
     }
     for (int i = 0; i < READ_OFF_QUEUE; i++) {
-        Py_CLEAR(this->arguments[i]);
+        Py_CLEAR(run->arguments[i]);
     }
 }
 
@@ -192,10 +197,10 @@ clean_registries(PyObject *module, PyObject *const *values, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "clean_registries() takes a queue and a dict");
         return NULL;
     }
-    cleaning this = {.state = PyModule_GetState(module), .names = values[1]};
-    route way = clean(&this, values[0]);
-    end(&this);
-    return way == TO_CALLER ? NULL : PyBool_FromLong(way == TO_HEAD);
+    cleaning run = {.state = PyModule_GetState(module), .names = values[1]};
+    call_outcome outcome = clean_queue(&run, values[0]);
+    cleaning_end(&run);
+    return outcome == RAISED ? NULL : PyBool_FromLong(outcome == SERVED);
 }
 
 static PyMethodDef clean_registries_functions[] = {

@@ -1,6 +1,7 @@
-/* clean_registries(): the clean-ups of all registries of a queue, in one round trip. */
+/* clean_registries(): cleans all registries of a queue in one round trip, if none of them has work
+   for RQ itself. */
 #pragma once
 
-#include "module.h"
+#include "state.h"
 
 int clean_registries_setup(PyObject *module, core_state *state);

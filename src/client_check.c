@@ -1,10 +1,10 @@
 #include "client_check.h"
 
-#include "clients.h"
-#include "module.h"
+#include "guard.h"
+#include "python_calls.h"
 #include "type_version.h"
 
-/* ---- A kind that was met before ---------------------------------------------------------------- */
+/* ---- Kinds that are remembered --------------------------------------------------------------- */
 
 static bool
 has_names(PyObject *attributes, PyObject *names)
@@ -34,19 +34,6 @@ classes_are_unchanged(const checked_kind *kind)
     return true;
 }
 
-/* The code of a function can be replaced, which changes no class. */
-static bool
-functions_are_unchanged(PyObject *functions)
-{
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(functions); i += 2) {
-        PyObject *function = PyTuple_GET_ITEM(functions, i);
-        if (PyFunction_GET_CODE(function) != PyTuple_GET_ITEM(functions, i + 1)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool
 globals_are_unchanged(PyObject *globals)
 {
@@ -61,8 +48,9 @@ globals_are_unchanged(PyObject *globals)
     return true;
 }
 
-/* Runs no Python. `attributes` is NULL where their names do not matter; `used` is a class that the object uses, or
-   NULL: the last one of those that count. */
+/* Find the kind of an object; runs no Python code. `attributes`: the object's own, or NULL where
+   their names do not matter. `used`: NULL, or the class that must be the last of the kind's
+   classes. */
 static const checked_kind *
 find(const checked_kinds *known, PyObject *object, PyObject *attributes, const PyObject *used)
 {
@@ -72,7 +60,7 @@ find(const checked_kinds *known, PyObject *object, PyObject *attributes, const P
             && (attributes == NULL || has_names(attributes, kind->names))
             && (used == NULL
                 || used == PyTuple_GET_ITEM(kind->classes, PyTuple_GET_SIZE(kind->classes) - 1))
-            && classes_are_unchanged(kind) && functions_are_unchanged(kind->functions)
+            && classes_are_unchanged(kind) && guard_codes_are_unchanged(kind->codes)
             && globals_are_unchanged(kind->globals)) {
             return kind;
         }
@@ -80,7 +68,7 @@ find(const checked_kinds *known, PyObject *object, PyObject *attributes, const P
     return NULL;
 }
 
-/* ---- A kind that is new, or not what it was ---------------------------------------------------- */
+/* ---- Examining an object --------------------------------------------------------------------- */
 
 static void
 kind_clear(checked_kind *kind)
@@ -90,12 +78,12 @@ kind_clear(checked_kind *kind)
     Py_XDECREF(old.type);
     Py_XDECREF(old.names);
     Py_XDECREF(old.classes);
-    Py_XDECREF(old.functions);
+    Py_XDECREF(old.codes);
     Py_XDECREF(old.globals);
     Py_XDECREF(old.answer);
 }
 
-/* Have each class that counts a version; whether all have one. -1 with an exception. */
+/* Read the version of each class of the kind. 1 where all have one, 0, or -1 with an exception. */
 static int
 take_versions(checked_kind *kind)
 {
@@ -116,26 +104,26 @@ take_versions(checked_kind *kind)
     return 1;
 }
 
-/* Ask for (answer, functions, globals). */
+/* Examine the object, which yields (answer, functions, globals). */
 static int
 read_answer(checked_kind *kind, PyObject *object, const char *question)
 {
-    PyObject *facts = clients_call(question, object, NULL);
+    PyObject *facts = call_fastpath("clients", question, "(O)", object);
     int result = -1;
     PyObject *answer, *functions, *globals;
     if (facts != NULL
         && PyArg_ParseTuple(facts, "OO!O!", &answer, &PyTuple_Type, &functions, &PyTuple_Type,
                             &globals)) {
         kind->answer = Py_NewRef(answer);
-        kind->functions = Py_NewRef(functions);
         kind->globals = Py_NewRef(globals);
-        result = 0;
+        kind->codes = guard_flat_codes(functions);
+        result = kind->codes == NULL ? -1 : 0;
     }
     Py_XDECREF(facts);
     return result;
 }
 
-/* Put it in the place of the oldest one, which `kind` holds then. */
+/* Store it in the place of the oldest kind, which is returned in `kind`. */
 static void
 remember(checked_kinds *known, checked_kind *kind)
 {
@@ -155,19 +143,22 @@ names_in(PyObject *attributes)
     return names;
 }
 
+/* `classes` and `question` are functions of _fastpath/clients.py: one returns the classes that the
+   answer depends on, the other one examines the object. */
 typedef struct {
     checked_kinds *known;
-    const char *classes;  /* what of _clients returns the classes that count for an object */
-    const char *question; /* and what examines it */
+    const char *classes;
+    const char *question;
 } subject;
 
-/* The answer is remembered if nothing has changed while it was found. */
+/* Examine an object. The answer is remembered unless something changed meanwhile. */
 static PyObject *
 examine(const subject *about, PyObject *object, PyObject *attributes)
 {
     checked_kind kind = {.type = (PyTypeObject *)Py_NewRef((PyObject *)Py_TYPE(object))};
     kind.names = names_in(attributes);
-    kind.classes = kind.names == NULL ? NULL : clients_call(about->classes, object, NULL);
+    kind.classes
+        = kind.names == NULL ? NULL : call_fastpath("clients", about->classes, "(O)", object);
     int has_versions = kind.classes == NULL ? -1 : take_versions(&kind);
     PyObject *answer = NULL;
     if (has_versions >= 0 && read_answer(&kind, object, about->question) == 0) {
@@ -195,7 +186,8 @@ client_check_client(core_state *state, PyObject *client)
     return answer;
 }
 
-/* Whether a method of POOLING in _clients is an attribute of this pool itself: no pool of its class is like it. */
+/* Whether the pool object itself, not its class, has one of the methods that POOLING in
+   _fastpath/clients.py names. */
 static bool
 has_own_methods(core_state *state, PyObject *attributes)
 {
@@ -209,7 +201,7 @@ has_own_methods(core_state *state, PyObject *attributes)
     return has_one;
 }
 
-/* A pool says by an attribute which class its connections are of. */
+/* The class of the pool's connections. */
 static PyObject *
 connection_class_of(core_state *state, PyObject *redis_pool, PyObject *attributes)
 {
@@ -220,7 +212,7 @@ connection_class_of(core_state *state, PyObject *redis_pool, PyObject *attribute
     return PyObject_GetAttr(redis_pool, state->names.connection_class);
 }
 
-/* Pools have many attributes; those that matter are few. */
+/* A pool's kind does not depend on the names of all its attributes, of which it has many. */
 static PyObject *
 check_pool_of(core_state *state, PyObject *redis_pool, PyObject *attributes, PyObject *used)
 {
@@ -243,11 +235,12 @@ client_check_pool(core_state *state, PyObject *redis_pool)
     return answer;
 }
 
-/* ---- For what is written in Python ------------------------------------------------------------- */
+/* ---- Functions of the module ----------------------------------------------------------------- */
 
 PyDoc_STRVAR(check_client_doc,
 "check_client($module, client, /)\n--\n\n"
-"Return what _clients.examine_client() answers of a client, which is remembered until something changes.");
+"Return the answer of rqreg_ext._fastpath.clients.examine_client(), which is remembered until something that it\n"
+"depends on changes.");
 
 static PyObject *
 check_client(PyObject *module, PyObject *client)
@@ -257,7 +250,8 @@ check_client(PyObject *module, PyObject *client)
 
 PyDoc_STRVAR(check_pool_doc,
 "check_pool($module, pool, /)\n--\n\n"
-"Return what _clients.examine_pool() answers of a pool, which is remembered until something changes.");
+"Return the answer of rqreg_ext._fastpath.clients.examine_pool(), which is remembered until something that it\n"
+"depends on changes.");
 
 static PyObject *
 check_pool(PyObject *module, PyObject *redis_pool)
@@ -277,7 +271,7 @@ client_check_setup(PyObject *module)
     return PyModule_AddFunctions(module, client_check_functions);
 }
 
-/* ---- What the module holds ---------------------------------------------------------------------------- */
+/* ---- What the module holds ------------------------------------------------------------------- */
 
 int
 checked_kinds_traverse(const checked_kinds *known, visitproc visit, void *arg)
@@ -287,7 +281,7 @@ checked_kinds_traverse(const checked_kinds *known, visitproc visit, void *arg)
         Py_VISIT(kind->type);
         Py_VISIT(kind->names);
         Py_VISIT(kind->classes);
-        Py_VISIT(kind->functions);
+        Py_VISIT(kind->codes);
         Py_VISIT(kind->globals);
         Py_VISIT(kind->answer);
     }

@@ -1,32 +1,38 @@
-/* Our connections beside those of a redis-py client: one pool of them per redis-py pool. */
+/* Connections of the core's own beside those of a redis-py client: a pool of them for each redis-py
+   pool.
+
+   They are made by the redis-py pool's class and arguments, are closed with it, and count under the
+   same maximum. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "command.h"
 #include "connection.h"
-#include "module.h"
+#include "state.h"
 
 typedef struct client_pool client_pool;
 
-int client_pool_setup_types(PyObject *module, core_state *state);
+int client_pool_setup_type(PyObject *module, core_state *state);
 
-/* The pool beside the client's own (a new reference), or NULL; then, without an exception or with an
-   AttributeError, the client is one whose connections we do not take over. */
-client_pool *client_pool_find(core_state *state, PyObject *client);
+/* Make the pool for a redis-py pool. NULL with an exception; or without one where there can be no
+   weak reference to it. */
+client_pool *client_pool_new(core_state *state, PyObject *redis_pool);
+/* The redis-py pool, a new reference; NULL without an exception when it is gone. */
+PyObject *client_pool_redis_pool(const client_pool *self);
+/* Whether the core cannot make connections like the redis-py pool's. */
+bool client_pool_is_refused(const client_pool *self);
 
-typedef enum {
-    RUN_DONE,
-    RUN_FAILED,      /* an exception is set */
-    RUN_UNAVAILABLE, /* no connection of ours can be had: redis-py's own path serves the call */
-} run_status;
+/* Take a usable connection, claimed. NULL without an exception where none can be had: then the
+   client's own methods must serve the call. */
+core_connection *client_pool_take(client_pool *self);
+/* Give it back, which steals the reference; -1 with an exception on an error. */
+int client_pool_give_back(client_pool *self, core_connection *used);
+/* Give one back that failed: it is closed, and connects anew when it is taken again, as redis-py's
+   own do. Keeps the exception that is set, and returns 0; or replaces it, and returns -1. */
+int client_pool_give_back_closed(client_pool *self, core_connection *used);
 
-/* Send the commands and read their replies on a connection of the pool. What redis-py's Retry would try
-   again is tried again, as often and as late as it says. */
-run_status client_pool_run(client_pool *self, const command_buffer *commands,
-                           const reply_spec *specs, reply *replies);
-
+core_state *client_pool_state(const client_pool *self);
 /* The exception classes of the client's package: redis.exceptions, or valkey's. */
 const redis_exceptions *client_pool_exceptions(const client_pool *self);
 /* Whether the client decodes replies to str, job data included. */

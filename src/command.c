@@ -206,6 +206,28 @@ command_takes(PyObject *value)
 }
 
 int
+command_add_words(command_buffer *commands, PyObject *words, Py_ssize_t first)
+{
+    const char *name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(words, first));
+    if (name == NULL) {
+        return -1;
+    }
+    Py_ssize_t count = PyTuple_GET_SIZE(words) - first - 1;
+    command_start(commands, name, (int)count);
+    for (Py_ssize_t i = 1; i <= count; i++) {
+        PyObject *argument = PyTuple_GET_ITEM(words, first + i);
+        if (!command_takes(argument)) {
+            PyErr_Format(PyExc_TypeError,
+                         "argument %zd of %s is %R, not a str, bytes, int or float", i, name,
+                         argument);
+            return -1;
+        }
+        command_add_object(commands, argument);
+    }
+    return command_finish(commands);
+}
+
+int
 command_finish(const command_buffer *commands)
 {
     return commands->failed ? -1 : 0;

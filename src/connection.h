@@ -1,59 +1,66 @@
-/* One connection to Redis: opened by redis-py, read and written by us.
+/* One connection to Redis: opened by redis-py, then read and written by the core.
 
-   The redis-py connection object does the handshake (TLS, AUTH, SELECT, RESP version, ...), and keeps the
-   socket. One call uses a connection at a time.
+   A connection object of redis-py's does the handshake (TLS, AUTH, SELECT, RESP version, ...) and
+   keeps the socket. The core sends commands and reads replies on that socket by itself. One call
+   uses a connection at a time.
 
-   It is a Python object, which redis-py's pool has among its connections in use: what the pool does to those
-   (disconnect, renewed credentials, ...) is done to this one as its state allows. All other attributes are the
-   redis-py connection's. */
+   connection_exchange.h sends commands on it. connection_type.h makes it a Python object for
+   redis-py's pool. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "command.h"
-#include "errors.h"
-#include "module.h"
-#include "reply.h"
+#include <stdbool.h>
+#include <sys/types.h>
+#include <time.h>
 
-/* The reply to one command: a value, or the exception made of the server's error; one of the two. */
-typedef struct {
-    PyObject *value;
-    PyObject *error;
-} reply;
+#include "errors.h"
+#include "state.h"
 
 typedef struct core_connection core_connection;
 
-int connection_setup_type(PyObject *module, core_state *state);
+/* Make a connection by the class and keyword arguments of a redis-py pool, and connect it. It is
+   claimed for the caller.
 
-/* Connect by the class and keyword arguments of a redis-py pool. NULL with redis-py's
-   exception, or with none and *is_refused set where the socket is not one we can use. The exceptions must outlive
-   every exchange. */
+   NULL with redis-py's exception. NULL without an exception, and *is_refused set, where the core
+   cannot use it: its socket, or its way of writing commands, is somebody's own. `exceptions` must
+   live as long as the connection is used. `generation` is kept for the caller, to tell connections
+   of before a pool's reset() from those after it. */
 core_connection *connection_open(core_state *state, PyObject *connection_class,
                                  PyObject *connection_kwargs, const redis_exceptions *exceptions,
-                                 bool *is_refused);
-/* Have redis-py disconnect, without a word on the wire when another process opened it. 0, and the exception that
-   is set stays set; or -1 with another in its place: an interrupt that came meanwhile, or no memory for it.
-   Afterwards the connection is not usable. */
+                                 unsigned int generation, bool *is_refused);
+/* Connect a claimed connection anew, by the arguments that it was made with, whatever those of its
+   pool are by now. For one that was disconnected, or is not usable any more. 0; or -1 as NULL
+   above. */
+int connection_reopen(core_connection *self, bool *is_refused);
+/* Have redis-py disconnect it; nothing is sent where another process opened it. Until it is
+   reopened it is not usable. Keeps the exception that is set, and returns 0; if disconnecting
+   raised, that exception replaces it, and -1 is returned. */
 int connection_disconnect(core_connection *self);
 
-/* Claim a connection, so that nobody else closes its socket; false where somebody has it. One that was opened is. */
+/* Reserve a connection for one call: nobody else closes its socket meanwhile. False where another
+   call has it. */
 bool connection_claim(core_connection *self);
 void connection_unclaim(core_connection *self);
-/* Whether a claimed connection can serve another call. */
+/* Whether a claimed connection is open, and all that was received on it was read. */
 bool connection_is_usable(const core_connection *self);
-/* The process that opened it: in another one, not a byte may be sent on it. */
+/* The process that opened it. Any other process must not send a byte on it. */
 pid_t connection_pid(const core_connection *self);
 bool connection_is_inherited(const core_connection *self);
-/* After a call: do what the redis-py pool wanted of the connection meanwhile, and give memory back. 0, or 1 where it is
-   not usable any more; -1 with an exception, and then it is not usable either. */
+unsigned int connection_generation(const core_connection *self);
+/* After a call: do what redis-py's pool has asked for meanwhile, and free the memory that a large
+   reply took. 0 where it can serve another call, 1 where it cannot; -1 with an exception, and it
+   cannot either. */
 int connection_settle(core_connection *self);
 /* redis-py's connection object, borrowed. */
 PyObject *connection_object(const core_connection *self);
 
-/* Send the commands in one write and read a reply to each. -1 with an exception when the connection
-   failed: then it must be closed. */
-int connection_exchange(core_connection *self, const command_buffer *commands,
-                        const reply_spec *specs, reply *replies);
+/* The rest is for connection_exchange.c and connection_type.c. */
 
-void replies_clear(reply *replies, int count);
+time_t connection_clock(void);
+/* -1 with an exception in a child that was forked in the middle of the call: the connection is its
+   parent's. */
+int connection_check_process(const core_connection *self, bool is_writing);
+/* Call a method of redis-py's object that sends and receives, and may connect anew. */
+int connection_have_redis_py(core_connection *self, const char *method);

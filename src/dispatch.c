@@ -1,108 +1,289 @@
 #include "dispatch.h"
 
+#include "cluster.h"
 #include "guard.h"
-#include "module.h"
-#include "type_version.h"
+#include "pool_lookup.h"
+#include "registry_object.h"
 
-/* What rqreg_ext._route.methods_of() says of the type, and the functions that it looked at (a new reference). */
-static int
-ask(PyTypeObject *type, dispatch *known, PyObject **functions)
+/* ---- The decision ---------------------------------------------------------------------------- */
+
+call_outcome
+fast_call_begin(fast_call *call, PyObject *self, int rq_method)
 {
-    PyObject *module = PyImport_ImportModule("rqreg_ext._route");
-    PyObject *said = module == NULL ? NULL : PyObject_CallMethod(module, "methods_of", "O", type);
-    Py_XDECREF(module);
-    int cleanup;
-    int entries;
-    int result = -1;
-    if (said != NULL
-        && PyArg_ParseTuple(said, "iiiiO!", &known->in_front, &known->as_called, &cleanup, &entries,
-                            &PyTuple_Type, functions)) {
-        known->cleanup = (cleanup_kind)cleanup;
-        known->entries = (entry_kind)entries;
-        Py_INCREF(*functions);
-        result = 0;
+    *call = (fast_call){.state = core_state_of(Py_TYPE(self)), .self = self};
+    if (call->state == NULL || installed_rq_load(&call->state->rq) < 0
+        || type_methods_of(call->state, Py_TYPE(self), &call->methods) < 0) {
+        return RAISED;
     }
-    Py_XDECREF(said);
-    return result;
+    if ((call->methods.served & rq_method) != rq_method) {
+        return USE_FALLBACK;
+    }
+    call->connection = PyObject_GetAttr(self, call->state->names.connection);
+    if (call->connection != NULL) {
+        call->key = PyObject_GetAttr(self, call->state->names.key);
+    }
+    if (call->key != NULL && PyUnicode_CheckExact(call->key)) {
+        call->pool = find_client_pool(call->state, call->connection, &call->is_cluster,
+                                      &call->observations, &call->is_write_traced);
+        if (call->pool != NULL) {
+            return SERVED;
+        }
+    }
+    if (call->is_cluster && fast_call_find_node(call) == SERVED) {
+        return SERVED;
+    }
+    fast_call_end(call);
+    return use_fallback_unless_raised();
 }
 
-int
-dispatch_of(core_state *state, PyTypeObject *type, dispatch *known)
+call_outcome
+fast_call_find_node(fast_call *call)
 {
-    unsigned int version = type_version(type);
-    size_t slot = version % DISPATCH_SLOTS;
-    dispatch_cache *cache = &state->dispatch;
-    if (version != 0 && cache->slots[slot].version == version
-        && guard_codes_are_unchanged(cache->slots[slot].functions)) {
-        *known = cache->slots[slot].known;
-        return 0;
-    }
-    long long before = type_version_assigned(type);
-    PyObject *functions;
-    if (before < 0 || ask(type, known, &functions) < 0) {
-        return -1;
-    }
-    /* Not where the type has changed meanwhile. */
-    version = type_version(type);
-    if (version != 0 && version == before) {
-        slot = version % DISPATCH_SLOTS;
-        cache->slots[slot].version = version;
-        cache->slots[slot].known = *known;
-        Py_XSETREF(cache->slots[slot].functions, functions);
-    }
-    else {
-        Py_DECREF(functions);
-    }
-    return 0;
+    client_pool *pool = cluster_find_pool(call->state, call->connection, call->key);
+    Py_XSETREF(call->pool, pool);
+    return pool != NULL ? SERVED : use_fallback_unless_raised();
 }
 
-/* ---- For what is written in Python ------------------------------------------------------------- */
-
-PyDoc_STRVAR(methods_of_doc,
-"methods_of($module, type, /)\n--\n\n"
-"Return (in_front, as_called, cleanup, entries) of a type, as rqreg_ext._route.methods_of() says.\n\n"
-"It is asked again after the type, one of its bases, or one of the functions has changed. No round trip.");
-
-static PyObject *
-methods_of(PyObject *module, PyObject *type)
+call_outcome
+use_fallback_unless_raised(void)
 {
-    if (!PyType_Check(type)) {
-        PyErr_Format(PyExc_TypeError, "%R is no type", type);
-        return NULL;
+    if (PyErr_Occurred() == NULL) {
+        return USE_FALLBACK;
     }
-    dispatch known;
-    if (dispatch_of(PyModule_GetState(module), (PyTypeObject *)type, &known) < 0) {
-        return NULL;
+    if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        return USE_FALLBACK;
     }
-    return Py_BuildValue("(iiii)", known.in_front, known.as_called, (int)known.cleanup,
-                         (int)known.entries);
-}
-
-static PyMethodDef dispatch_functions[] = {
-    {"methods_of", methods_of, METH_O, methods_of_doc},
-    {NULL, NULL, 0, NULL},
-};
-
-int
-dispatch_setup(PyObject *module)
-{
-    return PyModule_AddFunctions(module, dispatch_functions);
+    return RAISED;
 }
 
 void
-dispatch_clear(dispatch_cache *cache)
+fast_call_end(fast_call *call)
 {
-    for (size_t i = 0; i < DISPATCH_SLOTS; i++) {
-        cache->slots[i].version = 0;
-        Py_CLEAR(cache->slots[i].functions);
+    Py_CLEAR(call->connection);
+    Py_CLEAR(call->key);
+    Py_CLEAR(call->pool);
+    Py_CLEAR(call->observations);
+}
+
+/* Whether the registry itself, not its type, has an attribute of this name. */
+static bool
+is_set_on(const fast_call *call, PyObject *name)
+{
+    PyObject *attributes = registry_attributes(call->self);
+    return attributes != NULL
+           && (PyDict_GetItemWithError(attributes, name) != NULL || PyErr_Occurred() != NULL);
+}
+
+bool
+fast_call_reaches_rq(const fast_call *call, PyObject *name, int rq_method)
+{
+    return (call->methods.as_called & rq_method) != 0 && !is_set_on(call, name);
+}
+
+/* Whether the core can tell if an entry has expired: RQ's cleanups ask self.get_expired_job_ids()
+   for those. */
+static bool
+can_find_expired(const fast_call *call)
+{
+    return fast_call_reaches_rq(call, call->state->names.get_expired_job_ids,
+                                METHOD_GET_EXPIRED_JOB_IDS)
+           && fast_call_entries(call) != ENTRIES_UNKNOWN;
+}
+
+cleanup_kind
+fast_call_cleanup(const fast_call *call)
+{
+    cleanup_kind kind = call->methods.cleanup;
+    if (kind == CLEANUP_UNKNOWN || is_set_on(call, call->state->names.cleanup)
+        || (kind == CLEANUP_IF_EXPIRED && !can_find_expired(call))) {
+        return CLEANUP_UNKNOWN;
     }
+    return kind;
+}
+
+bool
+text_functions_are_original(const fast_call *call)
+{
+    return guard_holds(call->state->rq.texts_guard) == 1;
+}
+
+entry_kind
+fast_call_entries(const fast_call *call)
+{
+    entry_kind kind = call->methods.entries;
+    if (kind == ENTRIES_UNKNOWN || is_set_on(call, call->state->names.parse_job_id)
+        || !text_functions_are_original(call)
+        || (kind == ENTRIES_ARE_COMPOSITE && !reply_is_bytes(call))) {
+        return ENTRIES_UNKNOWN;
+    }
+    return kind;
+}
+
+bool
+reply_is_bytes(const fast_call *call)
+{
+    return !client_pool_decodes(call->pool);
+}
+
+/* ---- The fallback ---------------------------------------------------------------------------- */
+
+static bool
+is_core_type(const core_state *state, PyTypeObject *type)
+{
+    if (!PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)) {
+        return false;
+    }
+    PyObject *module = PyType_GetModule(type);
+    if (module == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    return PyModule_GetState(module) == state;
+}
+
+/* The first of the core's types in the MRO that defines an attribute of this name; NULL where there
+   is none. */
+static PyTypeObject *
+find_core_type(const core_state *state, PyTypeObject *type, const char *name)
+{
+    PyObject *mro = type->tp_mro;
+    PyObject *key = PyUnicode_FromString(name);
+    PyTypeObject *found = NULL;
+    for (Py_ssize_t i = 0; key != NULL && found == NULL && i < PyTuple_GET_SIZE(mro); i++) {
+        PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(mro, i);
+        if (is_core_type(state, base)) {
+            int has_it = PyDict_Contains(base->tp_dict, key);
+            if (has_it < 0) {
+                break;
+            }
+            found = has_it ? base : NULL;
+        }
+    }
+    Py_XDECREF(key);
+    return found;
+}
+
+PyObject *
+fallback_getattr(PyObject *self, PyTypeObject *core_type, const char *name)
+{
+    core_state *state = core_state_of(Py_TYPE(self));
+    if (state == NULL) {
+        return NULL;
+    }
+    PyTypeObject *start
+        = core_type != NULL ? core_type : find_core_type(state, Py_TYPE(self), name);
+    if (start == NULL) {
+        if (PyErr_Occurred() == NULL) {
+            PyErr_SetString(PyExc_AttributeError, name);
+        }
+        return NULL;
+    }
+    PyObject *rq_view
+        = PyObject_CallFunctionObjArgs((PyObject *)&PySuper_Type, (PyObject *)start, self, NULL);
+    PyObject *value = rq_view == NULL ? NULL : PyObject_GetAttrString(rq_view, name);
+    Py_XDECREF(rq_view);
+    return value;
+}
+
+static PyObject *
+fallback_call(PyObject *self, PyTypeObject *core_type, const char *name,
+              const call_arguments *given)
+{
+    PyObject *method = fallback_getattr(self, core_type, name);
+    PyObject *result = method == NULL ? NULL
+                                      : PyObject_Vectorcall(method, given->values,
+                                                            (size_t)given->count, given->keywords);
+    Py_XDECREF(method);
+    return result;
+}
+
+/* ---- Calls ----------------------------------------------------------------------------------- */
+
+PyObject *
+dispatch_call(PyObject *self, const char *name, int rq_method, fast_method serve,
+              const call_arguments *given)
+{
+    fast_call call;
+    PyObject *value = NULL;
+    call_outcome outcome = fast_call_begin(&call, self, rq_method);
+    if (outcome == SERVED) {
+        outcome = serve(&call, given, &value);
+        fast_call_end(&call);
+    }
+    return outcome == USE_FALLBACK ? fallback_call(self, NULL, name, given) : value;
 }
 
 int
-dispatch_traverse(const dispatch_cache *cache, visitproc visit, void *arg)
+dispatch_contains(PyObject *self, PyObject *item, int rq_method, fast_contains serve)
 {
-    for (size_t i = 0; i < DISPATCH_SLOTS; i++) {
-        Py_VISIT(cache->slots[i].functions);
+    fast_call call;
+    PyObject *answer = NULL;
+    call_outcome outcome = fast_call_begin(&call, self, rq_method);
+    if (outcome == SERVED) {
+        outcome = serve(&call, item, &answer);
+        fast_call_end(&call);
     }
-    return 0;
+    if (outcome == USE_FALLBACK) {
+        const call_arguments given = {&item, 1, NULL};
+        PyTypeObject *core_type = rq_method == METHOD_CONTAINS && call.state != NULL
+                                      ? call.state->base_registry_type
+                                      : NULL;
+        answer = fallback_call(self, core_type, "__contains__", &given);
+    }
+    int is_in = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    Py_XDECREF(answer);
+    return is_in;
+}
+
+/* ---- Arguments ------------------------------------------------------------------------------- */
+
+static Py_ssize_t
+position_of(PyObject *name, PyObject *const *names, Py_ssize_t names_count)
+{
+    for (Py_ssize_t i = 0; i < names_count; i++) {
+        if (name == names[i]) {
+            return i;
+        }
+    }
+    /* Not for a subclass of str, whose comparison may run Python code. */
+    for (Py_ssize_t i = 0; PyUnicode_CheckExact(name) && i < names_count; i++) {
+        if (PyUnicode_Compare(name, names[i]) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+int
+truth_of_builtin(PyObject *argument, bool otherwise)
+{
+    if (argument == NULL) {
+        return otherwise;
+    }
+    bool is_builtin = PyBool_Check(argument) || argument == Py_None || PyLong_CheckExact(argument);
+    return is_builtin ? PyObject_IsTrue(argument) : -1;
+}
+
+bool
+bind_arguments(const call_arguments *given, PyObject *const *names, Py_ssize_t names_count,
+               PyObject **values)
+{
+    if (given->count > names_count) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < names_count; i++) {
+        values[i] = i < given->count ? given->values[i] : NULL;
+    }
+    Py_ssize_t keywords = given->keywords == NULL ? 0 : PyTuple_GET_SIZE(given->keywords);
+    for (Py_ssize_t i = 0; i < keywords; i++) {
+        PyObject *name = PyTuple_GET_ITEM(given->keywords, i);
+        Py_ssize_t position = position_of(name, names, names_count);
+        if (position < 0 || values[position] != NULL) {
+            PyErr_Clear();
+            return false;
+        }
+        values[position] = given->values[given->count + i];
+    }
+    return true;
 }

@@ -1,69 +1,105 @@
-/* Which methods of a type are RQ's own, or ours in front of RQ's own: asked of rqreg_ext._route, and remembered by the
-   type's version. */
+/* Fast path or fallback: decides for every call of a method whether the core can serve it exactly
+   as RQ would.
+
+   The fast path is C on a connection of our own. The fallback is the method that the type inherits
+   from RQ. The fast path is taken where nobody replaced a method of RQ that the call depends on,
+   where the client is redis-py's own, and where the arguments are of types whose handling cannot
+   differ. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "client_pool.h"
 #include "installed_rq.h"
+#include "type_methods.h"
 
-/* The methods of RQ that ours stand in front of. The numbers are those of rqreg_ext._installed_rq.Method. */
-typedef enum {
-    METHOD_INIT = 1 << 0,
-    METHOD_LEN = 1 << 1,
-    METHOD_CONTAINS = 1 << 2,
-    METHOD_COUNT = 1 << 3,
-    METHOD_GET_JOB_COUNT = 1 << 4,
-    METHOD_GET_JOB_IDS = 1 << 5,
-    METHOD_GET_EXPIRED_JOB_IDS = 1 << 6,
-    METHOD_GET_EXPIRATION_TIME = 1 << 7,
-    METHOD_REMOVE = 1 << 8,
-    METHOD_REQUEUE = 1 << 9,
-    METHOD_CLEANUP = 1 << 10,
-    METHOD_STARTED_CONTAINS = 1 << 11,
-    METHOD_GET_JOB_AND_EXECUTION_IDS = 1 << 12,
-    METHOD_SCHEDULED_INIT = 1 << 13,
-    METHOD_GET_JOBS_TO_SCHEDULE = 1 << 14,
-    METHOD_GET_SCHEDULED_TIME = 1 << 15,
-    METHOD_CANCELED_JOB_REGISTRY = 1 << 16,
-    METHOD_DEFERRED_JOB_REGISTRY = 1 << 17,
-    METHOD_FAILED_JOB_REGISTRY = 1 << 18,
-    METHOD_FINISHED_JOB_REGISTRY = 1 << 19,
-    METHOD_READY_JOB_REGISTRY = 1 << 20,
-    METHOD_SCHEDULED_JOB_REGISTRY = 1 << 21,
-    METHOD_STARTED_JOB_REGISTRY = 1 << 22,
-} rq_methods;
-
-/* What a type's parse_job_id takes its entries for. The numbers are those of rqreg_ext._installed_rq.Entries. */
-typedef enum {
-    ENTRIES_UNKNOWN = 0, /* parse_job_id is not RQ's */
-    ENTRIES_ARE_JOBS,    /* an entry is a job id */
-    ENTRIES_ARE_STARTS,  /* an entry is "job_id:execution_id" */
-} entry_kind;
-
-/* What is known of a type. */
+/* A call on the fast path, and what it works with; all of it is held until fast_call_end. */
 typedef struct {
-    int in_front;  /* methods of RQ that our methods of this type stand directly in front of */
-    int as_called; /* methods of RQ that a call on this type comes to, by itself or through ours */
-    cleanup_kind cleanup;
-    entry_kind entries;
-} dispatch;
+    core_state *state;
+    PyObject *self;
+    PyObject *connection;   /* the registry's client */
+    PyObject *key;          /* the registry's key, a str */
+    client_pool *pool;      /* the connections to use */
+    bool is_cluster;        /* those of the node that has the key: the client is a cluster's */
+    PyObject *observations; /* NULL; or what is known of the kind of client, if somebody wraps it */
+    bool is_write_traced;   /* then, also what connections write by */
+    type_methods methods;   /* of the type of self */
+} fast_call;
 
-#define DISPATCH_SLOTS 64
+typedef enum {
+    SERVED,       /* there is a result */
+    USE_FALLBACK, /* RQ's method is to be called; nothing was changed, and no exception is set */
+    RAISED,       /* an exception is set */
+} call_outcome;
 
+/* Begin a call of a method (one of METHOD_..., or 0 for none in particular). SERVED: it can go on,
+   and must be ended by fast_call_end. */
+call_outcome fast_call_begin(fast_call *call, PyObject *self, int rq_method);
+void fast_call_end(fast_call *call);
+
+/* USE_FALLBACK, unless an exception is set that is not an AttributeError: then RAISED, as a signal
+   handler's exception must be heard. An AttributeError is cleared, since RQ's method will raise its
+   own. */
+call_outcome use_fallback_unless_raised(void);
+
+/* The four questions below may leave an exception set where they answer "no": continue with
+   use_fallback_unless_raised. */
+
+/* Whether self.<name>() ends in RQ's method of that name, or in the core's that overrides it. */
+bool fast_call_reaches_rq(const fast_call *call, PyObject *name, int rq_method);
+/* What self.cleanup() does. */
+cleanup_kind fast_call_cleanup(const fast_call *call);
+/* What the registry's entries are. */
+entry_kind fast_call_entries(const fast_call *call);
+/* Whether the functions by which RQ makes text of entries are unpatched. */
+bool text_functions_are_original(const fast_call *call);
+/* False for decode_responses=True: redis-py decodes the whole reply before RQ parses any entry, so
+   that an error must be raised in that order too. */
+bool reply_is_bytes(const fast_call *call);
+
+/* Find the node of a cluster that has the key now. As fast_call_begin. */
+call_outcome fast_call_find_node(fast_call *call);
+
+/* RQ's attribute of this name: that of the classes after `core_type` in the type's MRO. NULL stands
+   for the first of the core's types that has such an attribute. */
+PyObject *fallback_getattr(PyObject *self, PyTypeObject *core_type, const char *name);
+
+/* What a method was called with, as METH_FASTCALL | METH_KEYWORDS gives it. */
 typedef struct {
-    struct {
-        unsigned int version;
-        dispatch known;
-        PyObject *functions; /* tuple of (function, code) that it depends on */
-    } slots[DISPATCH_SLOTS];
-} dispatch_cache;
+    PyObject *const *values;
+    Py_ssize_t count; /* positional ones; the values of keywords follow them */
+    PyObject *keywords;
+} call_arguments;
 
-struct core_state;
+/* Serves a method. SERVED: *value is the result, a new reference. */
+typedef call_outcome (*fast_method)(fast_call *call, const call_arguments *given, PyObject **value);
 
-/* Fill `known`; -1 with an exception. */
-int dispatch_of(struct core_state *state, PyTypeObject *type, dispatch *known);
+/* Call a method: by `serve` where the fast path can be taken, else RQ's own of that name. */
+PyObject *dispatch_call(PyObject *self, const char *name, int rq_method, fast_method serve,
+                        const call_arguments *given);
 
-int dispatch_setup(PyObject *module);
-void dispatch_clear(dispatch_cache *cache);
-int dispatch_traverse(const dispatch_cache *cache, visitproc visit, void *arg);
+/* Define a function for a method table by that. */
+#define DEFINE_METHOD(function, name, rq_method, serve)                                            \
+    PyObject *function(PyObject *self, PyObject *const *values, Py_ssize_t count,                  \
+                       PyObject *keywords)                                                         \
+    {                                                                                              \
+        const call_arguments given = {values, count, keywords};                                    \
+        return dispatch_call(self, name, rq_method, serve, &given);                                \
+    }                                                                                              \
+    PyObject *function(PyObject *self, PyObject *const *values, Py_ssize_t count,                  \
+                       PyObject *keywords)
+#define AS_METHOD(function) ((PyCFunction)(void (*)(void))(function))
+
+/* Serves `item in registry`. SERVED: the truth value of *answer, a new reference, is the result. */
+typedef call_outcome (*fast_contains)(fast_call *call, PyObject *item, PyObject **answer);
+int dispatch_contains(PyObject *self, PyObject *item, int rq_method, fast_contains serve);
+
+/* bool(argument), or `otherwise` where none was given. -1 for an object whose bool() may run Python
+   code: RQ evaluates it once, at a certain point, so that such objects are left to RQ. */
+int truth_of_builtin(PyObject *argument, bool otherwise);
+
+/* Fill `values` (borrowed) by the `names` of the parameters; false where the arguments do not fit:
+   RQ's method raises the TypeError, in its own words. */
+bool bind_arguments(const call_arguments *given, PyObject *const *names, Py_ssize_t names_count,
+                    PyObject **values);

@@ -1,6 +1,6 @@
 #include "errors.h"
 
-#include "clients.h"
+#include "python_calls.h"
 
 #define EACH_EXCEPTION(X)                                                                          \
     X(ConnectionError)                                                                             \
@@ -46,7 +46,7 @@ redis_exceptions_traverse(const redis_exceptions *exceptions, visitproc visit, v
     return 0;
 }
 
-/* redis-py's words for an OSError while writing differ with the number of its arguments. */
+/* redis-py's message for an OSError while writing depends on the number of its arguments. */
 static void
 set_write_error(const redis_exceptions *exceptions, PyObject *args)
 {
@@ -63,11 +63,11 @@ set_write_error(const redis_exceptions *exceptions, PyObject *args)
     }
 }
 
-/* And for one while reading with the parser that it uses. */
+/* Its message for one while reading depends on its parser. */
 static void
 set_read_error(const redis_exceptions *exceptions, PyObject *redis_connection, PyObject *args)
 {
-    PyObject *words = clients_call("reading_error", redis_connection, args);
+    PyObject *words = call_fastpath("clients", "reading_error", "(OO)", redis_connection, args);
     if (words != NULL) {
         PyErr_SetObject(exceptions->ConnectionError, words);
         Py_DECREF(words);
@@ -87,11 +87,12 @@ errors_set_io(const redis_exceptions *exceptions, PyObject *redis_connection, io
             "The process forked in the middle of the call, and the connection is its parent's");
         break;
     case IO_TIMEOUT:
-        PyErr_SetString(exceptions->TimeoutError, failure->writing ? "Timeout writing to socket"
-                                                                   : "Timeout reading from socket");
+        PyErr_SetString(exceptions->TimeoutError, failure->is_writing
+                                                      ? "Timeout writing to socket"
+                                                      : "Timeout reading from socket");
         break;
     case IO_FAILED:
-        if (failure->writing) {
+        if (failure->is_writing) {
             set_write_error(exceptions, failure->args);
         }
         else {
@@ -148,18 +149,4 @@ errors_raise(PyObject *error)
 {
     PyErr_SetObject((PyObject *)Py_TYPE(error), error);
     Py_DECREF(error);
-}
-
-int
-errors_restore_unless_raised(PyObject *result, PyObject *type, PyObject *value, PyObject *traceback)
-{
-    if (result != NULL) {
-        Py_DECREF(result);
-        PyErr_Restore(type, value, traceback);
-        return 0;
-    }
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
-    return -1;
 }

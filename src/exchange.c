@@ -1,23 +1,17 @@
 #include "exchange.h"
 
-#include "client_pool.h"
+#include "cluster.h"
 #include "command.h"
 #include "errors.h"
+#include "lists.h"
+#include "pool_lookup.h"
 #include "reply.h"
+#include "retries.h"
 
-/* ---- Shapes ------------------------------------------------------------------------------------ */
+/* ---- Shapes ---------------------------------------------------------------------------------- */
 
-/* What a list reply of bytes is made into, a new reference; NULL with an exception. */
+/* Converts a reply that is a list of bytes: a new reference; NULL with an exception. */
 typedef PyObject *(*finisher)(PyObject *list, const redis_exceptions *exceptions);
-
-/* A list with empty places could be seen through the collector. Steals the item, which may be NULL. */
-static int
-append(PyObject *list, PyObject *item)
-{
-    int result = item == NULL ? -1 : PyList_Append(list, item);
-    Py_XDECREF(item);
-    return result;
-}
 
 static PyObject *
 no_entries(const redis_exceptions *exceptions)
@@ -26,7 +20,7 @@ no_entries(const redis_exceptions *exceptions)
     return NULL;
 }
 
-/* (member, score) of what ZRANGE says of an entry; the score is text on RESP2. */
+/* (member, score) of an entry in a reply WITHSCORES; the score is text on RESP2. */
 static PyObject *
 entry_of(PyObject *member, PyObject *score, const redis_exceptions *exceptions)
 {
@@ -44,7 +38,7 @@ entry_of(PyObject *member, PyObject *score, const redis_exceptions *exceptions)
     return entry;
 }
 
-/* The entry at `index`: a pair on RESP3, two items in line on RESP2. */
+/* The entry at an index. RESP3 has a list of pairs, RESP2 members and scores in turns. */
 static PyObject *
 entry_at(PyObject *list, Py_ssize_t index, bool in_pairs, const redis_exceptions *exceptions)
 {
@@ -73,7 +67,7 @@ entries_of(PyObject *list, const redis_exceptions *exceptions)
     Py_ssize_t count = in_pairs ? size : size / 2;
     PyObject *entries = PyList_New(0);
     for (Py_ssize_t i = 0; entries != NULL && i < count; i++) {
-        if (append(entries, entry_at(list, i, in_pairs, exceptions)) < 0) {
+        if (list_append_new(entries, entry_at(list, i, in_pairs, exceptions)) < 0) {
             Py_CLEAR(entries);
         }
     }
@@ -90,9 +84,9 @@ static const struct {
     {"TEXTS", REPLY_TEXTS, NULL},     {"ENTRIES", REPLY_VALUE, entries_of},
 };
 
-/* ---- Commands ---------------------------------------------------------------------------------- */
+/* ---- Commands -------------------------------------------------------------------------------- */
 
-/* What a call works with, all of one length but the buffer. */
+/* A call of exchange(): arrays with one item for each command. */
 typedef struct {
     PyObject *commands; /* a tuple of our own */
     Py_ssize_t count;
@@ -101,29 +95,7 @@ typedef struct {
     reply *replies;
 } exchange;
 
-static int
-add_words(command_buffer *buffer, PyObject *command)
-{
-    Py_ssize_t size = PyTuple_GET_SIZE(command);
-    const char *name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(command, 1));
-    if (name == NULL) {
-        return -1;
-    }
-    command_start(buffer, name, (int)(size - 2));
-    for (Py_ssize_t i = 2; i < size; i++) {
-        PyObject *argument = PyTuple_GET_ITEM(command, i);
-        if (!command_takes(argument)) {
-            PyErr_Format(PyExc_TypeError,
-                         "argument %zd of %s is %R, not a str, bytes, int or float", i - 1, name,
-                         argument);
-            return -1;
-        }
-        command_add_object(buffer, argument);
-    }
-    return command_finish(buffer);
-}
-
-/* What the reply to a command is to be made into; -1 with an exception for what is no command. */
+/* Fill the spec of a command's reply; -1 with an exception for what is no command. */
 static int
 spec_of(PyObject *command, reply_spec *spec)
 {
@@ -152,53 +124,64 @@ spec_of(PyObject *command, reply_spec *spec)
 }
 
 static int
-add_commands(exchange *this)
+add_commands(exchange *run)
 {
-    for (Py_ssize_t i = 0; i < this->count; i++) {
-        PyObject *command = PyTuple_GET_ITEM(this->commands, i);
-        if (spec_of(command, &this->specs[i]) < 0 || add_words(&this->buffer, command) < 0) {
+    for (Py_ssize_t i = 0; i < run->count; i++) {
+        PyObject *command = PyTuple_GET_ITEM(run->commands, i);
+        if (spec_of(command, &run->specs[i]) < 0
+            || command_add_words(&run->buffer, command, 1) < 0) {
             return -1;
         }
     }
     return 0;
 }
 
-/* ---- Replies ----------------------------------------------------------------------------------- */
+/* ---- Replies --------------------------------------------------------------------------------- */
 
-/* The result of one command: its value, or the exception that stands for the server's error. */
+/* The result of one command: its value, or the exception for the server's error. */
 static PyObject *
-result_of(const exchange *this, Py_ssize_t index, const redis_exceptions *exceptions)
+result_of(const exchange *run, Py_ssize_t index, const redis_exceptions *exceptions)
 {
-    const reply *answer = &this->replies[index];
+    const reply *answer = &run->replies[index];
     if (answer->error != NULL) {
         return Py_NewRef(answer->error);
     }
-    PyObject *shape = PyTuple_GET_ITEM(PyTuple_GET_ITEM(this->commands, index), 0);
+    PyObject *shape = PyTuple_GET_ITEM(PyTuple_GET_ITEM(run->commands, index), 0);
     finisher finish = PyLong_Check(shape) ? SHAPES[PyLong_AsLong(shape)].finish : NULL;
     return finish == NULL ? Py_NewRef(answer->value) : finish(answer->value, exceptions);
 }
 
 static PyObject *
-results_of(const exchange *this, const redis_exceptions *exceptions)
+results_of(const exchange *run, const redis_exceptions *exceptions)
 {
     PyObject *results = PyList_New(0);
-    for (Py_ssize_t i = 0; results != NULL && i < this->count; i++) {
-        if (append(results, result_of(this, i, exceptions)) < 0) {
+    for (Py_ssize_t i = 0; results != NULL && i < run->count; i++) {
+        if (list_append_new(results, result_of(run, i, exceptions)) < 0) {
             Py_CLEAR(results);
         }
     }
     return results;
 }
 
-/* ---- The call ---------------------------------------------------------------------------------- */
+/* ---- The call -------------------------------------------------------------------------------- */
+
+/* Call on_resent, if there is one. */
+static int
+report_resent(PyObject *on_resent)
+{
+    PyObject *done = on_resent == NULL ? Py_NewRef(Py_None) : PyObject_CallNoArgs(on_resent);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
 
 static PyObject *
-run(exchange *this, client_pool *pool)
+run_exchange(exchange *run, client_pool *pool, PyObject *on_resent)
 {
-    if (add_commands(this) < 0) {
+    if (add_commands(run) < 0) {
         return NULL;
     }
-    switch (client_pool_run(pool, &this->buffer, this->specs, this->replies)) {
+    bool was_resent;
+    switch (run_with_retry(pool, &run->buffer, run->specs, run->replies, &was_resent)) {
     case RUN_UNAVAILABLE:
         Py_RETURN_NONE;
     case RUN_FAILED:
@@ -206,22 +189,24 @@ run(exchange *this, client_pool *pool)
     default:
         break;
     }
-    PyObject *results = results_of(this, client_pool_exceptions(pool));
-    replies_clear(this->replies, (int)this->count);
+    PyObject *results = was_resent && report_resent(on_resent) < 0
+                            ? NULL
+                            : results_of(run, client_pool_exceptions(pool));
+    replies_clear(run->replies, (int)run->count);
     return results;
 }
 
 static int
-begin(exchange *this, PyObject *commands)
+exchange_begin(exchange *run, PyObject *commands)
 {
-    *this = (exchange){.commands = commands, .count = PyTuple_GET_SIZE(commands)};
-    if (this->count > INT_MAX) {
-        PyErr_Format(PyExc_ValueError, "%zd commands are too many for one write", this->count);
+    *run = (exchange){.commands = commands, .count = PyTuple_GET_SIZE(commands)};
+    if (run->count > INT_MAX) {
+        PyErr_Format(PyExc_ValueError, "%zd commands are too many for one write", run->count);
         return -1;
     }
-    this->specs = PyMem_Calloc((size_t)this->count, sizeof *this->specs);
-    this->replies = PyMem_Calloc((size_t)this->count, sizeof *this->replies);
-    if (this->specs == NULL || this->replies == NULL) {
+    run->specs = PyMem_Calloc((size_t)run->count, sizeof *run->specs);
+    run->replies = PyMem_Calloc((size_t)run->count, sizeof *run->replies);
+    if (run->specs == NULL || run->replies == NULL) {
         PyErr_NoMemory();
         return -1;
     }
@@ -229,25 +214,28 @@ begin(exchange *this, PyObject *commands)
 }
 
 static PyObject *
-run_commands(PyObject *commands, client_pool *pool)
+exchange_on_pool(PyObject *commands, client_pool *pool, PyObject *on_resent)
 {
-    exchange this;
+    exchange run;
     PyObject *results = NULL;
-    if (begin(&this, commands) == 0) {
-        command_init(&this.buffer);
-        results = run(&this, pool);
-        command_clear(&this.buffer);
+    if (exchange_begin(&run, commands) == 0) {
+        command_init(&run.buffer);
+        results = run_exchange(&run, pool, on_resent);
+        command_clear(&run.buffer);
     }
-    PyMem_Free(this.specs);
-    PyMem_Free(this.replies);
+    PyMem_Free(run.specs);
+    PyMem_Free(run.replies);
     return results;
 }
 
-/* The pool beside the client's, or NULL: without an exception for a client that is not taken over. */
+/* As find_client_pool, but without an AttributeError. */
 static client_pool *
-pool_of(PyObject *module, PyObject *client)
+pool_of(PyObject *module, PyObject *client, bool by_pool)
 {
-    client_pool *pool = client_pool_find(PyModule_GetState(module), client);
+    bool is_cluster;
+    client_pool *pool
+        = by_pool ? find_pool_by_redis_pool(PyModule_GetState(module), client)
+                  : find_client_pool(PyModule_GetState(module), client, &is_cluster, NULL, NULL);
     if (pool == NULL && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
     }
@@ -255,25 +243,30 @@ pool_of(PyObject *module, PyObject *client)
 }
 
 PyDoc_STRVAR(exchange_doc,
-"exchange($module, connection, commands, /)\n--\n\n"
+"exchange($module, connection, commands, on_resent=None, by_pool=False, /)\n--\n\n"
 "Send the commands in one write and return the list of their replies, in one round trip.\n\n"
 "connection: a redis-py client.\n"
 "commands: a list or tuple of (shape, name, *arguments); an argument is a str, bytes, int or float.\n"
 "A reply is of the command's shape, or what a callable in the shape's place returns for it, called with each\n"
 "reply while the server is at work on the next ones; all of them again where the client's Retry sends them again.\n"
+"on_resent: called without arguments before the replies are returned, if the commands were sent more than once: the\n"
+"server may have run them before.\n"
+"by_pool: whether only the client's pool is looked at, not the client: for that of a cluster's node, which the\n"
+"cluster's client has made, and for a client whose wrappers have seen the commands.\n"
 "The server's error for one command is an exception in its place.\n"
-"Returns None, and nothing was sent, for a client whose connections are not taken over.\n"
+"Returns None, and sends nothing, for a client that must be used by its own methods.\n"
 "Raises redis.exceptions.RedisError when the connection fails, after what the client's Retry says.");
 
-/* `commands` is a tuple of our own, not empty. */
+/* `commands` is a tuple that nobody else has, and not empty. */
 static PyObject *
-exchange_with(PyObject *module, PyObject *client, PyObject *commands)
+exchange_for_client(PyObject *module, PyObject *client, PyObject *commands, PyObject *on_resent,
+                    bool by_pool)
 {
-    client_pool *pool = pool_of(module, client);
+    client_pool *pool = pool_of(module, client, by_pool);
     if (pool == NULL) {
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }
-    PyObject *results = run_commands(commands, pool);
+    PyObject *results = exchange_on_pool(commands, pool, on_resent);
     Py_DECREF(pool);
     return results;
 }
@@ -281,9 +274,11 @@ exchange_with(PyObject *module, PyObject *client, PyObject *commands)
 static PyObject *
 exchange_commands(PyObject *module, PyObject *const *values, Py_ssize_t count)
 {
-    if (count != 2) {
-        PyErr_Format(PyExc_TypeError,
-                     "exchange() takes a connection and commands, not %zd arguments", count);
+    if (count < 2 || count > 4) {
+        PyErr_Format(
+            PyExc_TypeError,
+            "exchange() takes a connection, commands, on_resent and by_pool, not %zd arguments",
+            count);
         return NULL;
     }
     /* A copy: nobody else can change it meanwhile. */
@@ -291,22 +286,121 @@ exchange_commands(PyObject *module, PyObject *const *values, Py_ssize_t count)
     if (commands == NULL) {
         return NULL;
     }
+    PyObject *on_resent = count > 2 && values[2] != Py_None ? values[2] : NULL;
     PyObject *results = PyTuple_GET_SIZE(commands) == 0
                             ? PyList_New(0)
-                            : exchange_with(module, values[0], commands);
+                            : exchange_for_client(module, values[0], commands, on_resent,
+                                                  count == 4 && values[3] == Py_True);
     Py_DECREF(commands);
     return results;
 }
 
+/* ---- Exchange with a node of a cluster ------------------------------------------------------- */
+
+static bool
+is_one_of(PyObject *name, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        if (PyUnicode_CompareWithASCIIString(name, *names) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The key of a command, borrowed; NULL for a command without one, or that is none. */
+static PyObject *
+key_of(PyObject *command)
+{
+    static const char *const scripts[] = {"EVALSHA", "EVAL", NULL};
+    static const char *const keyless[] = {"TIME", "WAIT", "SCAN", "DBSIZE", NULL};
+    if (!PyTuple_CheckExact(command) || PyTuple_GET_SIZE(command) < 3
+        || !PyUnicode_Check(PyTuple_GET_ITEM(command, 1))) {
+        return NULL;
+    }
+    PyObject *name = PyTuple_GET_ITEM(command, 1);
+    Py_ssize_t place = is_one_of(name, scripts) ? 4 : 2;
+    return is_one_of(name, keyless) || PyTuple_GET_SIZE(command) <= place
+               ? NULL
+               : PyTuple_GET_ITEM(command, place);
+}
+
+/* A key, borrowed, with whose hash tag all keys of the commands are; NULL where there is none. */
+static PyObject *
+shared_key(PyObject *commands)
+{
+    PyObject *first = NULL;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(commands); i++) {
+        PyObject *key = key_of(PyTuple_GET_ITEM(commands, i));
+        if (key != NULL && !cluster_share_tag(key, first == NULL ? key : first)) {
+            return NULL;
+        }
+        first = first == NULL ? key : first;
+    }
+    return first;
+}
+
+/* The indices of the exceptions in a list. */
+static PyObject *
+errors_in(PyObject *results)
+{
+    PyObject *indices = PyList_New(0);
+    for (Py_ssize_t i = 0; indices != NULL && i < PyList_GET_SIZE(results); i++) {
+        if (PyExceptionInstance_Check(PyList_GET_ITEM(results, i))
+            && list_append_new(indices, PyLong_FromSsize_t(i)) < 0) {
+            Py_CLEAR(indices);
+        }
+    }
+    return indices;
+}
+
+PyDoc_STRVAR(exchange_with_node_doc,
+"exchange_with_node($module, cluster, commands, on_resent, /)\n--\n\n"
+"As exchange(), with the node of a cluster that has all keys: (replies, the indices of errors among them).\n\n"
+"None, and nothing is sent, where the keys do not share a hash tag, or redis-py must do it.");
+
+/* `commands` is a tuple that nobody else has. */
+static PyObject *
+exchange_with_node_of(core_state *state, PyObject *cluster, PyObject *commands, PyObject *on_resent)
+{
+    PyObject *key = shared_key(commands);
+    client_pool *pool = key == NULL ? NULL : cluster_find_pool(state, cluster, key);
+    if (pool == NULL) {
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    }
+    PyObject *results = exchange_on_pool(commands, pool, on_resent == Py_None ? NULL : on_resent);
+    Py_DECREF(pool);
+    if (results == NULL || results == Py_None) {
+        return results;
+    }
+    /* Steals both; NULL where one of them is. */
+    return Py_BuildValue("(NN)", results, errors_in(results));
+}
+
+static PyObject *
+exchange_with_node(PyObject *module, PyObject *arguments)
+{
+    PyObject *cluster, *given, *on_resent;
+    if (!PyArg_ParseTuple(arguments, "OOO:exchange_with_node", &cluster, &given, &on_resent)) {
+        return NULL;
+    }
+    PyObject *commands = PySequence_Tuple(given);
+    PyObject *answer = commands == NULL ? NULL
+                                        : exchange_with_node_of(PyModule_GetState(module), cluster,
+                                                                commands, on_resent);
+    Py_XDECREF(commands);
+    return answer;
+}
+
 PyDoc_STRVAR(is_direct_doc,
 "is_direct($module, connection, /)\n--\n\n"
-"Tell whether commands for this client go over connections of ours: it is redis-py's, and nobody has changed it.\n\n"
+"Tell whether exchange() sends for this client: it and its pool are redis-py's own, and unpatched.\n\n"
 "No round trip.");
 
 static PyObject *
 is_direct(PyObject *module, PyObject *client)
 {
-    client_pool *pool = pool_of(module, client);
+    client_pool *pool = pool_of(module, client, false);
     if (pool == NULL && PyErr_Occurred()) {
         return NULL;
     }
@@ -317,6 +411,7 @@ is_direct(PyObject *module, PyObject *client)
 
 static PyMethodDef exchange_functions[] = {
     {"exchange", (PyCFunction)(void (*)(void))exchange_commands, METH_FASTCALL, exchange_doc},
+    {"exchange_with_node", exchange_with_node, METH_VARARGS, exchange_with_node_doc},
     {"is_direct", is_direct, METH_O, is_direct_doc},
     {NULL, NULL, 0, NULL},
 };

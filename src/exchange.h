@@ -1,6 +1,7 @@
-/* exchange(): commands of any kind in one write on a client's connection, for what is written in Python. */
+/* exchange(): sends any commands in one write, and returns their replies. For the Python part of
+   the package. */
 #pragma once
 
-#include "module.h"
+#include "state.h"
 
 int exchange_setup(PyObject *module);

@@ -1,12 +1,13 @@
 #include "execution_registry.h"
 
 #include "base_registry.h"
-#include "registry_call.h"
+#include "expiry.h"
 
-/* An index of executions is not a registry of jobs: only what reads or expires entries is shared. */
+/* RQ's ExecutionRegistry is no registry of jobs: of BaseRegistry's methods, it shares those that
+   read or expire entries. */
 
 static PyMethodDef execution_registry_methods[] = {
-    DROP_EXPIRED_METHOD,
+    CLEANUP_EXPIRED_METHOD,
     {NULL, NULL, 0, NULL},
 };
 

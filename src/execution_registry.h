@@ -1,6 +1,6 @@
 /* ExecutionRegistry: the executions of one job. */
 #pragma once
 
-#include "module.h"
+#include "state.h"
 
 int execution_registry_setup_type(PyObject *module, core_state *state);

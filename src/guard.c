@@ -5,16 +5,16 @@
 typedef struct {
     PyObject_HEAD
     PyObject *look;
-    /* What it returned the last time; NULL before. */
+    /* What look() returned the last time; NULL before the first. */
     PyObject *names; /* tuple of (dict, key, value), or (dict, key) for a key that was missing */
     PyObject *types; /* tuple of types */
-    PyObject *functions;    /* tuple of (function, code) */
+    PyObject *codes; /* tuple: function, code, function, code, ... */
     unsigned int *versions; /* of the types */
     bool holds;
-    bool is_settled; /* nothing has changed while look() ran */
+    bool is_cacheable; /* nothing changed while look() ran */
 } guard;
 
-/* ---- What it depends on ------------------------------------------------------------------------ */
+/* ---- What it depends on ---------------------------------------------------------------------- */
 
 static bool
 names_are_unchanged(PyObject *names)
@@ -45,12 +45,25 @@ types_are_unchanged(const guard *self)
     return true;
 }
 
-bool
-guard_codes_are_unchanged(PyObject *functions)
+PyObject *
+guard_flat_codes(PyObject *pairs)
 {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(functions); i++) {
-        PyObject *pair = PyTuple_GET_ITEM(functions, i);
-        if (PyFunction_GET_CODE(PyTuple_GET_ITEM(pair, 0)) != PyTuple_GET_ITEM(pair, 1)) {
+    Py_ssize_t count = PyTuple_GET_SIZE(pairs);
+    PyObject *codes = PyTuple_New(2 * count);
+    for (Py_ssize_t i = 0; codes != NULL && i < count; i++) {
+        PyObject *pair = PyTuple_GET_ITEM(pairs, i);
+        PyTuple_SET_ITEM(codes, 2 * i, Py_NewRef(PyTuple_GET_ITEM(pair, 0)));
+        PyTuple_SET_ITEM(codes, 2 * i + 1, Py_NewRef(PyTuple_GET_ITEM(pair, 1)));
+    }
+    return codes;
+}
+
+bool
+guard_codes_are_unchanged(PyObject *codes)
+{
+    Py_ssize_t size = PyTuple_GET_SIZE(codes);
+    for (Py_ssize_t i = 0; i < size; i += 2) {
+        if (PyFunction_GET_CODE(PyTuple_GET_ITEM(codes, i)) != PyTuple_GET_ITEM(codes, i + 1)) {
             return false;
         }
     }
@@ -60,11 +73,11 @@ guard_codes_are_unchanged(PyObject *functions)
 static bool
 is_unchanged(const guard *self)
 {
-    return self->is_settled && types_are_unchanged(self) && names_are_unchanged(self->names)
-           && guard_codes_are_unchanged(self->functions);
+    return self->is_cacheable && types_are_unchanged(self) && names_are_unchanged(self->names)
+           && guard_codes_are_unchanged(self->codes);
 }
 
-/* ---- Looking ----------------------------------------------------------------------------------- */
+/* ---- Looking --------------------------------------------------------------------------------- */
 
 static bool
 are_tuples_of(PyObject *entries, Py_ssize_t smallest, Py_ssize_t largest)
@@ -79,27 +92,27 @@ are_tuples_of(PyObject *entries, Py_ssize_t smallest, Py_ssize_t largest)
     return true;
 }
 
-/* Whether the tuples hold what is read from them without a further check. */
+/* Check the tuples, so that they can be read without checks later. */
 static bool
 is_well_formed(PyObject *names, PyObject *types, PyObject *functions)
 {
-    bool is_it = are_tuples_of(names, 2, 3) && are_tuples_of(functions, 2, 2);
-    for (Py_ssize_t i = 0; is_it && i < PyTuple_GET_SIZE(names); i++) {
-        is_it = PyDict_Check(PyTuple_GET_ITEM(PyTuple_GET_ITEM(names, i), 0));
+    bool is_valid = are_tuples_of(names, 2, 3) && are_tuples_of(functions, 2, 2);
+    for (Py_ssize_t i = 0; is_valid && i < PyTuple_GET_SIZE(names); i++) {
+        is_valid = PyDict_Check(PyTuple_GET_ITEM(PyTuple_GET_ITEM(names, i), 0));
     }
-    for (Py_ssize_t i = 0; is_it && i < PyTuple_GET_SIZE(types); i++) {
-        is_it = PyType_Check(PyTuple_GET_ITEM(types, i));
+    for (Py_ssize_t i = 0; is_valid && i < PyTuple_GET_SIZE(types); i++) {
+        is_valid = PyType_Check(PyTuple_GET_ITEM(types, i));
     }
-    for (Py_ssize_t i = 0; is_it && i < PyTuple_GET_SIZE(functions); i++) {
-        is_it = PyFunction_Check(PyTuple_GET_ITEM(PyTuple_GET_ITEM(functions, i), 0));
+    for (Py_ssize_t i = 0; is_valid && i < PyTuple_GET_SIZE(functions); i++) {
+        is_valid = PyFunction_Check(PyTuple_GET_ITEM(PyTuple_GET_ITEM(functions, i), 0));
     }
-    if (!is_it) {
+    if (!is_valid) {
         PyErr_SetString(PyExc_TypeError, "look() returned something else than Guard() takes");
     }
-    return is_it;
+    return is_valid;
 }
 
-/* The versions of the types, in memory of its own; NULL with an exception. */
+/* An array of the types' versions, allocated; NULL with an exception. */
 static unsigned int *
 versions_of(PyObject *types)
 {
@@ -143,7 +156,7 @@ noted_clear(noted *before)
     PyMem_Free(before->versions);
 }
 
-/* Whether these types had these versions before look() was called, and have them still. */
+/* Whether the types had these versions already before look() was called. */
 static bool
 had_versions(const noted *before, PyObject *types, const unsigned int *versions)
 {
@@ -176,19 +189,21 @@ remember(guard *self, const noted *before, PyObject *found)
         || !is_well_formed(names, types, functions)) {
         return -1;
     }
-    unsigned int *versions = versions_of(types);
+    PyObject *codes = guard_flat_codes(functions);
+    unsigned int *versions = codes == NULL ? NULL : versions_of(types);
     if (versions == NULL) {
+        Py_XDECREF(codes);
         return -1;
     }
     PyMem_Free(self->versions);
     self->versions = versions;
-    self->is_settled = had_versions(before, types, versions);
+    self->is_cacheable = had_versions(before, types, versions);
     self->holds = holds;
     /* Set all of them first, then release the old ones: that can run Python code. */
-    PyObject *old[] = {self->names, self->types, self->functions};
+    PyObject *old[] = {self->names, self->types, self->codes};
     self->names = Py_NewRef(names);
     self->types = Py_NewRef(types);
-    self->functions = Py_NewRef(functions);
+    self->codes = codes;
     for (size_t i = 0; i < Py_ARRAY_LENGTH(old); i++) {
         Py_XDECREF(old[i]);
     }
@@ -201,7 +216,7 @@ look_again(guard *self)
     noted before = {NULL, NULL};
     PyObject *look = Py_XNewRef(self->look);
     PyObject *found = NULL;
-    self->is_settled = false;
+    self->is_cacheable = false;
     if (look == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "this Guard was cleared by the garbage collector");
     }
@@ -228,7 +243,7 @@ guard_holds(PyObject *object)
     return holds;
 }
 
-/* ---- The type ---------------------------------------------------------------------------------- */
+/* ---- The type -------------------------------------------------------------------------------- */
 
 static PyObject *
 guard_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -252,18 +267,18 @@ guard_traverse(guard *self, visitproc visit, void *arg)
     Py_VISIT(self->look);
     Py_VISIT(self->names);
     Py_VISIT(self->types);
-    Py_VISIT(self->functions);
+    Py_VISIT(self->codes);
     return 0;
 }
 
 static int
 guard_clear(guard *self)
 {
-    self->is_settled = false;
+    self->is_cacheable = false;
     Py_CLEAR(self->look);
     Py_CLEAR(self->names);
     Py_CLEAR(self->types);
-    Py_CLEAR(self->functions);
+    Py_CLEAR(self->codes);
     return 0;
 }
 

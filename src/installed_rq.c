@@ -3,7 +3,6 @@
 #include <math.h>
 
 #include "guard.h"
-#include "module.h"
 
 static int
 load_objects(installed_rq *rq, PyObject *facts)
@@ -34,7 +33,7 @@ installed_rq_load(installed_rq *rq)
     if (rq->is_loaded) {
         return 0;
     }
-    PyObject *facts = PyImport_ImportModule("rqreg_ext._installed_rq");
+    PyObject *facts = PyImport_ImportModule("rqreg_ext._fastpath.installed_rq");
     if (facts == NULL) {
         return -1;
     }
@@ -52,7 +51,7 @@ installed_rq_load(installed_rq *rq)
         return -1;
     }
     if (rq->is_loaded) {
-        /* Another thread was faster while the import ran. */
+        /* Another thread loaded it while the import ran. */
         installed_rq_clear(&fresh);
         return 0;
     }
@@ -101,7 +100,8 @@ installed_rq_resolves_to_itself(const core_state *state, const PyObject *seriali
     return 0;
 }
 
-/* Whether RQ's current_timestamp() would read the system's clock: not under a test that stopped it. */
+/* Whether RQ's current_timestamp() reads the system's clock. Not where a test has replaced
+   datetime. 1, 0, or -1 with an exception. */
 static int
 clock_runs(const core_state *state)
 {
@@ -112,8 +112,8 @@ clock_runs(const core_state *state)
     return guard_holds(state->rq.clock_guard);
 }
 
-/* time.time as CPython made it, which a library may have made tell another time: a new reference. NULL, also
-   without an exception, where something else stands there. */
+/* The function time.time, a new reference; NULL, without an exception, where somebody replaced it.
+   It is called, since libraries like time-machine change what it returns. */
 static PyObject *
 original_time(const core_state *state)
 {

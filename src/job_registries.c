@@ -1,11 +1,12 @@
-/* The registries that add at most their cleanup to BaseRegistry: finished, failed, deferred, canceled and
-   ready jobs. The cleanup of deferred and ready jobs is RQ's own. */
+/* The registries that add nothing to BaseRegistry but a cleanup: of finished, failed, deferred,
+   canceled and ready jobs. For deferred and ready jobs that is RQ's. */
 #include "job_registries.h"
 
 #include "base_registry.h"
+#include "expiry.h"
 
 static PyMethodDef expiring_methods[] = {
-    DROP_EXPIRED_METHOD,
+    CLEANUP_EXPIRED_METHOD,
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,6 +1,7 @@
-/* FinishedJobRegistry, FailedJobRegistry, DeferredJobRegistry, CanceledJobRegistry, ReadyJobRegistry. */
+/* FinishedJobRegistry, FailedJobRegistry, DeferredJobRegistry, CanceledJobRegistry,
+   ReadyJobRegistry. */
 #pragma once
 
-#include "module.h"
+#include "state.h"
 
 int job_registries_setup_types(PyObject *module, core_state *state);

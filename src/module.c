@@ -1,5 +1,7 @@
-/* rqreg_ext._core: multi-phase initialisation and the state of the module. */
-#include "module.h"
+/* The module rqreg_ext._core. It includes all other files, whose types and functions it sets up,
+   and has no header, as no other file needs it. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
 
 #include <datetime.h>
 
@@ -7,42 +9,23 @@
 #include "clean_registries.h"
 #include "client_check.h"
 #include "client_pool.h"
-#include "connection.h"
+#include "connection_type.h"
 #include "exchange.h"
 #include "execution_registry.h"
+#include "failure_text.h"
 #include "guard.h"
+#include "installed_rq.h"
 #include "job_registries.h"
 #include "queue.h"
+#include "registry_call.h"
 #include "reply.h"
+#include "retries.h"
 #include "scheduled_job_registry.h"
 #include "script.h"
+#include "stand_in.h"
 #include "started_job_registry.h"
-
-static struct PyModuleDef core_definition;
-
-/* As PyType_GetModuleByDef of CPython 3.11. */
-core_state *
-core_state_of(PyTypeObject *type)
-{
-#if PY_VERSION_HEX >= 0x030B0000
-    PyObject *module = PyType_GetModuleByDef(type, &core_definition);
-    return module == NULL ? NULL : PyModule_GetState(module);
-#else
-    PyObject *mro = type->tp_mro;
-    for (Py_ssize_t i = 0; mro != NULL && i < PyTuple_GET_SIZE(mro); i++) {
-        PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(mro, i);
-        if (!PyType_HasFeature(base, Py_TPFLAGS_HEAPTYPE)) {
-            continue;
-        }
-        PyObject *module = ((PyHeapTypeObject *)base)->ht_module;
-        if (module != NULL && PyModule_GetDef(module) == &core_definition) {
-            return PyModule_GetState(module);
-        }
-    }
-    PyErr_Format(PyExc_TypeError, "%s is no type of rqreg_ext", type->tp_name);
-    return NULL;
-#endif
-}
+#include "state.h"
+#include "type_methods.h"
 
 static int
 intern_names(core_state *state)
@@ -58,7 +41,8 @@ intern_names(core_state *state)
     return state->default_queue_name == NULL ? -1 : 0;
 }
 
-/* From C, where nobody replaces it. Without it, RQ is asked for the time. */
+/* datetime.datetime from its C API, where nobody can replace it. Where there is none, RQ is asked
+   for the time. */
 static int
 find_datetime(core_state *state)
 {
@@ -81,16 +65,19 @@ core_exec(PyObject *module)
 {
     core_state *state = PyModule_GetState(module);
     if (intern_names(state) < 0 || reply_check_library() < 0 || find_datetime(state) < 0
-        || guard_setup_type(module, state) < 0 || dispatch_setup(module) < 0
-        || connection_setup_type(module, state) < 0 || client_pool_setup_types(module, state) < 0
+        || guard_setup_type(module, state) < 0 || type_methods_setup(module) < 0
+        || connection_setup_type(module, state) < 0 || client_pool_setup_type(module, state) < 0
+        || retries_setup_type(module, state) < 0 || stand_in_setup_type(module, state) < 0
         || base_registry_setup_type(module, state) < 0
         || job_registries_setup_types(module, state) < 0
         || started_job_registry_setup_type(module, state) < 0
         || scheduled_job_registry_setup_type(module, state) < 0
         || execution_registry_setup_type(module, state) < 0 || queue_setup_type(module, state) < 0
         || clean_registries_setup(module, state) < 0 || client_check_setup(module) < 0
-        || exchange_setup(module) < 0 || scripts_setup(module) < 0) {
-        /* PyType_FromModuleAndSpec does not say so in each place where it has no memory (CPython 3.11). */
+        || exchange_setup(module) < 0 || registry_call_setup(module) < 0
+        || scripts_setup(module) < 0 || failure_text_setup(module) < 0) {
+        /* PyType_FromModuleAndSpec of CPython 3.11 does not always set an exception when it has no
+           memory. */
         if (!PyErr_Occurred()) {
             PyErr_NoMemory();
         }
@@ -106,6 +93,7 @@ core_exec(PyObject *module)
     X(base_registry_type)                                                                          \
     X(guard_type)                                                                                  \
     X(queue_type)                                                                                  \
+    X(stand_in_type)                                                                               \
     X(datetime_type)                                                                               \
     X(cleaned_keywords)                                                                            \
     X(registry_keywords)                                                                           \
@@ -123,7 +111,7 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
         stopped = checked_kinds_traverse(&state->checked_pools, visit, arg);
     }
     if (stopped == 0) {
-        stopped = dispatch_traverse(&state->dispatch, visit, arg);
+        stopped = type_methods_traverse(&state->type_methods, visit, arg);
     }
     return stopped != 0 ? stopped : installed_rq_traverse(&state->rq, visit, arg);
 }
@@ -140,7 +128,7 @@ core_clear(PyObject *module)
 #undef X
     checked_kinds_clear(&state->checked_clients);
     checked_kinds_clear(&state->checked_pools);
-    dispatch_clear(&state->dispatch);
+    type_methods_clear(&state->type_methods);
     installed_rq_clear(&state->rq);
     return 0;
 }
@@ -154,16 +142,16 @@ core_free(void *module)
 static PyModuleDef_Slot core_slots[] = {
     {Py_mod_exec, core_exec},
 #ifdef Py_mod_multiple_interpreters
-    /* All state is the module's: what is static in these files is never written. */
+    /* All state is in the module; static variables are never written. */
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif
     {0, NULL},
 };
 
-static struct PyModuleDef core_definition = {
+struct PyModuleDef core_definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "rqreg_ext._core",
-    .m_doc = "The head of RQ's job registries, in C over hiredis's reader.",
+    .m_doc = "The fast path of RQ's job registries, in C over hiredis's reader.",
     .m_size = sizeof(core_state),
     .m_slots = core_slots,
     .m_traverse = core_traverse,

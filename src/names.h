@@ -2,8 +2,11 @@
 #pragma once
 
 #define CORE_NAMES(X)                                                                              \
+    X(_available_connections)                                                                      \
+    X(_rqreg_ext_is_same)                                                                          \
     X(_rqreg_ext_pool)                                                                             \
     X(_rq_class)                                                                                   \
+    X(arrived)                                                                                     \
     X(at_front)                                                                                    \
     X(backend_class)                                                                               \
     X(call_with_retry)                                                                             \
@@ -31,6 +34,7 @@
     X(group_id)                                                                                    \
     X(has_rate_limit)                                                                              \
     X(id)                                                                                          \
+    X(is_opaque)                                                                                   \
     X(Job)                                                                                         \
     X(job)                                                                                         \
     X(job_class)                                                                                   \
@@ -40,16 +44,23 @@
     X(make_connection)                                                                             \
     X(max_connections)                                                                             \
     X(name)                                                                                        \
+    X(nodes_manager)                                                                               \
+    X(observations)                                                                                \
     X(origin)                                                                                      \
     X(parse_composite_key)                                                                         \
     X(parse_job_id)                                                                                \
     X(pipeline)                                                                                    \
+    X(pool)                                                                                        \
     X(queue)                                                                                       \
+    X(redis_connection)                                                                            \
     X(release)                                                                                     \
     X(resolve_serializer)                                                                          \
     X(serializer)                                                                                  \
+    X(slots_cache)                                                                                 \
+    X(stand_in_class)                                                                              \
     X(start)                                                                                       \
     X(time)                                                                                        \
     X(timestamp)                                                                                   \
     X(timezone)                                                                                    \
-    X(utc)
+    X(utc)                                                                                         \
+    X(valkey_connection)

@@ -1,28 +1,29 @@
 #include "queue.h"
 
-#include "route.h"
+#include "dispatch.h"
 
 typedef struct {
-    const char *property;
+    const char *name;
     int rq_method;
     const char *class_name;
 } queue_registry;
 
-/* Whether RQ's property would find RQ's class, or ours in its place, and no other that somebody put there. */
+/* Whether the name in rq.registry, where RQ's property looks, is still RQ's class, or ours after
+   install(). */
 static bool
 is_class_of_rq(const core_state *state, PyObject *class, const char *class_name)
 {
-    PyObject *standing = PyDict_GetItemString(state->rq.registry_globals, class_name);
-    if (standing == NULL || standing == class) {
-        return standing != NULL;
+    PyObject *current = PyDict_GetItemString(state->rq.registry_globals, class_name);
+    if (current == NULL || current == class) {
+        return current != NULL;
     }
     PyObject *rq_class = PyObject_GetAttr(class, state->names._rq_class);
-    bool is_it = rq_class == standing;
+    bool is_replacement = rq_class == current;
     Py_XDECREF(rq_class);
-    return is_it;
+    return is_replacement;
 }
 
-/* RQ makes a new registry at each access, with the queue's own job_class and serializer: so do we. */
+/* A new registry at each access, with the queue's job_class and serializer, as RQ makes it. */
 static PyObject *
 make_registry(core_state *state, PyObject *self, PyObject *class)
 {
@@ -39,25 +40,25 @@ make_registry(core_state *state, PyObject *self, PyObject *class)
 static PyObject *
 registry_get(PyObject *self, void *closure)
 {
-    const queue_registry *wanted = closure;
+    const queue_registry *property = closure;
     core_state *state = core_state_of(Py_TYPE(self));
-    dispatch methods;
+    type_methods methods;
     if (state == NULL || installed_rq_load(&state->rq) < 0
-        || dispatch_of(state, Py_TYPE(self), &methods) < 0) {
+        || type_methods_of(state, Py_TYPE(self), &methods) < 0) {
         return NULL;
     }
-    if ((methods.in_front & wanted->rq_method) == 0) {
-        return tail_get(self, state->queue_type, wanted->property);
+    if ((methods.served & property->rq_method) == 0) {
+        return fallback_getattr(self, state->queue_type, property->name);
     }
     PyObject *module = PyImport_ImportModule("rqreg_ext.registry");
-    PyObject *class = module == NULL ? NULL : PyObject_GetAttrString(module, wanted->class_name);
+    PyObject *class = module == NULL ? NULL : PyObject_GetAttrString(module, property->class_name);
     Py_XDECREF(module);
     PyObject *registry = NULL;
-    if (class != NULL && is_class_of_rq(state, class, wanted->class_name)) {
+    if (class != NULL && is_class_of_rq(state, class, property->class_name)) {
         registry = make_registry(state, self, class);
     }
-    else if (class != NULL && route_elsewhere() == TO_TAIL) {
-        registry = tail_get(self, state->queue_type, wanted->property);
+    else if (class != NULL && use_fallback_unless_raised() == USE_FALLBACK) {
+        registry = fallback_getattr(self, state->queue_type, property->name);
     }
     Py_XDECREF(class);
     return registry;
@@ -94,7 +95,6 @@ static int
 queue_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    (void)self;
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* Queue: the properties of rq.Queue that return registries. */
 #pragma once
 
-#include "module.h"
+#include "state.h"
 
 int queue_setup_type(PyObject *module, core_state *state);

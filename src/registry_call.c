@@ -1,57 +1,173 @@
 #include "registry_call.h"
 
-static void
-add(command_buffer *commands, const head *call, const key_command *command)
+#include <ctype.h>
+#include <string.h>
+
+#include "cluster.h"
+#include "raised.h"
+#include "retries.h"
+#include "wrapped_call.h"
+
+/* ---- Through the wrappers of a client -------------------------------------------------------- */
+
+/* RQ calls the client's methods with ints, and with texts that are no numbers. */
+static PyObject *
+argument_as_rq_gives_it(const command_argument *argument)
 {
-    command_start(commands, command->name, command->count + 1);
-    command_add_object(commands, call->key);
-    for (int i = 0; i < command->count; i++) {
-        command_add_argument(commands, &command->arguments[i]);
+    if (argument->object != NULL) {
+        return Py_NewRef(argument->object);
     }
+    return isdigit((unsigned char)argument->text[0]) || argument->text[0] == '-'
+               ? PyLong_FromString(argument->text, NULL, 10)
+               : PyUnicode_FromString(argument->text);
 }
 
-/* Run what is in the buffer; the first error reply is raised. */
-static route
-run(head *call, const command_buffer *commands, const reply_spec *specs, reply *replies)
+static PyObject *
+command_as_tuple(PyObject *key, const key_command *command)
 {
-    if (command_finish(commands) < 0) {
-        return TO_CALLER;
+    PyObject *words = PyTuple_New(command->count + 2);
+    PyObject *name = words == NULL ? NULL : PyUnicode_FromString(command->name);
+    if (name == NULL) {
+        Py_XDECREF(words);
+        return NULL;
     }
-    switch (client_pool_run(call->pool, commands, specs, replies)) {
-    case RUN_UNAVAILABLE:
-        return TO_TAIL;
-    case RUN_FAILED:
-        return TO_CALLER;
-    default:
-        break;
+    PyTuple_SET_ITEM(words, 0, name);
+    PyTuple_SET_ITEM(words, 1, Py_NewRef(key));
+    for (int i = 0; i < command->count; i++) {
+        PyObject *word = argument_as_rq_gives_it(&command->arguments[i]);
+        if (word == NULL) {
+            Py_DECREF(words);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(words, i + 2, word);
     }
-    for (int i = 0; i < commands->count; i++) {
-        if (replies[i].error != NULL) {
-            errors_raise(Py_NewRef(replies[i].error));
-            replies_clear(replies, commands->count);
-            return TO_CALLER;
+    return words;
+}
+
+/* Make of what the wrappers returned what the specs say. */
+static call_outcome
+convert_all(const reply_spec *specs, int count, reply *replies)
+{
+    for (int i = 0; i < count; i++) {
+        PyObject *returned = replies[i].value;
+        replies[i].value = NULL;
+        call_outcome outcome
+            = returned == NULL ? SERVED : wrapped_value(&specs[i], returned, &replies[i].value);
+        if (outcome != SERVED) {
+            replies_clear(replies, count);
+            return outcome;
         }
     }
-    return TO_HEAD;
+    return SERVED;
 }
 
-route
-head_run(head *call, const key_command *command, const reply_spec *spec, PyObject **value)
+static call_outcome
+run_wrapped(fast_call *call, const key_command *commands, const reply_spec *specs, int count,
+            reply *replies)
 {
-    command_buffer commands;
+    wrapped_command wrapped[MOST_WRAPPED];
+    for (int i = 0; i < count; i++) {
+        wrapped[i] = (wrapped_command){
+            .words = command_as_tuple(call->key, &commands[i]),
+            .spec = wrapped_spec(call, &specs[i]),
+            .is_repeatable = strcmp(commands[i].name, "ZREM") != 0,
+            /* A probe is not what RQ would read. */
+            .must_return = specs[i].shape == REPLY_VALUE,
+        };
+    }
+    switch (wrapped_call_run(call, wrapped, count, replies)) {
+    case RUN_UNAVAILABLE:
+        return USE_FALLBACK;
+    case RUN_FAILED:
+        return RAISED;
+    default:
+        return convert_all(specs, count, replies);
+    }
+}
+
+/* ---- Commands on a registry's key ------------------------------------------------------------ */
+
+static void
+add_key_command(command_buffer *buffer, const fast_call *call, const key_command *command)
+{
+    command_start(buffer, command->name, command->count + 1);
+    command_add_object(buffer, call->key);
+    for (int i = 0; i < command->count; i++) {
+        command_add_argument(buffer, &command->arguments[i]);
+    }
+}
+
+/* Raise an error, which is stolen; unless redis-py's cluster knows what to do about it: then RQ's
+   method is to be called. */
+static call_outcome
+raise_unless_redirected(const fast_call *call, PyObject *error)
+{
+    int is_noted = call->is_cluster ? cluster_note(call->connection, error) : 0;
+    if (is_noted != 0) {
+        Py_DECREF(error);
+        return is_noted < 0 ? RAISED : USE_FALLBACK;
+    }
+    errors_raise(error);
+    return RAISED;
+}
+
+static call_outcome
+run_directly(fast_call *call, const key_command *commands, const reply_spec *specs, int count,
+             reply *replies)
+{
+    command_buffer buffer;
+    command_init(&buffer);
+    for (int i = 0; i < count; i++) {
+        add_key_command(&buffer, call, &commands[i]);
+    }
+    run_status status = command_finish(&buffer) < 0
+                            ? RUN_FAILED
+                            : run_with_retry(call->pool, &buffer, specs, replies, NULL);
+    command_clear(&buffer);
+    if (status == RUN_UNAVAILABLE) {
+        return USE_FALLBACK;
+    }
+    if (status == RUN_FAILED) {
+        return call->is_cluster ? raise_unless_redirected(call, raised_take()) : RAISED;
+    }
+    return SERVED;
+}
+
+/* Run the commands; raises the first error that the server replied. */
+static call_outcome
+run_commands(fast_call *call, const key_command *commands, const reply_spec *specs, int count,
+             reply *replies)
+{
+    call_outcome outcome = call->observations == NULL
+                               ? run_directly(call, commands, specs, count, replies)
+                               : run_wrapped(call, commands, specs, count, replies);
+    if (outcome != SERVED) {
+        return outcome;
+    }
+    for (int i = 0; i < count; i++) {
+        if (replies[i].error != NULL) {
+            PyObject *error = Py_NewRef(replies[i].error);
+            replies_clear(replies, count);
+            return raise_unless_redirected(call, error);
+        }
+    }
+    return SERVED;
+}
+
+call_outcome
+fast_call_run(fast_call *call, const key_command *command, const reply_spec *spec, PyObject **value)
+{
     reply replies[1];
-    command_init(&commands);
-    add(&commands, call, command);
-    route way = run(call, &commands, spec, replies);
-    command_clear(&commands);
-    if (way == TO_HEAD) {
+    call_outcome outcome = run_commands(call, command, spec, 1, replies);
+    if (outcome == SERVED) {
         *value = replies[0].value;
     }
-    return way;
+    return outcome;
 }
 
-/* What goes in front of the read: the cleanup itself, or the probe that tells whether RQ's is needed: the command by
-   which RQ's cleanup reads what it is to work on, so that whoever may do that may do this. */
+/* The command before the read: the cleanup itself, or a probe for whether RQ's cleanup has work to
+   do. The probe is the command by which RQ's cleanup reads that work, so that it needs no other
+   rights. */
 static void
 cleanup_command(cleanup_kind cleanup, PyObject *now, key_command *command, reply_spec *spec)
 {
@@ -75,52 +191,48 @@ cleanup_command(cleanup_kind cleanup, PyObject *now, key_command *command, reply
     }
 }
 
-/* One write: the cleanup or its probe, and the read. */
-static route
-run_both(head *call, cleanup_kind cleanup, const key_command *command, const reply_spec *spec,
-         reply *replies)
+/* Send the cleanup, or its probe, and the read in one write. */
+static call_outcome
+run_with_cleanup(fast_call *call, cleanup_kind cleanup, const key_command *command,
+                 const reply_spec *spec, reply *replies)
 {
     PyObject *now = installed_rq_now(call->state);
     if (now == NULL) {
-        return TO_CALLER;
+        return RAISED;
     }
-    key_command first;
+    key_command commands[2];
     reply_spec specs[2] = {{.shape = REPLY_INTEGER}, *spec};
-    specs[1].unless_found = cleanup != CLEANUP_DROPS_EXPIRED;
-    cleanup_command(cleanup, now, &first, &specs[0]);
-    command_buffer commands;
-    command_init(&commands);
-    add(&commands, call, &first);
-    add(&commands, call, command);
-    route way = run(call, &commands, specs, replies);
-    command_clear(&commands);
+    specs[1].skip_if_previous_truthy = cleanup != CLEANUP_DROPS_EXPIRED;
+    cleanup_command(cleanup, now, &commands[0], &specs[0]);
+    commands[1] = *command;
+    call_outcome outcome = run_commands(call, commands, specs, 2, replies);
     Py_DECREF(now);
-    return way;
+    return outcome;
 }
 
-static route
-clean_by_rq_and_run(head *call, const key_command *command, const reply_spec *spec,
+static call_outcome
+clean_by_rq_and_run(fast_call *call, const key_command *command, const reply_spec *spec,
                     PyObject **value)
 {
     PyObject *cleaned = PyObject_CallMethodNoArgs(call->self, call->state->names.cleanup);
     if (cleaned == NULL) {
-        return TO_CALLER;
+        return RAISED;
     }
     Py_DECREF(cleaned);
-    return head_run(call, command, spec, value);
+    return fast_call_run(call, command, spec, value);
 }
 
-route
-head_clean_and_run(head *call, cleanup_kind cleanup, const key_command *command,
-                   const reply_spec *spec, PyObject **value)
+call_outcome
+fast_call_clean_and_run(fast_call *call, cleanup_kind cleanup, const key_command *command,
+                        const reply_spec *spec, PyObject **value)
 {
     if (cleanup == CLEANUP_NOTHING) {
-        return head_run(call, command, spec, value);
+        return fast_call_run(call, command, spec, value);
     }
     reply replies[2];
-    route way = run_both(call, cleanup, command, spec, replies);
-    if (way != TO_HEAD) {
-        return way;
+    call_outcome outcome = run_with_cleanup(call, cleanup, command, spec, replies);
+    if (outcome != SERVED) {
+        return outcome;
     }
     if (cleanup != CLEANUP_DROPS_EXPIRED && PyObject_IsTrue(replies[0].value) == 1) {
         replies_clear(replies, 2);
@@ -128,14 +240,52 @@ head_clean_and_run(head *call, cleanup_kind cleanup, const key_command *command,
     }
     Py_DECREF(replies[0].value);
     *value = replies[1].value;
-    return TO_HEAD;
+    return SERVED;
 }
 
 int
-head_cut_spec(const head *call, reply_shape shape, reply_spec *spec)
+composite_key_spec(const fast_call *call, reply_shape shape, reply_spec *spec)
 {
     *spec = (reply_spec){.shape = shape};
     spec->parse_composite_key
         = installed_rq_name(&call->state->rq, call->state->names.parse_composite_key);
     return spec->parse_composite_key == NULL ? -1 : 0;
+}
+
+/* ---- For what is written in Python ----------------------------------------------------------- */
+
+PyDoc_STRVAR(cleanup_command_doc,
+"cleanup_command($module, kind, key, timestamp, /)\n--\n\n"
+"Return (name, key, *arguments) of the command that the core sends before a read, for this kind of cleanup.\n\n"
+"kind: DROPS_EXPIRED, for which it is the cleanup itself; IF_EXPIRED or IF_ANY, for which it is the probe, whose\n"
+"reply is true if the registry's own cleanup must be called. key: str. timestamp: int, the Unix timestamp in\n"
+"seconds up to which entries have expired. No round trip. Raises ValueError for another kind.");
+
+static PyObject *
+cleanup_command_of(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    int kind;
+    PyObject *key;
+    PyObject *now;
+    if (!PyArg_ParseTuple(arguments, "iOO:cleanup_command", &kind, &key, &now)) {
+        return NULL;
+    }
+    if (kind < CLEANUP_DROPS_EXPIRED || kind > CLEANUP_IF_ANY) {
+        return PyErr_Format(PyExc_ValueError, "a cleanup of kind %d has no command", kind);
+    }
+    key_command command;
+    reply_spec spec = {0};
+    cleanup_command((cleanup_kind)kind, now, &command, &spec);
+    return command_as_tuple(key, &command);
+}
+
+static PyMethodDef registry_call_functions[] = {
+    {"cleanup_command", cleanup_command_of, METH_VARARGS, cleanup_command_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+int
+registry_call_setup(PyObject *module)
+{
+    return PyModule_AddFunctions(module, registry_call_functions);
 }

@@ -1,24 +1,32 @@
-/* Registry commands in terms of the head: a read with RQ's cleanup fused into its round trip. */
+/* Commands on a registry's key, and reads that clean the registry up first, in the same round
+   trip. */
 #pragma once
 
-#include "route.h"
+#include "command.h"
+#include "dispatch.h"
+#include "reply.h"
 
-/* A command on the registry's key: its name and what follows the key. */
+/* A command on the registry's key: its name, and its arguments after the key. */
 typedef struct {
     const char *name;
     int count;
     command_argument arguments[5];
 } key_command;
 
-/* Run one command. TO_HEAD: *value holds the reply's value, a new reference. TO_TAIL: no connection of
-   ours could be had. TO_CALLER: an exception is set, an error reply's included. */
-route head_run(head *call, const key_command *command, const reply_spec *spec, PyObject **value);
+/* Run one command. SERVED: *value is the reply, a new reference. USE_FALLBACK: there was no
+   connection for it. RAISED: also for an error that the server replied. */
+call_outcome fast_call_run(fast_call *call, const key_command *command, const reply_spec *spec,
+                           PyObject **value);
 
-/* Clean up as RQ's `cleanup` of this registry does, then run the command: in one round trip, or, where RQ's
-   own cleanup has work to do, with that in between. */
-route head_clean_and_run(head *call, cleanup_kind cleanup, const key_command *command,
-                         const reply_spec *spec, PyObject **value);
+/* Do what the registry's cleanup does, then run the command, in one round trip. Where RQ's own
+   cleanup must be called, a probe in the same round trip finds out whether it has anything to do;
+   if so, it is called, and the command is sent again. */
+call_outcome fast_call_clean_and_run(fast_call *call, cleanup_kind cleanup,
+                                     const key_command *command, const reply_spec *spec,
+                                     PyObject **value);
 
-/* The spec of entries that are cut from "job_id:execution_id"; -1 with an exception. The caller releases
-   its parse_composite_key. */
-int head_cut_spec(const head *call, reply_shape shape, reply_spec *spec);
+/* Fill the spec of a reply whose entries are "job_id:execution_id"; -1 with an exception. The
+   caller releases its parse_composite_key. */
+int composite_key_spec(const fast_call *call, reply_shape shape, reply_spec *spec);
+
+int registry_call_setup(PyObject *module);

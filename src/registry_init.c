@@ -1,8 +1,8 @@
 #include "registry_init.h"
 
-#include "clients.h"
-#include "module.h"
-#include "route.h"
+#include "dispatch.h"
+#include "python_calls.h"
+#include "state.h"
 
 enum {
     INIT_NAME,
@@ -14,10 +14,10 @@ enum {
     INIT_COUNT
 };
 
-/* Whether all keywords are plain strings. Another one may compare by code of its own, and raise there; RQ's path asks it,
-   as often as Python does. */
+/* Whether all keywords are of type str. Comparing one of a subclass may run Python code: RQ's
+   __init__ must do that, as often as Python does. */
 static bool
-has_plain_keywords(PyObject *kwargs)
+are_exact_strings(PyObject *kwargs)
 {
     PyObject *keyword;
     Py_ssize_t position = 0;
@@ -29,7 +29,7 @@ has_plain_keywords(PyObject *kwargs)
     return true;
 }
 
-/* tp_init's arguments by parameter; false where they do not fit. */
+/* Fill `values` (borrowed) by parameter; false where the arguments do not fit. */
 static bool
 bind_init(const core_state *state, PyObject *args, PyObject *kwargs, PyObject **values)
 {
@@ -37,7 +37,7 @@ bind_init(const core_state *state, PyObject *args, PyObject *kwargs, PyObject **
         = {state->names.name,  state->names.connection, state->names.job_class,
            state->names.queue, state->names.serializer, state->names.death_penalty_class};
     Py_ssize_t count = PyTuple_GET_SIZE(args);
-    if (count > INIT_COUNT || !has_plain_keywords(kwargs)) {
+    if (count > INIT_COUNT || !are_exact_strings(kwargs)) {
         return false;
     }
     Py_ssize_t found = 0;
@@ -75,14 +75,14 @@ set_by_rq(PyObject *self, const core_state *state, PyObject *name, PyObject *fun
     return result;
 }
 
-/* A URL string stands for a client made of it, once per URL and process. */
+/* A client, or a URL, of which one client is made in each process. */
 static int
 set_connection(PyObject *self, const core_state *state, PyObject *client_or_url)
 {
     if (!PyUnicode_Check(client_or_url)) {
         return PyObject_SetAttr(self, state->names.connection, client_or_url);
     }
-    PyObject *client = clients_call("client_of", client_or_url, NULL);
+    PyObject *client = call_fastpath("clients", "client_of", "(O)", client_or_url);
     int result = client == NULL ? -1 : PyObject_SetAttr(self, state->names.connection, client);
     Py_XDECREF(client);
     return result;
@@ -98,8 +98,8 @@ init_by_queue(PyObject *self, const core_state *state, PyObject *queue)
                : 0;
 }
 
-/* self.serializer = resolve_serializer(serializer): which gives RQ's own serializers back as they are, after a look at
-   their methods that takes it longer than all the rest of this takes us. */
+/* self.serializer = resolve_serializer(serializer). Not called for RQ's own serializers, which it
+   returns unchanged: it takes longer than all the rest of __init__. */
 static int
 set_serializer(PyObject *self, const core_state *state, PyObject *serializer)
 {
@@ -157,25 +157,25 @@ init_job_class(PyObject *self, const core_state *state, PyObject *job_class)
 int
 registry_init_by_rq(PyObject *self, PyTypeObject *core_type, PyObject *args, PyObject *kwargs)
 {
-    PyObject *init = tail_get(self, core_type, "__init__");
+    PyObject *init = fallback_getattr(self, core_type, "__init__");
     PyObject *done = init == NULL ? NULL : PyObject_Call(init, args, kwargs);
     Py_XDECREF(init);
     Py_XDECREF(done);
     return done == NULL ? -1 : 0;
 }
 
-/* RQ's __init__, with RQ's own words where the arguments do not fit it. */
+/* Where the arguments do not fit, RQ's __init__ raises, in its own words. */
 int
 registry_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     core_state *state = core_state_of(Py_TYPE(self));
-    dispatch methods;
+    type_methods methods;
     if (state == NULL || installed_rq_load(&state->rq) < 0
-        || dispatch_of(state, Py_TYPE(self), &methods) < 0) {
+        || type_methods_of(state, Py_TYPE(self), &methods) < 0) {
         return -1;
     }
     PyObject *values[INIT_COUNT];
-    if ((methods.in_front & METHOD_INIT) == 0 || !bind_init(state, args, kwargs, values)) {
+    if ((methods.served & METHOD_INIT) == 0 || !bind_init(state, args, kwargs, values)) {
         return registry_init_by_rq(self, state->base_registry_type, args, kwargs);
     }
     PyObject *queue = values[INIT_QUEUE];

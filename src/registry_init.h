@@ -1,4 +1,4 @@
-/* What making a registry sets: RQ's __init__, with a URL in the place of a client. */
+/* BaseRegistry.__init__: sets what RQ's sets, and also takes a URL as connection. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -7,5 +7,5 @@
 /* tp_init of BaseRegistry. */
 int registry_init(PyObject *self, PyObject *args, PyObject *kwargs);
 
-/* The __init__ behind a core type; see tail_get. */
+/* Call RQ's __init__ instead; see fallback_getattr for core_type. */
 int registry_init_by_rq(PyObject *self, PyTypeObject *core_type, PyObject *args, PyObject *kwargs);

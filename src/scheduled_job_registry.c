@@ -1,19 +1,21 @@
 #include "scheduled_job_registry.h"
 
 #include "base_registry.h"
+#include "expiry.h"
+#include "membership.h"
 #include "registry_call.h"
 #include "registry_init.h"
 
-/* As RQ: get_jobs_to_enqueue is another name of the instance for get_expired_job_ids. */
+/* As in RQ, each instance has get_jobs_to_enqueue, another name for get_expired_job_ids. */
 static int
 scheduled_job_registry_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     core_state *state = core_state_of(Py_TYPE(self));
-    dispatch methods;
-    if (state == NULL || dispatch_of(state, Py_TYPE(self), &methods) < 0) {
+    type_methods methods;
+    if (state == NULL || type_methods_of(state, Py_TYPE(self), &methods) < 0) {
         return -1;
     }
-    if ((methods.in_front & METHOD_SCHEDULED_INIT) == 0) {
+    if ((methods.served & METHOD_SCHEDULED_INIT) == 0) {
         return registry_init_by_rq(self, NULL, args, kwargs);
     }
     if (registry_init(self, args, kwargs) < 0) {
@@ -34,22 +36,22 @@ PyDoc_STRVAR(get_jobs_to_schedule_doc,
 "One round trip. Raises redis.exceptions.RedisError.\n"
 "Source: rq.registry.ScheduledJobRegistry.get_jobs_to_schedule; Redis ZRANGEBYSCORE.");
 
-static route
-get_jobs_to_schedule_in_head(head *call, const call_arguments *given, PyObject **value)
+static call_outcome
+get_jobs_to_schedule_fast(fast_call *call, const call_arguments *given, PyObject **value)
 {
     PyObject *const parameters[] = {call->state->names.timestamp, call->state->names.chunk_size};
     PyObject *values[Py_ARRAY_LENGTH(parameters)];
     if (!bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values)
         || (values[1] != NULL && !PyLong_CheckExact(values[1]))) {
-        return TO_TAIL;
+        return USE_FALLBACK;
     }
-    if (!route_has_texts(call)) {
-        return route_elsewhere();
+    if (!text_functions_are_original(call)) {
+        return use_fallback_unless_raised();
     }
     PyObject *score;
-    route way = registry_timestamp(call, values[0], &score);
-    if (way != TO_HEAD) {
-        return way;
+    call_outcome outcome = registry_timestamp(call, values[0], &score);
+    if (outcome != SERVED) {
+        return outcome;
     }
     command_argument chunk_size = {.text = "1000"};
     if (values[1] != NULL) {
@@ -61,15 +63,15 @@ get_jobs_to_schedule_in_head(head *call, const call_arguments *given, PyObject *
         {{.text = "0"}, {.object = score}, {.text = "LIMIT"}, {.text = "0"}, chunk_size},
     };
     const reply_spec spec = {.shape = REPLY_TEXTS};
-    way = head_run(call, &command, &spec, value);
+    outcome = fast_call_run(call, &command, &spec, value);
     Py_DECREF(score);
-    return way;
+    return outcome;
 }
 
 static DEFINE_METHOD(get_jobs_to_schedule, "get_jobs_to_schedule", METHOD_GET_JOBS_TO_SCHEDULE,
-                     get_jobs_to_schedule_in_head)
+                     get_jobs_to_schedule_fast);
 
-    PyDoc_STRVAR(get_scheduled_time_doc,
+PyDoc_STRVAR(get_scheduled_time_doc,
 "get_scheduled_time($self, /, job_or_id)\n--\n\n"
 "Return when the job is due, a datetime in UTC.\n\n"
 "job_or_id: a Job or a job id.\n"
@@ -77,9 +79,10 @@ static DEFINE_METHOD(get_jobs_to_schedule, "get_jobs_to_schedule", METHOD_GET_JO
 "redis.exceptions.RedisError.\n"
 "Source: rq.registry.ScheduledJobRegistry.get_scheduled_time; Redis ZSCORE.");
 
-/* RQ asks whether it is an rq.job.Job here, whatever the registry's job_class. */
+/* The id of a job, or the argument itself. Here RQ asks for an rq.job.Job, whatever the registry's
+   job_class. */
 static PyObject *
-scheduled_id_of(const head *call, PyObject *job_or_id)
+scheduled_id_of(const fast_call *call, PyObject *job_or_id)
 {
     PyObject *job_class = installed_rq_name(&call->state->rq, call->state->names.Job);
     int is_job = job_class == NULL ? -1 : PyObject_IsInstance(job_or_id, job_class);
@@ -90,41 +93,41 @@ scheduled_id_of(const head *call, PyObject *job_or_id)
     return is_job ? PyObject_GetAttr(job_or_id, call->state->names.id) : Py_NewRef(job_or_id);
 }
 
-static route
-get_scheduled_time_in_head(head *call, const call_arguments *given, PyObject **value)
+static call_outcome
+get_scheduled_time_fast(fast_call *call, const call_arguments *given, PyObject **value)
 {
     PyObject *job_or_id = NULL;
     if (!bind_arguments(given, &call->state->names.job_or_id, 1, &job_or_id) || job_or_id == NULL) {
-        return TO_TAIL;
+        return USE_FALLBACK;
     }
     PyObject *job_id = scheduled_id_of(call, job_or_id);
     PyObject *score = NULL;
-    route way = job_id == NULL ? TO_CALLER : registry_score_of(call, job_id, &score);
-    if (way == TO_HEAD) {
-        way = TO_CALLER;
+    call_outcome outcome = job_id == NULL ? RAISED : registry_score_of(call, job_id, &score);
+    if (outcome == SERVED) {
+        outcome = RAISED;
         int is_scheduled = PyObject_IsTrue(score);
         if (is_scheduled == 0) {
             PyErr_SetNone(call->state->rq.no_such_job_error);
         }
         else if (is_scheduled == 1) {
             *value = registry_datetime(call, score);
-            way = *value == NULL ? TO_CALLER : TO_HEAD;
+            outcome = *value == NULL ? RAISED : SERVED;
         }
     }
     Py_XDECREF(score);
     Py_XDECREF(job_id);
-    return way;
+    return outcome;
 }
 
 static DEFINE_METHOD(get_scheduled_time, "get_scheduled_time", METHOD_GET_SCHEDULED_TIME,
-                     get_scheduled_time_in_head)
+                     get_scheduled_time_fast);
 
-    static PyMethodDef scheduled_job_registry_methods[] = {
-        {"get_jobs_to_schedule", AS_METHOD(get_jobs_to_schedule), METH_FASTCALL | METH_KEYWORDS,
-         get_jobs_to_schedule_doc},
-        {"get_scheduled_time", AS_METHOD(get_scheduled_time), METH_FASTCALL | METH_KEYWORDS,
-         get_scheduled_time_doc},
-        {NULL, NULL, 0, NULL},
+static PyMethodDef scheduled_job_registry_methods[] = {
+    {"get_jobs_to_schedule", AS_METHOD(get_jobs_to_schedule), METH_FASTCALL | METH_KEYWORDS,
+     get_jobs_to_schedule_doc},
+    {"get_scheduled_time", AS_METHOD(get_scheduled_time), METH_FASTCALL | METH_KEYWORDS,
+     get_scheduled_time_doc},
+    {NULL, NULL, 0, NULL},
 };
 
 PyDoc_STRVAR(scheduled_job_registry_doc,

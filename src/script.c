@@ -1,6 +1,12 @@
 #include "script.h"
 
+#include "cluster.h"
+#include "lists.h"
 #include "lua_sources.h"
+#include "python_calls.h"
+#include "raised.h"
+#include "retries.h"
+#include "wrapped_call.h"
 
 #define MOST_REPLIES 2
 
@@ -12,14 +18,14 @@ SCRIPT(has_execution)
 SCRIPT(requeue_jobs)
 
 static void
-add(command_buffer *commands, const script_call *wanted, bool by_sha1)
+add_script_call(command_buffer *commands, const script_call *request, bool by_sha1)
 {
-    const script *source = wanted->script;
-    if (wanted->hash_key != NULL) {
+    const script *source = request->script;
+    if (request->hash_key != NULL) {
         command_start(commands, "HGETALL", 1);
-        command_add_object(commands, wanted->hash_key);
+        command_add_object(commands, request->hash_key);
     }
-    int count = 2 + wanted->key_count + wanted->argument_count;
+    int count = 2 + request->key_count + request->argument_count;
     command_start(commands, by_sha1 ? "EVALSHA" : "EVAL", count);
     if (by_sha1) {
         command_add_text(commands, source->sha1);
@@ -27,31 +33,112 @@ add(command_buffer *commands, const script_call *wanted, bool by_sha1)
     else {
         command_add_bytes(commands, source->text, source->length);
     }
-    command_add_integer(commands, wanted->key_count);
-    for (int i = 0; i < wanted->key_count; i++) {
-        command_add_argument(commands, &wanted->keys[i]);
+    command_add_integer(commands, request->key_count);
+    for (int i = 0; i < request->key_count; i++) {
+        command_add_argument(commands, &request->keys[i]);
     }
-    for (int i = 0; i < wanted->argument_count; i++) {
-        command_add_argument(commands, &wanted->arguments[i]);
+    for (int i = 0; i < request->argument_count; i++) {
+        command_add_argument(commands, &request->arguments[i]);
     }
 }
 
-/* Fills replies for the hash, where one is wanted, and for the script. */
-static run_status
-run(head *call, const script_call *wanted, bool by_sha1, reply *replies)
+/* ---- Through the wrappers of a client -------------------------------------------------------- */
+
+static PyObject *
+argument_as_object(const command_argument *argument)
 {
-    const bool has_hash = wanted->hash_key != NULL;
-    const reply_spec specs[MOST_REPLIES] = {
-        {.shape = has_hash ? REPLY_VALUE : wanted->answer_shape}, {.shape = wanted->answer_shape}};
+    return argument->object != NULL ? Py_NewRef(argument->object)
+                                    : PyUnicode_FromString(argument->text);
+}
+
+static int
+append_arguments(PyObject *words, const command_argument *arguments, int count)
+{
+    int result = 0;
+    for (int i = 0; result == 0 && i < count; i++) {
+        result = list_append_new(words, argument_as_object(&arguments[i]));
+    }
+    return result;
+}
+
+static PyObject *
+script_as_tuple(const script_call *request, bool by_sha1)
+{
+    const script *source = request->script;
+    PyObject *words = PyList_New(0);
+    if (words == NULL) {
+        return NULL;
+    }
+    bool is_complete
+        = list_append_new(words, PyUnicode_FromString(by_sha1 ? "EVALSHA" : "EVAL")) == 0
+          && list_append_new(words, PyUnicode_FromString(by_sha1 ? source->sha1 : source->text))
+                 == 0
+          && list_append_new(words, PyLong_FromLong(request->key_count)) == 0
+          && append_arguments(words, request->keys, request->key_count) == 0
+          && append_arguments(words, request->arguments, request->argument_count) == 0;
+    PyObject *tuple = is_complete ? PyList_AsTuple(words) : NULL;
+    Py_DECREF(words);
+    return tuple;
+}
+
+/* Read the hash, and see that its reply comes back. What may refuse to be read must not be changed
+   either. */
+static run_status
+read_hash(fast_call *call, const script_call *request, reply *into)
+{
+    wrapped_command command = {
+        .words = Py_BuildValue("(ss)", "HGETALL", PyBytes_AsString(request->hash_key)),
+        .spec = {.shape = REPLY_VALUE},
+        .is_hash = true,
+        .is_repeatable = true,
+        .must_return = true,
+    };
+    return wrapped_call_run(call, &command, 1, into);
+}
+
+/* The same as send_directly, in a round trip for each command. */
+static run_status
+send_wrapped(fast_call *call, const script_call *request, bool by_sha1, reply *replies)
+{
+    const int last = request->hash_key != NULL;
+    if (last > 0) {
+        run_status status = read_hash(call, request, &replies[0]);
+        if (status != RUN_DONE || replies[0].error != NULL) {
+            return status;
+        }
+    }
+    wrapped_command command = {
+        .words = script_as_tuple(request, by_sha1),
+        .spec = {.shape = request->answer_shape},
+        .is_repeatable = request->is_repeatable,
+        .must_return = true,
+    };
+    run_status status = wrapped_call_run(call, &command, 1, &replies[last]);
+    if (status != RUN_DONE) {
+        replies_clear(replies, last);
+    }
+    return status;
+}
+
+/* ---- Directly -------------------------------------------------------------------------------- */
+
+/* Send the script, after the command that reads the hash, if there is one. */
+static run_status
+send_directly(fast_call *call, const script_call *request, bool by_sha1, reply *replies)
+{
+    const bool has_hash = request->hash_key != NULL;
+    const reply_spec specs[MOST_REPLIES]
+        = {{.shape = has_hash ? REPLY_VALUE : request->answer_shape},
+           {.shape = request->answer_shape}};
     command_buffer commands;
     command_init(&commands);
-    add(&commands, wanted, by_sha1);
+    add_script_call(&commands, request, by_sha1);
     run_status status = RUN_FAILED;
     if (command_finish(&commands) == 0) {
-        status = client_pool_run(call->pool, &commands, specs, replies);
+        status = run_with_retry(call->pool, &commands, specs, replies, NULL);
     }
     else if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
-        /* RQ's own path meets it too, perhaps after something else that it has to say first. */
+        /* RQ's method will raise it too, but perhaps something else before. */
         PyErr_Clear();
         status = RUN_UNAVAILABLE;
     }
@@ -59,55 +146,114 @@ run(head *call, const script_call *wanted, bool by_sha1, reply *replies)
     return status;
 }
 
+static run_status
+send_script(fast_call *call, const script_call *request, bool by_sha1, reply *replies)
+{
+    return call->observations == NULL ? send_directly(call, request, by_sha1, replies)
+                                      : send_wrapped(call, request, by_sha1, replies);
+}
+
 static bool
-is_missing(const head *call, const reply *answer)
+is_missing(const fast_call *call, const reply *answer)
 {
     PyObject *no_script = client_pool_exceptions(call->pool)->NoScriptError;
     return answer->error != NULL && PyErr_GivenExceptionMatches(answer->error, no_script);
 }
 
-/* What a script's error is to the call: rqreg_ext._script_errors decides. */
-static route
-route_after(PyObject *error)
+/* Whether a server's error is a refusal of scripts (USE_FALLBACK), or must be raised:
+   rqreg_ext._fastpath.server_errors decides. */
+static call_outcome
+outcome_of_error(PyObject *error)
 {
-    PyObject *module = PyImport_ImportModule("rqreg_ext._script_errors");
-    PyObject *raised
-        = module == NULL ? NULL : PyObject_CallMethod(module, "error_to_raise", "O", error);
-    Py_XDECREF(module);
+    PyObject *raised = call_fastpath("server_errors", "error_to_raise", "(O)", error);
     if (raised == NULL) {
-        return TO_CALLER;
+        return RAISED;
     }
     if (raised == Py_None) {
         Py_DECREF(raised);
-        return TO_TAIL;
+        return USE_FALLBACK;
     }
     errors_raise(raised);
-    return TO_CALLER;
+    return RAISED;
 }
 
-route
-script_run(head *call, const script_call *wanted, script_answer *answer)
+/* Send the script's SHA1, and its text to a server that does not know it. */
+static run_status
+send_sha1_or_text(fast_call *call, const script_call *request, reply *replies)
 {
-    reply replies[MOST_REPLIES] = {{NULL, NULL}, {NULL, NULL}};
-    const int last = wanted->hash_key != NULL;
-    run_status status = run(call, wanted, true, replies);
+    const int last = request->hash_key != NULL;
+    run_status status = send_script(call, request, true, replies);
     if (status == RUN_DONE && is_missing(call, &replies[last])) {
         replies_clear(replies, last + 1);
-        status = run(call, wanted, false, replies);
+        status = send_script(call, request, false, replies);
     }
+    return status;
+}
+
+/* Of the attempts of a call on a cluster: each kind has a limit of its own. */
+typedef struct {
+    int losses;
+    int redirects;
+} failures;
+
+/* Have a cluster's client know of the error of an attempt, if there was one. 1: it is to be made
+   again. 0: the replies and the exception are as they were. -1: an exception is set. */
+static int
+follow_error(const fast_call *call, run_status status, const reply *replies, failures *seen)
+{
+    PyObject *error = status == RUN_FAILED       ? raised_take()
+                      : replies[0].error != NULL ? Py_NewRef(replies[0].error)
+                                                 : Py_XNewRef(replies[MOST_REPLIES - 1].error);
+    if (error == NULL) {
+        return 0;
+    }
+    int count = status == RUN_FAILED ? ++seen->losses : ++seen->redirects;
+    int follows = cluster_follow(call->connection, error, count);
+    if (follows == 0 && status == RUN_FAILED) {
+        errors_raise(Py_NewRef(error));
+    }
+    Py_DECREF(error);
+    return follows;
+}
+
+static call_outcome
+finish(const script_call *request, run_status status, reply *replies, script_answer *answer)
+{
+    const int last = request->hash_key != NULL;
     if (status != RUN_DONE) {
-        return status == RUN_UNAVAILABLE ? TO_TAIL : TO_CALLER;
+        return status == RUN_UNAVAILABLE ? USE_FALLBACK : RAISED;
     }
+    /* A script with a hash sends HGETALL itself before it changes anything: where only the first
+       reply is an error, nothing was done. RQ's method can do all again that a repeatable script
+       does. */
     if (replies[0].error != NULL || replies[last].error != NULL) {
-        route way = replies[last].error != NULL && !wanted->is_repeatable
-                        ? route_after(replies[last].error)
-                        : TO_TAIL;
+        call_outcome outcome = replies[last].error != NULL && !request->is_repeatable
+                                   ? outcome_of_error(replies[last].error)
+                                   : USE_FALLBACK;
         replies_clear(replies, last + 1);
-        return way;
+        return outcome;
     }
     answer->hash = last > 0 ? replies[0].value : NULL;
     answer->value = replies[last].value;
-    return TO_HEAD;
+    return SERVED;
+}
+
+call_outcome
+script_run(fast_call *call, const script_call *request, script_answer *answer)
+{
+    call_outcome outcome = SERVED;
+    failures seen = {0, 0};
+    while (outcome == SERVED) {
+        reply replies[MOST_REPLIES] = {{NULL, NULL}, {NULL, NULL}};
+        run_status status = send_sha1_or_text(call, request, replies);
+        int follows = call->is_cluster ? follow_error(call, status, replies, &seen) : 0;
+        if (follows == 0) {
+            return finish(request, status, replies, answer);
+        }
+        replies_clear(replies, MOST_REPLIES);
+        outcome = follows < 0 ? RAISED : fast_call_find_node(call);
+    }
+    return outcome;
 }
 
 void
@@ -117,12 +263,13 @@ script_answer_clear(script_answer *answer)
     Py_CLEAR(answer->value);
 }
 
-/* ---- For what is written in Python ------------------------------------------------------------- */
+/* ---- Functions of the module ----------------------------------------------------------------- */
 
 static int
-add_script(PyObject *scripts, const char *name, const script *source)
+add_script(PyObject *scripts, const char *name, const char *arguments, const script *source)
 {
-    PyObject *item = Py_BuildValue("(sy#)", source->sha1, source->text, (Py_ssize_t)source->length);
+    PyObject *item = Py_BuildValue("(sy#s)", source->sha1, source->text, (Py_ssize_t)source->length,
+                                   arguments);
     int result = item == NULL ? -1 : PyDict_SetItemString(scripts, name, item);
     Py_XDECREF(item);
     return result;
@@ -131,16 +278,18 @@ add_script(PyObject *scripts, const char *name, const script *source)
 int
 scripts_setup(PyObject *module)
 {
-#define X(name) {#name, {lua_##name##_sha1, lua_##name##_text, lua_##name##_length}},
+#define X(name)                                                                                    \
+    {#name, lua_##name##_arguments, {lua_##name##_sha1, lua_##name##_text, lua_##name##_length}},
     static const struct {
         const char *name;
+        const char *arguments;
         script source;
     } all[] = {LUA_SCRIPTS(X)};
 #undef X
     PyObject *scripts = PyDict_New();
     int result = scripts == NULL ? -1 : 0;
     for (size_t i = 0; result == 0 && i < Py_ARRAY_LENGTH(all); i++) {
-        result = add_script(scripts, all[i].name, &all[i].source);
+        result = add_script(scripts, all[i].name, all[i].arguments, &all[i].source);
     }
     if (result == 0) {
         result = PyModule_AddObjectRef(module, "SCRIPTS", scripts);

@@ -1,7 +1,11 @@
-/* The Lua scripts that are compiled in, run by their SHA1. */
+/* The Lua scripts of src/lua/, which are compiled in. They are run by EVALSHA, and by EVAL where
+   the server has not seen them yet. */
 #pragma once
 
-#include "route.h"
+#include "command.h"
+#include "dispatch.h"
+#include "lua_arguments.h"
+#include "reply.h"
 
 typedef struct {
     const char *sha1;
@@ -16,25 +20,28 @@ extern const script script_requeue_jobs;
 
 typedef struct {
     const script *script;
-    PyObject *hash_key; /* bytes: a hash that is read first, in the same write; NULL for none */
+    PyObject *hash_key; /* bytes, or NULL: a hash that is read before, in the same round trip */
     const command_argument *keys;
     int key_count;
     const command_argument *arguments;
     int argument_count;
     reply_shape answer_shape;
-    bool
-        is_repeatable; /* it changes nothing that RQ's own path would not do once more, whatever the error is */
+    /* It changes nothing that RQ's own method would not do again: so any error of the server means
+       USE_FALLBACK. */
+    bool is_repeatable;
 } script_call;
 
 typedef struct {
-    PyObject *hash; /* list of bytes (field, value, ...), where a key was given; else NULL */
+    PyObject *hash; /* list of bytes (field, value, ...) where hash_key was given; else NULL */
     PyObject *value;
 } script_answer;
 
-/* TO_HEAD: *answer holds the replies' values. TO_TAIL: the server refused the script, in whatever words, and RQ's own
-   commands are to say why, or to do the work. TO_CALLER: it is no refusal (a redirect, the state of the server). */
-route script_run(head *call, const script_call *wanted, script_answer *answer);
+/* Run a script. USE_FALLBACK: the server refused to run it, in whatever words; RQ's own commands
+   may still do the work, or say why not. RAISED: also for errors that are no refusal (a redirect,
+   READONLY, OOM, ...). */
+call_outcome script_run(fast_call *call, const script_call *request, script_answer *answer);
 void script_answer_clear(script_answer *answer);
 
-/* Add SCRIPTS to the module: name -> (SHA1, text), of all scripts that are compiled in. */
+/* Add SCRIPTS to the module: name -> (SHA1, text, the names of its arguments in order, separated by
+   spaces), of all scripts that are compiled in. */
 int scripts_setup(PyObject *module);

@@ -1,6 +1,8 @@
 #include "started_job_registry.h"
 
 #include "base_registry.h"
+#include "listings.h"
+#include "membership.h"
 #include "registry_call.h"
 #include "script.h"
 
@@ -14,9 +16,9 @@ PyDoc_STRVAR(get_job_and_execution_ids_doc,
 "Raises redis.exceptions.RedisError; ValueError for an entry with more than one colon.\n"
 "Source: rq.registry.StartedJobRegistry.get_job_and_execution_ids; Redis ZRANGE, ZREVRANGE.");
 
-/* ---- Membership -------------------------------------------------------------------------------- */
+/* ---- Membership ------------------------------------------------------------------------------ */
 
-/* A surrogate has no UTF-8: no entry can hold it, and RQ's own path finds that out. */
+/* Whether there is UTF-8 for it. There is none for a surrogate. */
 static bool
 is_encodable(PyObject *text)
 {
@@ -27,89 +29,90 @@ is_encodable(PyObject *text)
     return encodable;
 }
 
-/* RQ looks for the id among get_job_ids(cleanup=False): so may we, where those are the core's own, and only
-   for an id that an entry can be compared with byte by byte. */
+/* RQ searches get_job_ids(cleanup=False). The core can search the reply, if nobody overrode that
+   method, and if the id can be compared byte by byte. */
 static bool
-can_look_up(const head *call, PyObject *job_id)
+can_look_up(const fast_call *call, PyObject *job_id)
 {
     return PyUnicode_CheckExact(job_id) && is_encodable(job_id)
-           && route_calls_rq(call, call->state->names.get_job_ids, METHOD_GET_JOB_IDS)
-           && route_entries(call) == ENTRIES_ARE_STARTS;
+           && fast_call_reaches_rq(call, call->state->names.get_job_ids, METHOD_GET_JOB_IDS)
+           && fast_call_entries(call) == ENTRIES_ARE_COMPOSITE;
 }
 
-/* Ask the job's own executions first: a running one proves that the job is in the registry, however many
-   run. "Not found" proves nothing there: that index expires by itself. */
-static route
-is_running(head *call, PyObject *job_id, PyObject **answer)
+/* Look at the job's own executions: if one is also in the registry, the job is, and the registry
+   need not be read. If none is, that proves nothing, since that key may have expired. */
+static call_outcome
+is_running(fast_call *call, PyObject *job_id, PyObject **answer)
 {
     PyObject *index = PyObject_CallMethodOneArg(call->state->rq.execution_key_template,
                                                 call->state->names.format, job_id);
     if (index == NULL) {
-        return TO_CALLER;
+        return RAISED;
     }
     const command_argument keys[] = {{.object = call->key}, {.object = index}};
-    const command_argument argument = {.object = job_id};
+    const command_argument arguments[lua_has_execution_argument_count]
+        = {[lua_has_execution_job_id] = {.object = job_id}};
     const script_call lookup = {
         .script = &script_has_execution,
         .keys = keys,
         .key_count = 2,
-        .arguments = &argument,
-        .argument_count = 1,
+        .arguments = arguments,
+        .argument_count = lua_has_execution_argument_count,
         .answer_shape = REPLY_INTEGER,
         .is_repeatable = true,
     };
     script_answer found = {NULL, NULL};
-    route way = script_run(call, &lookup, &found);
+    call_outcome outcome = script_run(call, &lookup, &found);
     Py_DECREF(index);
     *answer = found.value;
-    return way;
+    return outcome;
 }
 
-static route
-is_among_entries(head *call, PyObject *job_id, PyObject **answer)
+static call_outcome
+is_among_entries(fast_call *call, PyObject *job_id, PyObject **answer)
 {
     reply_spec spec;
-    if (head_cut_spec(call, REPLY_HAS_JOB, &spec) < 0) {
-        return TO_CALLER;
+    if (composite_key_spec(call, REPLY_HAS_JOB, &spec) < 0) {
+        return RAISED;
     }
     Py_ssize_t length;
-    route way = TO_CALLER;
-    spec.wanted = PyUnicode_AsUTF8AndSize(job_id, &length);
-    if (spec.wanted != NULL) {
-        spec.wanted_length = (size_t)length;
+    call_outcome outcome = RAISED;
+    spec.job_id = PyUnicode_AsUTF8AndSize(job_id, &length);
+    if (spec.job_id != NULL) {
+        spec.job_id_length = (size_t)length;
         const key_command command = {"ZRANGE", 2, {{.text = "0"}, {.text = "-1"}}};
-        way = head_run(call, &command, &spec, answer);
+        outcome = fast_call_run(call, &command, &spec, answer);
     }
     Py_DECREF(spec.parse_composite_key);
-    return way;
+    return outcome;
 }
 
-static route
-contains_in_head(head *call, PyObject *item, PyObject **answer)
+static call_outcome
+contains_fast(fast_call *call, PyObject *item, PyObject **answer)
 {
     PyObject *job_id = registry_id_of(call, item);
     if (job_id == NULL) {
-        return TO_CALLER;
+        return RAISED;
     }
-    route way = can_look_up(call, job_id) ? TO_HEAD : route_elsewhere();
-    if (way == TO_HEAD) {
-        way = is_running(call, job_id, answer);
-        if (way == TO_TAIL || (way == TO_HEAD && PyObject_IsTrue(*answer) == 0)) {
+    call_outcome outcome = can_look_up(call, job_id) ? SERVED : use_fallback_unless_raised();
+    if (outcome == SERVED) {
+        outcome = is_running(call, job_id, answer);
+        if (outcome == USE_FALLBACK || (outcome == SERVED && PyObject_IsTrue(*answer) == 0)) {
             Py_CLEAR(*answer);
-            way = is_among_entries(call, job_id, answer);
+            outcome = is_among_entries(call, job_id, answer);
         }
     }
     Py_DECREF(job_id);
-    return way;
+    return outcome;
 }
 
 static int
 started_job_registry_contains(PyObject *self, PyObject *item)
 {
-    return route_contains(self, item, METHOD_STARTED_CONTAINS, contains_in_head);
+    return dispatch_contains(self, item, METHOD_STARTED_CONTAINS, contains_fast);
 }
 
-/* ---- The type ---------------------------------------------------------------------------------- */
+/* ---- The type -------------------------------------------------------------------------------- */
 
 static PyMethodDef started_job_registry_methods[] = {
     {"get_job_and_execution_ids", AS_METHOD(get_job_and_execution_ids),

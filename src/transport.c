@@ -13,20 +13,24 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "raised.h"
+
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
 #endif
 
-/* A small reply fits the first block; a full block says that more is coming, and the next is larger. */
+/* The sizes of a receipt. Small replies fit into the first block; after a full block, the next is
+   larger. */
 #define FIRST_BLOCK ((Py_ssize_t)16 * 1024)
 #define LARGEST_BLOCK ((Py_ssize_t)1024 * 1024)
-/* What an idle connection keeps of it. */
+/* A larger block is not kept by an idle connection. */
 #define LARGEST_IDLE_BLOCK ((Py_ssize_t)64 * 1024)
 
-/* A signal that comes just before a wait begins does not end it. So the thread that runs the handlers waits in slices,
-   and looks after each. ppoll() with the signals blocked until it waits closes that gap in a process with one thread
-   only: with more, another thread takes the blocked signal, and nothing ends the wait. All other threads wait in one
-   piece after the first slice: 100 of them use 0.1 ms of CPU in 4 s, and 12 to 24 ms in slices. */
+/* A signal that is delivered just before recv() or poll() does not interrupt it. So the thread that
+   runs Python's signal handlers waits for this long at most, and then looks for signals. ppoll()
+   would not need that, but only in a process with one thread: with more, another thread may take
+   the signal. All other threads wait without slices after the first: 100 of them use 0.1 ms of CPU
+   in 4 s, against 12 to 24 ms with slices. */
 #define SLICE_SECONDS 0.1
 
 static double
@@ -38,65 +42,61 @@ monotonic_seconds(void)
 }
 
 static int
-fail(io_failure *failure, io_status status, bool writing, PyObject *args)
+fail(io_failure *failure, io_status status, bool is_writing, PyObject *args)
 {
     failure->status = status;
-    failure->writing = writing;
+    failure->is_writing = is_writing;
     failure->args = args;
     return -1;
 }
 
 static int
-fail_errno(io_failure *failure, int error, bool writing)
+fail_errno(io_failure *failure, int error, bool is_writing)
 {
     PyObject *args = Py_BuildValue("(is)", error, strerror(error));
-    return fail(failure, args == NULL ? IO_RAISED : IO_FAILED, writing, args);
+    return fail(failure, args == NULL ? IO_RAISED : IO_FAILED, is_writing, args);
 }
 
-/* Translate the exception that a socket object raised: a timeout and an OSError are the connection's
-   matter, anything else (a cooperative scheduler's, say) belongs to the caller. */
+/* Turn the exception of a socket object into a failure. A timeout and an OSError are failures of
+   the connection; any other exception (gevent.Timeout, say) is the caller's, and stays set. */
 static int
-fail_raised(io_failure *failure, bool writing)
+fail_raised(io_failure *failure, bool is_writing)
 {
     if (PyErr_ExceptionMatches(PyExc_TimeoutError)) {
         PyErr_Clear();
-        return fail(failure, IO_TIMEOUT, writing, NULL);
+        return fail(failure, IO_TIMEOUT, is_writing, NULL);
     }
     if (!PyErr_ExceptionMatches(PyExc_OSError)) {
-        return fail(failure, IO_RAISED, writing, NULL);
+        return fail(failure, IO_RAISED, is_writing, NULL);
     }
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    PyObject *args = value == NULL ? NULL : PyObject_GetAttrString(value, "args");
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
-    return fail(failure, args == NULL ? IO_RAISED : IO_FAILED, writing, args);
+    PyObject *error = raised_take();
+    PyObject *args = error == NULL ? NULL : PyObject_GetAttrString(error, "args");
+    Py_XDECREF(error);
+    return fail(failure, args == NULL ? IO_RAISED : IO_FAILED, is_writing, args);
 }
 
-/* Whether the object's reads and writes are the plain ones of a socket in C, so that doing them on the
-   descriptor is the same. False for ssl.SSLSocket, gevent's sockets, and whatever else overrides them. */
+/* Whether the object reads and writes by _socket.socket's own methods, so that its descriptor can
+   be used instead. Not ssl.SSLSocket, gevent's sockets, or anything else that overrides them. */
 static int
-is_plain(PyObject *socket)
+uses_original_methods(PyObject *socket)
 {
     static const char *const methods[] = {"recv", "recv_into", "send", "sendall"};
     PyObject *module = PyImport_ImportModule("_socket");
     PyObject *base = module == NULL ? NULL : PyObject_GetAttrString(module, "socket");
-    int plain = base == NULL ? -1 : 1;
-    for (size_t i = 0; plain == 1 && i < Py_ARRAY_LENGTH(methods); i++) {
+    int is_direct = base == NULL ? -1 : 1;
+    for (size_t i = 0; is_direct == 1 && i < Py_ARRAY_LENGTH(methods); i++) {
         PyObject *theirs = PyObject_GetAttrString((PyObject *)Py_TYPE(socket), methods[i]);
         PyObject *original = theirs == NULL ? NULL : PyObject_GetAttrString(base, methods[i]);
-        plain = original == NULL ? -1 : theirs == original;
+        is_direct = original == NULL ? -1 : theirs == original;
         Py_XDECREF(theirs);
         Py_XDECREF(original);
     }
     Py_XDECREF(base);
     Py_XDECREF(module);
-    return plain;
+    return is_direct;
 }
 
-/* How long one recv() may wait in the system; 0 for ever. */
+/* Set how long one recv() may block; 0 for ever. */
 static int
 limit_receipts(const transport *io, suseconds_t microseconds)
 {
@@ -108,8 +108,9 @@ limit_receipts(const transport *io, suseconds_t microseconds)
     return 0;
 }
 
-/* Have recv() itself wait for the first slice: most replies come in it, and poll() before it takes 3 to 8% of a round
-   trip. It may end late by a tick of the system's clock, so a short timeout is not left to it wholly. */
+/* Make recv() itself block for the first slice. Most replies come within it, and a poll() before
+   would take 3 to 8% of a round trip. recv() may return a tick of the system's clock too late, so
+   that it gets only half of a short timeout. */
 static int
 block_in_system(const transport *io)
 {
@@ -139,17 +140,17 @@ int
 transport_open(transport *io, PyObject *socket, pid_t pid)
 {
     *io = (transport){.fd = -1, .pid = pid, .socket = Py_NewRef(socket)};
-    int plain = read_timeout(io) < 0 ? -1 : is_plain(socket);
-    if (plain < 0) {
+    int is_direct = read_timeout(io) < 0 ? -1 : uses_original_methods(socket);
+    if (is_direct < 0) {
         goto error;
     }
-    io->direct = plain == 1;
+    io->is_direct = is_direct == 1;
     io->block = PyByteArray_FromStringAndSize(NULL, FIRST_BLOCK);
     if (io->block == NULL) {
         goto error;
     }
     io->fd = PyObject_AsFileDescriptor(socket);
-    if (io->fd < 0 || (io->direct && block_in_system(io) < 0)) {
+    if (io->fd < 0 || (io->is_direct && block_in_system(io) < 0)) {
         goto error;
     }
     return 0;
@@ -169,9 +170,9 @@ transport_release(transport *io)
 
 /* A socket object without a timeout takes the end of our slice for an error. */
 int
-transport_lend(transport *io)
+transport_clear_time_limits(transport *io)
 {
-    int result = io->direct && io->fd >= 0 ? limit_receipts(io, 0) : 0;
+    int result = io->is_direct && io->fd >= 0 ? limit_receipts(io, 0) : 0;
     transport_release(io);
     return result;
 }
@@ -189,32 +190,32 @@ transport_traverse(const transport *io, visitproc visit, void *arg)
     return 0;
 }
 
-/* ---- Waiting ----------------------------------------------------------------------------------- */
+/* ---- Waiting --------------------------------------------------------------------------------- */
 
-/* How long one sending or receipt may still wait. */
+/* The time that is left for a sending or a receipt. */
 typedef struct {
     double deadline; /* negative: none */
     bool is_past_slice;
-    bool in_one_piece;
-} patience;
+    bool has_no_slices;
+} wait_limit;
 
-static patience
+static wait_limit
 patience_of(const transport *io)
 {
-    return (patience){.deadline = io->timeout < 0 ? -1 : monotonic_seconds() + io->timeout};
+    return (wait_limit){.deadline = io->timeout < 0 ? -1 : monotonic_seconds() + io->timeout};
 }
 
 static bool
-is_over(const patience *left)
+is_over(const wait_limit *left)
 {
     return left->deadline >= 0 && monotonic_seconds() >= left->deadline;
 }
 
-/* Milliseconds for poll(), rounded up: -1 for as long as it takes. */
+/* Milliseconds for poll(), rounded up; -1 for no limit. */
 static int
-next_wait(const patience *left)
+next_wait(const wait_limit *left)
 {
-    double seconds = left->in_one_piece ? -1 : SLICE_SECONDS;
+    double seconds = left->has_no_slices ? -1 : SLICE_SECONDS;
     if (left->deadline >= 0) {
         double rest = left->deadline - monotonic_seconds();
         rest = rest < 0 ? 0 : rest;
@@ -227,7 +228,8 @@ next_wait(const patience *left)
     return milliseconds >= INT_MAX ? INT_MAX : (int)milliseconds;
 }
 
-/* Whether this is the thread in which Python runs the handlers of signals; where that cannot be known, it is. */
+/* Whether this is the thread in which Python runs signal handlers; true where that cannot be
+   known. */
 static int
 runs_handlers(void)
 {
@@ -241,7 +243,7 @@ runs_handlers(void)
     if (is_first_of_process) {
         return 1;
     }
-    /* A program that embeds Python may have started it in another one. */
+    /* A program that embeds Python may have started it in another thread. */
     PyObject *threading = PyImport_ImportModule("threading");
     PyObject *main = threading == NULL ? NULL : PyObject_CallMethod(threading, "main_thread", NULL);
     PyObject *ident = main == NULL ? NULL : PyObject_GetAttrString(main, "ident");
@@ -252,37 +254,39 @@ runs_handlers(void)
     return PyErr_Occurred() ? -1 : main_ident == PyThread_get_thread_ident();
 }
 
-/* Whether to wait on after the system has let us go: 0, or -1 with the failure. A handler of a signal may raise, or fork,
-   and this be the child that goes on where its parent was. */
+/* After an interrupted or finished slice: run signal handlers, and check time and process. 0 to go
+   on waiting, or -1 with the failure. A handler may raise; or fork, and then this may be the
+   child. */
 static int
-look_up(const transport *io, const patience *left, bool writing, io_failure *failure)
+check_interruption(const transport *io, const wait_limit *left, bool is_writing,
+                   io_failure *failure)
 {
     if (PyErr_CheckSignals() < 0) {
-        return fail(failure, IO_RAISED, writing, NULL);
+        return fail(failure, IO_RAISED, is_writing, NULL);
     }
     if (transport_is_inherited(io)) {
-        return fail(failure, IO_FORKED, writing, NULL);
+        return fail(failure, IO_FORKED, is_writing, NULL);
     }
-    return is_over(left) ? fail(failure, IO_TIMEOUT, writing, NULL) : 0;
+    return is_over(left) ? fail(failure, IO_TIMEOUT, is_writing, NULL) : 0;
 }
 
-/* After the first slice of a wait. */
+/* Wait for the rest, after the first slice. */
 static int
-choose_way_to_wait(patience *left, bool writing, io_failure *failure)
+choose_way_to_wait(wait_limit *left, bool is_writing, io_failure *failure)
 {
-    int has_handlers = left->is_past_slice ? !left->in_one_piece : runs_handlers();
+    int has_handlers = left->is_past_slice ? !left->has_no_slices : runs_handlers();
     if (has_handlers < 0) {
-        return fail(failure, IO_RAISED, writing, NULL);
+        return fail(failure, IO_RAISED, is_writing, NULL);
     }
     left->is_past_slice = true;
-    left->in_one_piece = has_handlers == 0;
+    left->has_no_slices = has_handlers == 0;
     return 0;
 }
 
 static int
-wait_ready(const transport *io, short events, patience *left, io_failure *failure)
+wait_ready(const transport *io, short events, wait_limit *left, io_failure *failure)
 {
-    const bool writing = events == POLLOUT;
+    const bool is_writing = events == POLLOUT;
     for (;;) {
         struct pollfd state = {.fd = io->fd, .events = events};
         int milliseconds = next_wait(left);
@@ -296,10 +300,10 @@ wait_ready(const transport *io, short events, patience *left, io_failure *failur
             return 0;
         }
         if (ready < 0 && error != EINTR) {
-            return fail_errno(failure, error, writing);
+            return fail_errno(failure, error, is_writing);
         }
-        if (look_up(io, left, writing, failure) < 0
-            || (ready == 0 && choose_way_to_wait(left, writing, failure) < 0)) {
+        if (check_interruption(io, left, is_writing, failure) < 0
+            || (ready == 0 && choose_way_to_wait(left, is_writing, failure) < 0)) {
             return -1;
         }
     }
@@ -311,13 +315,13 @@ would_block(int error)
     return error == EINTR || error == EAGAIN || error == EWOULDBLOCK;
 }
 
-/* ---- Sending ----------------------------------------------------------------------------------- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
-/* As socket.sendall(): the timeout is for all of it, and handlers of signals run after each part. */
+/* As socket.sendall(): the timeout holds for all of it, and signal handlers run after each part. */
 static int
 send_direct(const transport *io, const char *data, size_t length, io_failure *failure)
 {
-    patience left = patience_of(io);
+    wait_limit left = patience_of(io);
     for (;;) {
         ssize_t sent;
         int error;
@@ -335,7 +339,8 @@ send_direct(const transport *io, const char *data, size_t length, io_failure *fa
         if (length == 0) {
             return 0;
         }
-        if (look_up(io, &left, true, failure) < 0 || wait_ready(io, POLLOUT, &left, failure) < 0) {
+        if (check_interruption(io, &left, true, failure) < 0
+            || wait_ready(io, POLLOUT, &left, failure) < 0) {
             return -1;
         }
     }
@@ -355,18 +360,18 @@ send_by_object(const transport *io, const char *data, size_t length, io_failure 
 int
 transport_send(transport *io, const char *data, size_t length, io_failure *failure)
 {
-    return io->direct ? send_direct(io, data, length, failure)
-                      : send_by_object(io, data, length, failure);
+    return io->is_direct ? send_direct(io, data, length, failure)
+                         : send_by_object(io, data, length, failure);
 }
 
-/* ---- Receiving --------------------------------------------------------------------------------- */
+/* ---- Receiving ------------------------------------------------------------------------------- */
 
 static Py_ssize_t
 receive_direct(const transport *io, io_failure *failure)
 {
     char *block = PyByteArray_AS_STRING(io->block);
     size_t size = (size_t)PyByteArray_GET_SIZE(io->block);
-    patience left = patience_of(io);
+    wait_limit left = patience_of(io);
     for (;;) {
         ssize_t received;
         int error;
@@ -380,7 +385,7 @@ receive_direct(const transport *io, io_failure *failure)
         if (!would_block(error)) {
             return fail_errno(failure, error, false);
         }
-        if (look_up(io, &left, false, failure) < 0
+        if (check_interruption(io, &left, false, failure) < 0
             || (error != EINTR && choose_way_to_wait(&left, false, failure) < 0)
             || wait_ready(io, POLLIN, &left, failure) < 0) {
             return -1;
@@ -405,7 +410,8 @@ receive_by_object(const transport *io, io_failure *failure)
     return count;
 }
 
-/* The next block is larger when this one was filled; staying small when memory is short is no error. */
+/* Make the next block larger, if this one was filled. If there is no memory for that, it stays as
+   it is. */
 static void
 adapt_block(transport *io, Py_ssize_t received)
 {
@@ -425,14 +431,15 @@ adapt_block(transport *io, Py_ssize_t received)
 Py_ssize_t
 transport_receive(transport *io, const char **data, io_failure *failure)
 {
-    Py_ssize_t received = io->direct ? receive_direct(io, failure) : receive_by_object(io, failure);
+    Py_ssize_t received
+        = io->is_direct ? receive_direct(io, failure) : receive_by_object(io, failure);
     if (received < 0) {
         return -1;
     }
     if (received == 0) {
         return fail(failure, IO_CLOSED, false, NULL);
     }
-    /* Handlers of signals that came while data was flowing run here: nothing was interrupted by them. */
+    /* Run the handlers of signals that came while data was received without waiting. */
     if (PyErr_CheckSignals() < 0) {
         return fail(failure, IO_RAISED, false, NULL);
     }
@@ -442,7 +449,7 @@ transport_receive(transport *io, const char **data, io_failure *failure)
 }
 
 void
-transport_rest(transport *io)
+transport_shrink_block(transport *io)
 {
     if (PyByteArray_GET_SIZE(io->block) <= LARGEST_IDLE_BLOCK) {
         return;

@@ -4,8 +4,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-/* CPython gives a type a new version, unique in the interpreter, at the first look-up after each change. 0: it has none. Builds
-   without the GIL change types while we look: there nothing is remembered. */
+/* CPython gives a type a new version, unique in the interpreter, at the first look-up after each
+   change. 0: it has none. Builds without the GIL change types while we look: there nothing is
+   remembered. */
 static inline unsigned int
 type_version(const PyTypeObject *type)
 {
@@ -21,14 +22,15 @@ type_version(const PyTypeObject *type)
 #endif
 }
 
-/* The same, after a look-up: 0 only where CPython gives this type no versions (any more); -1 with an exception, as
-   a look-up can run the program's code. */
+/* The same, after a look-up: 0 only where CPython gives this type no versions (any more); -1 with
+   an exception, as a look-up can run the program's code. */
 static inline long long
 type_version_assigned(PyTypeObject *type)
 {
     unsigned int version = type_version(type);
     if (version == 0) {
-        PyObject *found = PyObject_GetAttrString((PyObject *)type, "__doc__");
+        /* Not "__doc__" or the like, which the metatype answers without a look at the type. */
+        PyObject *found = PyObject_GetAttrString((PyObject *)type, "__init__");
         if (found == NULL) {
             return -1;
         }

@@ -1,0 +1,31 @@
+/* What a connection consists of: for connection.c, connection_exchange.c and connection_type.c
+   only. */
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "errors.h"
+#include "reply.h"
+#include "transport.h"
+
+struct core_connection {
+    PyObject_HEAD
+    PyObject *redis_connection;
+    const redis_exceptions *exceptions; /* the client pool's, which lives longer */
+    reply_reader *reader;
+    transport io;
+    double health_check_interval; /* seconds; 0: never */
+    time_t last_used;
+    pid_t pid;               /* the process that opened it */
+    bool is_busy;            /* claimed by a call: nobody else may close its socket */
+    bool needs_reconnect;    /* it was disconnected, or must be */
+    unsigned int generation; /* for its pool */
+    bool has_received;       /* a part of the replies to the current commands */
+    /* Redis-py's object has new credentials that the server was not told yet. */
+    bool has_renewed_credentials;
+};

@@ -1,0 +1,263 @@
+#include "failure_text.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/* ---- Base64 ---------------------------------------------------------------------------------- */
+
+#define NO_DIGIT 0xff
+
+/* The value of each character, and NO_DIGIT for what is none. */
+static void
+fill_values(uint8_t values[256])
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    memset(values, NO_DIGIT, 256);
+    for (size_t i = 0; i < sizeof digits - 1; i++) {
+        values[(uint8_t)digits[i]] = (uint8_t)i;
+    }
+}
+
+/* How many characters of padding there are: 0, 1 or 2. */
+static Py_ssize_t
+padding_of(const uint8_t *text, Py_ssize_t length)
+{
+    return length == 0 || text[length - 1] != '=' ? 0 : (text[length - 2] == '=' ? 2 : 1);
+}
+
+/* Decode the digits into `out`; false where there is another character. */
+static bool
+decode_digits(const uint8_t *text, Py_ssize_t digits, uint8_t *out)
+{
+    uint8_t values[256];
+    fill_values(values);
+    uint32_t bits = 0;
+    uint8_t seen = 0;
+    Py_ssize_t i = 0;
+    for (; i + 4 <= digits; i += 4) {
+        uint8_t a = values[text[i]], b = values[text[i + 1]], c = values[text[i + 2]],
+                d = values[text[i + 3]];
+        seen |= (uint8_t)(a | b | c | d);
+        bits = (uint32_t)a << 18 | (uint32_t)b << 12 | (uint32_t)c << 6 | d;
+        *out++ = (uint8_t)(bits >> 16);
+        *out++ = (uint8_t)(bits >> 8);
+        *out++ = (uint8_t)bits;
+    }
+    bits = 0;
+    for (Py_ssize_t rest = i; rest < digits; rest++) {
+        seen |= values[text[rest]];
+        bits = bits << 6 | values[text[rest]];
+    }
+    if (digits - i == 2) {
+        *out = (uint8_t)(bits >> 4);
+    }
+    else if (digits - i == 3) {
+        *out++ = (uint8_t)(bits >> 10);
+        *out = (uint8_t)(bits >> 2);
+    }
+    return (seen & 0x80) == 0;
+}
+
+PyDoc_STRVAR(decode_base64_doc,
+"decode_base64($module, text, /)\n--\n\n"
+"Return the bytes of a base64 text; None if it has other characters, or no whole number of groups of four.");
+
+static PyObject *
+decode_base64(PyObject *Py_UNUSED(module), PyObject *given)
+{
+    if (!PyBytes_CheckExact(given)) {
+        Py_RETURN_NONE;
+    }
+    const uint8_t *text = (const uint8_t *)PyBytes_AS_STRING(given);
+    Py_ssize_t length = PyBytes_GET_SIZE(given);
+    if (length % 4 != 0) {
+        Py_RETURN_NONE;
+    }
+    Py_ssize_t padding = padding_of(text, length);
+    PyObject *decoded = PyBytes_FromStringAndSize(NULL, length / 4 * 3 - padding);
+    if (decoded == NULL) {
+        return NULL;
+    }
+    if (!decode_digits(text, length - padding, (uint8_t *)PyBytes_AS_STRING(decoded))) {
+        Py_DECREF(decoded);
+        Py_RETURN_NONE;
+    }
+    return decoded;
+}
+
+/* ---- The exception of a traceback ------------------------------------------------------------ */
+
+static const char HEADER[] = "Traceback (most recent call last):\n";
+/* What stands between two exceptions of a chain. */
+static const char CAUSE[]
+    = "\n\nThe above exception was the direct cause of the following exception:";
+static const char CONTEXT[]
+    = "\n\nDuring handling of the above exception, another exception occurred:";
+
+/* A part of the text. */
+typedef struct {
+    const char *start;
+    const char *end;
+} span;
+
+#define STARTS_WITH(part, literal)                                                                 \
+    ((size_t)((part).end - (part).start) >= sizeof(literal) - 1                                    \
+     && memcmp((part).start, literal, sizeof(literal) - 1) == 0)
+#define ENDS_WITH(part, literal)                                                                   \
+    ((size_t)((part).end - (part).start) >= sizeof(literal) - 1                                    \
+     && memcmp((part).end - (sizeof(literal) - 1), literal, sizeof(literal) - 1) == 0)
+
+/* Where the next line begins; the end of the text if there is none. */
+static const char *
+next_line(const char *line, const char *end)
+{
+    const char *newline = memchr(line, '\n', (size_t)(end - line));
+    return newline == NULL ? end : newline + 1;
+}
+
+/* Where the stack of the last exception of a chain begins; NULL if that is not certain. A message
+   may contain a traceback too, but not behind one of the links. */
+static const char *
+last_stack(span text)
+{
+    if (!STARTS_WITH(text, HEADER)) {
+        return NULL;
+    }
+    const char *found = text.start + sizeof HEADER - 1;
+    for (const char *line = found; line < text.end; line = next_line(line, text.end)) {
+        span rest = {line, text.end};
+        /* The header follows an empty line, and that a link. */
+        if (*line == 'T' && line - text.start > 2 && STARTS_WITH(rest, HEADER)
+            && memcmp(line - 2, "\n\n", 2) == 0) {
+            span before = {text.start, line - 2};
+            if (ENDS_WITH(before, CAUSE) || ENDS_WITH(before, CONTEXT)) {
+                found = line + sizeof HEADER - 1;
+            }
+        }
+    }
+    return found;
+}
+
+static bool
+is_of_name(char character, bool is_first)
+{
+    return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z')
+           || character == '_' || (!is_first && character >= '0' && character <= '9');
+}
+
+/* The end of a name like app.find.<locals>.Error; `start` if there is none. */
+static const char *
+name_end(const char *start, const char *end)
+{
+    static const char locals[] = "<locals>";
+    const char *part = start;
+    while (true) {
+        const char *at = part;
+        while (at < end && is_of_name(*at, at == start)) {
+            at++;
+        }
+        span rest = {at, end};
+        if (at == part && at != start && STARTS_WITH(rest, locals)) {
+            at += sizeof locals - 1;
+        }
+        if (at == part) {
+            return start;
+        }
+        if (at == end || *at != '.') {
+            return at;
+        }
+        part = at + 1;
+    }
+}
+
+static bool
+is_space(char character)
+{
+    return character == ' ' || (character >= '\t' && character <= '\r')
+           || (character >= '\x1c' && character <= '\x1f');
+}
+
+static span
+stripped(span text)
+{
+    while (text.start < text.end && is_space(*text.start)) {
+        text.start++;
+    }
+    while (text.start < text.end && is_space(text.end[-1])) {
+        text.end--;
+    }
+    return text;
+}
+
+/* Whether str.strip() might take more away: there are spaces that are not ASCII. */
+static bool
+may_have_more_spaces(span text)
+{
+    return text.start < text.end
+           && (((uint8_t)*text.start & 0x80) != 0 || ((uint8_t)text.end[-1] & 0x80) != 0);
+}
+
+/* Find the name and the message of the exception; false where the text is none that is read
+   here. */
+static bool
+split_traceback(span text, span *name, span *message)
+{
+    const char *line = last_stack(text);
+    if (line == NULL) {
+        return false;
+    }
+    while (line < text.end && (*line == ' ' || *line == '\t')) {
+        line = next_line(line, text.end);
+    }
+    const char *end = name_end(line, text.end);
+    if (end == line || (end < text.end && *end != ':' && *end != '\n')) {
+        return false;
+    }
+    *name = (span){line, end};
+    *message = stripped((span){end < text.end && *end == ':' ? end + 1 : end, text.end});
+    return !may_have_more_spaces(*message);
+}
+
+static PyObject *
+text_of(span part)
+{
+    return PyUnicode_DecodeUTF8(part.start, part.end - part.start, NULL);
+}
+
+PyDoc_STRVAR(exception_in_doc,
+"exception_in($module, text, /)\n--\n\n"
+"Return (name, message) of the exception that a traceback ends with, or None if the text is no plain traceback.\n\n"
+"text: bytes. Raises UnicodeDecodeError if the message is not UTF-8.");
+
+static PyObject *
+exception_in(PyObject *Py_UNUSED(module), PyObject *given)
+{
+    if (!PyBytes_CheckExact(given)) {
+        PyErr_Format(PyExc_TypeError, "%R is not bytes", given);
+        return NULL;
+    }
+    const char *start = PyBytes_AS_STRING(given);
+    span name, message;
+    if (!split_traceback((span){start, start + PyBytes_GET_SIZE(given)}, &name, &message)) {
+        Py_RETURN_NONE;
+    }
+    PyObject *name_text = text_of(name);
+    PyObject *message_text = name_text == NULL ? NULL : text_of(message);
+    PyObject *pair = message_text == NULL ? NULL : PyTuple_Pack(2, name_text, message_text);
+    Py_XDECREF(name_text);
+    Py_XDECREF(message_text);
+    return pair;
+}
+
+static PyMethodDef failure_text_functions[] = {
+    {"decode_base64", decode_base64, METH_O, decode_base64_doc},
+    {"exception_in", exception_in, METH_O, exception_in_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+int
+failure_text_setup(PyObject *module)
+{
+    return PyModule_AddFunctions(module, failure_text_functions);
+}

@@ -1,8 +1,0 @@
--- Whether one of the job's executions stands in the registry of started jobs.
--- KEYS: the registry, the job's index of executions. ARGV: the job id.
-for _, execution_id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
-    if redis.call('ZSCORE', KEYS[1], ARGV[1] .. ':' .. execution_id) then
-        return 1
-    end
-end
-return 0

@@ -1,0 +1,34 @@
+/* A script that does RQ's work on one job: whether it may, and its run. */
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "dispatch.h"
+#include "script.h"
+
+/* Whether it is a job id as RQ makes them. RQ's method must judge any other. */
+bool is_rq_job_id(PyObject *job_id);
+
+/* Whether the script does what RQ's method would do: this release of RQ is known, the registry is
+   one of jobs, and nobody patched what RQ's method calls. Not with decode_responses=True: RQ cannot
+   load jobs then, and raises. */
+bool script_may_replace_rq(const fast_call *call, PyObject *guard);
+
+/* A script that is run for one job. */
+typedef struct {
+    const script *script;
+    PyObject *constants; /* tuple: its first arguments, from rqreg_ext._fastpath.script_constants */
+    /* All of its arguments by their index in lua_arguments.h, and a place for the job id. The
+       caller sets those that belong to the call. */
+    command_argument *arguments;
+    int argument_count;
+    PyObject *hash_key;
+} job_script;
+
+/* Run the script. SERVED: answer->value is what it returned for the job. */
+call_outcome job_script_run(fast_call *call, const job_script *request, PyObject *job_id,
+                            script_answer *answer);
+
+/* The number that a script returned. -1 means that it did nothing, as only RQ can do this job. */
+long job_script_number(PyObject *answer);

@@ -1,0 +1,2 @@
+-- requires many_jobs.inc.lua job_hash.inc.lua rate_limits.inc.lua waiting_list.inc.lua cancel_many.lua
+-- What RQ's job.cancel() does, for each plain job that waits in a queue.

@@ -1,0 +1,122 @@
+-- requires many_jobs.inc.lua groups.inc.lua rate_limits.inc.lua
+-- What RQ's registry.remove(job_id, delete_job=True) does, for each plain job that is in the registry.
+-- arguments: execution_prefix result_prefix
+-- The prefixes of the keys of a job's executions, and of its results; that one is empty if this RQ has no such keys.
+-- A job is plain if RQ reads only its status, its origin and its keys; other fields may be malformed.
+
+-- Keys to delete and entries to remove, in one command each for a batch. The tables are used again.
+local keys, key_count, entries, entry_count = {}, 0, {}, 0
+local has_executions
+
+local function add_entry(id)
+    entry_count = entry_count + 1
+    entries[entry_count] = id
+end
+
+local function add_keys(id, key)
+    keys[key_count + 1] = key
+    keys[key_count + 2] = key .. ':dependents'
+    keys[key_count + 3] = job_prefix .. ':' .. id .. ':dependencies'
+    key_count = key_count + 3
+    if result_prefix ~= '' then
+        key_count = key_count + 1
+        keys[key_count] = result_prefix .. id
+    end
+end
+
+-- Data of so many octets take longer to free than all else.
+local LONG_DATA = 65536
+
+-- Whether RQ deletes the job without a complaint, and it is none of RQ's special cases; then also its group's key, and
+-- its rate limit, where it has one.
+local function find_ties(id, group_id, limit_name, concurrency)
+    local group, limit
+    if group_id and group_id ~= '' then
+        group = get_group(group_id, IS_DRY)
+        if not group then
+            return false
+        end
+    end
+    if limit_name or concurrency then
+        limit = get_rate_limit(limit_name or '', concurrency or '')
+        if not can_leave(limit, id) then
+            return false
+        end
+    end
+    return not (has_executions and call('EXISTS', execution_prefix .. id) == 1), group, limit
+end
+
+local function remove_ties(id, registry, group, limit)
+    if registry ~= '' and registry ~= KEYS[1] then
+        call('ZREM', registry, id)
+    end
+    if group then
+        call('SREM', group, id)
+    end
+    if limit then
+        leave(limit, id)
+    end
+end
+
+-- Get a job of the registry ready for finish(); the code for one that is not plain.
+local function prepare(id, mark)
+    local key = job_prefix .. id
+    local length = call('HSTRLEN', key, 'data')
+    -- RQ says so too of a hash without data.
+    if length == 0 and call('HEXISTS', key, 'data') == 0 then
+        add_entry(id)
+        return NO_SUCH_JOB
+    end
+    local fields = call('HMGET', key, 'status', 'origin', 'group_id', 'rate_limit_key', 'rate_limit_concurrency')
+    local status, origin = fields[1], get_origin(fields[2] or '')
+    local registry = status and origin.is_usable and get_registry(origin, status)
+    if not registry then
+        return FOR_RQ
+    end
+    local is_plain, group, limit = find_ties(id, fields[3], fields[4], fields[5])
+    if not is_plain then
+        return FOR_RQ
+    end
+    if is_queue_unknown(origin) then
+        return QUEUE_UNKNOWN
+    end
+    remove_from_queue(origin, id, mark)
+    if not IS_DRY then
+        remove_ties(id, registry, group, limit)
+    end
+    add_keys(id, key)
+    add_entry(id)
+    was_long = was_long or length > LONG_DATA
+end
+
+local function begin(count)
+    local names = {}
+    for i = 1, count do
+        names[i] = execution_prefix .. ids[i]
+    end
+    has_executions = call('EXISTS', unpack(names)) > 0
+end
+
+-- The jobs before their entries: what the user may not do fails before anything has changed.
+local function finish()
+    if not IS_DRY then
+        if key_count > 0 then
+            call('UNLINK', unpack(keys, 1, key_count))
+        end
+        if entry_count > 0 then
+            remove_entries(unpack(entries, 1, entry_count))
+        end
+    end
+    key_count, entry_count = 0, 0
+end
+
+check_rights_of_rq(
+    {'HGET', 'status'}, {'LREM', 1, ' '}, {'DEL'}, {'ZRANGE', 0, 0}, {'ZREMRANGEBYSCORE', 0, 0}
+)
+-- No job has such an id: this only asks whether the user may do what must not fail halfway.
+if not IS_DRY then
+    add_keys(' ', job_prefix .. ' ')
+    add_entry(' ')
+    finish()
+end
+return go_through(REST, taking_by(prepare), begin, finish)

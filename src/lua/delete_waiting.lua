@@ -1,0 +1,2 @@
+-- requires many_jobs.inc.lua groups.inc.lua rate_limits.inc.lua waiting_list.inc.lua delete_many.lua
+-- What RQ's job.delete() does, for each plain job that waits in a queue.

@@ -1,0 +1,2 @@
+-- requires many_jobs.inc.lua job_hash.inc.lua rate_limits.inc.lua requeue.inc.lua waiting_list.inc.lua waiting_jobs.inc.lua requeue_many.lua
+-- What RQ's queue.enqueue_job(job) does, for each plain job that is taken out of another queue.

@@ -1,0 +1,41 @@
+-- Restores a job: runs commands, unless one of its keys exists.
+-- KEYS: the keys of the job that must not exist, and then those that may.
+-- arguments: required
+-- How many keys must not exist. Then the commands: of each the index in COMMANDS, how many arguments it has, and these.
+-- What adds the job to its queue or registry is last.
+-- Returns 1, or 0 where one of the keys exists. After an error, all of these keys are as they were, but for members that
+-- sets got which existed.
+
+local call, pcall = redis.call, redis.pcall
+
+local COMMANDS = {
+    function(...) return pcall('HSET', ...) end,
+    function(...) return pcall('PEXPIREAT', ...) end,
+    function(...) return pcall('XADD', ...) end,
+    function(...) return pcall('SADD', ...) end,
+    function(...) return pcall('ZADD', ...) end,
+    function(...) return pcall('RPUSH', ...) end,
+}
+
+if call('EXISTS', unpack(KEYS, 1, required)) > 0 then
+    return 0
+end
+local made = {unpack(KEYS, 1, required)}
+for n = required + 1, #KEYS do
+    if call('EXISTS', KEYS[n]) == 0 then
+        made[#made + 1] = KEYS[n]
+    end
+end
+-- Whoever may not undo it must not begin.
+call('DEL', unpack(made))
+local i, count = REST, #ARGV
+while i < count do
+    local last = i + 1 + ARGV[i + 1]
+    local reply = COMMANDS[tonumber(ARGV[i])](unpack(ARGV, i + 2, last))
+    if type(reply) == 'table' and reply.err then
+        call('DEL', unpack(made))
+        return reply
+    end
+    i = last + 1
+end
+return 1

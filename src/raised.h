@@ -1,0 +1,54 @@
+/* The exception that is set: taken, and set again. CPython 3.12 and newer keep it as one object,
+   and deprecate what older ones have for that. */
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* Take the exception that is set, a new reference to the object; NULL where none is. */
+static inline PyObject *
+raised_take(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(value, traceback);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+#endif
+}
+
+/* Set an exception again as it was taken, in the place of one that may be set; steals it. */
+static inline void
+raised_put_back(PyObject *error)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(error);
+#else
+    PyObject *type = error == NULL ? NULL : Py_NewRef((PyObject *)Py_TYPE(error));
+    PyErr_Restore(type, error, error == NULL ? NULL : PyException_GetTraceback(error));
+#endif
+}
+
+/* The same after a call that was made meanwhile, whose result is stolen too: 0; or, where that is
+   NULL, what the call has raised stays in the place of the exception, and -1. */
+static inline int
+raised_put_back_unless_raised(PyObject *error, PyObject *result)
+{
+    if (result == NULL) {
+        Py_XDECREF(error);
+        return -1;
+    }
+    Py_DECREF(result);
+    raised_put_back(error);
+    return 0;
+}
+
+/* An error where they are used besides. */
+#pragma GCC poison PyErr_Fetch PyErr_Restore PyErr_NormalizeException

@@ -1,0 +1,170 @@
+#include "requeue.h"
+
+#include "guard.h"
+#include "job_script.h"
+#include "registry_call.h"
+
+const char requeue_doc[]
+    = "requeue($self, /, job_or_id, at_front=False)\n--\n\n"
+      "Put a job of this registry back on its queue; return the Job.\n\n"
+      "job_or_id: a Job or a job id.\n"
+      "at_front: whether to put it at the front of the queue.\n"
+      "One round trip for an id, two if the job has metadata or large data. Three, by RQ's own method, for a Job\n"
+      "object, whose attributes RQ changes, and for a job with a result or a rate limit.\n"
+      "Raises rq.exceptions.NoSuchJobError, rq.exceptions.InvalidJobOperation for a job that is not in this\n"
+      "registry, and redis.exceptions.RedisError.\n"
+      "Source: rq.registry.BaseRegistry.requeue, rq.Queue._enqueue_job.";
+
+/* Whether the script can do this requeue: it is given an id, and the registry's jobs are of RQ's
+   own class. */
+static bool
+script_can_requeue(const fast_call *call, PyObject *job_or_id)
+{
+    PyObject *job_class = PyObject_GetAttr(call->self, call->state->names.job_class);
+    bool can_requeue = job_class == call->state->rq.job_class && is_rq_job_id(job_or_id)
+                       && script_may_replace_rq(call, call->state->rq.requeue_guard);
+    Py_XDECREF(job_class);
+    return can_requeue;
+}
+
+static PyObject *
+hash_key_of(const fast_call *call, PyObject *job_id)
+{
+    PyObject *prefix
+        = PyTuple_GET_ITEM(call->state->rq.requeue_arguments, lua_requeue_jobs_job_prefix);
+    const char *text = PyBytes_AsString(prefix);
+    return text == NULL ? NULL : PyBytes_FromFormat("%s%s", text, PyUnicode_1BYTE_DATA(job_id));
+}
+
+/* A call of requeue(), with the arguments for its script. */
+typedef struct {
+    PyObject *job_id;
+    PyObject *at_front;
+    bool is_front;
+    PyObject *enqueued_at;      /* a datetime */
+    PyObject *enqueued_at_text; /* as RQ writes it to the hash */
+    PyObject *hash_key;         /* bytes */
+    /* Tuple: as it is stored, as RQ would store it again, and the object; NULL before it is
+       read. */
+    PyObject *metadata;
+} requeueing;
+
+static command_argument
+metadata_argument(const requeueing *one, Py_ssize_t which)
+{
+    if (one->metadata == NULL) {
+        return (command_argument){.text = ""};
+    }
+    return (command_argument){.object = PyTuple_GET_ITEM(one->metadata, which)};
+}
+
+/* The answers of requeue_jobs.lua. */
+enum { REQUEUED = 1, NOT_IN_REGISTRY = 0, MUST_BE_READ = -2 };
+
+static call_outcome
+run_requeue(fast_call *call, const requeueing *one, script_answer *answer)
+{
+    command_argument arguments[lua_requeue_jobs_argument_count + 1] = {
+        [lua_requeue_jobs_enqueued_at] = {.object = one->enqueued_at_text},
+        [lua_requeue_jobs_push_command] = {.text = one->is_front ? "LPUSH" : "RPUSH"},
+        [lua_requeue_jobs_metadata] = metadata_argument(one, 0),
+        [lua_requeue_jobs_metadata_again] = metadata_argument(one, 1),
+        [lua_requeue_jobs_is_read] = {.text = one->metadata == NULL ? "" : "1"},
+    };
+    const job_script request = {&script_requeue_jobs, call->state->rq.requeue_arguments, arguments,
+                                lua_requeue_jobs_argument_count, one->hash_key};
+    return job_script_run(call, &request, one->job_id, answer);
+}
+
+/* Read the job's metadata from the hash in an answer. USE_FALLBACK where RQ itself must read it. */
+static call_outcome
+read_metadata(const fast_call *call, requeueing *one, const script_answer *answer)
+{
+    PyObject *found = PyObject_CallFunctionObjArgs(call->state->rq.read_metadata, call->self,
+                                                   answer->hash, NULL);
+    if (found == NULL) {
+        return RAISED;
+    }
+    if (!PyTuple_Check(found)) {
+        Py_DECREF(found);
+        return USE_FALLBACK;
+    }
+    one->metadata = found;
+    return SERVED;
+}
+
+static PyObject *
+make_requeued_job(const fast_call *call, const requeueing *one, PyObject *fields)
+{
+    PyObject *metadata = one->metadata == NULL ? Py_None : PyTuple_GET_ITEM(one->metadata, 2);
+    return PyObject_CallFunctionObjArgs(call->state->rq.requeued_job, call->self, one->job_id,
+                                        fields, one->enqueued_at, one->at_front, metadata, NULL);
+}
+
+/* Run the script; twice where metadata must be read and stored again, or long data be looked at. */
+static call_outcome
+requeue_by_script(fast_call *call, requeueing *one, PyObject **job)
+{
+    script_answer answer = {NULL, NULL};
+    call_outcome outcome = run_requeue(call, one, &answer);
+    if (outcome == SERVED && job_script_number(answer.value) == MUST_BE_READ) {
+        outcome = read_metadata(call, one, &answer);
+        script_answer_clear(&answer);
+        outcome = outcome == SERVED ? run_requeue(call, one, &answer) : outcome;
+    }
+    if (outcome != SERVED) {
+        return outcome;
+    }
+    switch (job_script_number(answer.value)) {
+    case REQUEUED:
+        *job = make_requeued_job(call, one, answer.hash);
+        outcome = *job == NULL ? RAISED : SERVED;
+        break;
+    case NOT_IN_REGISTRY:
+        PyErr_SetNone(call->state->rq.invalid_job_operation);
+        outcome = RAISED;
+        break;
+    default:
+        outcome = USE_FALLBACK;
+        break;
+    }
+    script_answer_clear(&answer);
+    return outcome;
+}
+
+static call_outcome
+requeue_at(fast_call *call, requeueing *one, PyObject **job)
+{
+    int is_front = truth_of_builtin(one->at_front, false);
+    if (is_front < 0) {
+        return USE_FALLBACK;
+    }
+    one->is_front = is_front;
+    one->hash_key = hash_key_of(call, one->job_id);
+    call_outcome outcome = one->hash_key == NULL ? RAISED : requeue_by_script(call, one, job);
+    Py_CLEAR(one->hash_key);
+    Py_CLEAR(one->metadata);
+    return outcome;
+}
+
+static call_outcome
+requeue_fast(fast_call *call, const call_arguments *given, PyObject **job)
+{
+    PyObject *const parameters[] = {call->state->names.job_or_id, call->state->names.at_front};
+    PyObject *values[Py_ARRAY_LENGTH(parameters)];
+    if (!bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values) || values[0] == NULL
+        || !script_can_requeue(call, values[0])) {
+        return use_fallback_unless_raised();
+    }
+    requeueing one = {.job_id = values[0], .at_front = values[1] == NULL ? Py_False : values[1]};
+    PyObject *moments = PyObject_CallNoArgs(call->state->rq.enqueued_at);
+    call_outcome outcome = RAISED;
+    if (moments != NULL
+        && PyArg_ParseTuple(moments, "OO", &one.enqueued_at, &one.enqueued_at_text)) {
+        outcome = requeue_at(call, &one, job);
+    }
+    Py_XDECREF(moments);
+    return outcome;
+}
+
+DEFINE_METHOD(requeue_job, "requeue", METHOD_REQUEUE, requeue_fast);

@@ -1,0 +1,238 @@
+#include "retries.h"
+
+#include <string.h>
+
+#include "python_calls.h"
+#include "raised.h"
+#include "session.h"
+
+/* Commands that are run, perhaps more than once. */
+typedef struct {
+    client_pool *pool;
+    const command_buffer *commands;
+    const reply_spec *specs;
+    reply *replies;
+    PyObject *retry; /* of the connection that failed: (its Retry, what that calls on a failure) */
+    PyObject *failure; /* what the first attempt raised */
+    bool retry_knows;  /* whether the Retry has seen that failure */
+    int sendings;      /* attempts that got as far as sending */
+    bool is_done;      /* the last attempt succeeded: replies are set */
+    bool is_unavailable;
+} retried_run;
+
+/* Remember the Retry of the connection that failed. Keeps the exception that is set, and returns 0;
+   or replaces it, and returns -1. */
+static int
+remember_retry(retried_run *run, const core_connection *failed)
+{
+    PyObject *error = raised_take();
+    PyObject *retry = call_fastpath("clients", "retry_of", "(O)", connection_object(failed));
+    Py_XSETREF(run->retry, Py_XNewRef(retry));
+    return raised_put_back_unless_raised(error, retry);
+}
+
+/* Whether the server refused one more connection. The client's own may be open already, and can
+   serve the call. */
+static bool
+is_server_full(const retried_run *run)
+{
+    if (!PyErr_ExceptionMatches(client_pool_exceptions(run->pool)->ConnectionError)) {
+        return false;
+    }
+    PyObject *error = raised_take();
+    PyObject *text = PyObject_Str(error);
+    const char *words = text == NULL ? NULL : PyUnicode_AsUTF8(text);
+    bool is_full = words != NULL && strstr(words, "max number of clients reached") != NULL;
+    Py_XDECREF(text);
+    raised_put_back(error);
+    return is_full;
+}
+
+/* Whether connecting failed because the process, or the system, has no file descriptor left. */
+static bool
+is_out_of_descriptors(const retried_run *run)
+{
+    if (!PyErr_ExceptionMatches(client_pool_exceptions(run->pool)->ConnectionError)
+        && !PyErr_ExceptionMatches(PyExc_OSError)) {
+        return false;
+    }
+    PyObject *error = raised_take();
+    PyObject *answer = call_fastpath("clients", "is_out_of_descriptors", "(O)", error);
+    bool is_out = answer == Py_True;
+    (void)raised_put_back_unless_raised(error, answer);
+    return is_out;
+}
+
+static int
+note_unavailable(retried_run *run, bool is_opened)
+{
+    run->is_unavailable = !PyErr_Occurred();
+    if (!run->is_unavailable
+        && (is_server_full(run) || (!is_opened && is_out_of_descriptors(run)))) {
+        PyErr_Clear();
+        run->is_unavailable = true;
+    }
+    return -1;
+}
+
+/* Run the commands once. 0, and the replies are set; or -1, and none is. */
+static int
+attempt_once(retried_run *run)
+{
+    core_connection *used = client_pool_take(run->pool);
+    if (used == NULL) {
+        return note_unavailable(run, false);
+    }
+    int is_same = is_same_session(run->pool, used);
+    if (is_same == 0) {
+        run->is_unavailable = client_pool_give_back(run->pool, used) == 0;
+        return -1;
+    }
+    run->sendings += is_same > 0;
+    if (is_same < 0 || connection_exchange(used, run->commands, run->specs, run->replies) < 0) {
+        /* If one of these two calls raises, a KeyboardInterrupt say, that exception is reported,
+           and no Retry is asked. */
+        (void)remember_retry(run, used);
+        (void)client_pool_give_back_closed(run->pool, used);
+        return note_unavailable(run, true);
+    }
+    if (client_pool_give_back(run->pool, used) < 0) {
+        replies_clear(run->replies, run->commands->count);
+        return -1;
+    }
+    run->is_done = true;
+    return 0;
+}
+
+/* Another attempt. The one before may have succeeded: a Retry of somebody's own may call again all
+   the same. */
+static int
+attempt_again(retried_run *run)
+{
+    if (run->is_done) {
+        replies_clear(run->replies, run->commands->count);
+    }
+    run->is_done = run->is_unavailable = false;
+    return attempt_once(run);
+}
+
+/* What redis-py's Retry calls for each attempt. The first call raises the failure that has already
+   happened, since a Retry knows of a failure only by what it has called. */
+typedef struct {
+    PyObject_HEAD
+    retried_run *run; /* NULL after the call, should somebody have kept the object */
+} Attempt;
+
+static PyObject *
+attempt_call(Attempt *self, PyObject *args, PyObject *kwargs)
+{
+    (void)args;
+    (void)kwargs;
+    retried_run *run = self->run;
+    if (run == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the call that this attempt belongs to is over");
+        return NULL;
+    }
+    if (!run->retry_knows) {
+        run->retry_knows = true;
+        errors_raise(Py_NewRef(run->failure));
+        return NULL;
+    }
+    if (attempt_again(run) < 0 && !run->is_unavailable) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* Let redis-py's Retry decide what to do about the failure that is set. 0 when a later attempt
+   succeeded. */
+static int
+let_retry_decide(retried_run *run)
+{
+    run->failure = raised_take();
+    PyTypeObject *attempt_type = client_pool_state(run->pool)->attempt_type;
+    Attempt *again = (Attempt *)attempt_type->tp_alloc(attempt_type, 0);
+    /* A new reference, as an attempt that fails replaces run->retry. */
+    PyObject *retry = Py_NewRef(run->retry);
+    PyObject *policy, *on_failure;
+    PyObject *result = NULL;
+    if (again != NULL && PyArg_ParseTuple(retry, "OO", &policy, &on_failure)) {
+        again->run = run;
+        result = PyObject_CallMethodObjArgs(policy,
+                                            client_pool_state(run->pool)->names.call_with_retry,
+                                            (PyObject *)again, on_failure, NULL);
+        again->run = NULL;
+    }
+    Py_DECREF(retry);
+    Py_XDECREF(again);
+    Py_XDECREF(result);
+    if (result != NULL && !run->is_done && !run->is_unavailable) {
+        /* The Retry has swallowed the failure, and there is nothing to return. */
+        errors_raise(Py_NewRef(run->failure));
+    }
+    if (result == NULL) {
+        /* A KeyboardInterrupt, say, after the attempt that succeeded. */
+        replies_clear(run->replies, run->commands->count);
+        run->is_done = run->is_unavailable = false;
+    }
+    Py_CLEAR(run->failure);
+    return result != NULL && run->is_done ? 0 : -1;
+}
+
+static bool
+is_connection_failure(const retried_run *run)
+{
+    PyObject *type = PyErr_Occurred();
+    return run->retry != NULL && type != NULL
+           && errors_is_connection_failure(client_pool_exceptions(run->pool), type);
+}
+
+run_status
+run_with_retry(client_pool *pool, const command_buffer *commands, const reply_spec *specs,
+               reply *replies, bool *was_resent)
+{
+    retried_run run = {.pool = pool, .commands = commands, .specs = specs, .replies = replies};
+    memset(replies, 0, (size_t)commands->count * sizeof *replies);
+    int done = attempt_once(&run);
+    if (done < 0 && is_connection_failure(&run)) {
+        done = let_retry_decide(&run);
+    }
+    Py_XDECREF(run.retry);
+    if (was_resent != NULL) {
+        *was_resent = run.sendings > 1;
+    }
+    if (run.is_unavailable) {
+        return RUN_UNAVAILABLE;
+    }
+    return done < 0 ? RUN_FAILED : RUN_DONE;
+}
+
+/* ---- The type -------------------------------------------------------------------------------- */
+
+static void
+attempt_dealloc(Attempt *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot attempt_slots[] = {
+    {Py_tp_call, attempt_call},
+    {Py_tp_dealloc, attempt_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec attempt_spec = {
+    .name = "rqreg_ext._core.Attempt",
+    .basicsize = sizeof(Attempt),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = attempt_slots,
+};
+
+int
+retries_setup_type(PyObject *module, core_state *state)
+{
+    state->attempt_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &attempt_spec, NULL);
+    return state->attempt_type == NULL ? -1 : 0;
+}

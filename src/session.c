@@ -1,0 +1,100 @@
+#include "session.h"
+
+#include "connection_exchange.h"
+#include "python_calls.h"
+
+/* The list of a redis-py pool's idle connections, borrowed; NULL without an exception where there
+   is none. A blocking pool has its own in a queue, among None for those not made yet. */
+static PyObject *
+idle_list(const core_state *state, PyObject *attributes)
+{
+    PyObject *idle = PyDict_GetItemWithError(attributes, state->names._available_connections);
+    if (idle == NULL && !PyErr_Occurred()) {
+        PyObject *queue = PyDict_GetItemWithError(attributes, state->names.pool);
+        PyObject *of_queue = queue == NULL ? NULL : PyObject_GenericGetDict(queue, NULL);
+        idle = of_queue == NULL ? NULL : PyDict_GetItemWithError(of_queue, state->names.queue);
+        Py_XDECREF(of_queue);
+    }
+    PyErr_Clear();
+    return idle != NULL && PyList_Check(idle) ? idle : NULL;
+}
+
+/* The connection that redis-py would use next, a new reference; NULL without an exception where it
+   would make one. */
+static PyObject *
+next_of_redis_py(const core_state *state, PyObject *redis_pool)
+{
+    PyObject *attributes = PyObject_GenericGetDict(redis_pool, NULL);
+    PyObject *idle = attributes == NULL ? NULL : idle_list(state, attributes);
+    Py_ssize_t count = idle == NULL ? 0 : PyList_GET_SIZE(idle);
+    PyObject *last = count == 0 ? NULL : PyList_GET_ITEM(idle, count - 1);
+    last = last == Py_None ? NULL : Py_XNewRef(last);
+    Py_XDECREF(attributes);
+    PyErr_Clear();
+    return last;
+}
+
+/* What was found when the connection was compared: 1, 0; or -1 without an exception if it was not
+   yet. */
+static int
+known_answer(const core_state *state, PyObject *redis_connection)
+{
+    PyObject *attributes = PyObject_GenericGetDict(redis_connection, NULL);
+    PyObject *answer = attributes == NULL
+                           ? NULL
+                           : PyDict_GetItemWithError(attributes, state->names._rqreg_ext_is_same);
+    int known = answer == NULL ? -1 : answer == Py_True;
+    Py_XDECREF(attributes);
+    PyErr_Clear();
+    return known;
+}
+
+/* What the server says of our connection: a reply, or the error as an exception object. */
+static PyObject *
+describe(core_connection *ours)
+{
+    command_buffer commands;
+    reply replies[1];
+    const reply_spec spec = {.shape = REPLY_VALUE};
+    command_init(&commands);
+    command_start(&commands, "CLIENT", 1);
+    command_add_text(&commands, "INFO");
+    PyObject *description = NULL;
+    if (command_finish(&commands) == 0
+        && connection_exchange(ours, &commands, &spec, replies) == 0) {
+        description = replies[0].error != NULL ? replies[0].error : replies[0].value;
+        Py_INCREF(description);
+        replies_clear(replies, 1);
+    }
+    command_clear(&commands);
+    return description;
+}
+
+static int
+compare(PyObject *redis_pool, core_connection *ours)
+{
+    PyObject *description = describe(ours);
+    int is_same = description == NULL
+                      ? -1
+                      : ask_fastpath("clients", "is_same_session", "(OO)", redis_pool, description);
+    Py_XDECREF(description);
+    return is_same;
+}
+
+int
+is_same_session(const client_pool *pool, core_connection *ours)
+{
+    PyObject *redis_pool = client_pool_redis_pool(pool);
+    PyObject *theirs
+        = redis_pool == NULL ? NULL : next_of_redis_py(client_pool_state(pool), redis_pool);
+    int is_same = 1;
+    if (theirs != NULL) {
+        is_same = known_answer(client_pool_state(pool), theirs);
+        if (is_same < 0) {
+            is_same = compare(redis_pool, ours);
+        }
+    }
+    Py_XDECREF(theirs);
+    Py_XDECREF(redis_pool);
+    return is_same;
+}

@@ -1,0 +1,51 @@
+/* An object in a wrapped client's place: its class is derived from the client's, and it has the
+   client's attributes.
+
+   Its methods are the client's, with whatever wraps them, but for redis-py's innermost ones. There
+   a command is compared with what was given, and sent on a connection of the core's. */
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+
+#include "client_pool.h"
+#include "command.h"
+#include "connection_exchange.h"
+
+#define MOST_WRAPPED 2
+
+/* A command that goes through the wrappers of a client. */
+typedef struct {
+    PyObject *words;    /* tuple: the name and the arguments, as RQ gives them to redis-py */
+    reply_spec spec;    /* what the wrappers are shown of the reply */
+    bool is_hash;       /* they are shown a dict, as redis-py makes one of the reply to HGETALL */
+    bool is_repeatable; /* it may be sent once more: RQ's method would do the same again */
+    bool must_return;   /* what comes back out of the wrappers must be the reply */
+} wrapped_command;
+
+typedef struct {
+    PyObject_HEAD
+    client_pool *pool;
+    PyObject *redis_pool;
+    wrapped_command commands[MOST_WRAPPED]; /* each with a reference to its words */
+    int count;
+    int current;          /* the command that is given to the client */
+    bool is_over;         /* the call is: the object does nothing any more */
+    bool is_write_traced; /* there are tracers around what redis-py writes by */
+    bool is_busy;         /* commands are on their way */
+    bool has_arrived;     /* the current command */
+    bool is_changed;      /* something else arrived, and was not sent */
+    PyObject *came; /* what came back for the current command: what was shown, or the exception */
+    bool is_error_reply; /* it is the server's error */
+    reply replies[MOST_WRAPPED];
+} stand_in;
+
+int stand_in_setup_type(PyObject *module, core_state *state);
+
+/* Make an object of a class that is derived from the stand-in type and the client's class. */
+stand_in *stand_in_new(client_pool *pool, PyObject *stand_in_class, PyObject *client,
+                       bool is_write_traced);
+/* Release all but the object itself, which somebody may have kept. */
+void stand_in_end(stand_in *self);
