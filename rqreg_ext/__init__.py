@@ -1,17 +1,33 @@
-"""RQ's job registries in C: the same names, arguments, results and keys in Redis, many times faster.
+"""RQ's job registries, implemented in C, with operations on whole registries and on many queues.
 
-Importing this package imports neither rq nor redis: the names below resolve on first use.
+What RQ has works as in RQ: the same names, arguments, results and errors, and the same keys in Redis. Importing this
+package imports neither rq nor redis; each name is loaded when it is first used.
 """
 
 from __future__ import annotations
 
-# As type checkers know it; typing itself would cost more than all of this package.
+# Type checkers take this for typing.TYPE_CHECKING. Importing typing would take longer than importing this package.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .batches import Batch, Pending, batch
-    from .everywhere import QueuesResult, check, purge, repair, requeue_all
+    from ._all_queues.batch import Batch, PendingResult, batch
+    from ._all_queues.counting import count_by
+    from ._all_queues.finding import find
+    from ._all_queues.listing import JobListing, list_jobs
+    from ._all_queues.operations import BulkResults, cancel_all, check, purge, repair, requeue_all
+    from ._all_queues.snapshot import QueueSnapshot, Snapshot, snapshot
+    from ._all_queues.transfer import export, restore
+    from ._all_queues.trimming import trim
+    from ._all_queues.workers import WorkerSnapshot
+    from ._bulk.result import BulkResult
+    from ._bulk.waiting import WaitingJobs
+    from ._install.installation import InstallReport, install, is_installed, uninstall
+    from ._integrity.problems import CheckReport, Problem, ProblemKind
+    from ._integrity.repair_report import RepairReport
+    from ._query.count_by import JobGroup, JobGroups
+    from ._query.filters import JobFilters
+    from ._query.jobs import JobList, get_jobs
+    from ._query.pages import JobPage, Page
     from .executions import ExecutionRegistry
-    from .installation import Report, install, is_installed, uninstall
     from .queue import Queue
     from .registry import (
         BaseRegistry,
@@ -24,69 +40,101 @@ if TYPE_CHECKING:
         StartedJobRegistry,
         clean_registries,
     )
-    from .snapshots import Snapshot, snapshot
-    from .whole.result import BulkResult
-    from .whole.truth.problems import CheckReport, Kind, Problem
-    from .whole.truth.repairs import RepairReport
 
 __version__ = '0.1.0'
 __all__ = [
     'BaseRegistry',
     'Batch',
     'BulkResult',
+    'BulkResults',
     'CanceledJobRegistry',
     'CheckReport',
     'DeferredJobRegistry',
     'ExecutionRegistry',
     'FailedJobRegistry',
     'FinishedJobRegistry',
-    'Kind',
-    'Pending',
+    'InstallReport',
+    'JobFilters',
+    'JobGroup',
+    'JobGroups',
+    'JobList',
+    'JobListing',
+    'JobPage',
+    'Page',
+    'PendingResult',
     'Problem',
+    'ProblemKind',
     'Queue',
-    'QueuesResult',
+    'QueueSnapshot',
     'ReadyJobRegistry',
     'RepairReport',
-    'Report',
     'ScheduledJobRegistry',
     'Snapshot',
     'StartedJobRegistry',
+    'WaitingJobs',
+    'WorkerSnapshot',
     'batch',
+    'cancel_all',
     'check',
     'clean_registries',
+    'count_by',
+    'export',
+    'find',
+    'get_jobs',
     'install',
     'is_installed',
+    'list_jobs',
     'purge',
     'repair',
     'requeue_all',
+    'restore',
     'snapshot',
+    'trim',
     'uninstall',
 ]
 
 if not TYPE_CHECKING:
-    # The modules that define the names that are not in rqreg_ext.registry.
+    # The module of each name that is not in rqreg_ext.registry.
     _MODULES = {
-        'Batch': 'rqreg_ext.batches',
-        'BulkResult': 'rqreg_ext.whole.result',
-        'CheckReport': 'rqreg_ext.whole.truth.problems',
+        'Batch': 'rqreg_ext._all_queues.batch',
+        'BulkResult': 'rqreg_ext._bulk.result',
+        'BulkResults': 'rqreg_ext._all_queues.operations',
+        'CheckReport': 'rqreg_ext._integrity.problems',
         'ExecutionRegistry': 'rqreg_ext.executions',
-        'Kind': 'rqreg_ext.whole.truth.problems',
-        'Pending': 'rqreg_ext.batches',
-        'Problem': 'rqreg_ext.whole.truth.problems',
+        'InstallReport': 'rqreg_ext._install.installation',
+        'JobFilters': 'rqreg_ext._query.filters',
+        'JobGroup': 'rqreg_ext._query.count_by',
+        'JobGroups': 'rqreg_ext._query.count_by',
+        'JobList': 'rqreg_ext._query.jobs',
+        'JobListing': 'rqreg_ext._all_queues.listing',
+        'JobPage': 'rqreg_ext._query.pages',
+        'Page': 'rqreg_ext._query.pages',
+        'PendingResult': 'rqreg_ext._all_queues.batch',
+        'Problem': 'rqreg_ext._integrity.problems',
+        'ProblemKind': 'rqreg_ext._integrity.problems',
         'Queue': 'rqreg_ext.queue',
-        'QueuesResult': 'rqreg_ext.everywhere',
-        'RepairReport': 'rqreg_ext.whole.truth.repairs',
-        'Report': 'rqreg_ext.installation',
-        'batch': 'rqreg_ext.batches',
-        'check': 'rqreg_ext.everywhere',
-        'install': 'rqreg_ext.installation',
-        'is_installed': 'rqreg_ext.installation',
-        'purge': 'rqreg_ext.everywhere',
-        'repair': 'rqreg_ext.everywhere',
-        'requeue_all': 'rqreg_ext.everywhere',
-        'Snapshot': 'rqreg_ext.snapshots',
-        'snapshot': 'rqreg_ext.snapshots',
-        'uninstall': 'rqreg_ext.installation',
+        'QueueSnapshot': 'rqreg_ext._all_queues.snapshot',
+        'RepairReport': 'rqreg_ext._integrity.repair_report',
+        'Snapshot': 'rqreg_ext._all_queues.snapshot',
+        'WaitingJobs': 'rqreg_ext._bulk.waiting',
+        'WorkerSnapshot': 'rqreg_ext._all_queues.workers',
+        'batch': 'rqreg_ext._all_queues.batch',
+        'cancel_all': 'rqreg_ext._all_queues.operations',
+        'check': 'rqreg_ext._all_queues.operations',
+        'count_by': 'rqreg_ext._all_queues.counting',
+        'export': 'rqreg_ext._all_queues.transfer',
+        'find': 'rqreg_ext._all_queues.finding',
+        'get_jobs': 'rqreg_ext._query.jobs',
+        'install': 'rqreg_ext._install.installation',
+        'is_installed': 'rqreg_ext._install.installation',
+        'list_jobs': 'rqreg_ext._all_queues.listing',
+        'purge': 'rqreg_ext._all_queues.operations',
+        'repair': 'rqreg_ext._all_queues.operations',
+        'requeue_all': 'rqreg_ext._all_queues.operations',
+        'restore': 'rqreg_ext._all_queues.transfer',
+        'snapshot': 'rqreg_ext._all_queues.snapshot',
+        'trim': 'rqreg_ext._all_queues.trimming',
+        'uninstall': 'rqreg_ext._install.installation',
     }
 
     def __getattr__(name):
@@ -102,9 +150,20 @@ if not TYPE_CHECKING:
                     f'{__path__[0]} has the sources of rqreg_ext, not compiled for this Python: '
                     'run Python in another folder than that of the clone after `pip install .`, or run `make build`'
                 ) from error
-        value = getattr(import_module(_MODULES.get(name, 'rqreg_ext.registry')), name)
+        try:
+            value = getattr(import_module(_MODULES.get(name, 'rqreg_ext.registry')), name)
+        except OSError as error:
+            from errno import EMFILE, ENFILE
+
+            if error.errno not in (EMFILE, ENFILE):
+                raise
+            raise OSError(
+                error.errno,
+                f'no file descriptor is left to load rqreg_ext.{name}: close files, raise the limit (ulimit -n), or '
+                f'import {name} at the start of the program',
+            ) from error
         globals()[name] = value
         return value
 
     def __dir__():
-        return sorted({*globals(), *__all__})
+        return sorted({*__all__, *(name for name in globals() if name.startswith('__'))})

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+from ._install.import_hook import is_disabled
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -24,9 +26,9 @@ Runs a program, with rqreg_ext's job registries in the place of RQ's:
 What stands before PROGRAM (as in -X dev script.py, or -c CODE) is for the interpreter. The program's children run on
 them as well. RQREG_EXT_DISABLE=1 in the environment runs it on RQ's own registries.
 
-  python -m rqreg_ext --report    say what is replaced in this environment
+  python -m rqreg_ext --report    say what is replaced in this environment; exit status 1 if nothing is
 """
-PTH = 'rqreg_ext.pth'
+AT_START = 'rqreg_ext.start' if sys.version_info >= (3, 15) else 'rqreg_ext.pth'
 
 
 def main() -> None:
@@ -37,11 +39,11 @@ def main() -> None:
         print(USAGE, end='', file=sys.stdout if arguments else sys.stderr)
         sys.exit(0 if arguments else 2)
     if arguments == ['--report']:
-        report()
-        return
-    require_pth()
+        sys.exit(report())
+    require_file_for_start()
     os.environ['RQREG_EXT_INSTALL'] = '1'
     command = program(arguments)
+    warn_if_not_compiled()
     try:
         os.execv(command[0], command)
     except OSError as error:
@@ -63,25 +65,39 @@ def fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def report() -> None:
-    """Print what is replaced when rq is imported."""
+def report() -> int:
+    """Print what is replaced when rq is imported; return the exit status, 1 where nothing is."""
+    # For start-up time: a program may never import rq.
     from . import install
 
     try:
         import rq  # noqa: F401
     except ImportError as error:
         fail(f'rq cannot be imported in this environment ({error}): pip install rq')
-    print(install())
+    done = install()
+    print(done)
+    return 1 if done.reason else 0
 
 
-def require_pth() -> None:
+def warn_if_not_compiled() -> None:
+    """Say where a program is about to run on RQ's own registries although that is not what was asked for."""
+    if is_disabled():
+        return
+    # For start-up time: the other options need no core.
+    try:
+        from . import _core  # noqa: F401
+    except ImportError as error:
+        print(f"rqreg_ext: the program runs on RQ's own registries: {error}", file=sys.stderr)
+
+
+def require_file_for_start() -> None:
     """End with a clear message where the interpreter would not install us in the program."""
     import site
 
     folders = [*site.getsitepackages(), site.getusersitepackages()]
-    if not any(os.path.isfile(os.path.join(folder, PTH)) for folder in folders):
+    if not any(os.path.isfile(os.path.join(folder, AT_START)) for folder in folders):
         fail(
-            f'there is no {PTH} in {" or ".join(folders)}, so no program of this Python can be started on '
+            f'there is no {AT_START} in {" or ".join(folders)}, so no program of this Python can be started on '
             'rqreg_ext. Install it there with pip, or call rqreg_ext.install() in the program.'
         )
 

@@ -1,4 +1,4 @@
-"""The types of the C core. What is not here is RQ's own, inherited by the composed classes."""
+"""Type stubs of the C core. Methods that are not listed here are inherited from RQ's classes."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -14,24 +14,49 @@ from rq.timeouts import BaseDeathPenalty
 
 from . import registry
 
+# The shapes of replies, which rqreg_ext/_fastpath/exchange.py explains.
 INTEGER: int
 SCORE: int
 VALUE: int
 NOTHING: int
 TEXTS: int
 ENTRIES: int
-SCRIPTS: dict[str, tuple[str, bytes]]
 
+# The Lua scripts by name: (SHA1, text, names of the arguments separated by spaces).
+SCRIPTS: dict[str, tuple[str, bytes, str]]
+
+# The answer of rqreg_ext._fastpath.dispatch.methods_of(), cached until the type or one of its functions changes.
 def methods_of(owner: type, /) -> tuple[int, int, int, int]: ...
 
+# Caches an answer of look(): (answer, names, types, functions). It is valid until one of the latter three changes.
 class Guard:
     def __init__(self, look: Callable[[], tuple[bool, tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]]) -> None: ...
     def holds(self) -> bool: ...
 
-def exchange(connection: Any, commands: Sequence[tuple[Any, ...]], /) -> list[Any] | None: ...
+# None if the client is not supported: then it has to send the commands itself.
+def exchange(
+    connection: Any,
+    commands: Sequence[tuple[Any, ...]],
+    on_resent: Callable[[], object] | None = None,
+    by_pool: bool = False,
+    /,
+) -> list[Any] | None: ...
+def exchange_with_node(
+    cluster: Any, commands: Sequence[tuple[Any, ...]], on_resent: Callable[[], object] | None, /
+) -> tuple[list[Any], list[int]] | None: ...
+def cleanup_command(kind: int, key: str, timestamp: int, /) -> tuple[str | int, ...]: ...
+
+# What rqreg_ext._query.tracebacks reads; None for what is left to Python.
+def decode_base64(text: bytes, /) -> bytes | None: ...
+def exception_in(text: bytes, /) -> tuple[str, str] | None: ...
+
+# The answers of rqreg_ext._fastpath.clients, cached until a class changes.
 def check_client(client: Any, /) -> Any: ...
 def check_pool(pool: Any, /) -> Any: ...
 def is_direct(connection: Any, /) -> bool: ...
+
+# What an object that stands in for a wrapped client is derived from, beside the client's class.
+class StandIn: ...
 
 class BaseRegistry:
     def __init__(
@@ -94,4 +119,5 @@ class Queue:
     @property
     def started_job_registry(self) -> registry.StartedJobRegistry: ...
 
+# Cleans up in one round trip, and returns True; False if RQ has to do it. `names` are the globals of rq.registry.
 def clean_registries(queue: Any, names: dict[str, Any], /) -> bool: ...

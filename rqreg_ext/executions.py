@@ -1,4 +1,4 @@
-"""`rq.executions`, with its registry in C. Every other name is RQ's."""
+"""The registry of `rq.executions`, with methods in C. All other names of `rq.executions` are available here too."""
 
 from __future__ import annotations
 
@@ -7,26 +7,36 @@ from typing import Any
 from rq import executions as rq_executions
 from rq.executions import ExecutionRegistry as RQExecutionRegistry
 
-from . import _clients, _core
-from .registry import BaseRegistry, complete
+from . import _core
+from ._fastpath import clients
+from ._fastpath.registry_type import set_rq_class
+from .registry import BaseRegistry
 
 
-# Its remove() takes an execution, as RQ's does.
+# Its remove() takes an Execution, as in RQ; that of the other registries takes a job. mypy refuses that.
 class ExecutionRegistry(  # type: ignore[misc]
     _core.ExecutionRegistry, RQExecutionRegistry, BaseRegistry
 ):
-    """The executions of one job, scored by when they expire.
+    """The executions of one job. The score of an entry is the time when it expires.
 
-    `connection` is a redis-py client, or a URL string. Making one costs no round trip.
+    Args:
+        job_id: The id of the job.
+        connection: A redis-py client, or a URL such as 'redis://localhost:6379/0', or 'redis+cluster://host:7000'.
+
+    Round trips:
+        None.
+
+    Source:
+        rq.executions.ExecutionRegistry.
     """
 
     def __init__(self, job_id: str, connection: Any) -> None:
         if isinstance(connection, str):
-            connection = _clients.client_of(connection)
+            connection = clients.client_of(connection)
         RQExecutionRegistry.__init__(self, job_id, connection)
 
 
-complete(ExecutionRegistry)
+set_rq_class(ExecutionRegistry)
 
 
 def __getattr__(name: str) -> Any:
@@ -34,4 +44,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *vars(rq_executions)})
+    return sorted(vars(rq_executions))

@@ -1,6 +1,7 @@
-"""The registries of `rq.registry`, by the same names: a head in C in front of the installed RQ's class.
+"""The registries of `rq.registry` under the same names: methods in C, and the installed RQ's class as fallback.
 
-Whatever the head does not do is RQ's own, inherited. Every other name of `rq.registry` is RQ's too.
+A call that the C methods cannot serve exactly as RQ would is passed on to RQ's method, which is inherited. All other
+names of `rq.registry` are available here too.
 """
 
 from __future__ import annotations
@@ -9,46 +10,83 @@ from typing import Any
 
 from rq import registry as rq_registry
 
-# _installed_rq for its word on an RQ that is too old.
-from . import _core, _installed_rq  # noqa: F401
-from ._clean_registries import CleanRegistries
-from ._registry_type import RegistryType
-from .whole import WholeRegistry
+from . import _core
+from ._bulk.mixin import BulkMixin
+from ._bulk.moving import MoveMixin
+from ._bulk.started import StartedMixin
+from ._bulk.trimming import TrimMixin
+from ._export.exporting import ExportMixin
+
+# Imported because it raises ImportError if the installed RQ is too old.
+from ._fastpath import releases  # noqa: F401
+from ._fastpath.clean_registries import CleanRegistries
+from ._fastpath.description import DescriptionMixin
+from ._fastpath.registry_type import RegistryType, set_rq_class
+from ._integrity import IntegrityMixin
+from ._query.count_by import CountByMixin
+from ._query.find import FindMixin
+from ._query.listing import ListingMixin
 
 
-class BaseRegistry(_core.BaseRegistry, rq_registry.BaseRegistry, WholeRegistry, metaclass=RegistryType):
-    """What the registries of jobs share: a sorted set of job ids, scored by Unix timestamps in seconds.
+# RQ's class comes before the mix-ins: if a later RQ defines a method of the same name, RQ's method is called.
+class BaseRegistry(
+    _core.BaseRegistry,
+    rq_registry.BaseRegistry,
+    ListingMixin,
+    FindMixin,
+    CountByMixin,
+    BulkMixin,
+    MoveMixin,
+    TrimMixin,
+    ExportMixin,
+    IntegrityMixin,
+    DescriptionMixin,
+    metaclass=RegistryType,
+):
+    """The base class of the registries: a sorted set of job ids whose scores are Unix timestamps in seconds.
 
-    Made by `queue=`, or by `name=` (the queue's) and `connection=`: a redis-py client, or a URL string.
-    `job_class`, `serializer` and `death_penalty_class` are as for rq.Queue. Making one costs no round trip.
+    Args:
+        name: The name of the queue.
+        connection: A redis-py client, or a URL such as 'redis://localhost:6379/0', or 'redis+cluster://host:7000'.
+        job_class: The class of the jobs.
+        queue: A queue, whose name, connection and serializer are used instead of those given.
+        serializer: The serializer of the jobs, or its import path.
+        death_penalty_class: The class that limits the time of callbacks of failed jobs.
+
+    Round trips:
+        None.
+
+    Source:
+        rq.registry.BaseRegistry.
     """
 
 
-class StartedJobRegistry(_core.StartedJobRegistry, rq_registry.StartedJobRegistry, BaseRegistry):
-    """The jobs that are being executed, scored by when their execution is taken for abandoned.
+class StartedJobRegistry(_core.StartedJobRegistry, rq_registry.StartedJobRegistry, StartedMixin, BaseRegistry):
+    """The jobs that are being executed. The score of an entry is the time after which it counts as abandoned.
 
-    `job_or_id in registry` costs one round trip for a job whose execution is running, two for any other.
+    Round trips:
+        `job_or_id in registry` takes one if the job is being executed, otherwise two.
     """
 
 
 class FinishedJobRegistry(_core.FinishedJobRegistry, rq_registry.FinishedJobRegistry, BaseRegistry):
-    """The jobs that succeeded, scored by when they expire."""
+    """The jobs that succeeded. The score of an entry is the time when it expires."""
 
 
 class FailedJobRegistry(_core.FailedJobRegistry, rq_registry.FailedJobRegistry, BaseRegistry):
-    """The jobs that failed, scored by when they expire."""
+    """The jobs that failed or were stopped. The score of an entry is the time when it expires."""
 
 
 class DeferredJobRegistry(_core.DeferredJobRegistry, rq_registry.DeferredJobRegistry, BaseRegistry):
-    """The jobs that wait for other jobs, scored by when they were deferred."""
+    """The jobs that wait for other jobs. The score of an entry is the time when the job was deferred."""
 
 
 class ScheduledJobRegistry(_core.ScheduledJobRegistry, rq_registry.ScheduledJobRegistry, BaseRegistry):
-    """The jobs that wait for their time, scored by it."""
+    """The jobs that are scheduled for later. The score of an entry is the scheduled time."""
 
 
 class CanceledJobRegistry(_core.CanceledJobRegistry, rq_registry.CanceledJobRegistry, BaseRegistry):
-    """The jobs that were canceled."""
+    """The jobs that were canceled. The score of an entry is the time when the job was canceled."""
 
 
 COMPOSED: list[type[BaseRegistry]] = [
@@ -64,29 +102,34 @@ COMPOSED: list[type[BaseRegistry]] = [
 if hasattr(rq_registry, 'ReadyJobRegistry'):
 
     class ReadyJobRegistry(_core.ReadyJobRegistry, rq_registry.ReadyJobRegistry, BaseRegistry):
-        """The jobs whose dependencies are met, on their way to the queue (RQ 3)."""
+        """The jobs whose dependencies are met, and that RQ has yet to put on their queue (RQ 3)."""
 
     COMPOSED.append(ReadyJobRegistry)
 
 
-def complete(composed: type[BaseRegistry]) -> None:
-    """Note RQ's class in ours."""
-    rq_class = next(base for base in composed.__bases__ if base.__module__.partition('.')[0] == 'rq')
-    composed._rq_class = rq_class  # type: ignore[attr-defined]
-
-
 for _composed in COMPOSED:
-    complete(_composed)
+    set_rq_class(_composed)
 
 _clean = CleanRegistries({composed.__name__: composed for composed in COMPOSED})
 
 
 def clean_registries(queue: Any, exception_handlers: list[Any] | None = None) -> None:
-    """Clean all registries of a queue, as RQ's function of this name: in one round trip where nothing needs RQ.
+    """Clean up all registries of a queue, like RQ's function of this name.
 
-    queue: a Queue. exception_handlers: called for each abandoned job. Where jobs were abandoned or are ready, and
-    where there are rate limits, RQ's own round trips follow. Raises redis.exceptions.RedisError.
-    What somebody has put in the place of RQ's function is called instead.
+    If RQ's function was patched or replaced, the replacement is called.
+
+    Args:
+        queue: The queue.
+        exception_handlers: Functions that are called for each abandoned job.
+
+    Raises:
+        redis.exceptions.RedisError: The server or the connection failed.
+
+    Round trips:
+        One. If jobs were abandoned or are ready, or if there are rate limits, RQ's own follow.
+
+    Source:
+        rq.registry.clean_registries; Redis ZREMRANGEBYSCORE, ZRANGEBYSCORE.
     """
     _clean(queue, exception_handlers)
 
@@ -96,4 +139,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *vars(rq_registry)})
+    return sorted({*vars(rq_registry), *(composed.__name__ for composed in COMPOSED)})

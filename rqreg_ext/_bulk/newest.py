@@ -1,0 +1,147 @@
+"""purge(keep_newest=N): which jobs are the newest, and which of the others to delete."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappush, heappushpop
+from itertools import islice
+from typing import Any
+
+from .._fastpath.dispatch import reads_entries
+from .._fastpath.locations import FAILED, FINISHED, registry_kind_of
+from .._query.filters import NO_KNOWN_END, Filters
+from .._query.job_fields import EVERY_JOB_HAS, Row, Rows
+from .._query.listing import cursor_of, parser_of
+
+# How many jobs are looked at in one round trip.
+_CHUNK = 1000
+
+
+def newest_of(registry: Any, selection: Filters, keep: int) -> NewestByEnd | NewestByScore:
+    """Return what selects the jobs that match, but for the newest."""
+    if registry_kind_of(registry) in (FINISHED, FAILED):
+        return NewestByEnd(registry, selection, keep)
+    return NewestByScore(registry, selection, keep)
+
+
+class NewestByEnd:
+    """Keeps the jobs that ended last. Their order by score is another one where jobs have different TTLs.
+
+    Attributes:
+        selection: The filters with which the entries are read, after find().
+    """
+
+    def __init__(self, registry: Any, selection: Filters, keep: int) -> None:
+        self.selection = selection
+        self._registry = registry
+        self._keep = keep
+        self._kept: set[str] = set()
+        # The end of the oldest job that is kept, if there are more jobs than that. No job that ended later is selected:
+        # it may have come after find().
+        self._oldest = b''
+
+    def find(self) -> None:
+        """Find the newest jobs. Two round trips per _CHUNK jobs, and one more if an end is only known from results."""
+        rows = Rows(self._registry)
+        end_of = rows.end()
+        test = self.selection.test(rows)
+        newest: list[tuple[bytes, str]] = []
+        is_full = False
+        for job_ids in _chunks(_ids(self._registry, self.selection)):
+            for job_id, row in rows.matching(self.selection.select(job_ids), test):
+                end = end_of(row)
+                if not end:
+                    continue
+                if len(newest) < self._keep:
+                    heappush(newest, (end, job_id))
+                else:
+                    is_full = True
+                    heappushpop(newest, (end, job_id))
+        self._kept = {job_id for _, job_id in newest}
+        self._oldest = newest[0][0] if is_full else b''
+
+    def matching(self, job_ids: Sequence[str], unknown: Counter[str]) -> list[str]:
+        """Return those of the ids that match and are not kept; count in `unknown` those whose end is unknown."""
+        rows = Rows(self._registry)
+        rows.column(EVERY_JOB_HAS)
+        end_of = rows.end()
+        test = self.selection.test(rows)
+
+        def is_older(row: Row) -> bool | str:
+            answer = test(row)
+            # The entries of jobs that are gone are removed, if the filters select them.
+            if answer is False or not any(row):
+                return answer
+            end = end_of(row)
+            if not end:
+                return NO_KNOWN_END
+            return answer if end <= self._oldest else False
+
+        selected = self.selection.select(job_ids)
+        found = rows.matching(selected, is_older, unknown) if selected else []
+        return [job_id for job_id, _ in found if job_id not in self._kept]
+
+
+class NewestByScore:
+    """Keeps the jobs with the highest scores: in these registries, they came or are due last.
+
+    Attributes:
+        selection: The filters with which the entries are read, after find().
+    """
+
+    def __init__(self, registry: Any, selection: Filters, keep: int) -> None:
+        self.selection = selection
+        self._registry = registry
+        self._keep = keep
+        self._kept: set[str] = set()
+
+    def find(self) -> None:
+        """Find the newest jobs. Two round trips per _CHUNK entries, until enough match."""
+        registry: Any = self._registry
+        low, high = self.selection.min_score, self.selection.max_score
+        listed = None if reads_entries(registry) else frozenset(registry.get_job_ids(cleanup=False))
+        newest = -float('inf')
+        rows = Rows(registry)
+        rows.column(EVERY_JOB_HAS)
+        test = self.selection.test(rows)
+        for chunk in _chunks(registry.iter_entries(_CHUNK, desc=True, min_score=low, max_score=high)):
+            scores = {job_id: score for job_id, score in chunk if listed is None or job_id in listed}
+            for job_id, row in rows.matching(self.selection.select(scores), test):
+                if not any(row):
+                    continue
+                self._kept.add(job_id)
+                newest = scores[job_id]
+                if len(self._kept) == self._keep:
+                    self._read_up_to(newest)
+                    return
+        self._read_up_to(newest)
+
+    def _read_up_to(self, score: float) -> None:
+        """Select no entry with a higher score: it may have come after find()."""
+        self.selection = copy.copy(self.selection)
+        self.selection.max_score = score
+
+    def matching(self, job_ids: Sequence[str], unknown: Counter[str]) -> list[str]:
+        """Return those of the ids that match and are not kept."""
+        selected = [job_id for job_id in job_ids if job_id not in self._kept]
+        return self.selection.matching(self._registry, selected, unknown)
+
+
+def _ids(registry: Any, selection: Filters) -> Iterable[str]:
+    """Return the ids of the jobs within the bounds on scores."""
+    low, high = selection.min_score, selection.max_score
+    if not reads_entries(registry):
+        in_bounds = None if low is None and high is None else set(registry.iter_job_ids(min_score=low, max_score=high))
+        job_ids = registry.get_job_ids(cleanup=False)
+        return job_ids if in_bounds is None else [job_id for job_id in job_ids if job_id in in_bounds]
+    parse = parser_of(registry)
+    members = (member for chunk in cursor_of(registry, _CHUNK, False, low, high).member_chunks() for member in chunk)
+    return members if parse is None else map(parse, members)
+
+
+def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk

@@ -1,0 +1,62 @@
+"""Waiting until replicas have a chunk of jobs, so that a failover does not bring these back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _core
+from .._fastpath import cluster
+from .._fastpath.client_support import is_cluster
+from .._fastpath.exchange import INTEGER, Command, ask
+
+# How long one chunk is waited for, in milliseconds.
+LONGEST_WAIT = 1000
+
+
+class ReplicaWait:
+    """Sends WAIT behind the commands of a chunk, in the same write: it is about the writes of its own connection only.
+
+    wait_replicas: How many replicas are to have each chunk; 0 for no wait. Raises NotImplementedError for a client that
+    may use several connections.
+    """
+
+    def __init__(self, connection: Any, wait_replicas: int) -> None:
+        self._connection = connection
+        self._count = wait_replicas
+        self._acknowledged = 0
+        if wait_replicas and not self._uses_one_connection():
+            raise NotImplementedError(
+                f"wait_replicas={wait_replicas!r} needs a client of redis-py's own, with nobody's methods in the way: "
+                'WAIT is about the writes of its own connection'
+            )
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def check(self) -> None:
+        """Raise the server's error to WAIT before anything is changed. One round trip."""
+        ask(self._connection, [(INTEGER, 'WAIT', 0, 1)])
+
+    def commands(self) -> list[Command]:
+        """Return what to send behind the commands of a chunk."""
+        self._acknowledged = 0
+        return [(self._note, 'WAIT', self._count, self._milliseconds())] if self else []
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether enough replicas have what was sent before the last of the commands()."""
+        return self._acknowledged >= self._count
+
+    def _note(self, acknowledged: Any) -> None:
+        self._acknowledged = int(acknowledged)
+
+    def _uses_one_connection(self) -> bool:
+        client = self._connection
+        return cluster.is_plain(client) if is_cluster(client) else _core.is_direct(client)
+
+    def _milliseconds(self) -> int:
+        """Return how long to wait: shorter than the client waits for a reply, and never 0, which means for ever."""
+        client = self._connection
+        arguments = client.get_connection_kwargs() if is_cluster(client) else client.connection_pool.connection_kwargs
+        timeout = arguments.get('socket_timeout')
+        return LONGEST_WAIT if not timeout else max(1, min(LONGEST_WAIT, int(timeout * 500)))

@@ -1,0 +1,391 @@
+"""WaitingJobs: the jobs that wait in a queue, to be read and changed as those of a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rq.job import Job
+from rq.registry import BaseRegistry
+from rq.serializers import resolve_serializer
+
+from .._fastpath import clients, guards
+from .._fastpath.description import DescriptionMixin
+from .._fastpath.dispatch import can_read_jobs
+from .._fastpath.locations import queue_key
+from .._fastpath.script_arguments import Value
+from .._query.arguments import by_name_only, limit_of
+from .._query.filters import JobFilters
+from .._query.waiting import WaitingReadsMixin, filters_of
+from . import waiting_fallback as fallback
+from .emptying import Emptying
+from .mixin import finder_of
+from .moving import RequeueOn, Target, target_of
+from .operation import IdsProgress, JobSteps, Options, Progress
+from .result import BulkResult
+from .scripts import Cancellation, Deletion, Script
+from .waiting_operation import WaitingOperation
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from rq import Queue
+    from typing_extensions import Unpack
+
+
+class WaitingJobs(WaitingReadsMixin, DescriptionMixin):
+    """The jobs that wait in a queue, in the order in which they are to run. RQ has no such class.
+
+    It has the methods of the registries, and nothing is changed by reading. What is not here is a Queue's.
+
+    Args:
+        name: The name of the queue.
+        connection: A redis-py client, or a URL such as 'redis://localhost:6379/0', or 'redis+cluster://host:7000'.
+        job_class: The class of the jobs.
+        queue: A queue, whose name, connection, serializer and job class are used instead of those given.
+        serializer: The serializer of the jobs, or its import path.
+
+    Raises:
+        TypeError: `connection` is missing, or no client.
+
+    Round trips:
+        None.
+
+    Source:
+        rq.Queue.
+    """
+
+    # What counts the entries, as ZCARD does those of a registry.
+    count_command = 'LLEN'
+    # By this, entries are taken for job ids, as those of registries that have it.
+    parse_job_id = staticmethod(vars(BaseRegistry)['parse_job_id'].__func__)
+
+    def __init__(
+        self,
+        name: str = 'default',
+        connection: Redis | str | None = None,
+        job_class: type[Job] | None = None,
+        queue: Queue | None = None,
+        serializer: Any = None,
+    ) -> None:
+        self._queue = queue
+        if queue is not None:
+            self.name, self.key, self.connection = queue.name, queue.key, queue.connection
+            self.job_class, self.serializer = job_class or queue.job_class, queue.serializer
+        else:
+            self.name, self.key, self.connection = name, queue_key(name), clients.client_from(connection)
+            self.job_class, self.serializer = job_class or Job, resolve_serializer(serializer)
+
+    def empty(
+        self,
+        *,
+        limit: int | None = None,
+        progress: Progress | None = None,
+        dry_run: bool = False,
+        chunk_size: int | None = None,
+        wait_replicas: int = 0,
+        rate: float | None = None,
+    ) -> BulkResult:
+        """Delete all jobs that wait, as Queue.empty() does, but in chunks: RQ's is one script, which holds the server.
+
+        As with RQ's, only the hashes of the jobs are deleted, with their dependents and results: the jobs stay in
+        their groups, and what depends on them is not told. purge() deletes jobs as Job.delete() does. Workers may take
+        jobs meanwhile. Jobs that are enqueued during the call are left.
+
+        Args:
+            limit: The most jobs to delete, from the front of the queue; None for all.
+            progress: Called after each chunk as progress(processed, total), both int; returning False ends the call.
+            dry_run: Whether to change nothing and report how many entries there are.
+            chunk_size: The most jobs per script; by default, as many as a script can do in about 2 milliseconds.
+            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
+            rate: The most jobs to delete per second, evenly, in smaller chunks; the call sleeps between them.
+
+        Returns:
+            A BulkResult. Entries of jobs whose hash was gone are removed, and count as skipped: 'no such job'. Where
+            the server refuses the script, or somebody has replaced Queue.empty(), that is called, and `by_rq` is what
+            it returns.
+
+        Raises:
+            TypeError, ValueError: An argument is wrong.
+            redis.exceptions.RedisError: With the attribute `result`, what was done until then. The same call again does
+                the rest.
+
+        Round trips:
+            One per chunk, and one.
+
+        Source:
+            rq.Queue.empty; Redis LRANGE, UNLINK, LTRIM.
+        """
+        options = Options(progress, dry_run, chunk_size, wait_replicas, rate)
+        return Emptying(self, self._queue, options, limit_of(limit)).run()
+
+    def remove_many(
+        self,
+        ids: Iterable[str | Job],
+        delete_job: bool = False,
+        *,
+        progress: IdsProgress | None = None,
+        dry_run: bool = False,
+        chunk_size: int | None = None,
+        wait_replicas: int = 0,
+        rate: float | None = None,
+        limit: int | None = None,
+    ) -> BulkResult:
+        """Take jobs out of the queue, as Queue.remove() does with one job, or delete them as Job.delete() does.
+
+        Args:
+            ids: Job ids or Job objects, from any iterable.
+            delete_job: Whether to delete the jobs too. Without it they stay in Redis, with the status 'queued', and
+                nothing will run them.
+            progress: Called after each chunk as progress(processed, total); returning False ends the call. `total` is
+                None if `ids` has no length (a generator, say).
+            dry_run: Whether to change nothing and report what would be done.
+            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
+                worth.
+            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
+            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
+                does not.
+            limit: The most jobs to change, the first of those given. Jobs that are not changed do not count.
+
+        Returns:
+            A BulkResult. Ids that do not wait in the queue count as missing, and their jobs are not changed: a worker
+            may have them. Jobs that RQ cannot delete are in `failed`.
+
+        Raises:
+            TypeError, ValueError: An argument is wrong.
+            redis.exceptions.RedisError: An error that affects all jobs, with the attribute `result`. The same call
+                again does the rest.
+
+        Round trips:
+            One per chunk, and one per 5000 jobs that wait for each group of ids: of 1000, or a quarter of the queue.
+
+        Source:
+            rq.Queue.remove, rq.job.Job.delete; Redis LSET, LREM.
+        """
+        return _removal(self, delete_job, Options(progress, dry_run, chunk_size, wait_replicas, rate, limit)).run(
+            finder_of(ids)
+        )
+
+    @by_name_only
+    def purge(
+        self,
+        *,
+        delete_job: bool = True,
+        progress: Progress | None = None,
+        dry_run: bool = False,
+        chunk_size: int | None = None,
+        wait_replicas: int = 0,
+        rate: float | None = None,
+        limit: int | None = None,
+        **filters: Unpack[JobFilters],
+    ) -> BulkResult:
+        """Delete all jobs that wait, or those that match the filters, as Job.delete() does.
+
+        Entries of jobs whose hash is gone are removed, and count as skipped. Jobs that are enqueued at the end during
+        the call are left, but for at most as many as workers take meanwhile. empty() is faster, and deletes less of
+        each job.
+
+        Args:
+            delete_job: Whether to delete the jobs too, as in remove_many().
+            progress: Called after each chunk as progress(processed, total), both int; returning False ends the call.
+            dry_run: Whether to change nothing and report what would be done.
+            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
+                worth.
+            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
+            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
+                does not.
+            limit: The most jobs to change, from the front of the queue. Jobs that are not changed do not count.
+            **filters: See JobFilters, of which `min_score` and `max_score` are not taken. Without filters, all jobs
+                match.
+
+        Returns:
+            A BulkResult. Jobs for which a filter cannot be decided are skipped.
+
+        Raises:
+            TypeError, ValueError: An argument is wrong.
+            redis.exceptions.RedisError: An error that affects all jobs, with the attribute `result`. The same call
+                again does the rest.
+
+        Round trips:
+            One per chunk, and one per 1000 jobs that wait; one more per 1000 with filters.
+
+        Source:
+            rq.Queue.get_job_ids, rq.job.Job.delete; Redis LRANGE, LSET, LREM.
+        """
+        selection = filters_of('purge()', filters)
+        operation = _removal(self, delete_job, Options(progress, dry_run, chunk_size, wait_replicas, rate, limit))
+        unknown = operation.result.skipped
+        select = None if selection.is_empty else partial(selection.matching, self, unknown=unknown)
+        return operation.run(operation.find_all, select)
+
+    def cancel_many(
+        self,
+        ids: Iterable[str | Job],
+        *,
+        enqueue_dependents: bool = False,
+        remove_from_dependencies: bool = False,
+        progress: IdsProgress | None = None,
+        dry_run: bool = False,
+        chunk_size: int | None = None,
+        wait_replicas: int = 0,
+        rate: float | None = None,
+        limit: int | None = None,
+    ) -> BulkResult:
+        """Cancel jobs that wait, as Job.cancel() does with one job. They come into the canceled registry.
+
+        Args:
+            ids: Job ids or Job objects, from any iterable.
+            enqueue_dependents: Whether to enqueue the jobs that depend on the canceled ones.
+            remove_from_dependencies: Whether to remove the jobs from the dependents of the jobs they depend on.
+            progress: Called after each chunk as progress(processed, total); returning False ends the call. `total` is
+                None if `ids` has no length (a generator, say).
+            dry_run: Whether to change nothing and report what would be done.
+            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
+                worth.
+            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
+            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
+                does not.
+            limit: The most jobs to change, the first of those given. Jobs that are not changed do not count.
+
+        Returns:
+            A BulkResult. Ids that do not wait in the queue count as missing, jobs that are already canceled as skipped.
+
+        Raises:
+            TypeError, ValueError: An argument is wrong.
+            redis.exceptions.RedisError: An error that affects all jobs, with the attribute `result`.
+
+        Round trips:
+            Those of remove_many().
+
+        Source:
+            rq.job.Job.cancel; Redis LSET, LREM.
+        """
+        options = {
+            'enqueue_dependents': bool(enqueue_dependents),
+            'remove_from_dependencies': bool(remove_from_dependencies),
+        }
+        check = partial(fallback.job_to_cancel, self)
+        steps = JobSteps(check if dry_run else partial(fallback.cancel, self, options))
+        script = _CancellationOfWaiting(self, **options)
+        operation = WaitingOperation(
+            self, Options(progress, dry_run, chunk_size, wait_replicas, rate, limit), guards.cancel_guard, steps, script
+        )
+        return operation.run(finder_of(ids))
+
+    def move_many(
+        self,
+        ids: Iterable[str | Job],
+        to: str | Queue,
+        at_front: bool = False,
+        *,
+        progress: IdsProgress | None = None,
+        dry_run: bool = False,
+        chunk_size: int | None = None,
+        wait_replicas: int = 0,
+        rate: float | None = None,
+        limit: int | None = None,
+    ) -> BulkResult:
+        """Move jobs that wait to the end of another queue, which need not exist yet, in the order of `ids`.
+
+        Each is taken out of this queue, and enqueued as the other queue's enqueue_job() does: `origin` and
+        `enqueued_at` are new, and a job with a ttl has it from now on. As the job waits, its dependencies are met, and
+        it holds a slot if it has a rate limit: these are not looked at again. A job that is in the list by mistake,
+        with another status than 'queued' or as one of another queue, is in `failed`, and is not moved.
+
+        Args:
+            ids: Job ids or Job objects, from any iterable.
+            to: The name of the other queue, or a Queue, whose default timeout jobs without one then get.
+            at_front: Whether to put each job at the front of the other queue, so that the last id given runs first.
+            progress: Called after each chunk as progress(processed, total); returning False ends the call. `total` is
+                None if `ids` has no length (a generator, say).
+            dry_run: Whether to change nothing and report what would be done.
+            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
+                worth.
+            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
+            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
+                does not.
+            limit: The most jobs to change, the first of those given. Jobs that are not changed do not count.
+
+        Returns:
+            A BulkResult. Ids that do not wait in the queue count as missing: a worker may have them.
+
+        Raises:
+            TypeError, ValueError: An argument is wrong: `to` is the queue that the jobs are in, say.
+            redis.exceptions.RedisError: An error that affects all jobs, with the attribute `result`.
+
+        Round trips:
+            Those of remove_many(), and one more for metadata (`job.meta`) that differs from that of the jobs before.
+
+        Source:
+            rq.Queue.remove, rq.Queue.enqueue_job; Redis LSET, LREM, RPUSH, SADD.
+        """
+        target = target_of(self, to)
+        check = partial(fallback.job_to_move, self)
+        steps = JobSteps(
+            partial(fallback.move, self, target, bool(at_front)),
+            partial(fallback.move_in_transaction, self, target, bool(at_front)),
+        )
+        if dry_run:
+            steps = JobSteps(check)
+        script = _MoveOfWaiting(self, target, bool(at_front))
+        operation = WaitingOperation(
+            self,
+            Options(progress, dry_run, chunk_size, wait_replicas, rate, limit),
+            guards.requeue_guard,
+            steps,
+            script,
+        )
+        return operation.run(finder_of(ids))
+
+
+def _removal(waiting: WaitingJobs, delete_job: Any, options: Options) -> WaitingOperation:
+    if not delete_job:
+        step = fallback.check_is_in if options.dry_run else fallback.drop
+        return WaitingOperation(waiting, options, guards.delete_guard, JobSteps(partial(step, waiting)), _Drop())
+    steps = JobSteps(partial(fallback.delete, waiting), partial(fallback.delete_in_transaction, waiting))
+    if options.dry_run:
+        steps = JobSteps(partial(fallback.check_is_readable, waiting))
+    return WaitingOperation(waiting, options, guards.delete_guard, steps, _DeletionOfWaiting(waiting))
+
+
+class _Drop(Script):
+    """Takes jobs out of the queue."""
+
+    name = 'drop_waiting'
+    empties_queues = False
+
+    def _own_arguments(self) -> dict[str, Value]:
+        return {}
+
+
+class _DeletionOfWaiting(Deletion):
+    """Deletes jobs."""
+
+    name = 'delete_waiting'
+
+    def __init__(self, waiting: WaitingJobs) -> None:
+        self._waiting = waiting
+
+    def may_run(self) -> bool:
+        """Return whether RQ can load the jobs."""
+        return can_read_jobs(self._waiting.connection)
+
+
+class _CancellationOfWaiting(Cancellation):
+    """Cancels jobs."""
+
+    name = 'cancel_waiting'
+
+
+class _MoveOfWaiting(RequeueOn):
+    """Takes jobs out of one queue, and puts them on another one."""
+
+    name = 'move_waiting'
+
+    def __init__(self, waiting: Any, to: Target, at_front: bool) -> None:
+        super().__init__(waiting, to, at_front)
+        self._timeout = to.default_timeout
+
+    def _own_arguments(self) -> dict[str, Value]:
+        arguments = super()._own_arguments()
+        return arguments if self._timeout is None else {**arguments, 'default_timeout': self._timeout}

@@ -1,0 +1,127 @@
+"""An operation on many jobs that wait in a queue: its list takes the place of a registry's sorted set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from .._fastpath import releases
+from .._fastpath.client_support import sends_unchanged
+from .._fastpath.dispatch import BulkDecision
+from .._fastpath.exchange import INTEGER, ask
+from .._query.list_cursor import ListCursor
+from .operation import BulkOperation, JobSteps, Options
+from .scripts import Script
+
+# How many entries are read at a time when jobs are searched.
+_PIECE = 5000
+# How often jobs are searched that have moved farther than the script has looked.
+_TRIES = 3
+_SMALLEST_GROUP, _LARGEST_GROUP, _QUEUE_PER_GROUP = 1000, 100_000, 4
+
+
+class WaitingDecision(BulkDecision):
+    """Whether a script may replace RQ's methods for jobs that wait."""
+
+    def __init__(self, waiting: Any, guard: Any) -> None:
+        super().__init__(waiting, guard)
+        self._waiting = waiting
+        self._own_guard = guard
+
+    def holds(self) -> bool:
+        """Return whether it may."""
+        waiting = self._waiting
+        return bool(
+            releases.is_known
+            and self._own_guard.holds()
+            and type(waiting.key) is str
+            and type(waiting.name) is str
+            and sends_unchanged(waiting.connection)
+        )
+
+    def client_has_changed(self) -> None:
+        """Do nothing: the client is asked each time."""
+
+
+class WaitingOperation(BulkOperation):
+    """One call that changes many jobs that wait.
+
+    The places of jobs in the list are found by reading it: once for each group of ids, or once for all jobs.
+    """
+
+    def __init__(self, waiting: Any, options: Options, guard: Any, steps: JobSteps, script: Script) -> None:
+        super().__init__(waiting, options, WaitingDecision(waiting, guard), steps, script)
+        # Counted from the tail.
+        self._places: dict[str, int] = {}
+        self._are_places_known = False
+        # The group of ids whose places were found.
+        self._found_of: list[str] = []
+
+    def find_all(self) -> tuple[Iterable[str], int]:
+        """Return the ids of all jobs that wait now, and their number. Their places are noted as they are read."""
+        (total,) = ask(self._connection, [(INTEGER, 'LLEN', self._registry.key)])
+        self._are_places_known = True
+        # No more than there are now: jobs may be added meanwhile.
+        return islice(self._listed(_SMALLEST_GROUP, is_removed=not self.result.dry_run), total), total
+
+    def _listed(self, size: int, is_removed: bool = False) -> Iterator[str]:
+        for piece in ListCursor(self._connection, self._registry.key, size, is_removed=is_removed).pieces():
+            for member, place in zip(piece.members, piece.places, strict=True):
+                self._places.setdefault(member, place)
+            yield from piece.members
+
+    def _group_size(self) -> int:
+        self._decide()
+        if self._script is None or self._are_places_known:
+            return _SMALLEST_GROUP
+        # The list is read for each group.
+        (found,) = ask(self._connection, [(INTEGER, 'LLEN', self._registry.key)])
+        length = int(found)
+        return max(_SMALLEST_GROUP, min(length // _QUEUE_PER_GROUP, _LARGEST_GROUP))
+
+    def _do_jobs(self, job_ids: list[str]) -> Iterator[int]:
+        self._decide()
+        if self._script is None:
+            yield from self._do_all_by_rq(job_ids)
+            return
+        if not self._are_places_known and self._found_of is not self._group:
+            # With a pace, the jobs of a group are processed in parts.
+            self._find_places(self._group)
+            self._found_of = self._group
+        left = job_ids
+        done = 0
+        for _ in range(_TRIES):
+            there = [job_id for job_id in left if job_id in self._places]
+            self.result.missing += len(left) - len(there)
+            done += len(left) - len(there)
+            moved: list[str] = []
+            for processed in self._do_by_script(there, '', {}, moved):
+                yield done + processed - len(moved)
+            done += len(there) - len(moved)
+            self._forget(there)
+            if not moved:
+                return
+            self._find_places(moved)
+            left = moved
+        for job_id in left:
+            self._do_one_by_rq(job_id)
+        yield len(job_ids)
+
+    def _find_places(self, job_ids: Sequence[str]) -> None:
+        """Find the places of these jobs. One round trip for each 5 000 entries."""
+        wanted = set(job_ids)
+        # Other jobs that were read with these keep theirs.
+        self._forget(job_ids)
+        for piece in ListCursor(self._connection, self._registry.key, _PIECE).pieces():
+            for member, place in zip(piece.members, piece.places, strict=True):
+                if member in wanted:
+                    # RQ removes the entry that is nearer to the head.
+                    self._places.setdefault(member, place)
+
+    def _forget(self, job_ids: Iterable[str]) -> None:
+        for job_id in job_ids:
+            self._places.pop(job_id, None)
+
+    def _marked(self, chunk: list[str], queue_ends: dict[str, str]) -> list[str]:
+        return [f'{self._compressed.get(job_id, "")}{self._places[job_id]} {job_id}' for job_id in chunk]

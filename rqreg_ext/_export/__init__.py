@@ -1,0 +1,1 @@
+"""Jobs in files, and back into Redis: export() and restore()."""

@@ -1,0 +1,222 @@
+"""export(): the jobs of registries in a file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from .._bulk.mixin import finder_of
+from .._bulk.operation import IdsProgress
+from .._bulk.result import BulkResult
+from .._bulk.started import entries_by_job
+from .._fastpath.dispatch import require_unchanged
+from .._fastpath.exchange import INTEGER, exchange
+from .._fastpath.locations import REGISTRIES, JobKeys, registry_kind_of
+from .._fastpath.server_errors import is_denied
+from .._query.arguments import check_holds_jobs, chunk_size_of, progress_of
+from .._query.filters import Filters, JobFilters
+from .._query.listing import cursor_of, parser_of
+from .files import OutputFile
+from .lines import end, header
+from .reading import JobReader, Place
+
+if TYPE_CHECKING:
+    from rq.job import Job
+    from typing_extensions import Unpack
+
+# How many jobs are read in a round trip at first. Then so many that their lines have about that many octets.
+_FIRST_CHUNK, _OCTETS = 100, 2_000_000
+
+
+class ExportMixin:
+    """The registry method that writes jobs into a file."""
+
+    def export(
+        self,
+        file: Any,
+        *,
+        ids: Iterable[str | Job] | None = None,
+        progress: IdsProgress | None = None,
+        chunk_size: int = 1000,
+        **filters: Unpack[JobFilters],
+    ) -> BulkResult:
+        """Write the jobs of this registry, or those that match the filters, into a file that restore() reads.
+
+        Nothing is changed: expired entries are not removed, and are exported. A job is written with its hash, results,
+        dependents, dependencies, executions, its score in this registry, and the times when its keys expire. The file
+        has its name when it is complete; until then it has another one, which ends with `.part`.
+
+        Args:
+            file: The path of a new file, which is compressed if it ends with `.gz`; or a file that is open for writing
+                in binary mode.
+            ids: The ids of the jobs to write, or Job objects, instead of all.
+            progress: Called after each chunk as progress(processed, total); returning False ends the call, without a
+                file. `total` is None if it is unknown: if `ids` has no length (a generator, say).
+            chunk_size: The most jobs to read at a time.
+            **filters: See JobFilters. Without filters, all jobs match.
+
+        Returns:
+            A BulkResult. Jobs that leave the registry during the call count as missing, entries whose job is gone as
+            skipped, and those that cannot be read are in `failed`.
+
+        Raises:
+            TypeError, ValueError: An argument is wrong.
+            FileExistsError: There is a file of this name. OSError: It cannot be written.
+            NotImplementedError: The client changes commands, or may do so.
+            redis.exceptions.RedisError: The server or the connection failed. Like any exception during the call, it has
+                the result until then as its attribute `result`, and leaves no file.
+
+        Round trips:
+            Two per chunk; one more with filters, and one more for jobs with dependents, dependencies, executions, or a
+            group.
+
+        Source:
+            Redis HGETALL, XREVRANGE, SMEMBERS, ZRANGE, ZSCORE, PTTL.
+        """
+        registry: Any = self
+        check_holds_jobs(registry)
+        selection = Filters.of(**filters)
+        if ids is not None and filters:
+            raise ValueError('export() takes either filters or ids=')
+        require_unchanged(registry.connection, 'export()')
+        with Export(file, chunk_size, progress) as export:
+            if ids is None:
+                export.add(registry, selection)
+            else:
+                export.add_ids(registry, ids)
+        return export.result
+
+
+def place_of(registry: Any) -> Place:
+    """Return the place of a registry. Raises ValueError if it is none of RQ's."""
+    kind = registry_kind_of(registry)
+    name = next((name for name, known in REGISTRIES.items() if known is kind), None)
+    if name is None:
+        raise ValueError(f"{registry!r} is none of RQ's registries, and restore() could not tell where its jobs go")
+    return Place(registry.name, name, registry.key, parser_of(registry))
+
+
+class Export:
+    """A file, and what is written into it; a context manager, at whose end the file is complete or gone.
+
+    Any exception in its block gets the result until then as its attribute `result`.
+
+    Attributes:
+        result: What was done until now.
+    """
+
+    def __init__(self, file: Any, chunk_size: Any, progress: Any) -> None:
+        self.result = BulkResult()
+        self._chunk_size = chunk_size_of(chunk_size)
+        self._size = min(_FIRST_CHUNK, self._chunk_size)
+        self._progress: IdsProgress | None = progress_of(progress)
+        self._counts: dict[str, int] = {}
+        self._output = OutputFile(file)
+
+    def __enter__(self) -> Export:
+        self._started = time.monotonic()
+        self._write(header())
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        try:
+            if error is None and not self.result.stopped:
+                self._write(end(self._counts))
+                self._output.commit()
+        finally:
+            self._output.discard()
+            self._note_time()
+            if error is not None:
+                self.result.interrupted = True
+                error.result = self.result  # type: ignore[attr-defined]
+
+    def _write(self, data: bytes) -> None:
+        self._output.write(data)
+
+    def begin_result(self) -> BulkResult:
+        """Count what follows in another result, and return that."""
+        self._note_time()
+        self.result = BulkResult()
+        return self.result
+
+    def _note_time(self) -> None:
+        now = time.monotonic()
+        self.result.seconds = now - self._started
+        self._started = now
+
+    def add(self, registry: Any, selection: Filters) -> None:
+        """Write the jobs of a registry that match the filters."""
+        low, high = selection.min_score, selection.max_score
+        total = None if self._progress is None else _count(registry, low, high)
+        chunks = cursor_of(registry, self._chunk_size, False, low, high).member_chunks()
+        self._add(registry, chunks, total, self._selecting(registry, selection))
+
+    def add_ids(self, registry: Any, ids: Iterable[str | Job], progress: IdsProgress | None = None) -> None:
+        """Write the jobs with these ids that are in a registry. progress: that of this registry."""
+        self._progress = self._progress if progress is None else progress
+        job_ids, total = finder_of(ids)()
+        entries = job_ids
+        if parser_of(registry) is not None:
+            entries_of = entries_by_job(registry)
+            entries = (entry for job_id in job_ids for entry in entries_of.get(job_id, (job_id,)))
+        self._add(registry, _chunks(entries, self._chunk_size), total, None)
+
+    def _selecting(self, registry: Any, selection: Filters) -> Callable[[list[str]], list[str]] | None:
+        if selection.is_empty:
+            return None
+        parse = parser_of(registry) or str
+
+        def select(entries: list[str]) -> list[str]:
+            matching = set(selection.matching(registry, list(map(parse, entries)), self.result.skipped))
+            return [entry for entry in entries if parse(entry) in matching]
+
+        return select
+
+    def _add(
+        self,
+        registry: Any,
+        chunks: Iterable[list[str]],
+        total: int | None,
+        select: Callable[[list[str]], list[str]] | None,
+    ) -> None:
+        reader = JobReader(registry.connection, JobKeys(registry.job_class), place_of(registry), self.result)
+        before, processed = self.result.done, 0
+        for chunk in chunks:
+            selected = chunk if select is None else select(chunk)
+            start = 0
+            while start < len(selected):
+                lines = reader.lines(selected[start : start + self._size])
+                start += self._size
+                self._write_lines(lines)
+            processed += len(chunk)
+            if self._progress is not None and self._progress(processed, total) is False:
+                self.result.stopped = True
+                break
+        self._counts[registry.name] = self._counts.get(registry.name, 0) + self.result.done - before
+
+    def _write_lines(self, lines: list[str]) -> None:
+        data = ''.join(lines).encode('ascii')
+        self._write(data)
+        if lines:
+            # Jobs can be large: so many are read at a time that memory stays small.
+            fitting = max(1, len(lines) * _OCTETS // len(data))
+            self._size = min(self._chunk_size, fitting, 2 * self._size)
+
+
+def _count(registry: Any, low: float | None, high: float | None) -> int | None:
+    """Return how many entries have these scores; None if the user has no right to ask."""
+    bounds = ('-inf' if low is None else low, '+inf' if high is None else high)
+    (count,) = exchange(registry.connection, [(INTEGER, 'ZCOUNT', registry.key, *bounds)])
+    if is_denied(count):
+        return None
+    if isinstance(count, Exception):
+        raise count
+    return int(count)
+
+
+def _chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,98 @@
+"""How a client may be used, decided for every call of the package by the client's methods at the time of the call.
+
+Directly: the client, its pool and its connections are redis-py's own. Commands go over connections of ours. The core
+decides that (client_check.c); what is here is for all other clients.
+
+Observed: somebody wraps execute_command() or Pipeline.execute() and passes on what he is given, as tracing tools do.
+Commands go through the client. That each arrives unchanged is seen in redis-py's own method that sends it, before it
+is sent. Where only a known tracer is in the way (tracers.py), they are then sent over connections of ours (stand_in.c,
+wrapped_client.py). Single calls through other wrappers are RQ's own.
+
+By methods: whatever else there is, like a client that puts a prefix before each key, a wrapper, or a mock. Only what RQ
+sends is sent, by the methods that RQ calls, one by one. No scripts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import _core
+from . import cluster, wrapped_client
+from .by_methods import NotSent, Words, answer_of, by_methods, refusal
+from .clients import ClientKind, are_of_one_database, is_set_on, makes_only_original_connections
+
+__all__ = ['NotSent', 'answers_unchanged', 'is_cluster', 'kind_of', 'refusal', 'send', 'sends_unchanged', 'share_keys']
+
+
+def send(client: Any, commands: Sequence[Words], on_resent: Callable[[], object] | None = None) -> list[Any]:
+    """Return the reply to each command, mostly as the server gave it; its error for one is an exception in its place.
+
+    One round trip by a client that is not wrapped. By an observed one a second one, in which the first command goes by
+    itself. One for each command by a cluster's client, and by methods.
+    on_resent: called if a wrapped client's Retry sent a command more than once.
+    Raises NotSent for a command that RQ does not send, if the client is used by its methods.
+    """
+    if is_cluster(client):
+        return [answer_of(client.execute_command, *words) for words in commands]
+    kind = kind_of(client)
+    if kind is None:
+        return by_methods(client, commands)
+    return wrapped_client.send(client, kind, commands, on_resent)
+
+
+def sends_unchanged(client: Any, registry_key: Any = None) -> bool:
+    """Tell whether all commands may be sent by this client, scripts above all, since it sends what it is given.
+
+    registry_key: of the registry that the commands are to change. An observed client reads it, in one round trip.
+    Otherwise there is none: such a client is tried, once, with commands that are not sent.
+    """
+    # What a connection turns out to be is seen when one is made.
+    if _core.is_direct(client) and makes_only_original_connections(client.connection_pool):
+        return True
+    if is_cluster(client):
+        return cluster.runs_scripts(client, registry_key)
+    kind = kind_of(client)
+    return kind is not None and wrapped_client.is_transparent(client, kind, registry_key)
+
+
+def answers_unchanged(client: Any, job_key: str) -> bool:
+    """Tell whether the client returns what a job's hash holds; that of a job which a script is about to change.
+
+    One round trip by an observed client.
+    """
+    if _core.is_direct(client) or is_cluster(client):
+        return True
+    kind = kind_of(client)
+    return kind is not None and wrapped_client.answers_unchanged(client, kind, ('HGETALL', job_key))
+
+
+def share_keys(client: Any, other: Any) -> bool:
+    """Tell whether two clients mean the same by a key: they talk to one database, and neither changes what is sent."""
+    if client is other:
+        return True
+    return are_of_one_database(client, other) and all(map(_leaves_keys_alone, (client, other)))
+
+
+def _leaves_keys_alone(client: Any) -> bool:
+    return is_cluster(client) or sends_unchanged(client)
+
+
+def is_cluster(client: Any) -> bool:
+    """Tell whether the client keeps keys on several servers, whose pipelines and scripts take some commands only."""
+    return hasattr(type(client), 'get_node_from_key') or is_set_on(client, 'get_node_from_key')
+
+
+def kind_of(client: Any) -> Any:
+    """Return the kind of a client that goes through redis-py's methods in the end; True for a plain one, or None.
+
+    None also for a client with a connection of its own, which may have another database: its pipelines have others.
+    """
+    if getattr(client, 'connection', None) is not None:
+        return None
+    try:
+        kind = _core.check_client(client)
+    except AttributeError:
+        # It has no attributes at all.
+        return None
+    return None if isinstance(kind, ClientKind) and kind.is_pipeline else kind

@@ -1,0 +1,163 @@
+"""Wrapped clients whose commands are sent on connections of the core's: what is in Python of that.
+
+src/stand_in.c and src/wrapped_call.c call most of it. The connection that redis-py's own methods are given then, and
+the way back to a connection of the client's, are also those of stand_ins.py and watching.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import _core
+from .by_methods import Words, answer_of
+from .clients import (
+    Observations,
+    connection_arguments,
+    get_connection,
+    is_broken_connection,
+    is_measured,
+    is_of_timer,
+    retry_of,
+)
+
+
+def make_stand_in_class(client: Any, observations: Observations) -> type | None:
+    """Return the class of objects that stand in for such a client, and send by the core; None if there can be none."""
+    try:
+        observations.stand_in_class = _core_stand_in(type(client))
+    except MemoryError:
+        raise
+    except Exception:
+        observations.is_opaque = True
+    return observations.stand_in_class
+
+
+class CoreConnection:
+    """What redis-py's own method takes for the connection of a stand-in whose commands the core sends.
+
+    It makes one attempt, since the core asks the client's Retry, and measures it as one to the client's server.
+    """
+
+    def __init__(self, stand_in: Any) -> None:
+        self.stand_in = stand_in
+        pool = stand_in.connection_pool
+        arguments = pool.connection_kwargs
+        configured = arguments.get('host', 'localhost'), arguments.get('port')
+        address: Any = getattr(pool, 'master_address', None) or configured
+        is_socket = 'path' in arguments
+        self.db = arguments.get('db') or 0
+        self.retry = self
+        self.host = None if is_socket else address[0]
+        self.port = None if is_socket else int(address[1] or 6379)
+
+    def call_with_retry(self, attempt: Callable[[], Any], on_failure: object, **options: Any) -> Any:
+        """Make the one attempt."""
+        return attempt()
+
+    def should_reconnect(self) -> bool:
+        """Tell redis-py that there is nothing to do for it."""
+        return False
+
+
+def _core_stand_in(client_class: Any) -> type:
+    namespace: dict[str, Any] = {}
+    innermost = getattr(client_class, '_execute_command', None)
+    if innermost is None or is_measured(client_class):
+        # redis-py's own method asks for a connection, and measures how long it has it.
+        namespace = {'connection': property(CoreConnection)}
+        if innermost is not None:
+            namespace['_execute_command'] = innermost
+    return named_as(client_class, type(client_class)(client_class.__name__, (_core.StandIn, client_class), namespace))
+
+
+def named_as(original: type, derived: type) -> type:
+    """Have a derived class bear the name of the class that it stands in for; return it."""
+    for name in ('__name__', '__qualname__', '__module__'):
+        setattr(derived, name, getattr(original, name))
+    return derived
+
+
+def send_on_own_connection(stand_in: Any, words: Words) -> Any:
+    """Send a command on a connection of the client's pool; return the reply as the core reads it.
+
+    The server's error is returned as an exception. What redis-py makes of a reply, before its callbacks, depends on the
+    version of the protocol.
+    """
+    send = super(_core.StandIn, stand_in)._send_command_parse_response
+    reply = answer_of(
+        by_own_connection, stand_in.connection_pool, words[0], lambda connection: send(connection, words[0], *words)
+    )
+    if isinstance(reply, dict):
+        return [part for field in reply.items() for part in field]
+    if words[0] == 'ZSCORE' and isinstance(reply, (str, bytes)):
+        return float(reply)
+    return reply
+
+
+def by_own_connection(pool: Any, name: str, send: Callable[[Any], Any]) -> Any:
+    """Return what `send` returns for a connection of a client's pool, as the connection's Retry says."""
+    connection = get_connection(pool, name)
+    policy, on_failure = retry_of(connection)
+
+    def fail(error: Exception) -> None:
+        connection.disconnect()
+        on_failure(error)
+
+    try:
+        return policy.call_with_retry(lambda: send(connection), fail)
+    finally:
+        pool.release(connection)
+
+
+def show_write(stand_in: Any, words: Words) -> None:
+    """Give a command to the tracers around what a connection writes by; nothing is written."""
+    pool = stand_in.connection_pool
+    shown = vars(pool).get(_SHOWN)
+    if shown is None or shown[0] is not pool.connection_class:
+        connection_class, arguments = connection_arguments(pool)
+        shown = connection_class, _unwritten(connection_class)(**arguments)
+        setattr(pool, _SHOWN, shown)
+    # A Sentinel's, which is known once there is a connection.
+    address = getattr(pool, 'master_address', None)
+    if address is not None:
+        shown[1].host, shown[1].port = address
+    shown[1].send_command(*words)
+
+
+_SHOWN = '_rqreg_ext_unwritten'
+
+
+def _unwritten(connection_class: Any) -> type:
+    """Return a class of connections that connect nowhere, and write nothing."""
+
+    class Unwritten(connection_class):  # type: ignore[misc]
+        _sock = property(lambda self: _Nowhere, lambda self, value: None)
+
+        def check_health(self) -> None:
+            pass
+
+        def disconnect(self, *args: Any, **options: Any) -> None:
+            pass
+
+    return named_as(connection_class, Unwritten)
+
+
+class _Nowhere:
+    """A socket that sends nothing."""
+
+    @staticmethod
+    def sendall(octets: Any) -> None:
+        """Send nothing."""
+
+
+def is_for_rq_to_raise(error: Exception, came: Any, has_arrived: bool, is_known: bool, is_repeatable: bool) -> bool:
+    """Tell whether RQ's method is to be called, instead of raising an error that came out of the wrappers.
+
+    came: what the command was answered, or the error that it failed with. is_repeatable: it may be sent once more.
+    """
+    if is_of_timer(error) or is_broken_connection(error) or isinstance(error, MemoryError):
+        return False
+    if not has_arrived:
+        return not is_known
+    return is_repeatable and not (isinstance(came, Exception) and is_broken_connection(came))

@@ -1,0 +1,273 @@
+"""Dispatch between fast path and fallback: the one module that decides it, for every call of the package.
+
+The fast path sends commands or a script in the place of RQ's methods. The fallback calls these methods. The questions
+are asked of classes, instances and clients as they are at the time of the call, so that a patch takes effect at once,
+and is without effect once it is removed.
+
+    question              asked by                        fallback if
+    methods_of()          the core, for single calls      a method of the class was overridden or patched
+    is_plain()            batch, get_page, are_in,        the same, or the instance has an attribute of that name
+                          bulk operations
+    cleanup_of(),         batch, get_page, snapshot       cleanup(), or a method that it calls, is not RQ's own; or RQ
+    cleanup_of_registry()                                 is newer than the table in releases.py
+    entries_of()          batch, iterators, bulk          parse_job_id(), or a function that it calls, is not RQ's own
+                          operations
+    reads_entries()       bulk operations: which jobs     get_job_ids() is not RQ's own; the client changes commands
+    can_read_jobs()       bulk operations: script         the client decodes responses, so that RQ fails to load jobs
+    loads_plain_jobs()    requeue, cancel: script         the same; the registry's job_class overrides what is used
+    BulkDecision          bulk operations: each chunk     methods, entries or client as above; RQ is newer than the
+                                                          table; a function that the script replaces is not RQ's own
+    fetches_as_rq()       get_jobs                        Job.fetch_many() of the job class is not RQ's own; RQ is
+                                                          newer than the table
+    restores_as_rq()      get_jobs: each job              Job.restore(), or a function that it calls, is not RQ's own
+    reads_results_as_rq() get_jobs: the latest results    Job.latest_result(), or what it calls, is not RQ's own
+    share_keys()          batch, all-queue operations     never: ValueError for the client of another database
+    require_unchanged()   check(), repair()               never: NotImplementedError, because RQ has no such method
+
+The core checks the client and its pool by itself for each single call (client_check.c), and for the scripts of remove()
+and requeue() the same as BulkDecision (job_script.c). client_support.py describes which commands may be sent by a
+client that the core does not support. server_errors.py describes when an error of a script leads to the fallback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from .. import _core
+from . import cluster, guards, releases
+from .client_support import is_cluster, kind_of, refusal, sends_unchanged, share_keys
+from .clients import ClientKind, decodes
+from .guards import texts_guard
+from .job_classes import leaves_as_it_is
+from .releases import CLEANUPS, ENTRIES, METHODS, Cleanup, Entries, Method
+from .rq_methods import Found, definitions, find
+
+__all__ = [
+    'BulkDecision',
+    'can_read_jobs',
+    'cleanup_of',
+    'cleanup_of_registry',
+    'entries_of',
+    'fetches_as_rq',
+    'is_cluster',
+    'is_plain',
+    'is_plain_class',
+    'loads_plain_jobs',
+    'makes_as_rq',
+    'methods_of',
+    'reads_entries',
+    'reads_results_as_rq',
+    'require_unchanged',
+    'restores_as_rq',
+    'share_keys',
+]
+
+_OF_QUEUES = [qualname.rpartition('.')[2] for module, qualname in METHODS if module == 'rq.queue']
+_OF_REGISTRIES = sorted({qualname.rpartition('.')[2] for module, qualname in METHODS if module != 'rq.queue'})
+
+
+def methods_of(owner: type) -> tuple[int, int, int, int, tuple[Any, ...]]:
+    """Return (served, as_called, cleanup, entries, functions) of a type. state.h describes the first four.
+
+    `functions` has (function, code) for each function that the answer depends on.
+    """
+    # A class with its own __getattribute__() may return anything: every call is left to RQ's methods.
+    if owner.__getattribute__ is not object.__getattribute__:  # type: ignore[comparison-overlap]
+        return 0, 0, 0, Entries.UNKNOWN, ()
+    names = _OF_QUEUES if issubclass(owner, _core.Queue) else _OF_REGISTRIES
+    defined = [list(definitions(owner, name)) for name in names]
+    cleanup, parse_job_id = find(owner, 'cleanup'), find(owner, 'parse_job_id')
+    all_found = [*(found for of_name in defined for _, found in of_name), cleanup, parse_job_id]
+    return (
+        _methods(found for of_name in defined for is_after_core, found in of_name if is_after_core),
+        _methods(of_name[0][1] for of_name in defined if of_name),
+        CLEANUPS.get(cleanup.origin, 0),  # type: ignore[arg-type]
+        ENTRIES.get(parse_job_id.origin, Entries.UNKNOWN),  # type: ignore[arg-type]
+        tuple({id(found.function): found[1:] for found in all_found if found.function is not None}.values()),
+    )
+
+
+def _methods(found: Iterable[Found]) -> int:
+    return reduce(or_, (METHODS.get(one.origin, 0) for one in found), 0)  # type: ignore[arg-type]
+
+
+# ---- The methods of a registry
+
+
+def _is_set_on(registry: Any, *names: str) -> bool:
+    """Return whether the instance itself has an attribute of one of these names, which hides the method."""
+    return not vars(registry).keys().isdisjoint(names)
+
+
+def is_plain(registry: Any, *methods: Method) -> bool:
+    """Return whether these methods of a registry are RQ's own, or ours that call RQ's own."""
+    return not _is_set_on(registry, *map(_name_of, methods)) and is_plain_class(type(registry), *methods)
+
+
+def is_plain_class(registry_class: type, *methods: Method) -> bool:
+    """Return whether these methods of a class are RQ's own, or ours that call RQ's own."""
+    _, as_called, _, _ = _core.methods_of(registry_class)
+    return all(as_called & method for method in methods)
+
+
+def cleanup_of(registry_class: type) -> Cleanup | None:
+    """Return what the cleanup() of a class does; None if it was overridden or patched."""
+    _, as_called, cleanup, entries = _core.methods_of(registry_class)
+    # This cleanup() of RQ calls get_expired_job_ids(), which may be overridden.
+    if cleanup == Cleanup.IF_EXPIRED and not (as_called & Method.GET_EXPIRED_JOB_IDS and entries):
+        return None
+    return Cleanup(cleanup) if cleanup else None
+
+
+def cleanup_of_registry(registry: Any) -> Cleanup | None:
+    """Return what the cleanup() of a registry does; None if it was overridden or patched."""
+    if _is_set_on(registry, 'cleanup', 'get_expired_job_ids', 'parse_job_id'):
+        return None
+    return cleanup_of(type(registry))
+
+
+def entries_of(registry: Any) -> Entries:
+    """Return the form of a registry's entries, according to its parse_job_id()."""
+    if _is_set_on(registry, 'parse_job_id') or not texts_guard.holds():
+        return Entries.UNKNOWN
+    return Entries(_core.methods_of(type(registry))[3])
+
+
+def _name_of(method: Method) -> str:
+    return _NAMES[method]
+
+
+_NAMES = {method: qualname.rpartition('.')[2] for (_, qualname), method in METHODS.items()}
+
+
+# ---- The client
+
+
+def require_unchanged(client: Any, call: str, by_script: bool = False) -> None:
+    """Raise NotImplementedError, before anything is changed, if the client may change what it sends.
+
+    by_script: whether the call changes keys by scripts. On a cluster these need all keys in one slot.
+    """
+    if is_cluster(client) and cluster.is_plain(client):
+        if by_script and not sends_unchanged(client):
+            raise NotImplementedError(
+                f'{call} changes several keys at a time, which a cluster allows only where they share a slot: give '
+                'RQ_KEY_PREFIX (RQ 3) a hash tag, like {rq}, in all programs that use RQ'
+            )
+    elif not sends_unchanged(client):
+        raise refusal(client, call)
+
+
+def can_read_jobs(client: Any) -> bool:
+    """Return whether RQ can load jobs by this client. With decode_responses=True it fails to decode their data."""
+    return not decodes(client)
+
+
+# ---- Jobs of a job class
+
+
+def _is_method_of_job(job_class: Any, name: str) -> bool:
+    return find(job_class, name).origin == ('rq.job', f'Job.{name}')
+
+
+def fetches_as_rq(job_class: Any) -> bool:
+    """Return whether fetch_many() of a job class is RQ's own."""
+    return releases.is_known and _is_method_of_job(job_class, 'fetch_many')
+
+
+def makes_as_rq(job_class: Any) -> bool:
+    """Return whether the constructor of a job class is RQ's own."""
+    return _is_method_of_job(job_class, '__init__')
+
+
+def restores_as_rq(job_class: Any, client: Any) -> bool:
+    """Return whether restore() of a job class, and what it calls to decode and parse, are RQ's own."""
+    return (
+        can_read_jobs(client)
+        and _is_method_of_job(job_class, 'restore')
+        and job_class.__getattribute__ is object.__getattribute__
+        and guards.restore_guard.holds()
+    )
+
+
+def reads_results_as_rq(job_class: Any) -> bool:
+    """Return whether latest_result() of a job class, and what it calls to read the result, are RQ's own."""
+    return _is_method_of_job(job_class, 'latest_result') and guards.results_guard.holds()
+
+
+# ---- Bulk operations
+
+
+def reads_entries(registry: Any) -> bool:
+    """Return whether the jobs of a registry are the entries of its key, so that get_job_ids() need not be called."""
+    return is_plain(registry, Method.GET_JOB_IDS) and _sends_unchanged(registry)
+
+
+def loads_plain_jobs(registry: Any, functions: tuple[str, ...]) -> bool:
+    """Return whether these functions of RQ do with the registry's jobs what they do with RQ's own Job.
+
+    The functions are those that a script replaces; see job_classes.py.
+    """
+    return leaves_as_it_is(registry.job_class, functions) and can_read_jobs(registry.connection)
+
+
+class BulkDecision:
+    """Whether commands or scripts may replace some of RQ's methods in a bulk operation on a registry.
+
+    It is made again before each chunk, because a method may be patched, or the client wrapped, between two chunks.
+    """
+
+    def __init__(self, registry: Any, guard: _core.Guard | None, *methods: Method) -> None:
+        """`guard` checks the functions of RQ that a script reimplements; None if only entries are removed."""
+        self._registry = registry
+        self._guard = guard
+        self._methods = reduce(or_, methods, 0)
+        # What hides a method, or the entries, if the registry itself has it.
+        self._names = frozenset([*map(_name_of, methods), *(['parse_job_id'] if guard is not None else [])])
+        self._unchanged_kind: Any = None
+
+    def holds(self) -> bool:
+        """Return whether they may.
+
+        One round trip, once, if the client is wrapped: what it returns is compared with the reply.
+        """
+        registry = self._registry
+        # As is_plain() and entries_of(), in half of the time: it is asked each two milliseconds.
+        _, as_called, _, entries = _core.methods_of(type(registry))
+        return (
+            as_called & self._methods == self._methods
+            and self._names.isdisjoint(vars(registry))
+            and (self._guard is None or (entries == Entries.JOBS and self._has_known_jobs(self._guard)))
+            and self._client_sends_unchanged()
+        )
+
+    def client_has_changed(self) -> None:
+        """Have the client tried again, because it did not send what it was given."""
+        self._unchanged_kind = None
+
+    def _has_known_jobs(self, guard: _core.Guard) -> bool:
+        registry = self._registry
+        return (
+            releases.is_known
+            and guard.holds()
+            and texts_guard.holds()
+            and type(registry.key) is str
+            and type(registry.name) is str
+        )
+
+    def _client_sends_unchanged(self) -> bool:
+        kind = kind_of(self._registry.connection)
+        # A wrapped client need not be tried again: its kind is another object after a patch, and wrapped_client.py
+        # compares each command before it is sent.
+        if kind is None or kind is not self._unchanged_kind or not isinstance(kind, ClientKind):
+            is_unchanged = _sends_unchanged(self._registry)
+            self._unchanged_kind = kind if is_unchanged else None
+            return is_unchanged
+        return True
+
+
+def _sends_unchanged(registry: Any) -> bool:
+    return sends_unchanged(registry.connection, registry.key)

@@ -1,0 +1,198 @@
+"""What arrives at redis-py's innermost methods, of commands that are given to a wrapped client, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
+
+from .. import _core
+from .._core import VALUE
+from .by_methods import Words, answer_of
+from .clients import (
+    WRITING,
+    is_broken_connection,
+    is_of_timer,
+    is_set_on,
+    writes_as_redis_py,
+)
+from .core_stand_in import CoreConnection, by_own_connection
+from .stand_ins import SINGLE, Changed, connection_stand_in, stand_in_for
+from .trial_commands import NAME, UNSENDABLE, TrialCommand
+
+
+class Watch:
+    """What arrives where redis-py sends it, of commands that are given to a client, and what comes back there.
+
+    expected: the commands as they were given. way: how they must arrive. pool: of the client. on_resent: called where
+    they arrive once more: the client's Retry.
+    """
+
+    def __init__(
+        self, expected: Sequence[Words], way: str, pool: Any, on_resent: Callable[[], object] | None = None
+    ) -> None:
+        self.has_arrived = False
+        self.came: Any = None
+        self._expected = [tuple(words) for words in expected]
+        self._way = way
+        self._pool = pool
+        self._on_resent = on_resent
+        self._is_changed = False
+
+    def pass_on(
+        self, owner: Any, way: str, commands: Sequence[Words], connection: Any, send: Callable[[Any], Any]
+    ) -> Any:
+        """Compare what is to be sent on a connection, send it, and return the answer. Raises Changed."""
+        if self.has_arrived and self._on_resent is not None:
+            self._on_resent()
+        self.has_arrived = True
+        if (
+            way != self._way
+            or owner.connection_pool is not self._pool
+            or [tuple(words) for words in commands] != self._expected
+        ):
+            self.raise_changed()
+        try:
+            self.came = self._answer(connection, send)
+        except Exception as error:
+            self.came = error
+            raise
+        return self.came
+
+    def _answer(self, connection: Any, send: Callable[[Any], Any]) -> Any:
+        if isinstance(connection, CoreConnection):
+            return self._ask_core(connection.stand_in, send)
+        if writes_as_redis_py(connection):
+            return send(connection)
+        watched = self._watched(connection, is_trial=False)
+        octets = watched._rqreg_unsent
+        try:
+            return send(watched)
+        except Exception as error:
+            if watched._rqreg_unsent == octets and not (is_broken_connection(error) or is_of_timer(error)):
+                self.raise_changed()
+            raise
+
+    def _ask_core(self, stand_in: Any, send: Callable[[Any], Any]) -> Any:
+        """Send the commands on a connection of the core's, or else on one of the client's."""
+        replies = _core.exchange(stand_in, [(VALUE, *words) for words in self._expected], self._on_resent, True)
+        if replies is None:
+            return by_own_connection(self._pool, self._expected[0][0], send)
+        if self._way != SINGLE:
+            return replies
+        if isinstance(replies[0], Exception):
+            raise replies[0]
+        return replies[0]
+
+    def raise_changed(self) -> NoReturn:
+        """Take note that something else would be sent. Raises Changed."""
+        self._is_changed = True
+        raise Changed
+
+    def _watched(self, connection: Any, is_trial: bool) -> Any:
+        """Return what writes as the connection does, through its methods, and sends nothing that is not expected."""
+        encoder: Any = getattr(connection, 'encoder', None)
+        if not isinstance(getattr(encoder, 'encoding', None), str) or '_sock' not in vars(connection):
+            self.raise_changed()
+        # Such a method would write by the connection itself.
+        if is_set_on(connection, *WRITING):
+            self.raise_changed()
+        # Both send something of their own where that is due.
+        connection.connect()
+        connection.check_health()
+        octets = b''.join(_packed(words, encoder.encoding) for words in self._words_to_pack())
+        return stand_in_for(connection_stand_in, connection, self, _rqreg_unsent=octets, _rqreg_is_trial=is_trial)
+
+    def _words_to_pack(self) -> Iterable[Words]:
+        return self._expected
+
+    def answer(self, call: Callable[[], Any], is_known: bool, is_read: bool) -> Any:
+        """Return what the call returns, that gives the commands to the client. Raises Changed.
+
+        is_known: whether a command of this name arrived before, so that it is not due to the object that stands in for
+        the client if this one does not. is_read: whether the commands may be sent once more.
+        """
+        try:
+            returned = answer_of(call)
+        except Exception as error:
+            if self._is_changed or self._is_of_stand_in(error, is_known) or (is_read and self._is_of_wrapper(error)):
+                raise Changed from None
+            raise
+        finally:
+            # Or the error would keep this object.
+            came, self.came = self.came, None
+        if self._is_changed:
+            raise Changed
+        if not self.has_arrived or _is_same(returned, came):
+            return returned
+        if is_read:
+            raise Changed
+        # The command may have changed Redis, so that it is not repeated: the server's reply counts.
+        return came
+
+    def _is_of_stand_in(self, error: Exception, is_known: bool) -> bool:
+        return not (self.has_arrived or is_known or is_broken_connection(error) or is_of_timer(error))
+
+    def _is_of_wrapper(self, error: Exception) -> bool:
+        is_lost = isinstance(self.came, Exception) and is_broken_connection(self.came)
+        return self.has_arrived and error is not self.came and not is_lost and not is_of_timer(error)
+
+
+class Trial(Watch):
+    """The same, of commands that are not sent: their replies are given."""
+
+    def __init__(self, commands: Sequence[TrialCommand], way: str, pool: Any) -> None:
+        super().__init__([command.words for command in commands], way, pool)
+        replies = [command.reply for command in commands]
+        self._reply = replies[0] if way == SINGLE else replies
+
+    def _answer(self, connection: Any, send: Callable[[Any], Any]) -> Any:
+        if not writes_as_redis_py(connection):
+            watched = self._watched(connection, is_trial=True)
+            try:
+                self._write_on(watched)
+            finally:
+                if watched._rqreg_unsent:
+                    # It may have been written elsewhere, and nobody reads the replies.
+                    connection.disconnect()
+            if watched._rqreg_unsent:
+                self.raise_changed()
+        return self._reply
+
+    def _write_on(self, watched: Any) -> None:
+        words = self._words_to_pack()
+        if self._way == SINGLE:
+            watched.send_command(*words[0])
+        else:
+            watched.send_packed_command(watched.pack_commands(words))
+
+    def _words_to_pack(self) -> list[Words]:
+        return [tuple(NAME if word is UNSENDABLE else word for word in words) for words in self._expected]
+
+    def holds(self, call: Callable[[], Any]) -> bool:
+        """Tell whether all has arrived, and what the call returns is what was answered."""
+        try:
+            self.answer(call, is_known=False, is_read=True)
+        except Changed:
+            return False
+        except Exception as error:
+            if not self.has_arrived or is_of_timer(error):
+                raise
+            return False
+        return self.has_arrived
+
+
+def _is_same(returned: Any, came: Any) -> bool:
+    return returned is came or (type(returned) is type(came) and not isinstance(came, Exception) and returned == came)
+
+
+def _packed(words: Words, encoding: str) -> bytes:
+    """Return a command in Redis's protocol."""
+    octets = [_encoded(word, encoding) for word in words]
+    return b'*%d\r\n' % len(octets) + b''.join(b'$%d\r\n%s\r\n' % (len(each), each) for each in octets)
+
+
+def _encoded(word: Any, encoding: str) -> bytes:
+    # Not by the connection's encoder, which may be somebody's.
+    if isinstance(word, (bytes, memoryview)):
+        return bytes(word)
+    return (word if isinstance(word, str) else repr(word)).encode(encoding)

@@ -1,0 +1,16 @@
+"""How results count things in words."""
+
+from __future__ import annotations
+
+_PLURALS = {'entry': 'entries'}
+
+
+def plural(what: str) -> str:
+    """Return the plural of a thing that results count."""
+    return _PLURALS.get(what, f'{what}s')
+
+
+def counted(count: int, what: str, none: str | None = None) -> str:
+    """Return so many things in words, as in '1 queue' and '2 queues'; `none` in the place of the number 0."""
+    number = none if none is not None and count == 0 else str(count)
+    return f'{number} {what if count == 1 else plural(what)}'

@@ -1,0 +1,317 @@
+"""Clients with wrapped methods, by tracers say: commands go through the wrappers, and must arrive unchanged.
+
+An observed client's outermost methods are called for an object that stands in for the client: its class is derived from
+the client's, and it has the same attributes. In that class redis-py's innermost method compares what arrives with what
+was given, before it is sent, and what the outermost returns is compared with the reply. The same with pipelines, and
+with connections that do not write as redis-py's own.
+
+Where only a known tracer is in the way (tracers.py), the innermost method sends on a connection of the core's, for
+single calls too (src/stand_in.c, core_stand_in.py).
+
+Otherwise, before a script, or a command that RQ does not send, the client is tried: with the commands of
+trial_commands.py, which the innermost method does not send, but answers. A client that changes one, or its reply, or
+raises, or bears no object that stands in for it, is used by its methods from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .. import _core
+from .by_methods import READS, SENT_BY_RQ, Words, by_methods
+from .clients import (
+    ClientKind,
+    decodes,
+    makes_only_original_connections,
+)
+from .stand_ins import (
+    PIPELINE,
+    SINGLE,
+    TRANSACTION,
+    Changed,
+    client_on_core,
+    client_stand_in,
+    pipeline_on_core,
+    pipeline_stand_in,
+    stand_in_for,
+)
+from .trial_commands import TrialCommand, commands_of_registry, commands_of_rq
+from .watching import Trial, Watch
+
+
+def by_pipeline(pipeline: Any, commands: Sequence[Words]) -> list[Any]:
+    """Return the replies of a pipeline that was just made, as they came."""
+    try:
+        # What came, as our own connections give it.
+        pipeline.response_callbacks = {}
+        for words in commands:
+            pipeline.execute_command(*words)
+        replies: list[Any] = pipeline.execute(raise_on_error=False)
+    finally:
+        pipeline.reset()
+    return replies
+
+
+def send(client: Any, kind: Any, commands: Sequence[Words], on_resent: Callable[[], object] | None = None) -> list[Any]:
+    """Send commands through an observed client, or by its methods as soon as it turns out to be none."""
+    notes = _notes_on(client, kind)
+    are_rqs = all(words[0] in SENT_BY_RQ for words in commands)
+    if notes.is_opaque or (not are_rqs and not is_transparent(client, kind)):
+        return by_methods(client, commands)
+    # What is trusted need not be seen to pass on one command of each name before there is a pipeline.
+    is_at_core = is_trusted(client, kind)
+    sent_singly = int(len(commands) == 1) if is_at_core else _count_sent_singly(commands, notes.arrived)
+    replies: list[Any] = []
+    try:
+        for words in commands[:sent_singly]:
+            reply, has_arrived = _by_execute_command(client, notes, words, on_resent, is_at_core)
+            replies.append(reply)
+            if not has_arrived:
+                raise Changed
+        if len(replies) < len(commands):
+            replies += _by_watched_pipeline(client, notes, commands[len(replies) :], on_resent, is_at_core)
+    except Changed:
+        notes.is_opaque = True
+        replies += by_methods(client, commands[len(replies) :])
+    return replies
+
+
+def _count_sent_singly(commands: Sequence[Words], seen: set[str]) -> int:
+    """Return how many of the commands go by themselves, not in a pipeline, which may be wrapped in another way.
+
+    The first one, and as many as it takes to see one of each name: it may be that only some are changed.
+    """
+    first = {words[0]: place for place, words in reversed(list(enumerate(commands)))}
+    return 1 + max((place for name, place in first.items() if name not in seen), default=0)
+
+
+def is_transparent(client: Any, kind: Any, registry_key: Any = None) -> bool:
+    """Tell whether RQ's commands arrive as they are given, by themselves and in pipelines, and their replies as well.
+
+    registry_key: of the registry that is to be changed; its first entries are read, in a round trip.
+    """
+    # Nobody has anything in the way: the client package measures commands itself, or the client's Retry is asked.
+    if not getattr(kind, 'is_wrapped', False) and _has_original_connections(client):
+        return True
+    notes = _notes_on(client, kind)
+    if is_trusted(client, kind):
+        return not notes.is_opaque
+    if not notes.is_opaque and not notes.has_passed(registry_key):
+        notes.is_opaque = not _passes_all(client, notes, registry_key)
+        notes.add_passed(registry_key)
+    if notes.is_opaque or registry_key is None:
+        return not notes.is_opaque
+    # A wrapper may hide some of them. That is to be seen before any is changed.
+    return answers_unchanged(client, kind, ('ZRANGE', registry_key, 0, _MOST_READ - 1))
+
+
+_MOST_READ = 1000
+
+
+def is_trusted(client: Any, kind: Any) -> bool:
+    """Tell whether nothing is in the way but tracers that are known to pass on what they get."""
+    return getattr(kind, 'is_trusted', False) and _has_original_connections(client)
+
+
+def _passes_all(client: Any, notes: _Notes, registry_key: Any) -> bool:
+    """Tell whether the commands of RQ arrive, on keys of all kinds and on those of this registry."""
+    is_decoded = _decodes(client)
+    if not notes.has_passed(None):
+        commands = commands_of_rq(is_decoded)
+        if not _passes(client, commands, commands):
+            return False
+    if registry_key is None:
+        return True
+    own, others = commands_of_registry(registry_key, is_decoded)
+    return _passes(client, own, [*own, *others])
+
+
+def answers_unchanged(client: Any, kind: Any, words: Words) -> bool:
+    """Tell whether the client returns what it is answered to a command that changes nothing. One round trip."""
+    if not getattr(kind, 'is_wrapped', False) or is_trusted(client, kind):
+        return True
+    notes = _notes_on(client, kind)
+    if notes.is_opaque:
+        return False
+    try:
+        _, has_arrived = _by_execute_command(client, notes, words)
+    except Changed:
+        has_arrived = False
+    except UnicodeDecodeError:
+        # With decode_responses=True an entry that is no text cannot be read: RQ may clean it up before it reads.
+        return True
+    notes.is_opaque = not has_arrived
+    return has_arrived
+
+
+# ---- What is known of clients
+
+
+class _Notes:
+    """What was seen of the clients of one kind: names of commands that arrived, and keys they were tried with."""
+
+    def __init__(self) -> None:
+        self.arrived: set[str] = set()
+        self.is_opaque = False
+        self._passed: set[Any] = set()
+
+    def has_passed(self, registry_key: Any) -> bool:
+        return registry_key in self._passed
+
+    def add_passed(self, registry_key: Any) -> None:
+        if len(self._passed) >= _MOST_KEYS:
+            self._passed.clear()
+        self._passed |= {None, registry_key}
+
+
+_MOST_KEYS = 4096
+
+
+def _notes_on(client: Any, kind: Any) -> _Notes:
+    is_known = isinstance(kind, ClientKind)
+    notes = kind.notes if is_known else _notes_of_plain
+    if is_known and _has_original_connections(client):
+        found: _Notes = notes.setdefault('client', _Notes())
+        return found
+    # What other connections do may depend on their pool, like what a Retry does.
+    by_pool: WeakKeyDictionary[Any, _Notes] = notes.setdefault('by pool', WeakKeyDictionary())
+    try:
+        return by_pool.setdefault(client.connection_pool, _Notes())
+    except (AttributeError, TypeError):
+        return _Notes()
+
+
+def _has_original_connections(client: Any) -> bool:
+    try:
+        pool = client.connection_pool
+        return _core.check_pool(pool) is not None and makes_only_original_connections(pool)
+    except AttributeError:
+        return False
+
+
+# Of clients that are plain, and whose connections are not.
+_notes_of_plain: dict[str, Any] = {}
+
+
+def _decodes(client: Any) -> bool:
+    try:
+        return decodes(client)
+    except Exception:
+        return False
+
+
+# ---- Sending, and trying
+
+
+def _passes(client: Any, by_themselves: Sequence[TrialCommand], together: Sequence[TrialCommand]) -> bool:
+    """Tell whether commands arrive unchanged, and their replies as well. None is sent."""
+    try:
+        return (
+            all(_passes_alone(client, command) for command in by_themselves)
+            and _passes_in_pipeline(client, together, is_transaction=False)
+            and _passes_in_pipeline(client, together, is_transaction=True)
+            and _passes_while_watching(client, by_themselves)
+        )
+    except Changed:
+        return False
+
+
+def _passes_alone(client: Any, command: TrialCommand) -> bool:
+    trial = Trial([command], SINGLE, client.connection_pool)
+    stand_in = stand_in_for(client_stand_in, client, trial)
+    return trial.holds(lambda: stand_in.execute_command(*command.words))
+
+
+def _passes_in_pipeline(client: Any, commands: Sequence[TrialCommand], is_transaction: bool) -> bool:
+    pipeline = _pipeline_of(client, is_transaction)
+    trial = Trial(commands, TRANSACTION if is_transaction else PIPELINE, client.connection_pool)
+    with _resetting(pipeline):
+        stand_in = stand_in_for(pipeline_stand_in, pipeline, trial)
+        return trial.holds(lambda: by_pipeline(stand_in, [command.words for command in commands]))
+
+
+def _passes_while_watching(client: Any, commands: Sequence[TrialCommand]) -> bool:
+    """Tell it of WATCH, and of what is read after it."""
+    key = commands[0].words[1]
+    reads = [command for command in commands if command.words[0] in READS and command.words[1] == key]
+    pipeline = _pipeline_of(client, is_transaction=True)
+    with _resetting(pipeline):
+        for command in (TrialCommand(('WATCH', key), 1), *reads):
+            trial = Trial([command], SINGLE, client.connection_pool)
+            stand_in = stand_in_for(pipeline_stand_in, pipeline, trial)
+            stand_in.response_callbacks = {}
+            if not trial.holds(partial(stand_in.execute_command, *command.words)):
+                return False
+            pipeline.watching = True
+    return True
+
+
+@contextmanager
+def _resetting(pipeline: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        # No WATCH was sent.
+        pipeline.watching = False
+        pipeline.reset()
+
+
+def _by_execute_command(
+    client: Any,
+    notes: _Notes,
+    words: Words,
+    on_resent: Callable[[], object] | None = None,
+    is_at_core: bool = False,
+) -> tuple[Any, bool]:
+    """Return the reply to a command, and whether it was seen to arrive. Raises Changed where another one does."""
+    watch = Watch([words], SINGLE, client.connection_pool, on_resent)
+    stand_in = stand_in_for(client_on_core if is_at_core else client_stand_in, client, watch)
+    reply = watch.answer(
+        lambda: stand_in.execute_command(*words), is_known=words[0] in notes.arrived, is_read=words[0] in READS
+    )
+    if watch.has_arrived:
+        notes.arrived.add(words[0])
+    return reply, watch.has_arrived
+
+
+def _by_watched_pipeline(
+    client: Any,
+    notes: _Notes,
+    commands: Sequence[Words],
+    on_resent: Callable[[], object] | None = None,
+    is_at_core: bool = False,
+) -> list[Any]:
+    """Return the replies. Raises Changed where other commands would be sent."""
+    pipeline = _pipeline_of(client, is_transaction=False)
+    watch = Watch(commands, PIPELINE, client.connection_pool, on_resent)
+    try:
+        stand_in = stand_in_for(pipeline_on_core if is_at_core else pipeline_stand_in, pipeline, watch)
+        replies: list[Any] = watch.answer(
+            lambda: by_pipeline(stand_in, commands),
+            is_known=PIPELINE in notes.arrived,
+            is_read=all(words[0] in READS for words in commands),
+        )
+        if not watch.has_arrived:
+            raise Changed
+    finally:
+        pipeline.reset()
+    notes.arrived.add(PIPELINE)
+    return replies
+
+
+def _pipeline_of(client: Any, is_transaction: bool) -> Any:
+    """Return a pipeline of the client. Raises Changed where it makes something else, or nothing."""
+    try:
+        pipeline = client.pipeline(transaction=is_transaction)
+        kind = _core.check_client(pipeline)
+        is_of_client = pipeline.connection_pool is client.connection_pool
+    except Exception:
+        # Nothing was sent.
+        raise Changed from None
+    if not isinstance(kind, ClientKind) or not kind.is_pipeline or not is_of_client:
+        raise Changed
+    return pipeline

@@ -1,0 +1,1 @@
+"""Reading registries: iteration, pages, membership, filters and find()."""

@@ -1,0 +1,1 @@
+"""`rqreg exporter`: what it reads, its metrics, and its HTTP server."""
