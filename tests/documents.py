@@ -12,6 +12,7 @@ from markdown_it.token import Token
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / 'README.md'
+CONTRIBUTING = ROOT / 'CONTRIBUTING.md'
 DOCS = ROOT / 'docs'
 PAGES = sorted(DOCS.glob('*.md'))
 MARKDOWN = MarkdownIt('commonmark').enable('table')

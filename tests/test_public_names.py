@@ -46,7 +46,7 @@ def test_the_package_has_every_class() -> None:
 
 
 def test_the_package_has_every_call_on_a_whole_redis() -> None:
-    expected = {'batch', 'check', 'purge', 'requeue_all', 'snapshot', 'BulkResult', 'QueuesResult', 'Snapshot'}
+    expected = {'batch', 'check', 'purge', 'requeue_all', 'snapshot', 'BulkResult', 'BulkResults', 'Snapshot'}
     assert expected <= set(rqreg_ext.__all__)
 
 

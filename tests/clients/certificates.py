@@ -1,4 +1,4 @@
-"""Certificates made for one run of the tests: an authority, a server's and a client's, and ones that are no good."""
+"""Certificates for one run of the tests: of an authority, a server and a client, and invalid ones."""
 
 from __future__ import annotations
 

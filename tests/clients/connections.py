@@ -1,4 +1,4 @@
-"""Which connections a server has, as it tells by CLIENT LIST."""
+"""The connections of a server, by CLIENT LIST."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def connection_ids(observer: redis.Redis) -> set[str]:
 
 
 def opened_by(observer: redis.Redis, call: Callable[[], object]) -> list[dict[str, str]]:
-    """Make the call, and return what the server says of the connections that are new after it."""
+    """Make the call, and return the entries of CLIENT LIST for new connections."""
     before = connection_ids(observer)
     call()
     return [entry for entry in observer.client_list() if entry['id'] not in before]
 
 
 def beside(client: Any, observer: redis.Redis) -> list[dict[str, str]]:
-    """Return the connections of ours that a first call opens beside one that the client has itself.
+    """Return the connections that a first call opens, beside one that the client has already.
 
-    None: the client is not taken over, and RQ's own path asked on the connection that was there.
+    None: the fallback was used, on the connection that the client had.
     """
     client.ping()
     return opened_by(observer, lambda: FailedJobRegistry('beside', connection=client).count)

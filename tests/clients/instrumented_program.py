@@ -1,4 +1,4 @@
-"""python instrumented_program.py TOOL SOCKET: calls by clients that a tracing tool observes; prints what came of it."""
+"""python instrumented_program.py TOOL SOCKET: calls by clients instrumented by a tracing tool; prints the results."""
 
 from __future__ import annotations
 
@@ -7,90 +7,72 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import redis
 import rq
 from redis.client import Pipeline
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools'))
+
+import tracers
+
 # A command by its name, or a pipeline by the names in it.
 Spans = Callable[[], list[list[str]]]
 QUEUE, JOBS = 'q', 40
+# All that each span tells, but times and ids.
+DETAILS: list[Any] = []
 
 
 def opentelemetry() -> tuple[Any, Spans]:
-    from opentelemetry.instrumentation.redis import RedisInstrumentor
-    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    RedisInstrumentor().instrument(tracer_provider=provider)
+    exporter = InMemorySpanExporter()
+    context = tracers.opentelemetry(SimpleSpanProcessor(exporter))
 
     def spans() -> list[list[str]]:
+        for span in exporter.get_finished_spans():
+            DETAILS.append((span.name, dict(span.attributes or {}), span.status.status_code.name))
         statements = [str((span.attributes or {}).get('db.statement', '')) for span in exporter.get_finished_spans()]
         exporter.clear()
         return [[line.split()[0] for line in statement.splitlines()] for statement in statements]
 
-    return contextlib.nullcontext, spans
+    return context, spans
 
 
 def sentry() -> tuple[Any, Spans]:
-    import sentry_sdk
-    from sentry_sdk.integrations.redis import RedisIntegration
-
     seen: list[list[str]] = []
 
     def keep(event: Any, hint: Any) -> None:
         for span in event['spans']:
+            DETAILS.append((span['op'], span['description'], span['data'], span.get('status')))
             commands = span['data'].get('redis.commands', {}).get('first_ten')
             seen.append([line.split()[0] for line in commands or [span['description']]])
 
-    sentry_sdk.init(
-        dsn='http://key@127.0.0.1:1/1',
-        traces_sample_rate=1.0,
-        integrations=[RedisIntegration()],
-        default_integrations=False,
-        auto_enabling_integrations=False,
-        before_send_transaction=keep,
-    )
+    context = tracers.sentry(keep)
 
     def spans() -> list[list[str]]:
         found = list(seen)
         seen.clear()
         return found
 
-    return lambda: sentry_sdk.start_transaction(name='calls'), spans
+    return context, spans
 
 
 def elastic() -> tuple[Any, Spans]:
-    import elasticapm
-
-    elasticapm.instrument()
-    client = elasticapm.Client(
-        service_name='calls',
-        server_url='http://127.0.0.1:1',
-        central_config=False,
-        cloud_provider=False,
-        disable_send=True,
-        transaction_max_spans=10_000,
-    )
+    client, transaction = tracers.elastic(transaction_max_spans=10_000)
     seen: list[list[str]] = []
     queue = client.tracer.queue_func
 
     def keep(kind: str, data: Any, **options: Any) -> None:
         if kind == 'span' and data['subtype'] == 'redis':
             seen.append([data['name']])
+            DETAILS.append((data['name'], data['context'], data['outcome']))
         queue(kind, data, **options)
 
     client.tracer.queue_func = keep
-
-    @contextlib.contextmanager
-    def transaction() -> Any:
-        client.begin_transaction('calls')
-        yield
-        client.end_transaction('calls')
 
     def spans() -> list[list[str]]:
         found = list(seen)
@@ -100,14 +82,35 @@ def elastic() -> tuple[Any, Spans]:
     return transaction, spans
 
 
+def ddtrace() -> tuple[Any, Spans]:
+    seen: list[list[str]] = []
+
+    def keep(trace: Any) -> None:
+        for span in trace:
+            seen.append(span.resource.splitlines())
+            told = ('db.system', 'network.destination.port', 'out.host', 'redis.raw_command', 'error.message')
+            tags = [span.get_tag(tag) or span.get_metric(tag) for tag in told]
+            DETAILS.append((span.name, span.resource, span.service, tags, span.error))
+
+    context = tracers.ddtrace(keep)
+
+    def spans() -> list[list[str]]:
+        found = list(seen)
+        seen.clear()
+        return found
+
+    return context, spans
+
+
 def wrapt() -> tuple[Any, Spans]:
-    """A wrapper of one's own, as tools make them."""
+    """A custom wrapper, as tracing tools make them."""
     import wrapt
 
     seen: list[list[str]] = []
 
     def single(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         seen.append([args[0]])
+        DETAILS.append((args, instance.connection_pool.connection_kwargs['path']))
         return wrapped(*args, **kwargs)
 
     def pipeline(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -126,7 +129,7 @@ def wrapt() -> tuple[Any, Spans]:
     return contextlib.nullcontext, spans
 
 
-TOOLS = {'opentelemetry': opentelemetry, 'sentry': sentry, 'elastic': elastic, 'wrapt': wrapt}
+TOOLS = {each.__name__: each for each in (opentelemetry, sentry, elastic, ddtrace, wrapt)}
 
 
 class PrefixingPipeline(Pipeline):
@@ -156,9 +159,84 @@ def fill(client: Any) -> None:
 def processed(client: Any) -> Counter[str]:
     """Return how often the server has run each command, those of connecting aside."""
     stats = client.info('commandstats')
-    aside = {'info', 'client|setinfo', 'client', 'hello', 'select', 'ping', 'client|maint_notifications'}
+    aside = {'info', 'client|setinfo', 'client|info', 'client', 'hello', 'select', 'ping', 'client|maint_notifications'}
     counts = {name.removeprefix('cmdstat_'): figures['calls'] for name, figures in stats.items()}
     return Counter({name: count for name, count in counts.items() if name not in aside})
+
+
+def single_calls(library: Any, client: Any) -> list[Any]:
+    """Make calls for which RQ and rqreg_ext send the same commands."""
+    registry = library.FailedJobRegistry(QUEUE, connection=client)
+    started = library.StartedJobRegistry(QUEUE, connection=client)
+    return [
+        registry.count,
+        len(registry),
+        registry.get_job_ids(),
+        registry.get_job_ids(0, 1, desc=True),
+        'job-1' in registry,
+        'nobody' in registry,
+        registry.remove('nobody'),
+        started.get_job_ids(cleanup=False),
+    ]
+
+
+def refused_calls(library: Any, client: Any) -> list[str]:
+    """Make calls that the server answers by an error."""
+    registry = library.FailedJobRegistry('refused', connection=client)
+    errors = []
+    for call in (lambda: registry.get_job_ids(cleanup=False), lambda: 'a' in registry, lambda: registry.remove('a')):
+        try:
+            call()
+        except redis.ResponseError as error:
+            errors.append(str(error))
+    return errors
+
+
+def compare_with_rq(client: Any, transaction: Any, spans: Spans) -> dict[str, Any]:
+    """Return answers and spans of RQ's calls and of ours, twice; and what is sent and seen of ours that use scripts."""
+    from rqreg_ext import registry as ours
+
+    client.set('rq:failed:refused', 'text')
+    found = []
+    for library in (rq.registry, ours, ours):
+        spans()
+        DETAILS.clear()
+        with transaction():
+            answers = single_calls(library, client), refused_calls(library, client)
+        spans()
+        found.append([answers, list(DETAILS)])
+    client.delete('rq:failed:refused')
+    fill(client)
+    registry = ours.FailedJobRegistry(QUEUE, connection=client)
+    # The server then knows the scripts.
+    registry.remove('job-38', delete_job=True)
+    registry.requeue('job-39')
+    spans()
+    # Nobody traces that one.
+    with redis.Redis(unix_socket_path=client.connection_pool.connection_kwargs['path']).monitor() as monitor:
+        with transaction():
+            changed = [registry.remove('job-2', delete_job=True), registry.requeue('job-3').id, registry.count]
+        seen = [name.lower() for names in spans() for name in names if name.lower() != 'info']
+        sent = commands_until(monitor, client, 'end')
+    return {
+        'compared': json.loads(json.dumps(found, default=str)),
+        'changed': changed,
+        'sent': sent,
+        'spans of that': seen,
+    }
+
+
+def commands_until(monitor: Any, client: Any, text: str) -> list[str]:
+    """Return the names of the commands that the server got, from clients, until it got this text."""
+    client.echo(text)
+    names = []
+    for command in monitor.listen():
+        name = command['command'].split()[0].lower()
+        if name == 'echo':
+            return names
+        if command['client_type'] != 'lua' and name not in ('multi', 'exec', 'info', 'hello', 'client', 'select'):
+            names.append(name)
+    raise EOFError
 
 
 def main(tool: str, socket: str) -> None:
@@ -170,7 +248,7 @@ def main(tool: str, socket: str) -> None:
     client.flushall()
     fill(client)
     registry = FailedJobRegistry(QUEUE, connection=client)
-    told: dict[str, Any] = {'is_direct': _core.is_direct(client)}
+    results: dict[str, Any] = {'is_direct': _core.is_direct(client)}
     # Whatever is paid once.
     rqreg_ext.snapshot(client)
     with transaction():
@@ -185,27 +263,36 @@ def main(tool: str, socket: str) -> None:
             sum(registry.contains_many(['job-0', 'nothing'])),
             rqreg_ext.snapshot(client)[QUEUE].failed,
         ]
-    told['reads'] = found
-    told['processed'] = processed(client) - before
-    told['seen'] = Counter(name.lower() for names in spans() for name in names if name.lower() != 'info')
+    results['reads'] = found
+    results['processed'] = processed(client) - before
+    results['seen'] = Counter(name.lower() for names in spans() for name in names if name.lower() != 'info')
     with transaction():
         requeued = registry.requeue_all()
-    told['requeued'], told['requeue spans'] = (requeued.done, requeued.by_rq), [n for names in spans() for n in names]
+    results['requeued'], results['requeue spans'] = (
+        (requeued.done, requeued.by_rq),
+        [n for names in spans() for n in names],
+    )
     client.flushall()
     fill(client)
     spans()
     with transaction():
-        told['check'] = len(registry.check(settle=0))
+        results['check'] = len(registry.check(settle=0))
         purged = registry.purge()
-    told['purged'], told['purge spans'] = (purged.done, purged.by_rq), [n for names in spans() for n in names]
+    results['purged'], results['purge spans'] = (
+        (purged.done, purged.by_rq),
+        [n for names in spans() for n in names],
+    )
+    client.flushall()
+    fill(client)
+    results['single'] = compare_with_rq(client, transaction, spans)
     client.flushall()
     fill(client)
     own = Prefixing(unix_socket_path=socket)
     fill(own)
     others = client.dbsize() - len(client.keys('app:*'))
     result = FailedJobRegistry(QUEUE, connection=own).purge()
-    told['prefixing'] = (result.done, result.by_rq, client.dbsize() - len(client.keys('app:*')) - others)
-    print(json.dumps(told))
+    results['prefixing'] = (result.done, result.by_rq, client.dbsize() - len(client.keys('app:*')) - others)
+    print(json.dumps(results))
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Clients that somebody watches: each takes note of the commands it is given, and passes them on as they are."""
+"""Observed clients: each records the commands that it is given, and passes them on unchanged."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from unittest import mock
 import redis
 from redis.client import Pipeline
 
+from rqreg_ext._fastpath import clients, core_stand_in
+
 
 class ObservedPipeline(Pipeline):
     def execute(self, raise_on_error: bool = True) -> Any:
@@ -19,7 +21,7 @@ class ObservedPipeline(Pipeline):
 
 
 class Observed(redis.Redis):
-    """Takes note of what it is given."""
+    """Records the commands that it is given."""
 
     seen: list[Any] = []
 
@@ -49,7 +51,7 @@ _WRAPPED: tuple[tuple[Any, str, Callable[[Any, Any], Any]], ...] = (
 
 @contextmanager
 def traced() -> Iterator[None]:
-    """Have redis-py's own classes wrapped for a while, as tracing tools do it, and Observed.seen take the notes."""
+    """Wrap redis-py's classes for a while, as tracing tools do, and record the commands in Observed.seen."""
     with ExitStack() as stack:
         for owner, name, note in _WRAPPED:
             stack.enter_context(mock.patch.object(owner, name, _wrapper(getattr(owner, name), note)))
@@ -63,3 +65,27 @@ def _wrapper(original: Any, note: Callable[[Any, Any], Any]) -> Any:
         return original(self, *args, **options)
 
     return wrapper
+
+
+@contextmanager
+def taken_for_tracers() -> Iterator[list[type]]:
+    """Have wrappers taken for those of known tracers; yield the classes of the clients that the core stood in for."""
+    stood_in_for: list[type] = []
+    make = core_stand_in.make_stand_in_class
+
+    def noting(client: Any, observations: Any) -> type | None:
+        stood_in_for.append(type(client))
+        return make(client, observations)
+
+    with (
+        mock.patch.object(clients, '_are_only_traced', return_value=True),
+        mock.patch.object(core_stand_in, 'make_stand_in_class', noting),
+    ):
+        _have_examined_anew()
+        yield stood_in_for
+    _have_examined_anew()
+
+
+def _have_examined_anew() -> None:
+    """Change the class, so that what is known of clients of it counts no more."""
+    Observed.touched = object()  # type: ignore[attr-defined]

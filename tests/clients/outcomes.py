@@ -37,7 +37,7 @@ def described(value: Any) -> Any:
 
 
 def outcome_of(name: str, call: Callable[[], Any]) -> Outcome:
-    """Make the call, and return what came of it."""
+    """Make the call, and return its outcome."""
     try:
         return Outcome(name, described(call()))
     except Exception as error:

@@ -20,10 +20,11 @@ class Write:
 
     connection: int
     commands: list[str]
+    octets: bytes
 
 
 def command_names(octets: bytes) -> list[str]:
-    """Return the names of the commands in a block that holds whole commands."""
+    """Return the names of the commands in a block of complete commands."""
     names = []
     position = 0
     while position < len(octets):
@@ -116,7 +117,7 @@ class Recorder:
         try:
             while octets := client.recv(BLOCK):
                 names = command_names(octets)
-                self.writes.append(Write(number, names))
+                self.writes.append(Write(number, names, octets))
                 if self._to_cut and self._to_cut[0] in names:
                     self._to_cut.pop()
                     self._cut.add(number)

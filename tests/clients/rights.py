@@ -1,4 +1,4 @@
-"""Users of few rights: with the rules of one's choice, or with just the commands that RQ's own calls send."""
+"""Users with few rights: by given ACL rules, or for exactly the commands that RQ's calls send."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RULES: dict[str, list[str]] = {
     'registries only': ['+@all', '~rq:failed:*', '~rq:wip:*', '~rq:scheduled:*'],
     'no registries': ['+@all', '~rq:job*', '~rq:queue*', '~rq:execution*', '~rq:results*'],
     'no queues': ['+@all', '~rq:job*', '~rq:failed:*', '~rq:wip:*', '~rq:execution*', '~rq:results*'],
-    'nothing but reading': ['+@read', '+@connection', '+info', '~*'],
+    'nothing but reading': ['+@read', '+@connection', '+select', '+info', '~*'],
 }
 
 
@@ -51,7 +51,7 @@ class Limited:
         self._admin = admin
 
     def commands_of(self, loop: Callable[[Any], Any]) -> list[str]:
-        """Make the loop, and return the commands that it sent."""
+        """Run the loop, and return the commands that it sent."""
         with Recorder(self._server.port) as recorder, redis.Redis(port=recorder.port) as client:
             loop(client)
         return sorted(set(recorder.commands))

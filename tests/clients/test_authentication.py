@@ -41,12 +41,12 @@ def add_user(admin: redis.Redis, *rules: str) -> dict[str, str]:
     return {'username': 'worker', 'password': 'worker-secret'}
 
 
-def test_a_password(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+def test_password(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
     assert_went_well(assert_same_tour(lambda: guarded_server.client(password=PASSWORD), admin))
     assert len(beside(guarded_server.client(password=PASSWORD), admin)) == 1
 
 
-def test_a_password_in_a_url(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+def test_password_in_url(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
     url = f'redis://:{PASSWORD}@127.0.0.1:{guarded_server.port}/0'
     assert_went_well(assert_same_tour(lambda: redis.Redis.from_url(url), admin))
     admin.zadd('rq:failed:guarded', {'a': 4_000_000_000})
@@ -54,22 +54,22 @@ def test_a_password_in_a_url(guarded_server: PrivateRedis, admin: redis.Redis) -
 
 
 @pytest.mark.parametrize('protocol', [2, 3])
-def test_an_acl_user(guarded_server: PrivateRedis, admin: redis.Redis, protocol: int) -> None:
+def test_acl_user(guarded_server: PrivateRedis, admin: redis.Redis, protocol: int) -> None:
     user = add_user(admin, '~*', '&*', '+@all')
     assert_went_well(assert_same_tour(lambda: guarded_server.client(**user, protocol=protocol), admin))
     (ours,) = beside(guarded_server.client(**user, protocol=protocol), admin)
     assert ours['user'] == 'worker'
 
 
-def test_a_credential_provider(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+def test_credential_provider(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
     provider = UsernamePasswordCredentialProvider(**add_user(admin, '~*', '&*', '+@all'))
     assert_went_well(assert_same_tour(lambda: guarded_server.client(credential_provider=provider), admin))
     (ours,) = beside(guarded_server.client(credential_provider=provider), admin)
     assert ours['user'] == 'worker'
 
 
-def test_a_credential_provider_is_asked_for_each_connection(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
-    """A secret that changes is used as it is when a connection is made, not as it was."""
+def test_credential_provider_is_called_for_each_connection(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+    """Each new connection uses the current secret."""
 
     class Changing(CredentialProvider):
         secret = PASSWORD
@@ -114,16 +114,16 @@ def assert_same_refusal(name: str, make: Any, admin: redis.Redis, error: type[Ex
 
 
 @pytest.mark.parametrize('name', CALLS)
-def test_no_password_given(guarded_server: PrivateRedis, admin: redis.Redis, name: str) -> None:
+def test_missing_password(guarded_server: PrivateRedis, admin: redis.Redis, name: str) -> None:
     assert_same_refusal(name, lambda: guarded_server.client(retry=None), admin, redis.AuthenticationError)
 
 
-def test_no_password_given_and_the_default_retries(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+def test_missing_password_with_default_retries(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
     assert_same_refusal('count', guarded_server.client, admin, redis.AuthenticationError)
 
 
 @pytest.mark.parametrize('name', CALLS)
-def test_a_wrong_password(guarded_server: PrivateRedis, admin: redis.Redis, name: str) -> None:
+def test_wrong_password(guarded_server: PrivateRedis, admin: redis.Redis, name: str) -> None:
     def make() -> Any:
         return guarded_server.client(password='wrong', retry=None)
 
@@ -131,19 +131,19 @@ def test_a_wrong_password(guarded_server: PrivateRedis, admin: redis.Redis, name
 
 
 @pytest.mark.parametrize('name', CALLS)
-def test_a_user_who_may_nothing(guarded_server: PrivateRedis, admin: redis.Redis, name: str) -> None:
+def test_user_without_any_rights(guarded_server: PrivateRedis, admin: redis.Redis, name: str) -> None:
     user = add_user(admin, '~*', '&*', '-@all', '+@connection')
     assert_same_refusal(name, lambda: guarded_server.client(**user), admin, redis.exceptions.NoPermissionError)
 
 
 @pytest.mark.parametrize('name', CALLS)
-def test_a_user_of_other_keys(guarded_server: PrivateRedis, admin: redis.Redis, name: str) -> None:
+def test_user_without_rights_to_keys(guarded_server: PrivateRedis, admin: redis.Redis, name: str) -> None:
     user = add_user(admin, '~other:*', '&*', '+@all')
     assert_same_refusal(name, lambda: guarded_server.client(**user), admin, redis.exceptions.NoPermissionError)
 
 
-def test_a_user_who_may_not_clean_up(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
-    """Where the cleanup is refused, the read behind it is not given out."""
+def test_user_without_right_to_clean_up(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+    """If the clean-up is refused, the result of the read after it is not returned."""
     user = add_user(admin, '~*', '&*', '+@all', '-zremrangebyscore')
     theirs, ours = (tour(namespace, guarded_server.client(**user), admin) for namespace in NAMESPACES)
     by_call = {outcome.call: outcome for outcome in ours}
@@ -163,13 +163,13 @@ SCRIPTLESS = {
 
 
 @pytest.mark.parametrize('rules', SCRIPTLESS)
-def test_a_user_who_may_not_run_scripts(guarded_server: PrivateRedis, admin: redis.Redis, rules: str) -> None:
+def test_user_without_right_to_scripts(guarded_server: PrivateRedis, admin: redis.Redis, rules: str) -> None:
     user = add_user(admin, *SCRIPTLESS[rules])
     admin.script_flush()
     assert_went_well(assert_same_tour(lambda: guarded_server.client(**user), admin))
 
 
-def test_scripts_taken_away_and_given_back(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+def test_right_to_scripts_revoked_and_granted_again(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
     user = add_user(admin, '~*', '&*', '+@all')
     client = guarded_server.client(**user)
     for rule in ('-@scripting', '+@scripting', '-@scripting'):
@@ -177,7 +177,7 @@ def test_scripts_taken_away_and_given_back(guarded_server: PrivateRedis, admin: 
         assert tour(rqreg_ext.registry, client, admin) == tour(rq.registry, client, admin)
 
 
-def test_a_script_that_may_not_touch_the_job(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+def test_script_without_right_to_job(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
     """The user may not delete job hashes: RQ's remove() does its ZREM and then fails, and so does ours."""
     if int(admin.info('server')['redis_version'].split('.')[0]) < 7:
         pytest.skip('permission to read only is of Redis 7')

@@ -1,4 +1,4 @@
-"""What is no id, no job, no range or no connection: RQ's error, or where it has none, one that names the value."""
+"""Invalid ids, jobs, ranges and connections raise RQ's error, or if RQ has none, one that names the value."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def test_ids_of_scheduled_jobs(redis_server: PrivateRedis, connection: redis.Red
 
 
 @pytest.mark.parametrize('value', ['None', 'bool', 'list', 'tuple', 'dict', 'object', 'surrogate'])
-def test_what_redis_py_refuses_is_refused(redis_server: PrivateRedis, connection: redis.Redis, value: str) -> None:
-    """The comparison above compares errors, not two silences."""
+def test_argument_that_redis_py_refuses(redis_server: PrivateRedis, connection: redis.Redis, value: str) -> None:
+    """Both raise: the comparison above does not compare two successes."""
     outcome = assert_same(
         redis_server, connection, 'FailedJobRegistry', lambda registry: registry.remove(BAD_IDS[value])
     )
@@ -106,7 +106,7 @@ def test_what_redis_py_refuses_is_refused(redis_server: PrivateRedis, connection
 
 
 @pytest.mark.parametrize('value', ['bytes', 'memoryview', 'str subclass'])
-def test_what_redis_py_takes_is_taken(redis_server: PrivateRedis, connection: redis.Redis, value: str) -> None:
+def test_argument_that_redis_py_accepts(redis_server: PrivateRedis, connection: redis.Redis, value: str) -> None:
     outcome = assert_same(
         redis_server, connection, 'FailedJobRegistry', lambda registry: registry.remove(BAD_IDS[value])
     )
@@ -171,7 +171,7 @@ def test_chunk_sizes(redis_server: PrivateRedis, connection: redis.Redis, size: 
 
 
 class Odd(Job):
-    """A job whose id is whatever it was told."""
+    """A job with any value as its id."""
 
     odd_id: Any = None
 
@@ -241,8 +241,8 @@ def answers_on(namespace: ModuleType, connection: Any) -> list[Outcome]:
 
 
 @pytest.mark.parametrize('name', BAD_CONNECTIONS)
-def test_what_is_no_client(name: str) -> None:
-    """RQ keeps whatever it is given and stumbles over it in the first call; so do we, in the same words."""
+def test_connection_that_is_no_client(name: str) -> None:
+    """RQ stores any connection and fails in the first call; so do we, with the same message."""
     theirs = answers_on(rq.registry, BAD_CONNECTIONS[name])
     assert answers_on(rqreg_ext.registry, BAD_CONNECTIONS[name]) == theirs
     assert all(outcome.error is not None for outcome in theirs)
@@ -276,34 +276,34 @@ BAD_URLS = [
         pytest.param(lambda url: rqreg_ext.Queue('q', connection=url or ' '), id='queue'),
     ],
 )
-def test_urls_that_are_none(make: Callable[[str], Any], url: str) -> None:
+def test_invalid_urls(make: Callable[[str], Any], url: str) -> None:
     with pytest.raises(ValueError, match=r'connection=') as raised:
         make(url)
     assert repr(url)[1:-1] in str(raised.value)
 
 
-def test_an_empty_url_is_no_connection_to_a_queue() -> None:
+def test_empty_url_of_queue() -> None:
     found = [outcome_of('queue', lambda: queue('q', connection='')) for queue in (rq.Queue, rqreg_ext.Queue)]  # noqa: B023
     assert found[1] == found[0]
     assert found[1].error is TypeError
 
 
-def test_a_url_that_is_wrong_does_not_stay(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_invalid_url_is_not_kept(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match='http'):
             rqreg_ext.FailedJobRegistry('q', connection='http://localhost')
         assert rqreg_ext.FailedJobRegistry('q', connection=redis_server.url).count == 0
 
 
-def test_an_argument_of_a_url_that_redis_py_does_not_know(redis_server: PrivateRedis) -> None:
-    """redis-py takes it, and stumbles when it connects: RQ's error, in the call."""
+def test_unknown_argument_in_url(redis_server: PrivateRedis) -> None:
+    """redis-py accepts it, and fails when it connects: the call raises RQ's error."""
     url = f'{redis_server.url}?no_such_argument=1'
     theirs = answers_on(rq.registry, redis.Redis.from_url(url))
     assert answers_on(rqreg_ext.registry, url) == theirs
     assert {outcome.error for outcome in theirs if outcome.call in ('count', 'ids', 'in')} == {TypeError}
 
 
-def test_a_text_that_is_a_url_by_its_class(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_url_of_str_subclass(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     assert rqreg_ext.FailedJobRegistry('q', connection=Text(redis_server.url)).count == 0
 
 
@@ -326,7 +326,7 @@ def registries(redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[
 
 
 @pytest.mark.parametrize('key', [None, 5, b'rq:failed:q', '', Text('rq:failed:q'), ['q']], ids=repr)
-def test_a_key_that_was_replaced(registries: list[Any], key: Any) -> None:
+def test_replaced_key(registries: list[Any], key: Any) -> None:
     found = []
     for registry in registries:
         registry.key = key
@@ -335,7 +335,7 @@ def test_a_key_that_was_replaced(registries: list[Any], key: Any) -> None:
 
 
 @pytest.mark.parametrize('call', CONNECTION_CALLS)
-def test_a_key_that_cannot_be_written(registries: list[Any], call: str) -> None:
+def test_key_that_cannot_be_encoded(registries: list[Any], call: str) -> None:
     found = []
     for registry in registries:
         registry.key = 'a\udc80'
@@ -345,7 +345,7 @@ def test_a_key_that_cannot_be_written(registries: list[Any], call: str) -> None:
 
 
 @pytest.mark.parametrize('attribute', ['key', 'connection', 'job_class', 'serializer', 'name'])
-def test_an_attribute_that_was_deleted(registries: list[Any], attribute: str) -> None:
+def test_deleted_attribute(registries: list[Any], attribute: str) -> None:
     found = []
     for registry in registries:
         delattr(registry, attribute)
@@ -354,7 +354,7 @@ def test_an_attribute_that_was_deleted(registries: list[Any], attribute: str) ->
         assert (ours.call, ours.value, ours.error) == (theirs.call, theirs.value, theirs.error)
 
 
-def test_a_connection_that_was_replaced(registries: list[Any], redis_server: PrivateRedis) -> None:
+def test_replaced_connection(registries: list[Any], redis_server: PrivateRedis) -> None:
     for registry in registries:
         registry.connection = redis_server.client(db=9)
         assert registry.count == 0
@@ -363,7 +363,7 @@ def test_a_connection_that_was_replaced(registries: list[Any], redis_server: Pri
 
 
 def test_bad_input_opens_no_second_connection(redis_server: PrivateRedis, connection: redis.Redis) -> None:
-    """An id that cannot be written is refused before anything is sent: the connection is as good as before."""
+    """An id that cannot be encoded is refused before anything is sent, so the connection stays usable."""
     registry = rqreg_ext.FailedJobRegistry('q', connection=redis_server.client())
     assert registry.count == 0
 

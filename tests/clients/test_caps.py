@@ -1,4 +1,4 @@
-"""As many connections as the client may have, and as the server takes: past that, RQ's own path or RQ's error."""
+"""Limits of connections, of the client and of the server: above them, the fallback or RQ's error."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def named(observer: redis.Redis, name: str) -> int:
     return sum(entry['name'] == name for entry in observer.client_list())
 
 
-def test_a_pool_of_one_with_one_thread(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+def test_pool_of_one_connection(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
     """The client's one connection stays free for the client, whatever the registry does."""
     client = filled.client(max_connections=1, client_name=name)
     registry = FailedJobRegistry('capped', connection=client)
@@ -74,7 +74,7 @@ def test_a_pool_of_one_with_one_thread(filled: PrivateRedis, connection: redis.R
 
 @pytest.mark.parametrize('threads', [1, 3])
 def test_as_many_threads_as_connections(filled: PrivateRedis, connection: redis.Redis, name: str, threads: int) -> None:
-    """What works with RQ works with us: no thread is refused."""
+    """No thread is refused, as with RQ."""
     client = filled.client(max_connections=threads, client_name=name)
     registry = FailedJobRegistry('capped', connection=client)
     assert in_threads(threads, registry.get_job_ids) == [IDS] * threads * CALLS
@@ -82,16 +82,24 @@ def test_as_many_threads_as_connections(filled: PrivateRedis, connection: redis.
 
 
 def test_twice_as_many_threads_as_connections(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
-    """Half of them find a connection of ours, the other half one of the client's."""
+    """Half of them find a connection of ours, the other half one of the client's.
+
+    While one of ours is compared with a new one of redis-py's, both are in use: a fourth thread may be refused then.
+    RQ refuses the third.
+    """
     client = filled.client(max_connections=2, client_name=name)
     registry = FailedJobRegistry('capped', connection=client)
-    assert in_threads(4, registry.get_job_ids) == [IDS] * 4 * CALLS
+    outcomes = in_threads(4, lambda: outcome_of('ids', registry.get_job_ids))
+    right = [outcome for outcome in outcomes if outcome.value == (list, [(str, job_id) for job_id in IDS])]
+    refused = [outcome for outcome in outcomes if outcome.error and issubclass(outcome.error, redis.ConnectionError)]
+    assert len(right) + len(refused) == 4 * CALLS
+    assert len(right) > len(refused)
     # Both paths were needed, unless the threads never met.
     assert 1 <= named(connection, name) <= 4
 
 
-def test_more_threads_than_both_have(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
-    """Then redis-py's own refusal is the answer, never a wrong one; and afterwards all is as before."""
+def test_more_threads_than_both_pools_have(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+    """Then redis-py's error is raised, and no answer is wrong; afterwards all calls work again."""
     client = filled.client(max_connections=1, client_name=name)
     registry = FailedJobRegistry('capped', connection=client)
     for outcome in in_threads(8, lambda: outcome_of('ids', registry.get_job_ids)):
@@ -103,7 +111,7 @@ def test_more_threads_than_both_have(filled: PrivateRedis, connection: redis.Red
 
 
 class SlowToTell(redis.ConnectionPool):
-    """A pool that takes a while to say how to connect, in which other threads run."""
+    """A pool that is slow to return its connection arguments, so that other threads run meanwhile."""
 
     @property
     def connection_class(self) -> type[redis.Connection]:
@@ -115,7 +123,7 @@ class SlowToTell(redis.ConnectionPool):
         pass
 
 
-def test_room_for_a_connection_is_taken_at_once(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+def test_limit_holds_while_a_connection_opens(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
     pool = SlowToTell(host='127.0.0.1', port=filled.port, max_connections=1, client_name=name)
     registry = FailedJobRegistry('capped', connection=redis.Redis(connection_pool=pool))
     in_threads(8, lambda: outcome_of('ids', registry.get_job_ids))
@@ -124,7 +132,7 @@ def test_room_for_a_connection_is_taken_at_once(filled: PrivateRedis, connection
     pool.disconnect()
 
 
-def test_a_blocking_pool_has_its_threads_wait(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+def test_threads_wait_for_blocking_pool(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
     pool = redis.BlockingConnectionPool(
         host='127.0.0.1', port=filled.port, max_connections=2, timeout=60, client_name=name
     )
@@ -133,8 +141,8 @@ def test_a_blocking_pool_has_its_threads_wait(filled: PrivateRedis, connection: 
     assert 1 <= named(connection, name) <= 4
 
 
-def test_a_single_connection_client_in_one_thread(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
-    """Its one connection may have a state of its own: RQ's path asks on it."""
+def test_single_connection_client_in_one_thread(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+    """Its connection may have its own state, so the fallback uses it."""
     client = filled.client(single_connection_client=True, client_name=name)
     registry = FailedJobRegistry('capped', connection=client)
     for _ in range(3):
@@ -144,7 +152,7 @@ def test_a_single_connection_client_in_one_thread(filled: PrivateRedis, connecti
 
 
 @pytest.mark.parametrize('closing', ['client', 'pool', 'inuse'])
-def test_closing_closes_ours_and_it_can_be_used_again(
+def test_closed_client_closes_our_connections_and_reopens(
     filled: PrivateRedis, connection: redis.Redis, name: str, closing: str
 ) -> None:
     client = filled.client(client_name=name)
@@ -162,8 +170,8 @@ def test_closing_closes_ours_and_it_can_be_used_again(
 
 
 @pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext.registry])
-def test_a_pool_that_knows_no_cap(filled: PrivateRedis, namespace: ModuleType) -> None:
-    """A pool of somebody's own, without max_connections: RQ's path does not miss it, and serves the call."""
+def test_pool_without_limit(filled: PrivateRedis, namespace: ModuleType) -> None:
+    """A custom pool without max_connections: RQ does not need it, so the fallback is used."""
 
     class Uncapped(redis.ConnectionPool):
         def __getattribute__(self, name: str) -> Any:
@@ -222,7 +230,7 @@ def on_a_full_server(namespace: ModuleType, server: PrivateRedis, prepare: Calla
     return full, after
 
 
-def test_a_full_server_refuses_a_new_client(small_server: PrivateRedis) -> None:
+def test_full_server_refuses_new_client(small_server: PrivateRedis) -> None:
     theirs, ours = (
         on_a_full_server(namespace, small_server, lambda registry: None)
         for namespace in (rq.registry, rqreg_ext.registry)
@@ -232,13 +240,13 @@ def test_a_full_server_refuses_a_new_client(small_server: PrivateRedis) -> None:
     assert ours == theirs
 
 
-def test_a_full_server_goes_on_serving_our_connection(small_server: PrivateRedis) -> None:
+def test_full_server_still_serves_our_connection(small_server: PrivateRedis) -> None:
     full, after = on_a_full_server(rqreg_ext.registry, small_server, lambda registry: registry.count)
     assert full.value == after.value == (int, 1)
 
 
-def test_a_full_server_where_only_the_client_is_connected(small_server: PrivateRedis) -> None:
-    """RQ asks on the connection that the client has; ours cannot be opened, so RQ's path it is."""
+def test_full_server_still_serves_connection_of_client(small_server: PrivateRedis) -> None:
+    """Our connection cannot be opened, so the fallback uses the one that the client has."""
     theirs, ours = (
         on_a_full_server(namespace, small_server, lambda registry: registry.connection.ping())
         for namespace in (rq.registry, rqreg_ext.registry)
@@ -247,7 +255,7 @@ def test_a_full_server_where_only_the_client_is_connected(small_server: PrivateR
     assert ours == theirs
 
 
-def test_a_limit_that_is_no_number_of_connections(filled: PrivateRedis, connection: redis.Redis) -> None:
+def test_invalid_limit(filled: PrivateRedis, connection: redis.Redis) -> None:
     client = filled.client()
     client.connection_pool.max_connections = float('inf')
     assert len(beside(client, connection)) == 1

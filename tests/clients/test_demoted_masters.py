@@ -59,7 +59,7 @@ def across_a_demotion(namespace: Any, call: str, retries: int, folder: Path) -> 
 
 
 @pytest.mark.parametrize('call', CALLS)
-def test_a_demoted_master_is_left(tmp_path: Path, call: str) -> None:
+def test_demoted_master_is_disconnected(tmp_path: Path, call: str) -> None:
     found = []
     for namespace in (rq.registry, rqreg_ext.registry):
         folder = tmp_path / namespace.__name__
@@ -70,7 +70,7 @@ def test_a_demoted_master_is_left(tmp_path: Path, call: str) -> None:
 
 
 @pytest.mark.parametrize('call', CALLS)
-def test_with_retries_the_new_master_is_asked(tmp_path: Path, call: str) -> None:
+def test_retry_uses_new_master(tmp_path: Path, call: str) -> None:
     """Unlike redis-py 8, whose retries go to the old address: they connect without asking the sentinel."""
     outcomes = across_a_demotion(rqreg_ext.registry, call, 3, tmp_path)
     # redis-py 5 does not retry this error.

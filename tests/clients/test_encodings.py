@@ -1,4 +1,4 @@
-"""Which path serves clients with an encoding, decoding or caching of their own."""
+"""Which path is used for clients with another encoding, with decoding or with caching."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import redis
 import rq.registry
 
 import rqreg_ext.registry
-from rqreg_ext._clients import admit
+from rqreg_ext._fastpath.clients import admit
 from rqreg_ext.registry import DeferredJobRegistry, FailedJobRegistry
 
 from .connections import beside
@@ -22,7 +22,7 @@ NEVER = 4_000_000_000
 
 
 @pytest.mark.parametrize('protocol', [2, 3])
-def test_a_decoding_client_is_taken_over(redis_server: PrivateRedis, connection: redis.Redis, protocol: int) -> None:
+def test_decoding_client_uses_fast_path(redis_server: PrivateRedis, connection: redis.Redis, protocol: int) -> None:
     connection.zadd('rq:failed:decoded', {'é': NEVER, 'b': NEVER + 1})
     client = redis_server.client(decode_responses=True, protocol=protocol)
     assert len(beside(client, connection)) == 1
@@ -41,12 +41,12 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize('name', REFUSED)
-def test_another_encoding_is_not_taken_over(redis_server: PrivateRedis, connection: redis.Redis, name: str) -> None:
+def test_other_encoding_uses_fallback(redis_server: PrivateRedis, connection: redis.Redis, name: str) -> None:
     assert beside(redis_server.client(**REFUSED[name]), connection) == []
 
 
 @pytest.mark.parametrize('name', REFUSED)
-def test_another_encoding_writes_what_rq_writes(redis_server: PrivateRedis, connection: redis.Redis, name: str) -> None:
+def test_other_encoding_writes_what_rq_writes(redis_server: PrivateRedis, connection: redis.Redis, name: str) -> None:
     """The key and the id go out in the client's encoding: an entry stored by such a client is found by it."""
     found = []
     for namespace in (rq.registry, rqreg_ext.registry):
@@ -67,7 +67,7 @@ def test_another_encoding_writes_what_rq_writes(redis_server: PrivateRedis, conn
 
 @pytest.fixture
 def cached(redis_server: PrivateRedis, connection: redis.Redis) -> redis.Redis:
-    """A client that answers from memory what it has read before."""
+    """A client that answers repeated reads from memory."""
     cache = pytest.importorskip('redis.cache', reason='this redis-py has no client-side cache')
     client: redis.Redis = redis_server.client(protocol=3, cache_config=cache.CacheConfig())
     return client
@@ -75,7 +75,7 @@ def cached(redis_server: PrivateRedis, connection: redis.Redis) -> redis.Redis:
 
 @pytest.fixture
 def caching(cached: redis.Redis) -> redis.Redis:
-    """The same, with a server that redis-py takes for it."""
+    """A caching client, with a server for which redis-py supports it."""
     try:
         cached.ping()
     except redis.ConnectionError as error:
@@ -83,13 +83,13 @@ def caching(cached: redis.Redis) -> redis.Redis:
     return cached
 
 
-def test_client_side_caching_is_not_admitted(cached: redis.Redis, redis_server: PrivateRedis) -> None:
+def test_caching_client_is_not_supported(cached: redis.Redis, redis_server: PrivateRedis) -> None:
     assert admit(cached.connection_pool) is None
-    assert admit(redis_server.client(protocol=3).connection_pool) == ('redis.exceptions', False)
+    assert admit(redis_server.client(protocol=3).connection_pool) == ('redis.exceptions', False, '_in_use_connections')
 
 
-def test_client_side_caching_is_not_taken_over(caching: redis.Redis, connection: redis.Redis) -> None:
-    """The registry answers from the client's cache what RQ would, and its reads fill the cache as RQ's do."""
+def test_caching_client_uses_fallback(caching: redis.Redis, connection: redis.Redis) -> None:
+    """Calls use the client's cache, and fill it, as RQ's calls do."""
     assert beside(caching, connection) == []
     connection.zadd('rq:deferred:cached', {'a': NEVER})
     registry = DeferredJobRegistry('cached', connection=caching)
@@ -97,7 +97,7 @@ def test_client_side_caching_is_not_taken_over(caching: redis.Redis, connection:
     assert caching.get_cache().size == 1
 
 
-def test_a_cache_hears_of_what_we_remove(
+def test_cache_is_invalidated_by_our_removals(
     caching: redis.Redis, connection: redis.Redis, redis_server: PrivateRedis
 ) -> None:
     connection.zadd('rq:deferred:cached', {'a': NEVER, 'b': NEVER})

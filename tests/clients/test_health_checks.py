@@ -26,16 +26,14 @@ def idle_registry(namespace: Any, recorder: Recorder) -> Any:
     registry = namespace.FailedJobRegistry('checked', connection=client)
     assert registry.get_job_count(cleanup=False) == 0
     assert registry.get_job_count(cleanup=False) == 0
-    # Ours counts in whole seconds: one more, so that both are past it.
+    # Ours counts full seconds: one more, so that both are past it.
     time.sleep(INTERVAL + 1.1)
     recorder.clear()
     return registry
 
 
 @pytest.mark.parametrize('namespace', NAMESPACES)
-def test_it_is_asked_for_after_an_idle_time(
-    redis_server: PrivateRedis, connection: redis.Redis, namespace: Any
-) -> None:
+def test_health_check_after_idle_time(redis_server: PrivateRedis, connection: redis.Redis, namespace: Any) -> None:
     with Recorder(redis_server.port) as recorder:
         registry = idle_registry(namespace, recorder)
         assert registry.get_job_count(cleanup=False) == 0
@@ -45,7 +43,7 @@ def test_it_is_asked_for_after_an_idle_time(
 
 
 @pytest.mark.parametrize('namespace', NAMESPACES)
-def test_a_connection_that_fails_it(redis_server: PrivateRedis, connection: redis.Redis, namespace: Any) -> None:
+def test_failed_health_check(redis_server: PrivateRedis, connection: redis.Redis, namespace: Any) -> None:
     with Recorder(redis_server.port) as recorder:
         registry = idle_registry(namespace, recorder)
         recorder.answer('PING', b'$5\r\nwrong\r\n')

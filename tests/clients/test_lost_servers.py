@@ -82,7 +82,7 @@ RETRIES: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize('retry', RETRIES)
 @pytest.mark.parametrize('kind', ['tcp', 'unix'])
-def test_nobody_listens(tmp_path_factory: pytest.TempPathFactory, retry: str, kind: str) -> None:
+def test_closed_port(tmp_path_factory: pytest.TempPathFactory, retry: str, kind: str) -> None:
     missing = tmp_path_factory.mktemp('none') / 'redis.sock'
     port = free_port()
 
@@ -94,12 +94,12 @@ def test_nobody_listens(tmp_path_factory: pytest.TempPathFactory, retry: str, ki
     assert_same_failures(make, redis.ConnectionError)
 
 
-def test_a_host_that_does_not_exist() -> None:
+def test_unknown_host() -> None:
     assert_same_failures(lambda: redis.Redis(host='no-such-host.invalid', retry=None), redis.ConnectionError)
 
 
 @pytest.mark.parametrize('retry', RETRIES)
-def test_a_new_client_on_a_stopped_server(own_server: PrivateRedis, retry: str) -> None:
+def test_new_client_of_stopped_server(own_server: PrivateRedis, retry: str) -> None:
     with stopped(own_server):
         assert_same_failures(lambda: own_server.client(socket_timeout=0.05, retry=RETRIES[retry]()), redis.TimeoutError)
 
@@ -114,7 +114,7 @@ def patiently(call: Callable[[], Any]) -> Any:
 
 @pytest.mark.parametrize('retry', RETRIES)
 @pytest.mark.parametrize('kind', ['tcp', 'unix'])
-def test_a_stopped_server(own_server: PrivateRedis, retry: str, kind: str) -> None:
+def test_stopped_server(own_server: PrivateRedis, retry: str, kind: str) -> None:
     path = {'unix_socket_path': own_server.socket_path} if kind == 'unix' else {}
     if path and redis.UnixDomainSocketConnection(socket_timeout=0.05).socket_timeout is None:
         pytest.skip('this redis-py forgets socket_timeout on unix sockets: RQ waits for ever there, and so do we')
@@ -135,7 +135,7 @@ def test_a_stopped_server(own_server: PrivateRedis, retry: str, kind: str) -> No
     assert {outcome.error for outcome in found[1]} == {redis.TimeoutError}
 
 
-def test_a_server_killed_and_started_again(own_server: PrivateRedis) -> None:
+def test_restarted_server(own_server: PrivateRedis) -> None:
     clients = [own_server.client(), own_server.client(unix_socket_path=own_server.socket_path)]
     registries = [FailedJobRegistry('lost', connection=client) for client in clients]
     for _ in range(3):
@@ -149,7 +149,7 @@ def test_a_server_killed_and_started_again(own_server: PrivateRedis) -> None:
             assert registry.count == 0
 
 
-def test_a_server_that_is_gone_and_comes_back(own_server: PrivateRedis) -> None:
+def test_server_missing_for_a_while(own_server: PrivateRedis) -> None:
     def make() -> redis.Redis:
         client: redis.Redis = own_server.client(retry=None)
         assert client.ping()
@@ -170,7 +170,7 @@ def test_a_server_that_is_gone_and_comes_back(own_server: PrivateRedis) -> None:
     assert used.get_job_ids() == IDS
 
 
-def test_the_tour_after_a_restart(own_server: PrivateRedis) -> None:
+def test_every_call_after_restart(own_server: PrivateRedis) -> None:
     client = own_server.client()
     registry = FailedJobRegistry('lost', connection=client)
     assert registry.count == 0
@@ -180,7 +180,7 @@ def test_the_tour_after_a_restart(own_server: PrivateRedis) -> None:
 
 
 @pytest.mark.parametrize('name', [*CALLS, *STARTED_CALLS])
-def test_connections_killed_between_two_calls(redis_server: PrivateRedis, connection: redis.Redis, name: str) -> None:
+def test_connections_killed_between_calls(redis_server: PrivateRedis, connection: redis.Redis, name: str) -> None:
     fill(connection)
     failed = FailedJobRegistry('lost', connection=redis_server.client(retry=None))
     started = rqreg_ext.registry.StartedJobRegistry('lost', connection=failed.connection)
@@ -192,7 +192,7 @@ def test_connections_killed_between_two_calls(redis_server: PrivateRedis, connec
         assert call() == right
 
 
-def test_idle_connections_closed_by_the_servers_timeout(own_server: PrivateRedis) -> None:
+def test_idle_connections_closed_by_server(own_server: PrivateRedis) -> None:
     admin = own_server.client()
     fill(admin)
     client = own_server.client(retry=None)
@@ -206,7 +206,7 @@ def test_idle_connections_closed_by_the_servers_timeout(own_server: PrivateRedis
     assert registry.get_job_ids() == IDS
 
 
-def test_a_replica_that_is_read_only(own_server: PrivateRedis) -> None:
+def test_read_only_replica(own_server: PrivateRedis) -> None:
     fill(own_server.client())
     own_server.client().zadd('rq:wip:lost', {'job:one': 4_000_000_000})
     with PrivateRedis(replicaof=f'127.0.0.1 {own_server.port}') as replica:
@@ -228,7 +228,7 @@ def test_a_replica_that_is_read_only(own_server: PrivateRedis) -> None:
             assert registry.get_job_ids(cleanup=False) == IDS
 
 
-def test_a_key_of_another_type(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_key_of_wrong_type(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     connection.set('rq:failed:lost', 'a string')
     connection.set('rq:wip:lost', 'a string')
     connection.set('rq:executions:nobody', 'a string')
@@ -239,7 +239,7 @@ def test_a_key_of_another_type(redis_server: PrivateRedis, connection: redis.Red
     assert FailedJobRegistry('lost', connection=connection).count == 0
 
 
-def test_an_execution_index_of_another_type(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_execution_index_of_wrong_type(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     """RQ does not read the index to answer `in`: what is wrong with it is no error."""
     connection.zadd('rq:wip:lost', {'job:one': 4_000_000_000})
     connection.set('rq:executions:job', 'a string')

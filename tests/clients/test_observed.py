@@ -1,4 +1,4 @@
-"""Clients that somebody wraps and that pass on what they are given: used through the wrapper, with scripts."""
+"""Clients with wrapped methods that pass on their arguments: calls go through the wrapper, with scripts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from unittest import mock
 
 import pytest
 import redis
-import rq
+import rq.registry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+import rqreg_ext.registry
 from rqreg_ext import FailedJobRegistry, _core
-from rqreg_ext._dispatch import NotSent, sends_unchanged
-from rqreg_ext._exchange import INTEGER, VALUE, exchange
+from rqreg_ext._fastpath.client_support import NotSent, sends_unchanged
+from rqreg_ext._fastpath.exchange import INTEGER, VALUE, exchange
 
 from .observing import Observed
 
@@ -38,6 +39,32 @@ def fill(connection: redis.Redis, count: int = 3) -> FailedJobRegistry:
     return FailedJobRegistry('q', connection=connection)
 
 
+def test_wrapper_that_is_no_known_tracers_hears_what_rq_says(
+    redis_server: PrivateRedis, connection: redis.Redis
+) -> None:
+    """RQ gives options with some commands, and a wrapper may look at them."""
+    fill(connection)
+    heard: list[Any] = []
+
+    class Hearing(redis.Redis):
+        def execute_command(self, *words: Any, **options: Any) -> Any:
+            heard.append((words, sorted(options)))
+            return super().execute_command(*words, **options)
+
+    for library in (rq.registry, rqreg_ext.registry):
+        with Hearing(host='127.0.0.1', port=redis_server.port) as client:
+            registry = library.FailedJobRegistry('q', connection=client)
+            for call in ('count', 'get_job_ids'):
+                found = getattr(registry, call)
+                found = found() if callable(found) else found
+    half = len(heard) // 2
+    # The first words are the same, but for the time.
+    assert [(words[:2], options) for words, options in heard[:half]] == [
+        (words[:2], options) for words, options in heard[half:]
+    ]
+    assert half > 0
+
+
 def test_observed_client_runs_scripts_through_its_own_methods(client: Observed, connection: redis.Redis) -> None:
     fill(connection)
     Observed.seen.clear()
@@ -57,7 +84,7 @@ def test_observed_client_keeps_its_connections(client: Observed, connection: red
     assert client.connection_pool._created_connections == 1
 
 
-def test_errors_stand_in_their_places(client: Observed, connection: redis.Redis) -> None:
+def test_errors_replace_their_replies(client: Observed, connection: redis.Redis) -> None:
     connection.set('text', 'x')
     for _ in range(2):
         error, one, other = exchange(
@@ -67,7 +94,7 @@ def test_errors_stand_in_their_places(client: Observed, connection: redis.Redis)
         assert (one, other) == (0, b'x')
 
 
-def test_error_of_the_wrapper_is_the_callers(client: Observed, connection: redis.Redis) -> None:
+def test_error_of_wrapper_is_raised(client: Observed, connection: redis.Redis) -> None:
     class Failed(Exception):
         pass
 
@@ -80,8 +107,8 @@ def test_error_of_the_wrapper_is_the_callers(client: Observed, connection: redis
         FailedJobRegistry('q', connection=failing).purge()
 
 
-def test_change_that_the_wrapper_hides_is_seen(redis_server: PrivateRedis, connection: redis.Redis) -> None:
-    """It catches whatever is raised in it, and sends nothing of what it was not to send."""
+def test_change_of_key_by_wrapper_is_detected(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    """The wrapper catches every exception. Nothing is sent."""
 
     class Hiding(redis.Redis):
         def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -98,10 +125,8 @@ def test_change_that_the_wrapper_hides_is_seen(redis_server: PrivateRedis, conne
     assert {key: connection.dump(key) for key in connection.keys('*')} == before
 
 
-def test_keys_that_change_in_the_middle_are_not_given_to_a_script(
-    redis_server: PrivateRedis, connection: redis.Redis
-) -> None:
-    """A client whose keys depend on who is asked for: it has passed on all commands until now."""
+def test_key_prefix_changed_during_call_is_detected(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    """A client whose key prefix depends on the tenant: it has passed commands unchanged until now."""
 
     class Tenants(redis.Redis):
         tenant = b''
@@ -120,15 +145,13 @@ def test_keys_that_change_in_the_middle_are_not_given_to_a_script(
         Tenants.tenant = b'other:'
         found = FailedJobRegistry('q', connection=client)
         assert (found.count, list(found.iter_job_ids()), found.purge().done) == (0, [], 0)
-        with pytest.raises(NotSent, match=r'replaced or wrapped execute_command\(\)\. Give a plain redis\.Redis'):
+        with pytest.raises(NotSent, match=r'\(in execute_command\(\)\)\. Give a redis\.Redis .*RQ_KEY_PREFIX'):
             found.check()
         Tenants.tenant = b''
     assert registry.count == 3
 
 
-def test_client_that_changes_the_keys_of_scripts_has_none_run(
-    redis_server: PrivateRedis, connection: redis.Redis
-) -> None:
+def test_client_that_changes_keys_of_scripts_gets_none(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     class Own(redis.Redis):
         def execute_command(self, *args: Any, **options: Any) -> Any:
             is_script = args[0] in ('EVAL', 'EVALSHA')
@@ -142,7 +165,7 @@ def test_client_that_changes_the_keys_of_scripts_has_none_run(
     assert connection.lrange('rq:queue:q', 0, -1) == [b'job-0', b'job-1', b'job-2']
 
 
-def test_connection_class_that_takes_note_is_seen_through(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_connection_class_that_only_records_is_supported(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     sent: list[bytes] = []
 
     class Noting(redis.Connection):
@@ -166,7 +189,7 @@ def test_connection_class_that_takes_note_is_seen_through(redis_server: PrivateR
 
 
 @pytest.mark.parametrize('made', [{'return_value': 11}, {'side_effect': LookupError}], ids=['a number', 'an error'])
-def test_class_that_makes_no_pipelines_is_left_to_rq(
+def test_client_without_pipelines_uses_fallback(
     redis_server: PrivateRedis, connection: redis.Redis, made: dict[str, Any]
 ) -> None:
     with redis_server.client() as client, mock.patch.object(redis.Redis, 'pipeline', **made):
@@ -178,7 +201,7 @@ def test_class_that_makes_no_pipelines_is_left_to_rq(
     assert (result.failed, result.done, result.by_rq) == ([], 3, 3)
 
 
-def test_lost_connection_is_tried_again_as_the_client_says(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_lost_connection_is_retried_as_client_says(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     fill(connection)
     options: dict[str, Any] = {'retry': Retry(NoBackoff(), 3), 'retry_on_error': [redis.ConnectionError]}
     with Observed(port=redis_server.port, client_name='observed', **options) as client:
@@ -190,7 +213,7 @@ def test_lost_connection_is_tried_again_as_the_client_says(redis_server: Private
         assert registry.purge().by_rq == 0
 
 
-def test_removal_calls_a_zrem_of_ones_own_as_rq_does(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_removal_calls_overridden_zrem_as_rq_does(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     """RQ calls it with one job at a time."""
 
     class Own(redis.Redis):

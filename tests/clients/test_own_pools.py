@@ -1,4 +1,4 @@
-"""Pools of somebody's own, and a client's own connection: what we cannot do exactly, RQ's path does."""
+"""Custom pools, and clients with their own connection: where we cannot do the same, the fallback is used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import rq.registry
 
 import rqreg_ext
 import rqreg_ext.registry
-from rqreg_ext import _clients, _core
+from rqreg_ext import _core
+from rqreg_ext._fastpath import clients
 from rqreg_ext.registry import FailedJobRegistry
 
 from .connections import beside
@@ -93,7 +94,7 @@ def client_of(pool: Any) -> Any:
 
 @pytest.mark.parametrize('pool_class', [PublicPool, UnreferencedPool, SlottedPool])
 @pytest.mark.parametrize('namespace', NAMESPACES)
-def test_pool_with_public_methods_only_is_asked(
+def test_pool_with_public_methods_only_is_used(
     filled: PrivateRedis, connection: redis.Redis, namespace: ModuleType, pool_class: Any
 ) -> None:
     pool = pool_class(host='127.0.0.1', port=filled.port)
@@ -106,17 +107,17 @@ def test_pool_with_public_methods_only_is_asked(
     pool.disconnect()
 
 
-def test_exchange_leaves_pool_with_public_methods_to_its_caller(filled: PrivateRedis) -> None:
+def test_exchange_does_not_support_pool_with_public_methods(filled: PrivateRedis) -> None:
     for pool_class in (PublicPool, UnreferencedPool, SlottedPool):
         client = redis.Redis(connection_pool=pool_class(host='127.0.0.1', port=filled.port))
         assert _core.exchange(client, [(_core.VALUE, 'PING')]) is None
 
 
-def test_pool_that_keeps_no_connection_of_ours_is_asked(filled: PrivateRedis, connection: redis.Redis) -> None:
-    """It had a place for them when it was first looked at."""
+def test_pool_that_keeps_no_connections_is_used(filled: PrivateRedis, connection: redis.Redis) -> None:
+    """It could keep them when it was first inspected."""
     client = filled.client()
     registry = FailedJobRegistry('own', connection=client)
-    with mock.patch.object(_clients, 'register', return_value=False) as register:
+    with mock.patch.object(clients, 'register', return_value=None) as register:
         assert len(beside(client, connection)) == 0
         assert registry.get_job_ids(cleanup=False) == ['a']
     assert register.call_count == 1
@@ -125,9 +126,7 @@ def test_pool_that_keeps_no_connection_of_ours_is_asked(filled: PrivateRedis, co
 
 
 @pytest.mark.parametrize('namespace', NAMESPACES)
-def test_pool_that_makes_or_hands_out_connections_its_own_way_is_asked(
-    filled: PrivateRedis, namespace: ModuleType
-) -> None:
+def test_pool_with_own_connection_methods_is_used(filled: PrivateRedis, namespace: ModuleType) -> None:
     class Counting(redis.ConnectionPool):
         lent = made = 0
 
@@ -150,7 +149,7 @@ def test_pool_that_makes_or_hands_out_connections_its_own_way_is_asked(
 
 
 @pytest.mark.parametrize('namespace', NAMESPACES)
-def test_database_selected_on_a_single_connection_is_asked(
+def test_database_selected_on_single_connection_is_used(
     redis_server: PrivateRedis, connection: redis.Redis, namespace: ModuleType
 ) -> None:
     other = redis_server.client(db=3)
@@ -170,7 +169,7 @@ def test_database_selected_on_a_single_connection_is_asked(
 
 
 @pytest.mark.parametrize('namespace', NAMESPACES)
-def test_connection_that_a_client_takes_later_is_asked(
+def test_connection_set_on_client_later_is_used(
     redis_server: PrivateRedis, connection: redis.Redis, namespace: ModuleType
 ) -> None:
     client = redis_server.client()
@@ -187,19 +186,19 @@ def test_connection_that_a_client_takes_later_is_asked(
     client.close()
 
 
-# ---- Mistakes are heard ----------------------------------------------------------------------------
+# ---- Mistakes of ours are raised ----------------------------------------------------------------------------
 
 
-def test_type_error_of_our_own_is_raised(filled: PrivateRedis) -> None:
-    """It is no sign of a client of another kind."""
+def test_own_type_error_is_raised(filled: PrivateRedis) -> None:
+    """It does not mean that the client is unsupported."""
     client = filled.client()
     with (
-        mock.patch.object(_clients, 'admit', side_effect=TypeError('a mistake')),
+        mock.patch.object(clients, 'admit', side_effect=TypeError('a mistake')),
         pytest.raises(TypeError, match='a mistake'),
     ):
         FailedJobRegistry('own', connection=client).get_job_count(cleanup=False)
     with (
-        mock.patch.object(_clients, 'admit', side_effect=TypeError('a mistake')),
+        mock.patch.object(clients, 'admit', side_effect=TypeError('a mistake')),
         pytest.raises(TypeError, match='a mistake'),
     ):
         _core.exchange(client, [(_core.VALUE, 'PING')])
@@ -220,7 +219,7 @@ class SlottedClient:
 
 
 @pytest.mark.parametrize('namespace', NAMESPACES)
-def test_client_without_attributes_of_its_own_is_asked(filled: PrivateRedis, namespace: ModuleType) -> None:
+def test_client_without_instance_attributes_is_used(filled: PrivateRedis, namespace: ModuleType) -> None:
     client = filled.client()
     registry = namespace.FailedJobRegistry('own', connection=SlottedClient(client))
     assert registry.get_job_ids(cleanup=False) == ['a']
@@ -240,7 +239,7 @@ def test_errors_to_retry_on_that_are_no_classes(
 
 
 @pytest.mark.parametrize('call', ['purge', 'requeue_all', 'remove_many', 'cancel_many', 'find', 'snapshot'])
-def test_connection_of_the_clients_own_has_its_own_database(
+def test_own_connection_of_client_has_its_own_database(
     redis_server: PrivateRedis, connection: redis.Redis, call: str
 ) -> None:
     """RQ lists the database that was selected; its pipelines, and so its jobs, are those of the pool's."""

@@ -1,4 +1,4 @@
-"""Patches of redis-py, whenever they come and go: heard as often as by RQ's own calls, and no longer than they last."""
+"""Patches of redis-py, made and removed at any time, are called as often as by RQ's own calls."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def made(namespace: Any, client: redis.Redis) -> Any:
 
 @contextmanager
 def counting(owner: type, name: str) -> Iterator[list[Any]]:
-    """Patch a method by one that takes note of each call."""
+    """Patch a method by one that records each call."""
     original, calls = getattr(owner, name), []
 
     def counted(self: Any, *args: Any, **options: Any) -> Any:
@@ -76,7 +76,7 @@ def heard(namespace: Any, client: redis.Redis, owner: type, name: str) -> tuple[
 
 
 @pytest.mark.parametrize(('owner', 'name'), PLACES, ids=IDS)
-def test_patch_after_first_call_is_heard_as_by_rq(
+def test_patch_after_first_call_is_called_as_by_rq(
     redis_server: PrivateRedis, client: redis.Redis, owner: type, name: str
 ) -> None:
     with redis_server.client() as other:
@@ -87,7 +87,7 @@ def test_patch_after_first_call_is_heard_as_by_rq(
 
 
 @pytest.mark.parametrize(('owner', 'name'), PLACES, ids=IDS)
-def test_patch_before_first_call_is_heard_as_by_rq(
+def test_patch_before_first_call_is_called_as_by_rq(
     redis_server: PrivateRedis, connection: redis.Redis, owner: type, name: str
 ) -> None:
     found = []
@@ -126,13 +126,13 @@ print(heard, len(calls), _core.is_direct(client))
 """
 
 
-def test_patch_before_import_is_heard_until_it_is_gone(redis_server: PrivateRedis) -> None:
+def test_patch_before_import_is_called_until_removed(redis_server: PrivateRedis) -> None:
     command = [sys.executable, '-c', BEFORE_IMPORT, redis_server.socket_path]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ['1', '1', 'True']
 
 
-def test_replaced_code_is_heard(client: redis.Redis) -> None:
-    """As tracing tools do it that put their code into the function that is there."""
+def test_replaced_code_is_called(client: redis.Redis) -> None:
+    """As tracing tools do that replace the code of the existing function."""
     registry = made(rqreg_ext.registry, client)
     assert registry.count == 2
     function: Any = redis.Redis.zcard
@@ -150,9 +150,7 @@ def test_replaced_code_is_heard(client: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize('name', ['zcard', 'execute_command'])
-def test_method_of_one_client_is_heard_beside_clients_with_as_many_attributes(
-    redis_server: PrivateRedis, client: redis.Redis, name: str
-) -> None:
+def test_method_of_one_client_is_called_only_for_it(redis_server: PrivateRedis, client: redis.Redis, name: str) -> None:
     registry = made(rqreg_ext.registry, client)
     for number in range(2):
         client.tag = 'mine'  # type: ignore[attr-defined]
@@ -166,7 +164,7 @@ def test_method_of_one_client_is_heard_beside_clients_with_as_many_attributes(
         del client.tag  # type: ignore[attr-defined]
 
 
-def test_method_of_a_class_is_heard_when_its_base_gets_one(redis_server: PrivateRedis, client: redis.Redis) -> None:
+def test_method_added_to_base_class_is_called(redis_server: PrivateRedis, client: redis.Redis) -> None:
     class Base(redis.Redis):
         pass
 
@@ -183,7 +181,7 @@ def test_method_of_a_class_is_heard_when_its_base_gets_one(redis_server: Private
     own.close()
 
 
-def test_change_of_a_clients_class_is_heard(client: redis.Redis) -> None:
+def test_changed_class_of_client_is_used(client: redis.Redis) -> None:
     class Own(redis.Redis):
         def zcard(self, name: Any) -> Any:
             return 42
@@ -197,7 +195,7 @@ def test_change_of_a_clients_class_is_heard(client: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize('name', ['get_connection', 'release', 'make_connection'])
-def test_method_of_one_pool_is_heard(redis_server: PrivateRedis, client: redis.Redis, name: str) -> None:
+def test_method_of_one_pool_is_called(redis_server: PrivateRedis, client: redis.Redis, name: str) -> None:
     found = []
     for namespace in (rqreg_ext.registry, rq.registry):
         with redis_server.client() as own:
@@ -210,7 +208,7 @@ def test_method_of_one_pool_is_heard(redis_server: PrivateRedis, client: redis.R
     assert found[0] == found[1]
 
 
-def test_another_connection_class_of_a_pool_is_heard(redis_server: PrivateRedis, client: redis.Redis) -> None:
+def test_changed_connection_class_of_pool_is_used(redis_server: PrivateRedis, client: redis.Redis) -> None:
     sent: list[bytes] = []
 
     class Own(redis.Connection):
@@ -228,7 +226,7 @@ def test_another_connection_class_of_a_pool_is_heard(redis_server: PrivateRedis,
         assert any(b'ZCARD' in block for block in sent)
 
 
-def test_pipelines_of_somebody_are_used_where_rq_uses_them(client: redis.Redis) -> None:
+def test_custom_pipeline_is_used_where_rq_uses_it(client: redis.Redis) -> None:
     class Own(redis.client.Pipeline):
         executed = 0
 
@@ -248,7 +246,7 @@ def test_pipelines_of_somebody_are_used_where_rq_uses_them(client: redis.Redis) 
     assert_is_fast(client)
 
 
-def test_parser_of_somebody_is_left_to_rq(redis_server: PrivateRedis, client: redis.Redis) -> None:
+def test_custom_parser_uses_fallback(redis_server: PrivateRedis, client: redis.Redis) -> None:
     used: list[Any] = []
     connection = client.connection_pool.make_connection()
     connection.connect()
@@ -270,7 +268,7 @@ def test_parser_of_somebody_is_left_to_rq(redis_server: PrivateRedis, client: re
         assert used
 
 
-def test_packer_of_somebody_is_left_to_rq(redis_server: PrivateRedis, client: redis.Redis) -> None:
+def test_custom_packer_uses_fallback(redis_server: PrivateRedis, client: redis.Redis) -> None:
     packed: list[Any] = []
 
     class Packer:
@@ -301,7 +299,7 @@ BULK: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 
 @pytest.mark.parametrize('name', ['zrange', 'zrem', 'hgetall'])
 @pytest.mark.parametrize('call', BULK)
-def test_bulk_call_hears_a_patched_command_as_rqs_loop_does(
+def test_bulk_call_uses_patched_command_as_rq_does(
     redis_server: PrivateRedis, client: redis.Redis, call: str, name: str
 ) -> None:
     """On a client that was used before, and with scripts again when the patch is gone."""
@@ -328,11 +326,11 @@ def fill(client: redis.Redis) -> None:
         client.zadd('rq:failed:q', {job.id: 4_000_000_000})
 
 
-def test_what_is_asked_about_is_of_every_supported_release() -> None:
-    """A name that redis-py has no more would make every client a stranger."""
-    from rqreg_ext import _clients
+def test_inspected_names_exist_in_every_supported_release() -> None:
+    """If redis-py dropped a name, no client would be supported any more."""
+    from rqreg_ext._fastpath import clients
 
-    for name in (*_clients.COMMANDS, *_clients.CLIENT_OUTER):
+    for name in (*clients.COMMANDS, *clients.CLIENT_OUTER):
         assert type(getattr(redis.Redis, name)) is FunctionType, name
-    for name in (*_clients.WRITING, *_clients.READING):
+    for name in (*clients.WRITING, *clients.READING):
         assert type(getattr(redis.Connection, name)) is FunctionType, name

@@ -10,6 +10,7 @@ import pytest
 import redis
 import redis.credentials
 import rq.registry
+from host.children import in_child
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -121,7 +122,7 @@ def test_idle_connections_are_renewed(
 
 @pytest.mark.parametrize('protocol', [2, 3])
 @pytest.mark.parametrize('health_check_interval', [0, 1])
-def test_connection_in_a_call_is_renewed_after_it(
+def test_connection_in_use_is_renewed_after_call(
     redis_server: PrivateRedis, admin: redis.Redis, protocol: int, health_check_interval: int
 ) -> None:
     on = Client(redis_server, admin, protocol=protocol, health_check_interval=health_check_interval)
@@ -141,9 +142,7 @@ def test_connection_in_a_call_is_renewed_after_it(
     on.client.close()
 
 
-def test_connection_whose_renewed_credentials_are_refused_is_not_used_again(
-    redis_server: PrivateRedis, admin: redis.Redis
-) -> None:
+def test_connection_with_refused_renewal_is_not_used_again(redis_server: PrivateRedis, admin: redis.Redis) -> None:
     on = Client(redis_server, admin)
     registry = FailedJobRegistry('renewed', connection=on.client)
     assert registry.count == 1
@@ -158,7 +157,7 @@ def test_connection_whose_renewed_credentials_are_refused_is_not_used_again(
     on.client.close()
 
 
-def test_connections_are_renewed_again_and_again(redis_server: PrivateRedis, admin: redis.Redis) -> None:
+def test_connections_are_renewed_repeatedly(redis_server: PrivateRedis, admin: redis.Redis) -> None:
     on = Client(redis_server, admin)
     registry = FailedJobRegistry('renewed', connection=on.client)
     assert registry.count == 1
@@ -170,4 +169,23 @@ def test_connections_are_renewed_again_and_again(redis_server: PrivateRedis, adm
         assert on.users() == dict.fromkeys(before, USERS[number % 2])
         assert registry.get_job_ids() == ['a']
         assert on.client.ping()
+    on.client.close()
+
+
+def test_renewal_in_forked_child_leaves_parent_connections(redis_server: PrivateRedis, admin: redis.Redis) -> None:
+    on = Client(redis_server, admin)
+    registry = FailedJobRegistry('renewed', connection=on.client)
+    assert registry.count == 1
+    before = on.users()
+
+    def work() -> tuple[int, list[str]]:
+        on.provider.renew('second')
+        return registry.count, sorted(on.users().values())
+
+    assert in_child(work) == (1, ['first', 'second'])
+    assert registry.count == 1
+    assert on.users() == before
+    on.provider.renew('second')
+    assert registry.count == 1
+    assert on.users() == dict.fromkeys(before, 'second')
     on.client.close()

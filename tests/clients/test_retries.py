@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 import redis
@@ -75,6 +76,16 @@ def connected(namespace: ModuleType, recorder: Recorder, retry: Retry | None, **
     return registry
 
 
+def connected_before(recorder: Recorder, retry: Retry) -> Any:
+    """Return a registry of ours on a client that is given its Retry after a call.
+
+    A client that has a Retry with its own way to make calls from the beginning is used by RQ's methods.
+    """
+    registry = connected(rqreg_ext.registry, recorder, Retry(NoBackoff(), 1))
+    registry.connection.set_retry(retry)
+    return registry
+
+
 def lose(
     namespace: ModuleType, recorder: Recorder, call: str, cuts: int, retry: Retry | None, **arguments: Any
 ) -> tuple[Outcome, int]:
@@ -85,7 +96,7 @@ def lose(
     outcome = outcome_of(call, lambda: do(registry))
     sent = recorder.commands.count(command)
     recorder.cut(command, 0)
-    # The very next call is right, whatever became of this one.
+    # The next call is right, whatever the outcome of this one.
     assert 'failed-1' in registry
     assert registry.get_job_ids(1, 2, cleanup=False) == registry.get_job_ids(cleanup=False)[1:3]
     return outcome, sent
@@ -96,7 +107,7 @@ def lose(
     ('cuts', 'retries', 'sent', 'fails'),
     [(1, None, 1, True), (1, 0, 1, True), (1, 3, 2, False), (3, 3, 4, False), (4, 3, 4, True), (2, 1, 2, True)],
 )
-def test_it_is_sent_as_often_as_the_clients_retry_says(
+def test_command_is_sent_as_often_as_retry_says(
     recorder: Recorder, connection: redis.Redis, call: str, cuts: int, retries: int | None, sent: int, fails: bool
 ) -> None:
     found = []
@@ -111,7 +122,7 @@ def test_it_is_sent_as_often_as_the_clients_retry_says(
 
 
 @pytest.mark.parametrize('call', CALLS)
-def test_a_retry_without_errors_to_retry_on(recorder: Recorder, connection: redis.Redis, call: str) -> None:
+def test_retry_without_errors_to_retry_on(recorder: Recorder, connection: redis.Redis, call: str) -> None:
     found = []
     for namespace in (rq.registry, rqreg_ext.registry):
         prepare(connection)
@@ -120,8 +131,8 @@ def test_a_retry_without_errors_to_retry_on(recorder: Recorder, connection: redi
 
 
 @pytest.mark.parametrize('retries', [0, 2])
-def test_a_deletion_is_not_repeated_without_a_retry(recorder: Recorder, connection: redis.Redis, retries: int) -> None:
-    """The script ran and its reply was lost. Without a Retry the caller hears of that; with one, that it is gone."""
+def test_deletion_is_not_repeated_without_retry(recorder: Recorder, connection: redis.Redis, retries: int) -> None:
+    """The script ran, and its reply was lost. Without a Retry, that is raised; with one, the job is gone."""
     prepare(connection)
     registry = connected(rqreg_ext.registry, recorder, Retry(NoBackoff(), retries))
     registry.remove('failed-1', delete_job=True)
@@ -134,8 +145,8 @@ def test_a_deletion_is_not_repeated_without_a_retry(recorder: Recorder, connecti
     assert registry.remove('failed-3', delete_job=True) == 1
 
 
-def test_the_clients_own_retry_class_is_asked(recorder: Recorder, connection: redis.Redis) -> None:
-    """A Retry of somebody's own hears of both failures of a call that is lost twice."""
+def test_custom_retry_class_is_used(recorder: Recorder, connection: redis.Redis) -> None:
+    """A custom Retry gets both failures of a call whose reply is lost twice."""
     heard = []
     for namespace in (rq.registry, rqreg_ext.registry):
         prepare(connection)
@@ -146,7 +157,96 @@ def test_the_clients_own_retry_class_is_asked(recorder: Recorder, connection: re
     assert heard[1][1:] == (3, ['ConnectionError'] * 2)
 
 
-def test_what_the_retry_does_not_support_is_not_retried(recorder: Recorder, connection: redis.Redis) -> None:
+class Breaker(Retry):
+    """A circuit breaker: asked before each call, it may let none pass."""
+
+    asked = 0
+    is_open = False
+
+    def call_with_retry(self, do: Any, fail: Any, *args: Any, **kwargs: Any) -> Any:
+        Breaker.asked += 1
+        if self.is_open:
+            raise redis.ConnectionError('circuit is open')
+        return super().call_with_retry(do, fail, *args, **kwargs)
+
+
+@pytest.fixture
+def breaker() -> Iterator[type[Breaker]]:
+    yield Breaker
+    Breaker.asked, Breaker.is_open = 0, False
+
+
+READING: dict[str, Callable[[Any], Any]] = {
+    'count': lambda registry: registry.count,
+    'ids': lambda registry: registry.get_job_ids(),
+    'in': lambda registry: 'failed-0' in registry,
+    'remove': lambda registry: registry.remove('failed-0'),
+    'delete': lambda registry: registry.remove('failed-0', delete_job=True),
+    'requeue': lambda registry: registry.requeue('failed-0').id,
+}
+
+
+@pytest.mark.parametrize('is_patch', [False, True], ids=['class', 'patch'])
+@pytest.mark.parametrize('call', READING)
+def test_retry_is_asked_before_commands_as_by_rq(
+    redis_server: PrivateRedis, connection: redis.Redis, breaker: type[Breaker], call: str, is_patch: bool
+) -> None:
+    """A patch counts from the next call on, and no more when it is gone."""
+    found = []
+    retry_class = Retry if is_patch else Breaker
+    for namespace in (rq.registry, rqreg_ext.registry):
+        prepare(connection)
+        with redis.Redis(port=redis_server.port, retry=retry_class(NoBackoff(), 0)) as client:
+            registry = namespace.FailedJobRegistry(NAME, connection=client)
+            assert 'failed-1' in registry
+            patch = mock.patch.object(Retry, 'call_with_retry', patched(Retry.call_with_retry))
+            with patch if is_patch else nullcontext():
+                breaker.is_open = True
+                refused = outcome_of(call, lambda: READING[call](registry))  # noqa: B023
+                breaker.is_open = False
+                breaker.asked = 0
+                done = outcome_of(call, lambda: READING[call](registry))  # noqa: B023
+                found.append((refused, done, breaker.asked > 0))
+                breaker.asked = 0
+            assert 'failed-1' in registry
+            assert is_patch == (breaker.asked == 0)
+    assert found[1] == found[0]
+    assert found[1][0].error is redis.ConnectionError
+    assert found[1][2]
+
+
+def patched(original: Any) -> Any:
+    def call_with_retry(self: Any, *args: Any, **kwargs: Any) -> Any:
+        Breaker.asked += 1
+        if Breaker.is_open:
+            raise redis.ConnectionError('circuit is open')
+        return original(self, *args, **kwargs)
+
+    return call_with_retry
+
+
+@pytest.mark.parametrize('call', ['purge', 'requeue_all', 'find', 'snapshot', 'check'])
+def test_bulk_call_asks_retry_first(
+    redis_server: PrivateRedis, connection: redis.Redis, breaker: type[Breaker], call: str
+) -> None:
+    prepare(connection)
+    before = state(connection)
+    with redis.Redis(port=redis_server.port, retry=Breaker(NoBackoff(), 0)) as client:
+        registry = rqreg_ext.registry.FailedJobRegistry(NAME, connection=client)
+        assert 'failed-1' in registry
+        calls: dict[str, Callable[[], Any]] = {
+            'find': lambda: list(registry.find()),
+            'snapshot': lambda: rqreg_ext.snapshot(client),
+        }
+        breaker.is_open = True
+        with pytest.raises(redis.ConnectionError, match='circuit is open'):
+            calls.get(call, getattr(registry, call, None))()  # type: ignore[misc]
+        assert state(connection) == before
+        breaker.is_open = False
+        assert registry.purge().by_rq <= 1
+
+
+def test_unsupported_error_is_not_retried(recorder: Recorder, connection: redis.Redis) -> None:
     found = []
     for namespace in (rq.registry, rqreg_ext.registry):
         prepare(connection)
@@ -155,7 +255,7 @@ def test_what_the_retry_does_not_support_is_not_retried(recorder: Recorder, conn
     assert found[1] == found[0]
 
 
-def test_an_error_of_the_server_that_the_client_wants_retried(recorder: Recorder, connection: redis.Redis) -> None:
+def test_server_error_to_retry_on(recorder: Recorder, connection: redis.Redis) -> None:
     """retry_on_error= may name errors that the server answers, too."""
     found = []
     connection.set(f'rq:failed:{NAME}', 'a string')
@@ -169,14 +269,14 @@ def test_an_error_of_the_server_that_the_client_wants_retried(recorder: Recorder
         registry = namespace.FailedJobRegistry(NAME, connection=client)
         recorder.clear()
         outcome = outcome_of('remove', lambda: registry.remove('failed-0'))  # noqa: B023
-        # How often it goes out shows in no answer: only the server is the wiser.
+        # No answer shows how often it is sent: only the server knows.
         found.append((outcome, recorder.commands.count('ZREM')))
     assert found[0][1] == 4
     assert found[1] == found[0]
 
 
-def test_a_retry_that_keeps_what_it_was_given(recorder: Recorder, connection: redis.Redis) -> None:
-    """What it was to call belongs to one call of ours, and says so when that is over."""
+def test_retry_that_keeps_its_arguments(recorder: Recorder, connection: redis.Redis) -> None:
+    """The function that it is given is for one call, and raises afterwards."""
     kept: list[Callable[[], Any]] = []
 
     class Keeping(Retry):
@@ -185,7 +285,7 @@ def test_a_retry_that_keeps_what_it_was_given(recorder: Recorder, connection: re
             return super().call_with_retry(do, fail, *args, **kwargs)
 
     prepare(connection)
-    registry = connected(rqreg_ext.registry, recorder, Keeping(NoBackoff(), 1))
+    registry = connected_before(recorder, Keeping(NoBackoff(), 1))
     kept.clear()
     recorder.cut('ZSCORE')
     assert 'failed-0' in registry
@@ -203,11 +303,11 @@ class Insistent(Retry):
 
 
 @pytest.mark.parametrize('call', ['ids', 'in', 'remove'])
-def test_a_retry_that_calls_again_after_a_success(recorder: Recorder, connection: redis.Redis, call: str) -> None:
-    """The last answer counts, and the last failure."""
+def test_retry_that_repeats_after_success(recorder: Recorder, connection: redis.Redis, call: str) -> None:
+    """The last result counts, be it an answer or an error."""
     prepare(connection)
     do, command = CALLS[call]
-    registry = connected(rqreg_ext.registry, recorder, Insistent(NoBackoff(), 1))
+    registry = connected_before(recorder, Insistent(NoBackoff(), 1))
     right = do(rq.registry.FailedJobRegistry(NAME, connection=connection)) if call != 'remove' else 0
     recorder.cut(command)
     assert do(registry) == right
@@ -215,7 +315,7 @@ def test_a_retry_that_calls_again_after_a_success(recorder: Recorder, connection
 
 
 @pytest.mark.parametrize('cuts', [2, 3])
-def test_a_retry_whose_last_call_fails_after_a_success(recorder: Recorder, connection: redis.Redis, cuts: int) -> None:
+def test_retry_whose_last_call_fails_after_success(recorder: Recorder, connection: redis.Redis, cuts: int) -> None:
     prepare(connection)
     calls: list[str] = []
 
@@ -234,7 +334,7 @@ def test_a_retry_whose_last_call_fails_after_a_success(recorder: Recorder, conne
                         raise
             return None
 
-    registry = connected(rqreg_ext.registry, recorder, Unlucky(NoBackoff(), 1))
+    registry = connected_before(recorder, Unlucky(NoBackoff(), 1))
     recorder.cut('ZRANGE')
     with pytest.raises(redis.ConnectionError):
         registry.get_job_ids(cleanup=False)
@@ -244,8 +344,8 @@ def test_a_retry_whose_last_call_fails_after_a_success(recorder: Recorder, conne
 
 
 @pytest.mark.parametrize('attempts', [0, 1])
-def test_a_retry_that_returns_without_an_answer(recorder: Recorder, connection: redis.Redis, attempts: int) -> None:
-    """There is nothing to return: the failure is raised."""
+def test_retry_that_returns_nothing(recorder: Recorder, connection: redis.Redis, attempts: int) -> None:
+    """There is nothing to return, so the error is raised."""
     prepare(connection)
 
     class Silent(Retry):
@@ -257,7 +357,7 @@ def test_a_retry_that_returns_without_an_answer(recorder: Recorder, connection: 
                     do()
             return None
 
-    registry = connected(rqreg_ext.registry, recorder, Silent(NoBackoff(), 1))
+    registry = connected_before(recorder, Silent(NoBackoff(), 1))
     recorder.cut('ZRANGE')
     with pytest.raises(redis.ConnectionError, match='Connection closed by server'):
         registry.get_job_ids(cleanup=False)

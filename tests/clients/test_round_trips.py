@@ -71,7 +71,7 @@ def test_one_round_trip(recorder: Recorder, name: str) -> None:
     assert recorder.blocks == [commands]
 
 
-def test_a_job_with_metadata_takes_two(recorder: Recorder, connection: redis.Redis) -> None:
+def test_job_with_metadata_takes_two(recorder: Recorder, connection: redis.Redis) -> None:
     registry = registry_through(recorder, FailedJobRegistry)
     job = Job.fetch('failed-0', connection=connection)
     job.meta['tries'] = 2
@@ -80,7 +80,7 @@ def test_a_job_with_metadata_takes_two(recorder: Recorder, connection: redis.Red
     assert recorder.blocks == [['HGETALL', 'EVALSHA']] * 2
 
 
-def test_all_registries_of_a_queue_are_cleaned_in_one_round_trip(recorder: Recorder, connection: redis.Redis) -> None:
+def test_clean_registries_takes_one(recorder: Recorder, connection: redis.Redis) -> None:
     connection.zadd(f'rq:finished:{NAME}', {'expired': 1})
     queue = Queue(NAME, connection=registry_through(recorder, FailedJobRegistry).connection)
     connection.script_flush()
@@ -103,7 +103,7 @@ def test_rq_takes_more(recorder: Recorder) -> None:
 
 
 @pytest.mark.parametrize('verb', ['delete', 'requeue'])
-def test_a_script_that_the_server_forgot(recorder: Recorder, connection: redis.Redis, verb: str) -> None:
+def test_script_unknown_to_server(recorder: Recorder, connection: redis.Redis, verb: str) -> None:
     """SCRIPT FLUSH, or a restart: the text is sent once, and its hash from then on."""
     calls = {
         'delete': lambda registry, job_id: registry.remove(job_id, delete_job=True),
@@ -120,9 +120,7 @@ def test_a_script_that_the_server_forgot(recorder: Recorder, connection: redis.R
     assert recorder.blocks == [[*before, 'EVALSHA']]
 
 
-def test_scripts_forgotten_again_and_again_leave_what_rq_leaves(
-    redis_server: PrivateRedis, connection: redis.Redis
-) -> None:
+def test_repeatedly_unknown_scripts_leave_what_rq_leaves(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     found = []
     for namespace in (rq.registry, rqreg_ext.registry):
         prepare(connection)
@@ -137,20 +135,20 @@ def test_scripts_forgotten_again_and_again_leave_what_rq_leaves(
     assert found[1][f'rq:queue:{NAME}'.encode()] == [b'failed-1', b'failed-3', b'failed-5']
 
 
-def test_in_started_of_a_running_job_does_not_read_the_registry(recorder: Recorder) -> None:
+def test_running_job_in_started_does_not_read_registry(recorder: Recorder) -> None:
     registry = registry_through(recorder, StartedJobRegistry)
     assert 'running' in registry
     assert recorder.commands == ['EVALSHA']
 
 
-def test_in_started_of_another_job_reads_it_once(recorder: Recorder) -> None:
+def test_other_job_in_started_reads_registry_once(recorder: Recorder) -> None:
     registry = registry_through(recorder, StartedJobRegistry)
     assert 'nobody' not in registry
     assert recorder.commands.count('ZRANGE') == 1
     assert len(recorder.writes) <= 2
 
 
-def test_all_calls_use_one_connection_that_is_not_the_clients(recorder: Recorder) -> None:
+def test_all_calls_use_one_separate_connection(recorder: Recorder) -> None:
     registry = registry_through(recorder, FailedJobRegistry)
     assert registry.count
     assert registry.get_job_ids()
@@ -159,3 +157,53 @@ def test_all_calls_use_one_connection_that_is_not_the_clients(recorder: Recorder
     theirs = {write.connection for write in recorder.writes if write.commands == ['PING']}
     assert len(ours) == len(theirs) == 1
     assert ours != theirs
+
+
+@pytest.fixture
+def many_queues(connection: redis.Redis) -> list[str]:
+    """20 failed jobs in each of some queues."""
+    names = [f'queue-{number}' for number in range(4)]
+    for name in names:
+        queue = Queue(name, connection=connection)
+        connection.sadd('rq:queues', queue.key)
+        for number in range(20):
+            job = queue.create_job('len', job_id=f'{name}-{number}', status=rq.job.JobStatus.FAILED)
+            job.save()
+            queue.failed_job_registry.add(job, 1000 + number)
+    return names
+
+
+def test_check_of_many_queues_takes_two_each(recorder: Recorder, many_queues: list[str]) -> None:
+    """One reads the entries of a registry, and one their jobs; nothing is read of a registry without entries."""
+    client = registry_through(recorder, FailedJobRegistry).connection
+    report = rqreg_ext.check(client, many_queues, settle=0)
+    assert (report.entries, list(report)) == (80, [])
+    of_queues = [block for block in recorder.blocks if 'SCAN' not in block]
+    scans = len(recorder.blocks) - len(of_queues)
+    # Three for the jobs that a scan has found; and one each for all counts, for the workers of all queues, and for what
+    # is looked at twice.
+    assert len(of_queues) <= 2 * len(many_queues) + 3 * scans + 3
+
+
+def test_check_of_a_registry_reads_each_of_its_jobs_once(
+    recorder: Recorder, connection: redis.Redis, many_queues: list[str]
+) -> None:
+    client = registry_through(recorder, FailedJobRegistry).connection
+    lone = Queue('queue-0', connection=connection).create_job('len', job_id='lone', status=rq.job.JobStatus.FAILED)
+    lone.save()
+    report = FailedJobRegistry('queue-0', connection=client).check(settle=0)
+    assert [problem.job_id for problem in report] == ['lone']
+    commands = [command for block in recorder.blocks for command in block]
+    # Of the 20 jobs in the registry the hash, its length and whether it has data; of the others found by the scan
+    # what tells their queue.
+    assert commands.count('HLEN') == 20
+    assert commands.count('HMGET') <= 20 + connection.dbsize() - 20 + 2
+
+
+def test_many_ids_are_asked_for_by_the_thousand(recorder: Recorder, connection: redis.Redis) -> None:
+    """One command of 10 000 ids would keep all other clients waiting for some 10 ms."""
+    registry = registry_through(recorder, FailedJobRegistry)
+    ids = [f'many-{number}' for number in range(2500)]
+    connection.zadd(registry.key, dict.fromkeys(ids[::2], 4_000_000_000))
+    assert registry.contains_many(ids) == [True, False] * 1250
+    assert recorder.blocks == [['ZMSCORE'] * 3]

@@ -1,4 +1,4 @@
-"""Sockets that are not plain: what they raise is redis-py's matter or the caller's, as in RQ."""
+"""Custom sockets: their exceptions are converted by redis-py or raised, as in RQ."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def client_with(connection_class: type, server: PrivateRedis) -> Any:
 
 
 def outcome(namespace: ModuleType, server: PrivateRedis, failing: str, failure: BaseException | None) -> Outcome:
-    """Return what a call makes of a socket that fails so; the next call is right again."""
+    """Return the outcome of a call on a failing socket, and check the next call."""
     client = client_with(OwnConnection, server)
     registry = namespace.FailedJobRegistry('own', connection=client)
     assert registry.get_job_count(cleanup=False) == 1
@@ -89,7 +89,7 @@ def filled(redis_server: PrivateRedis, connection: redis.Redis) -> PrivateRedis:
     return redis_server
 
 
-def test_it_is_taken_over(filled: PrivateRedis, connection: redis.Redis) -> None:
+def test_socket_is_used(filled: PrivateRedis, connection: redis.Redis) -> None:
     assert len(beside(client_with(OwnConnection, filled), connection)) == 1
 
 
@@ -105,7 +105,7 @@ def test_it_is_taken_over(filled: PrivateRedis, connection: redis.Redis) -> None
     ],
     ids=repr,
 )
-def test_what_it_raises(filled: PrivateRedis, failing: str, failure: Exception, error: type[Exception]) -> None:
+def test_errors_of_socket(filled: PrivateRedis, failing: str, failure: Exception, error: type[Exception]) -> None:
     theirs = outcome(rq.registry, filled, failing, failure)
     ours = outcome(rqreg_ext.registry, filled, failing, failure)
     assert ours == theirs
@@ -113,7 +113,7 @@ def test_what_it_raises(filled: PrivateRedis, failing: str, failure: Exception, 
 
 
 @pytest.mark.parametrize('count', [1 << 24, -1])
-def test_a_count_that_cannot_be(filled: PrivateRedis, count: int) -> None:
+def test_impossible_count(filled: PrivateRedis, count: int) -> None:
     """No memory is read that was not written."""
     client = client_with(OwnConnection, filled)
     registry = FailedJobRegistry('own', connection=client)
@@ -125,7 +125,7 @@ def test_a_count_that_cannot_be(filled: PrivateRedis, count: int) -> None:
     assert registry.get_job_count(cleanup=False) == 1
 
 
-def test_a_socket_that_is_closed(filled: PrivateRedis) -> None:
+def test_closed_socket(filled: PrivateRedis) -> None:
     client = filled.client(redis_connect_func=lambda connection: connection._sock.close())
     registry = FailedJobRegistry('own', connection=client)
     for _ in range(3):

@@ -43,7 +43,7 @@ def registry_of(recorder: Recorder, registry_class: type = FailedJobRegistry, pr
 
 
 def answered(recorder: Recorder, registry: Any, call: str, reply: bytes) -> Any:
-    """Make a call whose command is answered with these octets; whatever comes of it, the next one is right."""
+    """Make a call whose command is answered with these octets, and check the next one."""
     do, command = CALLS[call]
     recorder.answer(command, reply)
     try:
@@ -55,7 +55,7 @@ def answered(recorder: Recorder, registry: Any, call: str, reply: bytes) -> Any:
 
 
 @pytest.mark.parametrize('call', CALLS)
-def test_what_is_no_reply_at_all(recorder: Recorder, call: str) -> None:
+def test_invalid_reply(recorder: Recorder, call: str) -> None:
     for registry_class in (rq.registry.FailedJobRegistry, FailedJobRegistry):
         registry = registry_of(recorder, registry_class)
         with pytest.raises(InvalidResponse, match='Protocol Error'):
@@ -79,19 +79,19 @@ def test_what_is_no_reply_at_all(recorder: Recorder, call: str) -> None:
         ('in', b'*0\r\n'),
     ],
 )
-def test_a_reply_of_another_type(recorder: Recorder, call: str, reply: bytes) -> None:
+def test_reply_of_wrong_type(recorder: Recorder, call: str, reply: bytes) -> None:
     with pytest.raises(InvalidResponse, match='another type'):
         answered(recorder, registry_of(recorder), call, reply)
 
 
-def test_a_score_that_is_no_number(recorder: Recorder) -> None:
+def test_score_that_is_no_number(recorder: Recorder) -> None:
     for registry_class in (rq.registry.FailedJobRegistry, FailedJobRegistry):
         with pytest.raises(ValueError, match='could not convert string to float'):
             answered(recorder, registry_of(recorder, registry_class), 'in', b'$4\r\nsoon\r\n')
 
 
-def test_a_server_that_is_not_ready(recorder: Recorder) -> None:
-    """An error that redis-py takes for a broken connection."""
+def test_loading_server(recorder: Recorder) -> None:
+    """An error that redis-py treats like a broken connection."""
     reply = b'-LOADING Redis is loading the dataset in memory\r\n'
     outcomes = []
     for namespace in (rq.registry, rqreg_ext.registry):
@@ -101,15 +101,15 @@ def test_a_server_that_is_not_ready(recorder: Recorder) -> None:
     assert outcomes[1].error is BusyLoadingError
 
 
-def test_an_error_among_the_entries(recorder: Recorder) -> None:
-    """What comes behind it belongs to the same reply: read, and not built."""
+def test_error_among_entries(recorder: Recorder) -> None:
+    """The elements after the error belong to the same reply: they are read, and no objects are made of them."""
     reply = b'*6\r\n$1\r\na\r\n-ERR inner\r\n:1\r\n$-1\r\n#t\r\n,1.5\r\n'
     with pytest.raises(ResponseError, match='inner'):
         answered(recorder, registry_of(recorder), 'ids', reply)
 
 
 @pytest.mark.parametrize('registry_class', [rq.registry.FailedJobRegistry, FailedJobRegistry])
-def test_a_message_before_the_reply(recorder: Recorder, registry_class: type) -> None:
+def test_push_before_reply(recorder: Recorder, registry_class: type) -> None:
     registry = registry_of(recorder, registry_class, protocol=3)
     push = b'>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n'
     assert answered(recorder, registry, 'count', push + b':7\r\n') == 7
@@ -117,14 +117,14 @@ def test_a_message_before_the_reply(recorder: Recorder, registry_class: type) ->
     assert answered(recorder, registry, 'in', push + b',1.5\r\n') is True
 
 
-def test_an_attribute_before_the_reply(recorder: Recorder) -> None:
+def test_attribute_before_reply(recorder: Recorder) -> None:
     registry = registry_of(recorder, protocol=3)
     attribute = b'|1\r\n$3\r\nttl\r\n:3600\r\n'
     assert answered(recorder, registry, 'ids', attribute + b'*1\r\n$1\r\nb\r\n') == ['b']
 
 
 @pytest.mark.parametrize('registry_class', [rq.registry.FailedJobRegistry, FailedJobRegistry])
-def test_more_entries_than_memory_is_set_aside_for(recorder: Recorder, registry_class: type) -> None:
+def test_more_entries_than_preallocated(recorder: Recorder, registry_class: type) -> None:
     count = (1 << 20) + 3
     reply = b'*%d\r\n' % count + b'$1\r\na\r\n' * count
     ids = answered(recorder, registry_of(recorder, registry_class), 'ids', reply)
@@ -133,7 +133,7 @@ def test_more_entries_than_memory_is_set_aside_for(recorder: Recorder, registry_
 
 
 @pytest.mark.parametrize('ended', [b'*2\r\n$1\r\na\r\n', b'*2\r\n$5\r\nab', b'*'])
-def test_a_reply_that_is_not_ended(recorder: Recorder, ended: bytes) -> None:
+def test_unfinished_reply(recorder: Recorder, ended: bytes) -> None:
     client = redis.Redis(host='127.0.0.1', port=recorder.port, retry=None, socket_timeout=0.2)
     registry = FailedJobRegistry('strange', connection=client)
     recorder.answer('ZRANGE', ended)

@@ -1,4 +1,4 @@
-"""TLS, verified: the same answers as RQ's, and the same refusals of certificates that are no good."""
+"""TLS, verified: the same answers as RQ's, and invalid certificates are refused with the same errors."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_large_commands_and_replies(connection: redis.Redis, proxy: TlsProxy, is
         assert registry.count == len(ids)
 
 
-def test_a_certificate_of_the_client(redis_server: PrivateRedis, connection: redis.Redis, issued: Issued) -> None:
+def test_client_certificate(redis_server: PrivateRedis, connection: redis.Redis, issued: Issued) -> None:
     with TlsProxy(
         redis_server.port, issued.server.certificate, issued.server.key, clients_authority=issued.authority.file
     ) as proxy:
@@ -122,18 +122,18 @@ def assert_refused(proxy: TlsProxy, issued: Issued, **arguments: Any) -> None:
     assert 'CERTIFICATE_VERIFY_FAILED' in str(outcomes[1].value)
 
 
-def test_an_unknown_authority_is_refused(proxy: TlsProxy, issued: Issued) -> None:
+def test_unknown_authority_is_refused(proxy: TlsProxy, issued: Issued) -> None:
     assert_refused(proxy, issued, ssl_ca_certs=issued.other_authority.file)
 
 
 @pytest.mark.parametrize('kind', ['expired', 'elsewhere'])
-def test_a_bad_certificate_is_refused(redis_server: PrivateRedis, issued: Issued, kind: str) -> None:
+def test_bad_certificate_is_refused(redis_server: PrivateRedis, issued: Issued, kind: str) -> None:
     pair: Pair = getattr(issued, kind)
     with TlsProxy(redis_server.port, pair.certificate, pair.key) as proxy:
         assert_refused(proxy, issued, ssl_check_hostname=True)
 
 
-def test_a_connection_killed_between_two_calls(connection: redis.Redis, proxy: TlsProxy, issued: Issued) -> None:
+def test_connection_killed_between_calls(connection: redis.Redis, proxy: TlsProxy, issued: Issued) -> None:
     # The proxy passes the end on a moment later, perhaps in the middle of the next call: the client's Retry covers it.
     registry = FailedJobRegistry('tls', connection=tls_client(proxy, issued, retry=Retry(NoBackoff(), 1)))
     for _ in range(5):
@@ -141,7 +141,7 @@ def test_a_connection_killed_between_two_calls(connection: redis.Redis, proxy: T
         kill_all(connection)
 
 
-def test_a_proxy_that_goes_away(redis_server: PrivateRedis, connection: redis.Redis, issued: Issued) -> None:
+def test_vanishing_proxy(redis_server: PrivateRedis, connection: redis.Redis, issued: Issued) -> None:
     connection.zadd('rq:failed:tls', {'a': 4_000_000_000})
     with TlsProxy(redis_server.port, issued.server.certificate, issued.server.key) as proxy:
         client = tls_client(proxy, issued, retry=None)
@@ -153,6 +153,6 @@ def test_a_proxy_that_goes_away(redis_server: PrivateRedis, connection: redis.Re
     client.connection_pool.connection_class = redis.Connection
     for name in [name for name in client.connection_pool.connection_kwargs if name.startswith('ssl_')]:
         del client.connection_pool.connection_kwargs[name]
-    client.connection_pool.disconnect()
+    client.connection_pool.reset()
     # The pool says now: no TLS, another port. The next connection is made so.
     assert registry.count == 1

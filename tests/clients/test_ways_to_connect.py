@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import rqreg_ext
-from rqreg_ext import _clients
+from rqreg_ext._fastpath import clients
 from rqreg_ext.executions import ExecutionRegistry
 from rqreg_ext.registry import FailedJobRegistry
 
@@ -70,12 +70,12 @@ WAYS: dict[str, Callable[[PrivateRedis], redis.Redis]] = {
 
 
 @pytest.mark.parametrize('way', WAYS)
-def test_answers_are_rqs(redis_server: PrivateRedis, connection: redis.Redis, way: str) -> None:
+def test_same_answers_as_rq(redis_server: PrivateRedis, connection: redis.Redis, way: str) -> None:
     assert_went_well(assert_same_tour(lambda: WAYS[way](redis_server), connection))
 
 
 @pytest.mark.parametrize('way', WAYS)
-def test_it_is_taken_over(redis_server: PrivateRedis, connection: redis.Redis, way: str) -> None:
+def test_fast_path_is_used(redis_server: PrivateRedis, connection: redis.Redis, way: str) -> None:
     # A connection of the client's own has a state of its own.
     expected = 0 if way == 'single_connection_client' else 1
     assert len(beside(WAYS[way](redis_server), connection)) == expected
@@ -103,7 +103,7 @@ def forgiving(server: PrivateRedis) -> redis.Redis:
 def test_encodings_answer_as_with_rq(
     redis_server: PrivateRedis, connection: redis.Redis, make: Callable[[PrivateRedis], redis.Redis]
 ) -> None:
-    """RQ does not support all of this; where it stumbles, so do we, in the same place and words."""
+    """RQ does not support all of these. Where it fails, we fail with the same error and message."""
     assert_same_tour(lambda: make(redis_server), connection)
 
 
@@ -112,7 +112,7 @@ def test_client_side_caching_answers_as_with_rq(redis_server: PrivateRedis, conn
     assert_same_tour(lambda: redis_server.client(protocol=3, cache_config=cache.CacheConfig()), connection)
 
 
-def test_another_database(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_other_database(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     assert_went_well(assert_same_tour(lambda: redis_server.client(db=3), redis_server.client(db=3)))
     (ours,) = beside(redis_server.client(db=3), connection)
     assert ours['db'] == '3'
@@ -124,14 +124,14 @@ def test_client_name(redis_server: PrivateRedis, connection: redis.Redis) -> Non
     assert ours['name'] == 'named'
 
 
-def test_each_protocol_is_the_clients(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_protocol_of_client_is_used(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     for protocol in (2, 3):
         (ours,) = beside(redis_server.client(protocol=protocol), connection)
         # Redis 7.0 and newer tell.
         assert ours.get('resp', str(protocol)) == str(protocol)
 
 
-def test_one_client_with_several_databases_in_turn(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_clients_of_several_databases(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     clients = [redis_server.client(db=db) for db in range(5)]
     for db, client in enumerate(clients):
         client.zadd('rq:failed:counted', {f'job-{number}': 4_000_000_000 for number in range(db + 1)})
@@ -140,7 +140,7 @@ def test_one_client_with_several_databases_in_turn(redis_server: PrivateRedis, c
         assert [registry.count for registry in registries] == [1, 2, 3, 4, 5]
 
 
-def test_a_url_string(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_url(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     url = redis_server.url
     connection.zadd('rq:failed:by url', {'a': 4_000_000_000})
     connection.zadd('rq:executions:job', {'one': 4_000_000_000})
@@ -152,21 +152,21 @@ def test_a_url_string(redis_server: PrivateRedis, connection: redis.Redis) -> No
     assert rqreg_ext.Queue('by url', connection=url).failed_job_registry.get_job_ids() == ['a']
 
 
-def test_a_url_string_with_another_database(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_url_with_other_database(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     redis_server.client(db=4).zadd('rq:failed:by url', {'a': 4_000_000_000})
     assert FailedJobRegistry('by url', connection=redis_server.url.removesuffix('/0') + '/4').count == 1
     assert FailedJobRegistry('by url', connection=f'unix://{redis_server.socket_path}?db=4').get_job_ids() == ['a']
     assert FailedJobRegistry('by url', connection=redis_server.url).count == 0
 
 
-def test_a_url_string_becomes_one_client(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_same_url_makes_one_client(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     url = f'{redis_server.url}?client_name=shared'
     first, second = (FailedJobRegistry(name, connection=url) for name in ('one', 'two'))
     assert first.connection is second.connection
     assert FailedJobRegistry('one', connection=f'{url}-not').connection is not first.connection
 
 
-def test_a_url_string_is_equal_to_rqs_registry_of_that_url(redis_server: PrivateRedis) -> None:
+def test_registry_of_url_equals_rqs(redis_server: PrivateRedis) -> None:
     ours = FailedJobRegistry('same', connection=redis_server.url)
     assert ours == rq.registry.FailedJobRegistry('same', connection=redis.Redis.from_url(redis_server.url))
 
@@ -183,7 +183,7 @@ def test_calls_of_one_thread_use_one_connection(redis_server: PrivateRedis, conn
     assert len(opened_by(connection, call)) == 1
 
 
-def test_a_first_call_leaves_the_clients_own_pool_free(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_first_call_leaves_pool_of_client_free(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     """A client with one connection can still use it, in the middle of a watched transaction too."""
     client = redis_server.client(max_connections=1)
     with client.pipeline() as pipeline:
@@ -210,9 +210,9 @@ POOLS: dict[str, Callable[..., redis.ConnectionPool]] = {
 @pytest.mark.filterwarnings('ignore:Call to .*with deprecated usage of input argument')
 @pytest.mark.parametrize('made', POOLS)
 @pytest.mark.parametrize('named', NAMES)
-def test_what_a_connection_calls_itself(redis_server: PrivateRedis, made: str, named: str) -> None:
+def test_name_of_connection(redis_server: PrivateRedis, made: str, named: str) -> None:
     pool = POOLS[made](redis_server, **NAMES[named])
-    connection_class, arguments = _clients.connection_arguments(pool)
+    connection_class, arguments = clients.connection_arguments(pool)
     assert how_it_calls_itself(connection_class(**arguments)) == how_it_calls_itself(pool.make_connection())
 
 
@@ -223,7 +223,7 @@ def how_it_calls_itself(connection: Any) -> list[Any]:
     return [getattr(connection, name, None) for name in ('lib_name', 'lib_version')]
 
 
-def test_connections_of_a_class_that_names_them_itself(redis_server: PrivateRedis) -> None:
+def test_connection_class_that_sets_names(redis_server: PrivateRedis) -> None:
     pool = redis.ConnectionPool(connection_class=NamedConnection, host='127.0.0.1', port=redis_server.port)
     ours = beside(redis.Redis(connection_pool=pool), redis_server.client())
     assert [entry['name'] for entry in ours] == ['named']

@@ -1,4 +1,4 @@
-"""Every documented call, on a database prepared alike, made by RQ's classes or by ours on one and the same client."""
+"""Every documented call on the same database, made by RQ's classes or by ours on the same client."""
 
 from __future__ import annotations
 

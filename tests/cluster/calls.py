@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cache
 from typing import Any, NamedTuple
 
+import valkey.cluster
 from differential.database import Dump
 from redis._parsers.socket import SocketBuffer
 from redis.cluster import ClusterNode, RedisCluster
@@ -32,6 +36,7 @@ class On:
         self.finished = registries.FinishedJobRegistry('q', connection=client)
         self.started = registries.StartedJobRegistry('q', connection=client)
         self.scheduled = registries.ScheduledJobRegistry('q', connection=client)
+        self.waiting = rqreg_ext.WaitingJobs(queue=self.queue)
         self.executions = executions.ExecutionRegistry('started-0', connection=client)
 
     def job(self, job_id: str) -> Any:
@@ -99,6 +104,31 @@ def _delete(on: On, job_id: str) -> None:
     on.failed.remove(job_id, delete_job=True)
 
 
+def _requeue_on_low(on: On, job_id: str) -> None:
+    job = on.job(job_id)
+    job.origin = 'low'
+    on.client.sadd(type(on.queue).redis_queues_keys, type(on.queue)('low', connection=on.client).key)
+    on.failed.requeue(job)
+
+
+def _move_scheduled(on: On) -> int:
+    low = type(on.queue)('low', connection=on.client)
+    for number in range(2):
+        job = on.job(f'scheduled-{number}')
+        on.scheduled.remove(job)
+        on.client.hset(job.key, 'origin', 'low')
+        on.client.zadd(low.scheduled_job_registry.key, {job.id: NEVER + number})
+    on.client.sadd(type(on.queue).redis_queues_keys, low.key)
+    return 2
+
+
+def _move_queued(on: On) -> int:
+    for job_id in ('queued-2', 'queued-0'):
+        on.queue.remove(job_id)
+        type(on.queue)('low', connection=on.client).enqueue_job(on.job(job_id))
+    return 2
+
+
 def _requeue_all_queues(on: On) -> dict[str, int]:
     done = {}
     for registry in (on.failed, on.other):
@@ -119,6 +149,24 @@ def _purge_all_queues(on: On) -> dict[str, int]:
     return done
 
 
+def _delete_but_two(on: On) -> tuple[int, int]:
+    jobs = [on.job(job_id) for job_id in on.failed.get_job_ids()]
+    ended = sorted((job for job in jobs if job.ended_at), key=lambda job: job.ended_at)
+    for job in ended[:-2]:
+        on.failed.remove(job.id, delete_job=True)
+    return len(ended[:-2]), on.failed.count
+
+
+def _drop_execution(on: On) -> list[int]:
+    from rq.executions import Execution
+
+    entry = on.client.zrange(on.started.key, 0, 0)[0].decode()
+    execution = Execution.from_composite_key(entry, connection=on.client)
+    job = on.job(execution.job_id)
+    execution.delete(job, on.client)
+    return [1, on.started.count]
+
+
 def _counts(on: On, cleanup: bool) -> dict[str, Any]:
     from rq import Queue
 
@@ -132,6 +180,17 @@ def _counts(on: On, cleanup: bool) -> dict[str, Any]:
             },
         }
     return counts
+
+
+def _workers(client: Any) -> Any:
+    from rq import Worker
+
+    return Worker.all(connection=client)
+
+
+def _details(on: On, taken: Any) -> Any:
+    oldest = min(on.job(job_id).enqueued_at for job_id in on.queue.get_job_ids())
+    return {name: each.current_job_id for name, each in taken.worker_details.items()}, taken['q'].oldest == oldest
 
 
 def _snapshot(on: On, **options: Any) -> dict[str, Any]:
@@ -165,7 +224,32 @@ def _found(report: Any) -> list[Any]:
     return sorted((str(problem.kind), problem.job_id) for problem in report)
 
 
-# What is wrong with a job and what is not is no matter of clusters, nor of RQ, which does not look: known beforehand.
+def _exported(on: On) -> Any:
+    file = io.BytesIO()
+    done = on.failed.export(file).done
+    _, *jobs, _ = map(json.loads, file.getvalue().splitlines())
+    return done, [(job['id'], job['score'], job['hash']['status'], len(job.get('results', ()))) for job in jobs]
+
+
+def _exported_by_hand(on: On) -> Any:
+    ids = on.failed.get_job_ids()
+    scores = [on.client.zscore(on.failed.key, i) for i in ids]
+    jobs = list(map(on.job, ids))
+    return len(ids), [
+        (job.id, score, str(job.get_status().value), len(job.results()))
+        for job, score in zip(jobs, scores, strict=True)
+    ]
+
+
+def _restored(on: On) -> Any:
+    file = io.BytesIO()
+    on.failed.export(file)
+    done = on.failed.purge().done
+    file.seek(0)
+    return done, on.package.restore(on.client, file)['q'].done
+
+
+# The expected problems: RQ has no check to compare with, and they do not depend on the cluster.
 OF_THE_REGISTRY = [('missing_job', 'gone')]
 OF_EVERYTHING = [
     ('expired', 'finished-long-ago'),
@@ -198,7 +282,7 @@ def _checked_by_hand(answer: list[Any]) -> Make:
 def _repaired(check: Make, repair: Callable[[On, Any], Any]) -> Make:
     def make(on: On) -> Any:
         _lose_a_job(on)
-        return sorted(problem.job_id for problem in check(on) if repair(on, [problem]).mended)
+        return sorted(problem.job_id for problem in check(on) if repair(on, [problem]).repaired)
 
     return make
 
@@ -219,6 +303,16 @@ def _cancel_many(on: On) -> Any:
     return [result.done, [(job_id, plain(error)) for job_id, error in result.failed]]
 
 
+def _cancel_all(on: On) -> Any:
+    result = on.failed.cancel_all()
+    return [result.done, [(job_id, plain(error)) for job_id, error in result.failed]]
+
+
+def _cancel_all_queues(on: On) -> Any:
+    result = on.package.cancel_all(on.client, 'failed', queues=['q'])['q']
+    return [result.done, [(job_id, plain(error)) for job_id, error in result.failed]]
+
+
 def _cancel_each(on: On) -> Any:
     done, failed = 0, []
     for job_id in on.failed.get_job_ids():
@@ -229,6 +323,33 @@ def _cancel_each(on: On) -> Any:
         else:
             done += 1
     return [done, failed]
+
+
+def _for_rq(make: Make) -> Make:
+    """Make a call where one job is in a group, and another has a pickled result: RQ must do them."""
+
+    def call(on: On) -> Any:
+        from rq.group import Group
+
+        grouped, finished = on.job('failed-1'), on.job('failed-4')
+        on.client.hset(grouped.key, 'group_id', 'crew')
+        on.client.sadd(Group.get_key('crew'), grouped.id)
+        on.client.sadd(Group.REDIS_GROUP_KEY, 'crew')
+        on.client.hset(finished.key, 'result', b'old')
+        return make(on)
+
+    return call
+
+
+def _count_for_url(on: On) -> Any:
+    client = on.client
+    if hasattr(client, 'get_primaries'):
+        nodes = ','.join(f'{node.host}:{node.port}' for node in client.get_primaries())
+        url = f'redis+cluster://{nodes}'
+    else:
+        arguments = client.connection_pool.connection_kwargs
+        url = f'redis://{arguments["host"]}:{arguments["port"]}'
+    return on.package.registry.FailedJobRegistry('q', connection=url).count
 
 
 def _installed_count(on: On) -> Any:
@@ -282,6 +403,33 @@ READS: dict[str, Call] = {
     'get_jobs': Call(
         lambda on: list(on.failed.get_jobs(1, 4)), lambda on: [on.job(i) for i in on.failed.get_job_ids(0, 3)]
     ),
+    'get_jobs of ids': Call(
+        lambda on: on.package.get_jobs(on.client, ['failed-1', 'nobody', 'started-0'], with_results=True),
+        lambda on: [on.job('failed-1'), None, on.job('started-0')],
+    ),
+    'list_jobs': Call(
+        lambda on: [job.id for job in on.package.list_jobs(on.client, 'q', ['queued', 'failed'], cleanup=False)],
+        lambda on: [
+            job.id
+            for job in sorted(
+                map(on.job, [*on.queue.get_job_ids(), *on.failed.get_job_ids(cleanup=False)]),
+                key=lambda job: job.created_at,
+            )
+        ],
+    ),
+    'count_by': Call(
+        lambda on: {tuple(g.values.values()): g.count for g in on.failed.count_by('func_name', 'status')},
+        lambda on: dict(Counter((on.job(i).func_name, on.job(i).get_status()) for i in on.failed.get_job_ids())),
+    ),
+    'count_by of queues': Call(
+        lambda on: {g.values['func_name']: g.count for g in on.package.count_by(on.client, 'func_name', queues='q')},
+        lambda on: dict(Counter(on.job(i).func_name for i in on.failed.get_job_ids())),
+    ),
+    'export': Call(_exported, _exported_by_hand),
+    'find of queues': Call(
+        lambda on: [[queue, job_id] for queue, job_id in on.package.find(on.client, queues=['q'], func_name='*len')],
+        lambda on: [['q', i] for i in on.failed.get_job_ids() if _is_len(on.job(i))],
+    ),
     'find': Call(
         lambda on: list(on.failed.find(func_name='*len')),
         lambda on: [i for i in on.failed.get_job_ids() if _is_len(on.job(i))],
@@ -294,7 +442,23 @@ READS: dict[str, Call] = {
             if on.job(i).meta['owner'] == 1
         ],
     ),
+    'waiting jobs': Call(
+        lambda on: [
+            on.waiting.count,
+            list(on.waiting.iter_job_ids(2)),
+            list(on.waiting.get_page()),
+            list(on.waiting.find(func_name='os.*')),
+            ['queued-1' in on.waiting, *on.waiting.contains_many(['queued-2', 'nobody'])],
+            [job.id for job in on.waiting.get_jobs()],
+            on.waiting.count_by('func_name').total,
+        ],
+        lambda on: [3, *[on.queue.job_ids] * 3, [True, True, False], on.queue.job_ids, 3],
+    ),
     'snapshot': Call(_snapshot, lambda on: _counts(on, cleanup=False)),
+    'snapshot with details': Call(
+        lambda on: _details(on, on.package.snapshot(on.client, worker_details=True, oldest=True)),
+        lambda on: ({worker.name: worker.get_current_job_id() for worker in _workers(on.client)}, True),
+    ),
     'snapshot with cleanup': Call(lambda on: _snapshot(on, cleanup=True), lambda on: _counts(on, cleanup=True)),
     'snapshot with scores': Call(
         lambda on: plain(on.package.snapshot(on.client, scores=True)['q'].scores['failed']),
@@ -302,6 +466,7 @@ READS: dict[str, Call] = {
     ),
     'batch': Call(_batch, _batch_by_rq),
     'count under install()': Call(_installed_count, lambda on: on.failed.count),
+    'count for a URL': Call(_count_for_url, lambda on: on.failed.count),
     'check': Call(_checked(lambda on: on.failed.check(settle=0)), _checked_by_hand(OF_THE_REGISTRY)),
     'check of everything': Call(
         _checked(lambda on: on.package.check(on.client, settle=0)), _checked_by_hand(OF_EVERYTHING)
@@ -333,6 +498,17 @@ CHANGES: dict[str, Call] = {
     'purge of entries': Call(
         lambda on: on.failed.purge(delete_job=False).done, each(lambda on, i: on.failed.remove(i))
     ),
+    'purge but the newest': Call(
+        lambda on: (on.failed.purge(keep_newest=2).done, on.failed.count), lambda on: _delete_but_two(on)
+    ),
+    'trim': Call(lambda on: (on.failed.trim(keep=2).done, on.failed.count), lambda on: _delete_but_two(on)),
+    # Everything is as it was.
+    'restore': Call(_restored, lambda on: (on.failed.count, on.failed.count)),
+    'stop_all': Call(lambda on: on.started.stop_all().total, lambda on: len(on.started.get_job_ids())),
+    'remove_many, started': Call(
+        lambda on: [on.started.remove_many(on.started.get_job_ids(cleanup=False)[:1]).done, on.started.count],
+        lambda on: _drop_execution(on),
+    ),
     'purge, dry run': Call(lambda on: on.failed.purge(dry_run=True).done, lambda on: on.failed.count),
     'requeue_many': Call(
         lambda on: on.failed.requeue_many(on.failed.get_job_ids()).done, each(lambda on, i: on.failed.requeue(i))
@@ -343,6 +519,36 @@ CHANGES: dict[str, Call] = {
     ),
     # RQ's own cancel() runs on no cluster's client (yet): with a hash tag, it is asked on the node.
     'cancel_many': Call(_cancel_many, _cancel_each, theirs_on_node=True),
+    'cancel_all': Call(_cancel_all, _cancel_each, theirs_on_node=True),
+    'cancel_all of all queues': Call(_cancel_all_queues, _cancel_each, theirs_on_node=True),
+    'purge, some by RQ': Call(_for_rq(lambda on: on.failed.purge().done), _for_rq(each(_delete)), theirs_on_node=True),
+    'requeue_all, some by RQ': Call(
+        _for_rq(lambda on: on.failed.requeue_all().done),
+        _for_rq(each(lambda on, i: on.failed.requeue(i))),
+        theirs_on_node=True,
+    ),
+    'cancel_many, some by RQ': Call(_for_rq(_cancel_many), _for_rq(_cancel_each), theirs_on_node=True),
+    'move_many': Call(lambda on: on.failed.move_many(on.failed.get_job_ids(), 'low').done, each(_requeue_on_low)),
+    'move_many, scheduled': Call(
+        lambda on: on.scheduled.move_many(['scheduled-0', 'scheduled-1'], 'low').done, lambda on: _move_scheduled(on)
+    ),
+    'empty': Call(lambda on: on.waiting.empty().done, lambda on: on.queue.empty()),
+    'purge of waiting jobs': Call(
+        lambda on: on.waiting.purge().done,
+        lambda on: len([on.job(i).delete() for i in on.queue.job_ids]),
+        theirs_on_node=True,
+    ),
+    'remove_many of waiting jobs': Call(
+        lambda on: on.waiting.remove_many(['queued-1', 'nobody']).done, lambda on: on.queue.remove('queued-1')
+    ),
+    'cancel_many of waiting jobs': Call(
+        lambda on: on.waiting.cancel_many(['queued-0', 'queued-2']).done,
+        lambda on: len([on.job(i).cancel() for i in ('queued-0', 'queued-2')]),
+        theirs_on_node=True,
+    ),
+    'move_many of waiting jobs': Call(
+        lambda on: on.waiting.move_many(['queued-2', 'queued-0'], 'low').done, lambda on: _move_queued(on)
+    ),
     'purge of all queues': Call(
         lambda on: {name: result.done for name, result in on.package.purge(on.client).items()}, _purge_all_queues
     ),
@@ -394,12 +600,21 @@ class Compared(NamedTuple):
 
 
 def cluster_client(nodes: Masters, **options: Any) -> Any:
-    """Return a client that is told of these nodes, in their order."""
+    """Return a client that is given these nodes, in this order."""
     return RedisCluster(startup_nodes=[ClusterNode(*address) for address in nodes], **{'socket_timeout': 20, **options})
 
 
 NODE = 'plain client of the node'
-CLIENTS = ('RedisCluster', 'RedisCluster, RESP3', NODE)
+
+
+def valkey_client(nodes: Masters, **options: Any) -> Any:
+    """The same of valkey-py."""
+    found = [valkey.cluster.ClusterNode(*address) for address in nodes]
+    return valkey.cluster.ValkeyCluster(startup_nodes=found, **{'socket_timeout': 20, **options})
+
+
+VALKEY = 'ValkeyCluster'
+CLIENTS = ('RedisCluster', 'RedisCluster, RESP3', VALKEY, NODE)
 
 
 @cache
@@ -408,6 +623,8 @@ def client_of(kind: str, place: Place) -> Any:
     if kind == NODE:
         assert place.owner is not None
         return node_client(place.owner)
+    if kind == VALKEY:
+        return valkey_client(place.masters)
     return cluster_client(place.masters, **({'protocol': 3} if kind.endswith('RESP3') else {}))
 
 

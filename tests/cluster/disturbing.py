@@ -1,4 +1,4 @@
-"""Calls that run while the cluster's layout changes or its nodes fail, and what became of the jobs."""
+"""Calls that run while the cluster's layout changes or its nodes fail, and the states of the jobs after them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAUSE = 1.0
 # For how long each further state of a migration lasts.
 STEP = 0.2
 
-# What is called with the number of jobs that are behind, and may hold the call there.
+# A function that is called with the number of processed jobs, and may pause the call.
 Reached = Callable[[int], object]
 # A change of the layout, or a failure, on the node that has a key. Up to its `yield` the call is held where it is; the
 # rest is done while the call runs.
@@ -35,7 +35,7 @@ class Ended(NamedTuple):
 
 
 def disturbed(call: Callable[[Reached], Any], fault: Iterator[None], at: int) -> Ended:
-    """Make the call in a thread, have the fault strike when `at` jobs are behind, and return what came of the call.
+    """Make the call in a thread, cause the fault when `at` jobs are processed, and return the outcome of the call.
 
     Fails if it does not end in BOUND seconds, or ends before the fault.
     """
@@ -61,7 +61,7 @@ def disturbed(call: Callable[[Reached], Any], fault: Iterator[None], at: int) ->
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert there.wait(BOUND), f'the call has not come to {at} jobs'
+    assert there.wait(BOUND), f'the call has not processed {at} jobs'
     assert not ended, f'the call has ended before it came to {at} jobs: {ended}'
     try:
         next(fault, None)
@@ -185,7 +185,7 @@ AFTER = {'purge': (None, 0, 0), 'requeue_all': ('queued', 0, 1), 'iterate': UNTO
 
 
 class Fates(NamedTuple):
-    """What became of the jobs of a call."""
+    """The states of the jobs after a call."""
 
     done: int
     untouched: int
@@ -193,7 +193,7 @@ class Fates(NamedTuple):
 
 
 def fates(call: str, found: dict[str, tuple[Any, ...]]) -> Fates:
-    """Return what became of jobs that were all UNTOUCHED before a call."""
+    """Return the states of jobs that were all UNTOUCHED before a call."""
     counts = Counter(found.values())
     half_done = {job_id: where for job_id, where in found.items() if where not in (UNTOUCHED, AFTER[call])}
     return Fates(counts[AFTER[call]], counts[UNTOUCHED], half_done)

@@ -1,4 +1,4 @@
-"""Calls on many jobs that tell how far they are: RQ's loops, and ours."""
+"""Calls on many jobs that report their progress: RQ's loops, and ours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from .calls import NODE, On, by_ours, by_rq, cluster_client, plain
+from .calls import NODE, VALKEY, On, by_ours, by_rq, cluster_client, plain, valkey_client
 from .state import Masters, fill_failed, whereabouts
 
 Report = Callable[[int], object]
@@ -20,7 +20,7 @@ CHUNK = 20
 
 
 class Caller(NamedTuple):
-    """Who makes a call: `rq` or `ours`, on a client of which kind, told of which nodes (the first of them for NODE)."""
+    """Who makes a call: `rq` or `ours`, on a client of which kind, given which nodes (the first of them for NODE)."""
 
     side: str
     client: str
@@ -96,7 +96,8 @@ def client_for(caller: Caller) -> Any:
         host, port = caller.nodes[0]
         timeouts = {'socket_timeout': SOCKET_TIMEOUT, 'socket_connect_timeout': SOCKET_TIMEOUT}
         return redis.Redis(host, port, retry=Retry(ConstantBackoff(0.1), 3), **timeouts)
-    return cluster_client(caller.nodes, socket_connect_timeout=SOCKET_TIMEOUT, socket_timeout=SOCKET_TIMEOUT)
+    make_client = valkey_client if caller.client == VALKEY else cluster_client
+    return make_client(caller.nodes, socket_connect_timeout=SOCKET_TIMEOUT, socket_timeout=SOCKET_TIMEOUT)
 
 
 def make(report: Report, name: str, caller: Caller, is_first_contact: bool) -> Answer:

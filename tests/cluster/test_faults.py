@@ -12,7 +12,7 @@ import pytest
 from depth import IS_DEEP
 from redis._parsers.base import BaseParser
 
-from .calls import NODE
+from .calls import NODE, VALKEY
 from .conftest import PREFIXES
 from .disturbing import FAULTS, LOSING, UNTOUCHED, Fates, disturbed, fates, slot_has_migrated
 from .long_calls import Answer, Caller, fill_cluster, make, where
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CALLS = ('purge', 'requeue_all', 'iterate')
 JOBS = 300
-# The fault strikes when so many are behind.
+# The fault comes when so many jobs are processed.
 AT = 100
 # What is not left to the deep profile.
 SELECTED = {
@@ -32,6 +32,7 @@ SELECTED = {
     'requeue_all': ('a slot migrates', 'the master is killed'),
     'iterate': ('a slot migrates, the registry first', 'the master is killed'),
 }
+OF_VALKEY = {'purge': ('a slot migrates', 'CLUSTER FAILOVER', 'the master is killed')}
 
 
 class Trial:
@@ -102,34 +103,20 @@ class Case(NamedTuple):
     fault: str
 
 
-MIGRATIONS = ('a slot migrates', 'a slot migrates, the registry first', '300 slots migrate')
-HALF_DONE = "RQ's own path leaves the job half done that it is at when the commands of a pipeline answer TRYAGAIN"
-NO_NODE = 'redis-py has no node for an ASK to one that it has not heard of, and raises AttributeError'
 # Before 6.0 a plain client raises ResponseError for a redirect, as for anything else.
 IS_OLD_REDIS_PY = not hasattr(BaseParser, 'EXCEPTION_CLASSES') or 'MOVED' not in BaseParser.EXCEPTION_CLASSES
-NOT_KNOWN = 'a redirect that redis-py 5 has no class for is taken for the trouble of each job'
-# What does not hold yet on a cluster's client, where RQ's own path does all...
-FAILING = {
-    **{('RedisCluster', 'purge', fault): HALF_DONE for fault in MIGRATIONS},
-    **{('RedisCluster', call, 'a node joins'): NO_NODE for call in CALLS},
-}
-# ...and on a plain one.
-if IS_OLD_REDIS_PY:
-    FAILING |= {(NODE, 'requeue_all', fault): NOT_KNOWN for fault in ('a slot migrates', '300 slots migrate')}
 
 
 def _cases() -> Iterator[object]:
-    for client in ('RedisCluster', NODE):
+    for client in ('RedisCluster', NODE, VALKEY):
         for call in CALLS:
             for fault in FAULTS:
-                if IS_DEEP or fault in SELECTED[call]:
-                    reason = FAILING.get((client, call, fault))
-                    marks = [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
-                    yield pytest.param('hash tag', client, call, fault, marks=marks)
+                if IS_DEEP or fault in (SELECTED[call] if client != VALKEY else OF_VALKEY.get(call, ())):
+                    yield 'hash tag', client, call, fault
 
 
 @pytest.mark.parametrize(('tagging', 'client', 'call', 'fault'), list(_cases()))
-def test_call_leaves_no_job_half_done(call: str, fault: str, client: str, trial: Trial) -> None:
+def test_call_leaves_no_job_half_changed(call: str, fault: str, client: str, trial: Trial) -> None:
     answer = trial.under(fault, call, 'ours', client)
     trial.assert_right(call, answer, may_have_lost=fault in LOSING)
 
@@ -137,7 +124,7 @@ def test_call_leaves_no_job_half_done(call: str, fault: str, client: str, trial:
 # What RQ itself does is the bar.
 @pytest.mark.parametrize('tagging', ['hash tag', 'no hash tag'] if IS_DEEP else ['hash tag'])
 @pytest.mark.parametrize('fault', FAULTS if IS_DEEP else ['a slot migrates', 'the master is killed'])
-def test_rq_itself_leaves_one_job_half_done_at_most(fault: str, tagging: str, trial: Trial) -> None:
+def test_rq_leaves_at_most_one_job_half_changed(fault: str, tagging: str, trial: Trial) -> None:
     answer = trial.under(fault, 'purge', 'rq', 'RedisCluster')
     left = trial.fates('purge')
     assert len(left.half_done) <= 1
@@ -147,8 +134,8 @@ def test_rq_itself_leaves_one_job_half_done_at_most(fault: str, tagging: str, tr
 
 @pytest.mark.parametrize('tagging', ['hash tag'])
 @pytest.mark.parametrize('call', CALLS)
-@pytest.mark.parametrize('client', ['RedisCluster', NODE])
-def test_client_with_a_stale_table_is_led_on_or_told_so(call: str, client: str, trial: Trial) -> None:
+@pytest.mark.parametrize('client', ['RedisCluster', VALKEY, NODE])
+def test_client_with_stale_slots_is_redirected_or_raises(call: str, client: str, trial: Trial) -> None:
     caller = trial.caller('ours', client)
     fault = slot_has_migrated(trial.cluster, trial.key)
     answer = disturbed(lambda reached: trial.child.run(make, call, caller, False, reached=reached), fault, 0).value
@@ -163,7 +150,7 @@ def test_client_with_a_stale_table_is_led_on_or_told_so(call: str, client: str, 
 
 
 @pytest.mark.parametrize('tagging', ['hash tag', 'no hash tag'])
-def test_first_contact_may_be_a_node_that_is_down(trial: Trial) -> None:
+def test_first_node_may_be_down(trial: Trial) -> None:
     caller = trial.caller('ours', 'RedisCluster')
     lost = trial.owner
     lost.ask('WAIT', 1, 1000)
@@ -177,8 +164,9 @@ def test_first_contact_may_be_a_node_that_is_down(trial: Trial) -> None:
 
 @pytest.mark.parametrize('tagging', ['hash tag'])
 @pytest.mark.parametrize('call', CALLS)
-def test_node_that_is_down_at_first_contact_is_told_in_bounded_time(call: str, trial: Trial) -> None:
-    caller = trial.caller('ours', NODE)
+@pytest.mark.parametrize('client', ['RedisCluster', NODE])
+def test_first_node_down_raises_in_bounded_time(call: str, client: str, trial: Trial) -> None:
+    caller = trial.caller('ours', client)
     lost = trial.owner
     lost.ask('WAIT', 1, 1000)
     trial.cluster.kill(lost)

@@ -13,7 +13,7 @@ import pytest
 import redis
 from host.patience import eventually
 from private_cluster import Node, PrivateCluster, parse_nodes, slot_of
-from test_private_redis import is_running
+from project.test_private_redis import is_running
 
 TOOLS = Path(__file__).resolve().parent.parent.parent / 'tools'
 KEY = '{rq}:some'
@@ -47,7 +47,7 @@ def plainly(node: Node, key: str = f'{KEY}:0') -> object:
 
 
 @pytest.mark.parametrize('key', ['{rq}:x', 'rq', 'rq:failed:q', '{}', 'a{b}{c}', 'a{', 'é', b'\xff{x}'])
-def test_slot_is_the_servers(cluster: PrivateCluster, key: str | bytes) -> None:
+def test_slot_equals_the_servers(cluster: PrivateCluster, key: str | bytes) -> None:
     assert slot_of(key) == cluster.nodes[0].ask('CLUSTER', 'KEYSLOT', key)
 
 
@@ -85,7 +85,7 @@ def test_migration_can_be_canceled(changing_cluster: PrivateCluster, client: red
     assert not source.seen()[source.id].migrating
 
 
-def test_replica_takes_over_when_it_is_told_to(changing_cluster: PrivateCluster, client: redis.RedisCluster) -> None:
+def test_replica_takes_over_on_request(changing_cluster: PrivateCluster, client: redis.RedisCluster) -> None:
     for takeover in (False, True):
         master = changing_cluster.owner(KEY)
         (replica,) = changing_cluster.replicas_of(master)
@@ -96,16 +96,14 @@ def test_replica_takes_over_when_it_is_told_to(changing_cluster: PrivateCluster,
 
 
 @pytest.mark.parametrize('how', ['kill', 'pause'])
-def test_replica_takes_the_place_of_a_lost_master(
-    how: str, changing_cluster: PrivateCluster, client: redis.RedisCluster
-) -> None:
+def test_replica_replaces_lost_master(how: str, changing_cluster: PrivateCluster, client: redis.RedisCluster) -> None:
     master = changing_cluster.owner(KEY)
     assert eventually(lambda: all(node.ask('DBSIZE') == 100 for node in changing_cluster.replicas_of(master)))
     getattr(master, how)()
     promoted = changing_cluster.wait_for_promotion(master)
     assert changing_cluster.owner(KEY) is promoted
-    with changing_cluster.client() as told:
-        assert values(told) == list(range(100))
+    with changing_cluster.client() as follower:
+        assert values(follower) == list(range(100))
     changing_cluster.restart(master)
     assert changing_cluster.replicas_of(promoted) == [master]
 
@@ -121,7 +119,7 @@ def test_node_joins_and_leaves(changing_cluster: PrivateCluster, client: redis.R
     assert len(parse_nodes(changing_cluster.nodes[0].ask('CLUSTER', 'NODES'))) == 6
 
 
-def test_restore_brings_everything_back(changing_cluster: PrivateCluster, client: redis.RedisCluster) -> None:
+def test_restore_restores_all_nodes(changing_cluster: PrivateCluster, client: redis.RedisCluster) -> None:
     before = shards_of_slots(changing_cluster)
     source = changing_cluster.owner(KEY)
     target = another_master(changing_cluster, source)
@@ -140,7 +138,7 @@ def shards_of_slots(cluster: PrivateCluster) -> dict[int, int]:
     return {slot: shards[node] for slot, node in cluster.slot_owners().items()}
 
 
-def test_cluster_without_full_coverage_serves_the_slots_that_it_has() -> None:
+def test_cluster_without_full_coverage_serves_its_slots() -> None:
     with PrivateCluster(masters=1, replicas=0, full_coverage=False) as cluster:
         (node,) = cluster.nodes
         node.ask('CLUSTER', 'DELSLOTS', slot_of('gone'))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -13,7 +16,6 @@ from clients.prefixing import FORMS, PREFIX, changed
 from clients.recording import Recorder
 from clients.rights import NAME, PASSWORD, RULES, allow, set_rules
 
-from .database import Dump
 from .subclasses import patched
 
 if TYPE_CHECKING:
@@ -29,8 +31,6 @@ class ClientKind:
     make: Callable[..., Any] = redis.Redis
     using: Using = nullcontext
     prefix: bytes = b''
-    # Whether all keys that RQ uses by this client have the prefix.
-    is_apart: bool = False
     # Whether it changes what it is given, so that a bulk call is RQ's own methods, one after the other.
     is_changing: bool = False
     is_observed: bool = False
@@ -41,21 +41,17 @@ class ClientKind:
         """Return a command on this client's keys, as any other client sends it."""
         return changed(name, *words) if self.prefix else (name, *words)
 
-    def others(self, database: Dump) -> Dump:
-        """Return the keys of the other application, if there are two and no call may touch the other's."""
-        return {key: value for key, value in database.items() if self.is_apart and not key.startswith(self.prefix)}
-
 
 RECORDED = "those of RQ's call"
-# These leave some commands as they are, and so mix the keys of two applications, with RQ too.
-_MIXING = {
-    'class, some commands',
-    'class around a client, pipelines not',
-    'methods of a class',
-    'attribute',
-    'attributes',
-    'patch',
-}
+# RQ's own scripts, and what they send: who may run them needs the rights to that too.
+SCRIPTS = tuple(
+    text
+    for module in ('rq.rate_limit', 'rq.scripts')
+    if find_spec(module)
+    for name, text in vars(import_module(module)).items()
+    if name.endswith('_SCRIPT') and isinstance(text, str)
+)
+SENT_BY_SCRIPTS = set(re.findall(r"""redis\.call\(['"](\w+)""", ' '.join(SCRIPTS)))
 # What RQ's calls use of a client, and what that goes through.
 _METHODS = (
     'delete', 'execute_command', 'exists', 'hget', 'hgetall', 'pipeline', 'smembers', 'zadd', 'zcard', 'zrange',
@@ -75,7 +71,7 @@ def _patching(where: str, method: str, how: str) -> Using:
 
 
 PREFIXING = {
-    f'prefixing: {form}': ClientKind(make, _using(using), PREFIX, is_apart=form not in _MIXING, is_changing=True)
+    f'prefixing: {form}': ClientKind(make, _using(using), PREFIX, is_changing=True)
     for form, (make, using) in FORMS.items()
 }
 PATCHED = {
@@ -124,7 +120,8 @@ class Rights:
 
     def begin_call_of_ours(self, besides: Iterable[str] = ()) -> None:
         """Give ours the rights to the commands that RQ has sent since its call began, and to no others but these."""
-        allow(self._admin, {*self._recorder.commands, *besides})
+        commands = {*self._recorder.commands, *besides}
+        allow(self._admin, commands | SENT_BY_SCRIPTS if commands & {'EVAL', 'EVALSHA'} else commands)
 
     def close(self) -> None:
         self._admin.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import random
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
@@ -138,10 +139,21 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
     'lost_group': {'group_id': 'nobody'},
     'no_origin': {'origin': ''},
     'other_origin': {'origin': 'elsewhere'},
+    # Text that zlib makes little smaller.
+    'long_data': {'args': [random.Random(1).randbytes(80_000).hex()]},
+    'long_meta': {'meta': {'text': 'x' * 80_000}},
 }
 if HAS_RATE_LIMITS:
     ATTRIBUTES['rate_limit'] = {'rate_limit_key': 'site', 'rate_limit_concurrency': 1}
     ATTRIBUTES['wide_rate_limit'] = {'rate_limit_key': 'site', 'rate_limit_concurrency': 5}
+
+if HAS_WEBHOOKS:
+    ATTRIBUTES['webhooks'] = {
+        'webhooks': [
+            rq.Webhook('http://127.0.0.1:0/a?b=c', 'failed', method='POST', headers={'X-Token': 'a, b}', 'Y': '[]'}),
+            rq.Webhook('https://127.0.0.1:0', 'finished', timeout=5),
+        ]
+    }
 
 # Fields of the hash as another RQ, another program or an accident left them; None removes the field.
 FIELDS: dict[str, dict[str, str | bytes | None]] = {
@@ -150,7 +162,11 @@ FIELDS: dict[str, dict[str, str | bytes | None]] = {
     'status_in_capitals': {'status': 'FAILED'},
     'undecodable_status': {'status': b'\xff'},
     'no_data': {'data': None},
+    'empty_data': {'data': b''},
     'raw_data': {'data': b'\x80\x04K\x01.'},
+    'long_raw_data': {'data': b'\x80\x04K\x01.' + bytes(70_000)},
+    'long_exc_info': {'exc_info': 'Traceback: ' + 'x' * 70_000},
+    'long_undecodable_description': {'description': b'caf\xe9' * 20_000},
     'no_created_at': {'created_at': None},
     'bad_created_at': {'created_at': 'yesterday'},
     'old_created_at': {'created_at': '2019-06-01T01:02:03Z'},

@@ -1,4 +1,4 @@
-"""Networks and servers that fail, refuse, stall and lie, in front of or instead of real ones."""
+"""Networks and servers that fail, refuse commands, stall, or send invalid replies."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every public call of the registries, on a small database that can be put back as it was in one round trip."""
+"""Every public call of the registries, on a small database that is restored in one round trip."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Registries:
 
 Call = Callable[[Registries], Any]
 
-# Calls that ask, by the shape of their replies.
+# Calls that read, by the type of their replies.
 READS: dict[str, Call] = {
     'count': lambda on: on.failed.count,
     'count without cleanup': lambda on: on.failed.get_job_count(cleanup=False),
@@ -62,7 +62,7 @@ READS: dict[str, Call] = {
     'executions count': lambda on: on.executions.count,
     'execution ids': lambda on: on.executions.get_execution_ids(),
 }
-# Calls that change something.
+# Calls that write.
 CHANGES: dict[str, Call] = {
     'cleanup': lambda on: on.failed.cleanup(NEVER + 1),
     'finished cleanup': lambda on: on.finished.cleanup(),
@@ -77,12 +77,12 @@ CHANGES: dict[str, Call] = {
     'schedule': lambda on: on.scheduled.schedule(on.job, MOMENT),
 }
 CALLS = {**READS, **CHANGES}
-# RQ's own methods: redis-py reads their replies.
+# Methods that RQ runs itself: redis-py reads their replies.
 INHERITED = ('execution ids', 'schedule')
 
 
 class Database:
-    """The database that the calls are made on, kept as it was prepared."""
+    """The database that the calls are made on, with a copy to restore it from."""
 
     def __init__(self, admin: redis.Redis) -> None:
         self.admin = admin
@@ -90,7 +90,7 @@ class Database:
         self._dumps = {key: admin.dump(key) for key in admin.keys('*')}
 
     def restore(self) -> None:
-        """Put everything back."""
+        """Restore the database."""
         pipeline = self.admin.pipeline(transaction=False)
         pipeline.flushdb()
         for key, dump in self._dumps.items():
@@ -103,7 +103,7 @@ class Database:
 
 
 def outcome(name: str, on: Registries) -> Outcome:
-    """Make one of the calls, and return what came of it."""
+    """Make one of the calls, and return its outcome."""
     return outcome_of(name, lambda: CALLS[name](on))
 
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     import redis
     from private_redis import PrivateRedis
 
-# Far beyond what any test here takes, the deep ones included.
+# Far more than any test takes, even in the deep profile.
 PATIENCE = 600 if IS_DEEP else 170
 
 
 @pytest.fixture(autouse=True)
 def watchdog() -> Iterator[None]:
-    """Have a test that hangs in a wait fail where it waits; pytest's fault handler ends one that hangs elsewhere."""
+    """Fail a test that hangs in a wait. One that hangs elsewhere is ended by pytest's fault handler."""
 
     def bark(number: int, frame: FrameType | None) -> None:
         raise AssertionError(f'the test took more than {PATIENCE} seconds')
@@ -39,7 +39,7 @@ def watchdog() -> Iterator[None]:
 
 @pytest.fixture(scope='session')
 def is_deep() -> bool:
-    """Whether everything is tried, not a selection."""
+    """Whether to test all variants, and not a selection."""
     return IS_DEEP
 
 
@@ -51,6 +51,6 @@ def database(connection: redis.Redis) -> Database:
 
 @pytest.fixture
 def relay(redis_server: PrivateRedis) -> Iterator[Relay]:
-    """A relay before that server, which spoils nothing yet."""
+    """A relay before that server, without a fault yet."""
     with Relay(redis_server.port) as relay:
         yield relay

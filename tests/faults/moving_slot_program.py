@@ -1,4 +1,4 @@
-"""Calls on one node of a cluster while the slot of all of RQ's keys moves to another node: prints what came of each.
+"""Calls on one node of a cluster while the slot of all of RQ's keys moves to another node: prints the outcome of each.
 
 python moving_slot_program.py SOURCE_PORT TARGET_PORT, under RQ_KEY_PREFIX={rq}.
 """
@@ -54,19 +54,19 @@ class Nodes:
         self.ids = [node.execute_command('CLUSTER', 'MYID') for node in (self.source, self.target)]
 
     def begin(self, keys: list[str]) -> None:
-        """Have the slot begin to move, with these keys at the target."""
+        """Begin to move the slot, with these keys at the target."""
         self.target.execute_command('CLUSTER', 'SETSLOT', self.slot, 'IMPORTING', self.ids[0])
         self.source.execute_command('CLUSTER', 'SETSLOT', self.slot, 'MIGRATING', self.ids[1])
         for key in keys:
             self.source.execute_command('MIGRATE', '127.0.0.1', self.target_port, key, 0, 5000)
 
     def give_up(self) -> None:
-        """Have the slot stay where it was."""
+        """Cancel the move."""
         for node in (self.source, self.target):
             node.execute_command('CLUSTER', 'SETSLOT', self.slot, 'STABLE')
 
     def end(self) -> None:
-        """Have the slot be the target's."""
+        """Complete the move."""
         for node in (self.target, self.source):
             node.execute_command('CLUSTER', 'SETSLOT', self.slot, 'NODE', self.ids[1])
 
@@ -106,7 +106,7 @@ class Nodes:
 
 
 def outcome(call: Callable[[Any], Any], client: redis.Redis) -> str:
-    """Make the call, and return the error, or what came of it."""
+    """Make the call, and return its error or its result."""
     try:
         return f'returned {call(FailedJobRegistry("q", connection=client))}'
     except redis.exceptions.RedisError as error:

@@ -1,4 +1,4 @@
-"""A relay before a real server that answers scripts itself, as a server does that refuses them, and passes all else."""
+"""A relay before a real server that answers scripts with an error, and passes all other commands."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ class RefusingScripts:
     """The relay, on `port` of the loopback interface; a context manager.
 
     line: the error with which every EVAL and EVALSHA is answered; None to pass them.
+    reply: the same, where it is no error.
     refused: how many were answered so.
     """
 
     def __init__(self, server_port: int, line: str | None = None) -> None:
         self.line = line
+        self.reply: str | None = None
         self.refused = 0
         self._server_port = server_port
         self._listener = socket.create_server(('127.0.0.1', 0))
@@ -52,9 +54,10 @@ class RefusingScripts:
         commands, replies = client.makefile('rb'), server.makefile('rb')
         with contextlib.suppress(OSError, ValueError):
             while command := _value(commands):
-                if self.line is not None and _SCRIPT.match(command):
+                answer = self.reply if self.line is None else f'-{self.line}'
+                if answer is not None and _SCRIPT.match(command):
                     self.refused += 1
-                    client.sendall(f'-{self.line}\r\n'.encode())
+                    client.sendall(f'{answer}\r\n'.encode())
                 else:
                     server.sendall(command)
                     client.sendall(_value(replies))

@@ -1,4 +1,4 @@
-"""A relay between clients and a real server that spoils what passes through it, as a test tells it to.
+"""A relay between clients and a real server that causes the faults that a test arms.
 
 It listens on TCP, or on a unix socket where a path is given. One fault is armed at a time and strikes once: the next
 replies (`Cut`, `Insertion`, `Lie`, `Hold`, `Drip`) or commands (`Refusal`) of whichever connection sends first.
@@ -41,7 +41,7 @@ class End(enum.Enum):
 
 @dataclass(frozen=True)
 class Cut:
-    """Pass so many bytes of the replies, and then end the connection."""
+    """Pass this many bytes of the replies, and then close the connection."""
 
     after: int
     end: End = End.CLOSE
@@ -49,7 +49,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Pass so many bytes of the commands to the server, and then end the client's connection."""
+    """Pass this many bytes of the commands, and then close the client's connection."""
 
     after: int
     end: End = End.CLOSE
@@ -57,7 +57,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Insertion:
-    """Put bytes into the replies, after so many bytes of them."""
+    """Insert bytes into the replies, after this many bytes of them."""
 
     after: int
     octets: bytes
@@ -65,7 +65,7 @@ class Insertion:
 
 @dataclass(frozen=True)
 class Lie:
-    """Send these bytes instead of the replies, and then end the connection, if so wished."""
+    """Send these bytes instead of the replies, and then optionally close the connection."""
 
     octets: bytes
     end: End | None = End.CLOSE
@@ -117,7 +117,7 @@ class Relay:
         return {'host': '127.0.0.1', 'port': self.port}
 
     def arm(self, fault: Fault | None) -> None:
-        """Have this fault strike what passes from now on; count from nothing."""
+        """Arm this fault, and count bytes from now on."""
         with self._lock:
             self._fault = fault
             self.commands.clear()
@@ -125,13 +125,13 @@ class Relay:
             self.replied = self.requested = 0
 
     def wait_until_struck(self) -> None:
-        """Return when the fault has struck and the connection is as it leaves it."""
+        """Wait until the fault has happened, and its effect on the connection is complete."""
         if not self._has_struck.wait(PATIENCE):
             raise AssertionError(f'{self._fault} has not struck')
 
     @property
     def is_armed(self) -> bool:
-        """Whether the fault has not struck yet."""
+        """Whether the fault has not happened yet."""
         return self._fault is not None
 
     def drop(self, end: End = End.CLOSE) -> None:
@@ -182,7 +182,7 @@ class Relay:
                     fault = self._fault if isinstance(self._fault, Refusal) else None
                     passed = self.requested
                     self.requested += len(octets)
-                    # What is encrypted, or does not come whole, has no names.
+                    # Encrypted or incomplete commands have no names.
                     with contextlib.suppress(ValueError):
                         self.commands.update(command_names(octets))
                     if fault and passed + len(octets) > fault.after:

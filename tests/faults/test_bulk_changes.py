@@ -1,4 +1,4 @@
-"""Bulk calls that end at any point: each job untouched or wholly done, and the same call again does the rest."""
+"""Bulk calls that are interrupted anywhere: each job is unchanged or completely changed, and repeating continues."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 import redis
+from bulk.bulk_jobs import METHODS, Course, call
 from host.patience import eventually
 from private_redis import PrivateRedis
-from whole.bulk_jobs import METHODS, Course, call
 
+from rqreg_ext._bulk.result import BulkResult
 from rqreg_ext.registry import FailedJobRegistry
-from rqreg_ext.whole.result import BulkResult
 
 from .relay import Cut, End, Fault, Refusal, Relay
 
@@ -57,7 +57,7 @@ def run_into(relay: Relay, course: Course, fault: Fault | None) -> BaseException
 
 
 @pytest.mark.parametrize('fault', [Cut, Refusal])
-def test_a_connection_that_is_cut_anywhere(relay: Relay, course: Course, fault: type[Any], is_deep: bool) -> None:
+def test_connection_closed_after_any_byte(relay: Relay, course: Course, fault: type[Any], is_deep: bool) -> None:
     assert run_into(relay, course, None) is None
     length = relay.replied if fault is Cut else relay.requested
     stride = 1 if is_deep else max(1, length // PLACES)
@@ -72,7 +72,7 @@ def test_a_connection_that_is_cut_anywhere(relay: Relay, course: Course, fault: 
         struck += 1
         # To cancel them, the test itself asks for the ids first.
         result = getattr(error, 'result', BulkResult())
-        # What was in the chunk whose reply was lost may be done without anybody knowing.
+        # The chunk whose reply was lost may have been processed.
         assert result.done <= len(done) <= result.done + CHUNK
         assert hasattr(error, 'result') or course.method == 'cancel_many'
         course.finish(FailedJobRegistry('q', connection=course.admin))
@@ -80,8 +80,8 @@ def test_a_connection_that_is_cut_anywhere(relay: Relay, course: Course, fault: 
 
 
 @pytest.mark.parametrize('number', range(COUNT // CHUNK))
-def test_a_server_that_dies_at_a_border(number: int, method_course: Course, durable: PrivateRedis) -> None:
-    """What it said was done is done when it is back."""
+def test_server_killed_between_chunks(number: int, method_course: Course, durable: PrivateRedis) -> None:
+    """Changes that it acknowledged are present after its restart."""
     course = method_course
     course.begin()
     client = durable.client(retry=None)
@@ -100,7 +100,7 @@ def test_a_server_that_dies_at_a_border(number: int, method_course: Course, dura
     course.finish(FailedJobRegistry('q', connection=course.admin))
 
 
-def test_a_server_that_dies_at_any_moment(method_course: Course, durable: PrivateRedis, is_deep: bool) -> None:
+def test_server_killed_at_any_moment(method_course: Course, durable: PrivateRedis, is_deep: bool) -> None:
     course = method_course
     course.begin()
     begun = time.monotonic()
@@ -132,7 +132,7 @@ def bring_back(server: PrivateRedis) -> None:
 
 @pytest.fixture
 def durable() -> Iterator[PrivateRedis]:
-    """A server that has on disk what it says it has done."""
+    """A server that writes each change to disk before it acknowledges it."""
     with PrivateRedis(appendonly='yes', appendfsync='always') as server:
         yield server
 
@@ -146,7 +146,7 @@ PROGRAM = """
 import sys
 import redis
 from rqreg_ext.registry import FailedJobRegistry
-from whole.bulk_jobs import call
+from bulk.bulk_jobs import call
 client = redis.Redis(port=int(sys.argv[1]))
 print('begins', flush=True)
 call(sys.argv[2], FailedJobRegistry('q', connection=client), chunk_size=7,
@@ -166,7 +166,7 @@ def start(course: Course, server: PrivateRedis) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGINT])
-def test_a_process_that_ends_at_a_border(
+def test_process_killed_between_chunks(
     number: signal.Signals, course: Course, redis_server: PrivateRedis, is_deep: bool
 ) -> None:
     borders = range(COUNT // CHUNK + 1) if is_deep else (0, 1, 3, 6)
@@ -181,7 +181,7 @@ def test_a_process_that_ends_at_a_border(
         course.finish(FailedJobRegistry('q', connection=course.admin))
 
 
-def test_ctrl_c_at_any_moment(course: Course, is_deep: bool) -> None:
+def test_interrupt_at_any_moment(course: Course, is_deep: bool) -> None:
     registry = FailedJobRegistry('q', connection=course.admin)
     course.begin()
     begun = time.monotonic()
@@ -208,7 +208,7 @@ def test_ctrl_c_at_any_moment(course: Course, is_deep: bool) -> None:
                 alarm.start()
                 try:
                     result = call(course.method, registry, chunk_size=CHUNK)
-                    # The first call was the slowest, and a signal behind the end says nothing.
+                    # The first call was the slowest, and a signal after the end tests nothing.
                     takes = min(takes, time.monotonic() - begun)
                 except KeyboardInterrupt as error:
                     interrupted += 1

@@ -49,7 +49,7 @@ def connected(namespace: ModuleType, relay: Relay, **arguments: Any) -> Registri
 
 
 def strike(on: Registries, relay: Relay, database: Database, name: str, fault: Fault) -> Outcome:
-    """Make the call while the fault is armed; check the next ones and return what this one got."""
+    """Make the call with the fault armed, check the next calls, and return its outcome."""
     database.restore()
     relay.arm(fault)
     struck = outcome(name, on)
@@ -77,7 +77,7 @@ def places(length: int, is_deep: bool) -> list[int]:
 @pytest.mark.parametrize('protocol', [2, 3])
 @pytest.mark.parametrize('name', CALLS)
 @pytest.mark.parametrize('relay', ['tcp'], indirect=True)
-def test_a_reply_cut_after_each_byte(relay: Relay, database: Database, name: str, protocol: int, is_deep: bool) -> None:
+def test_reply_cut_after_each_byte(relay: Relay, database: Database, name: str, protocol: int, is_deep: bool) -> None:
     on = connected(rqreg_ext.registry, relay, protocol=protocol)
     replied, _, states = measured(on, relay, database, name)
     theirs = strike(connected(rq.registry, relay, protocol=protocol), relay, database, name, Cut(0))
@@ -90,8 +90,8 @@ def test_a_reply_cut_after_each_byte(relay: Relay, database: Database, name: str
 
 @pytest.mark.parametrize('end', [End.RESET, End.HALF])
 @pytest.mark.parametrize('name', CALLS)
-def test_a_reply_cut_in_other_ways(relay: Relay, database: Database, name: str, end: End, is_deep: bool) -> None:
-    """A reset may overtake the bytes before it: what was read until then is in the hands of the system."""
+def test_reply_cut_in_other_ways(relay: Relay, database: Database, name: str, end: End, is_deep: bool) -> None:
+    """A reset may overtake the bytes before it, so how much was read depends on the system."""
     on = connected(rqreg_ext.registry, relay)
     replied, _, states = measured(on, relay, database, name)
     theirs = strike(connected(rq.registry, relay), relay, database, name, Cut(0, end))
@@ -106,8 +106,8 @@ def test_a_reply_cut_in_other_ways(relay: Relay, database: Database, name: str, 
 @pytest.mark.parametrize('end', [End.CLOSE, End.RESET])
 @pytest.mark.parametrize('name', CALLS)
 @pytest.mark.parametrize('relay', ['tcp'], indirect=True)
-def test_a_command_cut_while_it_is_sent(relay: Relay, database: Database, name: str, end: End, is_deep: bool) -> None:
-    """Of what the server got, it runs whole commands only: all or nothing of each is done."""
+def test_command_cut_while_sent(relay: Relay, database: Database, name: str, end: End, is_deep: bool) -> None:
+    """The server runs complete commands only, so each is done or not."""
     on = connected(rqreg_ext.registry, relay, protocol=2)
     _, requested, states = measured(on, relay, database, name)
     for n in places(requested, is_deep)[:: 5 if is_deep else 11]:
@@ -118,7 +118,7 @@ def test_a_command_cut_while_it_is_sent(relay: Relay, database: Database, name: 
 
 @pytest.mark.parametrize(('relay', 'protocol'), [('tcp', 2), ('unix', 3)], indirect=['relay'])
 @pytest.mark.parametrize('name', CALLS)
-def test_a_reply_that_comes_one_byte_at_a_time(relay: Relay, database: Database, name: str, protocol: int) -> None:
+def test_reply_in_single_bytes(relay: Relay, database: Database, name: str, protocol: int) -> None:
     found = []
     for namespace, fault in ((rq.registry, None), (rqreg_ext.registry, Drip())):
         database.restore()
@@ -134,7 +134,7 @@ def test_a_reply_that_comes_one_byte_at_a_time(relay: Relay, database: Database,
 
 
 @pytest.mark.parametrize('relay', ['tcp'], indirect=True)
-def test_a_long_reply_cut_here_and_there(relay: Relay, database: Database, is_deep: bool) -> None:
+def test_long_reply_cut_at_some_bytes(relay: Relay, database: Database, is_deep: bool) -> None:
     """Past the reader's own short cut for the entries of long lists, and past its blocks."""
     ids = [f'{n:036}' for n in range(3000)]
     database.admin.zadd('rq:failed:long', dict.fromkeys(ids, 4_000_000_000))

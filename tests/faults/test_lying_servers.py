@@ -1,4 +1,4 @@
-"""Servers whose answers are no RESP, or are not what was asked for: an exception of redis-py's, soon and cheaply."""
+"""Replies that are not RESP, or not of the expected type, raise redis-py's exceptions quickly and in little memory."""
 
 from __future__ import annotations
 
@@ -86,14 +86,14 @@ LIES = {
     'a long error': b'!10\r\nERR longer\r\n',
     'a push and nothing': b'>1\r\n+x\r\n',
 }
-# How many replies a call waits for in one go: where two, the lie is told twice.
+# Calls that wait for two replies at once: the lie is sent twice.
 PAIRS = ('count', 'ids', 'last ids', 'started count', 'started ids', 'started pairs', 'executions count', 'requeue')
 # The bytes of memory that a lie of a few bytes may cost us.
 ENOUGH = 300 << 20
 # What RQ itself raises for an answer that it did not expect, and its documented errors.
 RAISED = (redis.RedisError, ValueError, rq.exceptions.NoSuchJobError, rq.exceptions.InvalidJobOperation)
 NOT_RESP = [*LIES][: [*LIES].index('a string that is longer')]
-# RQ hands what it got to datetime, which has words of its own for what is no time; and Python has some for len().
+# RQ passes the reply to datetime or len(), whose messages differ from ours.
 FROM_DATETIME = {
     (name, lie)
     for name in ('expiration time', 'scheduled time')
@@ -120,7 +120,7 @@ def connected(relay: Relay) -> Registries:
     return on
 
 
-def told(relay: Relay, database: Database, name: str, lie: Lie) -> Outcome:
+def outcome_of_lie(relay: Relay, database: Database, name: str, lie: Lie) -> Outcome:
     """Make the call, have the server lie, and see that the next calls are right."""
     on = connected(relay)
     relay.arm(lie)
@@ -137,12 +137,12 @@ def peak() -> int:
 
 
 @pytest.mark.parametrize('lie', LIES)
-def test_an_answer_of_no_use(relay: Relay, database: Database, lie: str) -> None:
+def test_invalid_reply(relay: Relay, database: Database, lie: str) -> None:
     """An exception of redis-py's, or where the lie could be an answer, one of the type that the call has."""
     for name in NAMES if IS_DEEP else SHORT:
         database.restore()
         before = peak()
-        struck = told(relay, database, name, Lie(LIES[lie] * (2 if name in PAIRS else 1)))
+        struck = outcome_of_lie(relay, database, name, Lie(LIES[lie] * (2 if name in PAIRS else 1)))
         assert peak() - before < ENOUGH
         if struck.error is None:
             assert struck.value[0] in (int, list, bool, type(None), datetime.datetime, Job)
@@ -154,8 +154,8 @@ def test_an_answer_of_no_use(relay: Relay, database: Database, lie: str) -> None
 
 @pytest.mark.parametrize('octets', [b':5\r\n', b'*0\r\n', b'+', b'$', b'$3\r\nab', b'\0', b'-ERR late\r\n', b'>1\r\n'])
 @pytest.mark.parametrize('name', NAMES if IS_DEEP else SHORT)
-def test_an_answer_too_many(relay: Relay, database: Database, name: str, octets: bytes) -> None:
-    """What comes after the reply, with it or later, whole or not, is never the next call's answer."""
+def test_surplus_reply(relay: Relay, database: Database, name: str, octets: bytes) -> None:
+    """Bytes after the reply, sent with it or later, complete or not, are never the answer of the next call."""
     on = connected(relay)
     for _ in range(2):
         database.restore()
@@ -171,22 +171,23 @@ def test_an_answer_too_many(relay: Relay, database: Database, name: str, octets:
         assert_right(on, database.admin)
 
 
-def test_a_slow_liar(redis_server: PrivateRedis, database: Database) -> None:
-    """What arrives while nobody waits belongs to nobody."""
+def test_invalid_reply_in_pieces(redis_server: PrivateRedis, database: Database) -> None:
+    """Bytes that arrive between two calls are the answer of neither."""
     with socket.create_server(('127.0.0.1', 0)) as listener:
         client = redis.Redis(
             host='127.0.0.1', port=listener.getsockname()[1], protocol=2, retry=None, lib_name=None, lib_version=None
         )
         registry = rqreg_ext.registry.DeferredJobRegistry('q', connection=client)
-        served = threading.Thread(target=answer_twice, args=(listener,))
+        answered = threading.Semaphore(0)
+        served = threading.Thread(target=answer_twice, args=(listener, answered))
         served.start()
         for expected in range(6):
             assert registry.count == expected
-            time.sleep(0.05)
+            assert answered.acquire(timeout=60)
         served.join()
 
 
-def answer_twice(listener: socket.socket) -> None:
+def answer_twice(listener: socket.socket, answered: threading.Semaphore) -> None:
     """Answer each command on a new connection with its number, and some time later with something else."""
     for number in range(6):
         peer, _ = listener.accept()
@@ -197,6 +198,7 @@ def answer_twice(listener: socket.socket) -> None:
             peer.sendall(b':%d\r\n' % number)
             time.sleep(0.02)
             peer.sendall(b':99\r\n')
+            answered.release()
             # The client hangs up when it looks at this connection again.
             if number < 5:
                 assert peer.recv(4096) == b''

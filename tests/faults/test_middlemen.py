@@ -1,4 +1,4 @@
-"""What stands between a client and its server: Sentinel, proxies with time limits, TLS, and passwords that change."""
+"""Between a client and its server: Sentinel, proxies with time limits, TLS, and passwords that change."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Watched:
         return self.sentinel.sentinel()
 
     def stop(self) -> None:
-        """End all of it."""
+        """Stop all servers."""
         if self.sentinel is not None:
             self.sentinel.stop()
         for server in self.servers:
@@ -113,7 +113,7 @@ FAILOVERS = [(kill_the_master, 3), (kill_the_master, 0), (order_a_failover, 3), 
 
 
 @pytest.mark.parametrize(('lose', 'retries'), FAILOVERS if IS_DEEP else FAILOVERS[:1])
-def test_a_failover_during_calls(watched: Watched, lose: Callable[[Watched], None], retries: int) -> None:
+def test_failover_during_calls(watched: Watched, lose: Callable[[Watched], None], retries: int) -> None:
     """Calls fail for a while, or wait; none is answered wrongly, and then the new master answers."""
     admin = watched.servers[0].client()
     admin.zadd('rq:failed:watched', {job_id: NEVER + n for n, job_id in enumerate(IDS)})
@@ -196,10 +196,10 @@ def is_up(port: int) -> bool:
 
 @pytest.mark.parametrize('health_check_interval', [0, 1])
 @pytest.mark.parametrize('retries', [None, 1])
-def test_a_proxy_that_drops_idle_connections(
+def test_proxy_that_closes_idle_connections(
     impatient_port: int, connection: redis.Redis, health_check_interval: int, retries: int | None
 ) -> None:
-    """It says so by closing them: the next call sees that before it sends anything, and no call fails."""
+    """The next call sees that the connection is closed before it sends anything, and no call fails."""
     database = Database(connection)
     retry = None if retries is None else Retry(NoBackoff(), retries)
     client = redis.Redis(port=impatient_port, retry=retry, health_check_interval=health_check_interval)
@@ -211,8 +211,8 @@ def test_a_proxy_that_drops_idle_connections(
         time.sleep(pause)
 
 
-def test_a_proxy_that_drops_a_call_that_takes_long(impatient_port: int, connection: redis.Redis) -> None:
-    """The reply is cut off: RQ's error, and with RQ's words."""
+def test_proxy_that_closes_during_long_call(impatient_port: int, connection: redis.Redis) -> None:
+    """The reply is cut off: the error and its message are RQ's."""
     found = []
     for namespace in NAMESPACES:
         database = Database(connection)
@@ -241,10 +241,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Pair]:
 
 
 @pytest.mark.parametrize('end', [End.CLOSE, End.HALF, End.SILENCE])
-def test_tls_that_ends_in_the_middle_of_a_reply(
+def test_tls_closed_within_reply(
     redis_server: PrivateRedis, connection: redis.Redis, certificate: tuple[str, Pair], end: End
 ) -> None:
-    """Cut inside a record: without the farewell that TLS has."""
+    """Cut inside a record, without close_notify."""
     database = Database(connection)
     authority, pair = certificate
     with TlsProxy(redis_server.port, pair.certificate, pair.key) as proxy, Relay(proxy.port) as relay:
@@ -269,7 +269,7 @@ def test_tls_that_ends_in_the_middle_of_a_reply(
                     relay.arm(None)
                     assert_right(on, database.admin)
                     client.close()
-                # Of what follows a whole record RQ has its reply already, where it is one of several.
+                # If a complete record comes first, RQ may already have the reply, where it is one of several.
                 if found[1].error is not None or after < 20:
                     assert found[1] == found[0], after
                 assert found[0].error is (redis.TimeoutError if end is End.SILENCE else redis.ConnectionError)
@@ -279,7 +279,7 @@ def test_tls_that_ends_in_the_middle_of_a_reply(
 
 
 class Rotating(CredentialProvider):
-    """Knows the password of the day."""
+    """A credential provider with a password that changes."""
 
     def __init__(self) -> None:
         self.password = 'day-0'
@@ -292,8 +292,8 @@ class Rotating(CredentialProvider):
 
 
 @pytest.mark.parametrize('protocol', [2, 3])
-def test_a_password_that_changes(own_server: PrivateRedis, protocol: int) -> None:
-    """Connections that are open stay; each new one asks for the password; and the old one is refused as RQ says."""
+def test_password_change(own_server: PrivateRedis, protocol: int) -> None:
+    """Open connections stay, new ones get the new password, and the old password raises RQ's error."""
     admin = own_server.client()
     found = []
     for namespace in NAMESPACES:

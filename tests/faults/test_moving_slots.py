@@ -22,7 +22,7 @@ SLOTS = 16384
 
 @pytest.fixture(scope='module')
 def outcomes() -> Iterator[list[dict[str, Any]]]:
-    """What came of the calls, on a cluster of two nodes of which the first has all slots."""
+    """The outcomes of the calls, on a cluster of two nodes of which the first has all slots."""
     options = {'cluster-enabled': 'yes', 'cluster-require-full-coverage': 'no'}
     with PrivateRedis(**options) as source, PrivateRedis(**options) as target:
         nodes = [server.client() for server in (source, target)]
@@ -51,8 +51,8 @@ def is_complete(node: Any) -> bool:
 UNTOUCHED, REQUEUED = [True, 'failed', 0], [False, 'queued', 1]
 
 
-def test_no_call_leaves_a_job_half_done(outcomes: list[dict[str, Any]]) -> None:
-    """Whatever is raised, nothing was done; what was done where all keys were still there, was done wholly."""
+def test_moving_slot_leaves_no_job_half_changed(outcomes: list[dict[str, Any]]) -> None:
+    """A call that raises has changed nothing; if all keys were still there, it has changed the job completely."""
     assert len(outcomes) > 50
     for one in outcomes:
         if one['call'] == 'in':
@@ -65,7 +65,7 @@ def test_no_call_leaves_a_job_half_done(outcomes: list[dict[str, Any]]) -> None:
             assert one['unchanged'], one
 
 
-def test_the_redirect_is_what_is_raised(outcomes: list[dict[str, Any]]) -> None:
+def test_redirect_is_raised(outcomes: list[dict[str, Any]]) -> None:
     for one in outcomes:
         if one['call'] == 'in':
             assert one['said'] is True

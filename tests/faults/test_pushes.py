@@ -1,4 +1,4 @@
-"""RESP3 messages that nobody asked for, before, between and after replies: read, and never taken for an answer."""
+"""RESP3 pushes before, between and after replies are read, and never taken for a reply."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ SHORT = ['count', 'ids', 'in', 'started not in', 'expiration time', 'delete', 'r
 
 @pytest.mark.parametrize('octets', [*PUSHES, *ATTRIBUTES])
 @pytest.mark.parametrize('name', NAMES if IS_DEEP else SHORT)
-def test_a_message_before_a_reply(relay: Relay, database: Database, name: str, octets: str) -> None:
+def test_push_before_reply(relay: Relay, database: Database, name: str, octets: str) -> None:
     on = connected(relay)
     expected = []
     for place in ends_of_replies(relay, name, on, database):
@@ -86,8 +86,8 @@ def test_a_message_before_a_reply(relay: Relay, database: Database, name: str, o
 
 
 @pytest.mark.parametrize('octets', PUSHES)
-def test_a_message_after_a_reply(relay: Relay, database: Database, octets: str) -> None:
-    """What comes beside an idle connection costs that connection, and no answer."""
+def test_push_after_reply(relay: Relay, database: Database, octets: str) -> None:
+    """A push on an idle connection closes that connection, and no call fails."""
     on = connected(relay)
     for _ in range(5):
         relay.arm(None)
@@ -97,7 +97,7 @@ def test_a_message_after_a_reply(relay: Relay, database: Database, octets: str) 
         assert_right(on, database.admin)
 
 
-def test_a_message_cut_by_blocks(relay: Relay, database: Database) -> None:
+def test_push_split_over_blocks(relay: Relay, database: Database) -> None:
     """A push that is longer than what is received at once, before a list."""
     on = connected(relay)
     ids = on.failed.get_job_ids(cleanup=False)

@@ -39,7 +39,7 @@ FAILURES = (redis.ConnectionError, redis.TimeoutError, redis.InvalidResponse)
 
 
 class Walker:
-    """One thread's registries, and what it knows to be in them."""
+    """The registries of one thread, with their expected entries."""
 
     def __init__(self, number: int, client: Any, admin: redis.Redis, seed: int) -> None:
         self.random = random.Random(f'{seed}/{number}')
@@ -53,14 +53,14 @@ class Walker:
         admin.zadd(self.started.key, {':'.join(pair): NEVER + n for n, pair in enumerate(self.pairs)})
 
     def fill(self) -> None:
-        """Bring the failed registry back to what is known."""
+        """Restore the expected entries of the failed registry."""
         pipeline = self.admin.pipeline()
         pipeline.delete(self.failed.key)
         pipeline.zadd(self.failed.key, {entry: NEVER + n for n, entry in enumerate(self.entries)})
         pipeline.execute()
 
     def read(self) -> None:
-        """Make a random call that only asks, and judge what it answers."""
+        """Make a random read, and check its answer."""
         first, last = sorted(self.random.choices(range(len(self.entries)), k=2))
         answer, expected = self.random.choice(
             [
@@ -81,7 +81,7 @@ class Walker:
         assert answer == expected
 
     def change(self) -> None:
-        """Make a random call that changes something; whether it failed or not, it is done whole or not at all."""
+        """Make a random change. Whether the call fails or not, the change must be complete or absent."""
         entry = self.random.choice(self.entries)
         kind = self.random.choice(['remove', 'delete', 'requeue'])
         job = Job.create('os.getpid', id=entry, origin=self.failed.name, connection=self.admin, status='failed')
@@ -152,7 +152,7 @@ def disturb(relay: Relay, seed: int, over: threading.Event) -> int:
 
 @pytest.mark.parametrize('retries', [None, 2])
 @pytest.mark.parametrize('kind', ['tcp', 'unix'])
-def test_whatever_fails_no_answer_is_wrong(
+def test_random_faults_give_no_wrong_answer(
     redis_server: PrivateRedis, connection: redis.Redis, tmp_path: Path, retries: int | None, kind: str
 ) -> None:
     seed = int(os.environ.get('RQREG_TEST_SEED', random.randrange(1 << 32)))

@@ -1,4 +1,4 @@
-"""Scripts that a server refuses, in whatever words, and errors that are no refusal."""
+"""Scripts that a server refuses, with any message, and errors that are no refusal."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 import redis
 import rq.registry
+from bulk.bulk_jobs import fill, pictures
 from differential.database import differences, dump
 from private_redis import PrivateRedis
 from rq import Queue
 from rq.job import Job
-from whole.bulk_jobs import fill, pictures
 
 import rqreg_ext
-from rqreg_ext._script_errors import error_to_raise, words_of
 from rqreg_ext.registry import FailedJobRegistry, StartedJobRegistry
 
 from .refusing_scripts import RefusingScripts
@@ -46,6 +45,12 @@ REFUSALS = {
     'cluster': "CROSSSLOT Keys in request don't hash to the same slot",
     'runtime error': "ERR user_script:12: attempt to call field 'unpack' (a nil value) script: on @user_script:12.",
     'killed': 'ERR Error running script: Script killed by user with SCRIPT KILL...',
+    'a word that is a code': 'ERR EVAL is disabled: ASK your administrator',
+    'a service tier': 'ERR scripting is not available: READONLY service tier',
+    'a paid plan': 'ERR Lua: -MOVED to the paid plan',
+    'a busy tier': 'ERR script disabled: BUSY tier',
+    'a longer word': 'BUSYBODY no scripts',
+    'local keys': 'ERR EVAL: a script with a non local key is not supported',
     'invented': 'NOWAY scripts are for the theatre',
     'one word': 'no',
     'nothing': '',
@@ -125,6 +130,13 @@ def cancel_all(registry: Any, ids: Sequence[str]) -> None:
         Job.fetch(job_id, connection=registry.connection).cancel()
 
 
+def move_all(registry: Any, ids: Sequence[str]) -> None:
+    for job_id in ids:
+        job = Job.fetch(job_id, connection=registry.connection)
+        job.origin = 'low'
+        registry.requeue(job)
+
+
 CALLS: dict[str, tuple[Loop, Loop]] = {
     'remove': (
         lambda registry, ids: registry.remove(ids[0], delete_job=True),
@@ -140,6 +152,8 @@ CALLS: dict[str, tuple[Loop, Loop]] = {
     'requeue_many': (requeue_all, lambda registry, ids: registry.requeue_many(ids)),
     'requeue_all': (requeue_all, lambda registry, ids: registry.requeue_all()),
     'cancel_many': (cancel_all, lambda registry, ids: registry.cancel_many(ids)),
+    'cancel_all': (cancel_all, lambda registry, ids: registry.cancel_all()),
+    'move_many': (move_all, lambda registry, ids: registry.move_many(ids, 'low')),
     'purge of all queues': (remove_all, lambda registry, ids: rqreg_ext.purge(registry.connection, queues=['q']).total),
     'requeue_all of all queues': (
         requeue_all,
@@ -168,7 +182,7 @@ def describe(returned: Any) -> Any:
 
 @pytest.mark.parametrize('name', CHANGING)
 @pytest.mark.parametrize('words', REFUSALS)
-def test_a_refusal_in_any_words(
+def test_every_refusal_falls_back_to_rq(
     relay: RefusingScripts, connection: redis.Redis, by_rq: dict[str, Any], words: str, name: str
 ) -> None:
     ids = fill(connection, COUNT)
@@ -181,7 +195,7 @@ def test_a_refusal_in_any_words(
 
 
 @pytest.mark.parametrize('words', REFUSALS)
-def test_reads_by_a_script_that_is_refused(relay: RefusingScripts, connection: redis.Redis, words: str) -> None:
+def test_read_falls_back_if_script_is_refused(relay: RefusingScripts, connection: redis.Redis, words: str) -> None:
     connection.zadd('rq:wip:q', {'running:1': '+inf'})
     relay.line = REFUSALS[words]
     registry = StartedJobRegistry('q', connection=client_of(relay))
@@ -190,10 +204,10 @@ def test_reads_by_a_script_that_is_refused(relay: RefusingScripts, connection: r
 
 
 @pytest.mark.parametrize('words', [*REFUSALS, *(line for line in NO_REFUSALS if line[:6] not in ('LOADIN', 'NOAUTH'))])
-def test_clean_registries_goes_on_by_rq_after_any_error(
+def test_clean_registries_falls_back_after_any_error(
     relay: RefusingScripts, connection: redis.Redis, words: str
 ) -> None:
-    """RQ does the same again, which harms nobody, and says itself what is wrong."""
+    """RQ does the same again, which does no harm, and raises its own error."""
     connection.zadd('rq:failed:q', {'old': 1, 'new': '+inf'})
     relay.line = REFUSALS.get(words, words)
     rqreg_ext.clean_registries(Queue('q', connection=client_of(relay)))
@@ -201,7 +215,28 @@ def test_clean_registries_goes_on_by_rq_after_any_error(
     assert connection.zrange('rq:failed:q', 0, -1) == [b'new']
 
 
-# ---- What is no refusal
+# What a proxy may answer that knows no scripts.
+STRANGE = {
+    'nothing': '$-1', 'a number': ':0', 'a text': '+OK', 'an empty list': '*0', 'one number': '*1\r\n:1',
+    'no progress': '*2\r\n:0\r\n:0', 'too many': '*2\r\n:999\r\n:0', 'no such job': '*4\r\n:1\r\n:0\r\n:7\r\n:0',
+    'texts': '*2\r\n+1\r\n+0',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', [name for name in CHANGING if name not in ('remove', 'requeue')])
+@pytest.mark.parametrize('reply', STRANGE)
+def test_answer_that_no_script_gives_is_a_refusal(
+    relay: RefusingScripts, connection: redis.Redis, by_rq: dict[str, Any], reply: str, name: str
+) -> None:
+    ids = fill(connection, COUNT)
+    relay.reply = STRANGE[reply]
+    returned = CALLS[name][1](FailedJobRegistry('q', connection=client_of(relay)), ids)
+    assert relay.refused > 0
+    assert pictures(connection, ids) == by_rq[name][1]
+    assert describe(returned) == COUNT
+
+
+# ---- Errors that are no refusal
 
 
 def lines_that_are_none() -> Iterator[Any]:
@@ -213,7 +248,7 @@ def lines_that_are_none() -> Iterator[Any]:
 
 @pytest.mark.parametrize('name', CHANGING)
 @pytest.mark.parametrize(('line', 'error', 'words'), [*lines_that_are_none()])
-def test_what_is_no_refusal_is_raised_and_nothing_is_changed(
+def test_other_error_is_raised_and_nothing_changed(
     relay: RefusingScripts, connection: redis.Redis, line: str, error: str, words: str, name: str
 ) -> None:
     ids = fill(connection, COUNT)
@@ -230,7 +265,7 @@ def test_what_is_no_refusal_is_raised_and_nothing_is_changed(
     assert differences(before, dump(connection)) == []
     known = getattr(redis.exceptions, error)
     assert type(raised) in (known, redis.ResponseError)
-    # redis-py takes away the code that it knows. What the server puts around the words is not what RQ would be told.
+    # redis-py removes the codes that it knows, and the server adds words that RQ would not get.
     assert words.endswith(str(raised)) or (not _has_code(words) and words in str(raised))
 
 
@@ -244,19 +279,17 @@ def call_on_all_queues(name: str, client: redis.Redis) -> Any:
 
 
 @pytest.mark.parametrize('line', ['TRYAGAIN Multiple keys request during rehashing of slot', 'ASK 141 127.0.0.1:1'])
-def test_a_read_by_a_script_goes_on_after_a_redirect(
-    relay: RefusingScripts, connection: redis.Redis, line: str
-) -> None:
+def test_read_falls_back_after_redirect(relay: RefusingScripts, connection: redis.Redis, line: str) -> None:
     """The script has two keys; RQ's command has one, which may be there."""
     connection.zadd('rq:wip:q', {'running:1': '+inf'})
     relay.line = line
     assert 'running' in StartedJobRegistry('q', connection=client_of(relay))
 
 
-# ---- repair(), which RQ has not
+# ---- repair(), for which there is no fallback
 
 
-def test_repair_raises_a_refusal_and_changes_nothing(relay: RefusingScripts, connection: redis.Redis) -> None:
+def test_repair_raises_refusal_and_changes_nothing(relay: RefusingScripts, connection: redis.Redis) -> None:
     connection.zadd('rq:failed:q', {'gone': '+inf'})
     relay.line = REFUSALS['Dragonfly']
     registry = FailedJobRegistry('q', connection=client_of(relay))
@@ -268,7 +301,7 @@ def test_repair_raises_a_refusal_and_changes_nothing(relay: RefusingScripts, con
     assert dump(connection) == before
 
 
-def test_repair_goes_on_where_one_script_is_refused(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_repair_continues_if_one_script_is_refused(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     """The entry of a registry that the user may not write stays, and is among the failed."""
     connection.zadd('rq:failed:q', {'gone': '+inf'})
     connection.zadd('rq:failed:r', {'gone': '+inf'})
@@ -279,13 +312,13 @@ def test_repair_goes_on_where_one_script_is_refused(redis_server: PrivateRedis, 
         done = rqreg_ext.repair(redis_server.client(username='some', password='x'), report)
     finally:
         connection.execute_command('ACL', 'DELUSER', 'some')
-    assert dict(done.mended) == {'missing_job': 1}
+    assert dict(done.repaired) == {'missing_job': 1}
     assert [problem.key for problem, _ in done.failed] == ['rq:failed:r']
     assert (connection.exists('rq:failed:q'), connection.exists('rq:failed:r')) == (0, 1)
 
 
 @pytest.mark.parametrize('line', ["READONLY You can't write against a read only replica.", 'MOVED 1 127.0.0.1:1'])
-def test_repair_raises_what_is_no_refusal(relay: RefusingScripts, connection: redis.Redis, line: str) -> None:
+def test_repair_raises_other_errors(relay: RefusingScripts, connection: redis.Redis, line: str) -> None:
     connection.zadd('rq:failed:q', {'gone': '+inf'})
     registry = FailedJobRegistry('q', connection=client_of(relay))
     report = registry.check(settle=0, orphans=False)
@@ -293,19 +326,3 @@ def test_repair_raises_what_is_no_refusal(relay: RefusingScripts, connection: re
     with pytest.raises(redis.ResponseError) as caught:
         registry.repair(report)
     assert caught.value.result.failed == []  # type: ignore[attr-defined]
-
-
-# ---- The rule itself
-
-
-def test_what_is_no_reply_is_raised_as_it_is() -> None:
-    for error in (redis.ConnectionError('lost'), redis.TimeoutError('late'), KeyError('x')):
-        assert error_to_raise(error) is error
-
-
-def test_the_words_of_a_command_in_a_script() -> None:
-    for wrap in WRAPPERS.values():
-        line = wrap('WRONGTYPE Operation against a key holding the wrong kind of value').removeprefix('ERR ')
-        assert (
-            words_of(redis.ResponseError(line)) == 'WRONGTYPE Operation against a key holding the wrong kind of value'
-        )

@@ -1,4 +1,4 @@
-"""Servers that refuse for a while, for real reasons: RQ's exception, nothing half done, and then right answers."""
+"""Servers that refuse commands for a while: RQ's exception, no partial changes, and right answers afterwards."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Refusing = Callable[[PrivateRedis, Any], AbstractContextManager[None]]
 
 
 def used(namespace: ModuleType, server: PrivateRedis, **arguments: Any) -> Registries:
-    """Return registries of a new client that has asked and changed something already."""
+    """Return registries of a new client that has already read and written."""
     client = server.client(retry=None, **arguments)
     get_version(client)
     on = Registries(namespace, client)
@@ -82,7 +82,7 @@ def is_busy(admin: redis.Redis) -> bool:
 
 @contextmanager
 def out_of_memory(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]:
-    """Have the server hold more than it is allowed to."""
+    """Have the server exceed maxmemory."""
     admin.config_set('maxmemory', 1)
     try:
         yield
@@ -92,8 +92,8 @@ def out_of_memory(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]:
 
 @contextmanager
 def cannot_save(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]:
-    """Have the server fail to save its data, and refuse to be changed for that."""
-    # Where the file is to be stands something that it cannot replace.
+    """Have the server fail to save its data, and refuse writes for that."""
+    # At the path of the file is something that it cannot replace.
     place = Path(server.folder, 'dump.rdb')
     place.unlink(missing_ok=True)
     place.mkdir()
@@ -118,7 +118,7 @@ def save(admin: redis.Redis, result: str) -> None:
 
 @contextmanager
 def too_few_replicas(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]:
-    """Have the server want a replica, which it has not, before it is changed."""
+    """Have the server require a replica for writes, without one."""
     admin.config_set('min-replicas-to-write', 1)
     try:
         yield
@@ -128,7 +128,7 @@ def too_few_replicas(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]
 
 @contextmanager
 def lost_master(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]:
-    """Have the server be a replica that must not answer from what it has, and whose master is not there."""
+    """Have the server be a replica that refuses reads, as its master is not available."""
     admin.config_set('replica-serve-stale-data', 'no')
     admin.replicaof('127.0.0.1', free_port())
     try:
@@ -150,7 +150,7 @@ def stale_replica(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]:
 
 @contextmanager
 def no_scripts(server: PrivateRedis, admin: redis.Redis) -> Iterator[None]:
-    """Have the server forget all scripts: what is sent again then is whole."""
+    """Have the server forget all scripts: then their text is sent."""
     admin.script_flush()
     yield
 
@@ -170,7 +170,7 @@ REFUSALS: dict[str, Refusing] = {
 def changed(
     namespace: ModuleType, server: PrivateRedis, refusing: Refusing, names: list[str]
 ) -> dict[str, tuple[Outcome, dict[str, Any]]]:
-    """Make the calls, each while the server refuses; return what came of it, and what is in the database after it."""
+    """Make each call while the server refuses; return the outcome, and the database after it."""
     admin = server.client()
     database = Database(admin)
     on = used(namespace, server)
@@ -185,11 +185,11 @@ def changed(
 
 
 @pytest.mark.parametrize('reason', REFUSALS)
-def test_a_server_that_refuses(server: PrivateRedis, reason: str, is_deep: bool) -> None:
+def test_refused_command(server: PrivateRedis, reason: str, is_deep: bool) -> None:
     """The same error as RQ's, and the same data.
 
     Without memory RQ's requeue stops after its first step: the job is in no registry and on no queue. Ours begins with
-    that step too, and Redis lets a script that has begun to write come to its end.
+    that step too, and Redis lets a script that has begun to write run to its end.
     """
     names = [*CALLS] if is_deep or reason not in SLOW else ['count', 'started in', 'remove', 'delete', 'requeue']
     theirs, ours = (changed(namespace, server, REFUSALS[reason], names) for namespace in NAMESPACES)
@@ -206,7 +206,7 @@ def test_a_server_that_refuses(server: PrivateRedis, reason: str, is_deep: bool)
 # ---- A server that loads its data -----------------------------------------------------------------
 
 
-def test_a_server_that_loads_its_data() -> None:
+def test_loading_server() -> None:
     """It was restarted and is still reading its file: -LOADING, and after that the connection is another one."""
     with PrivateRedis() as server:
         admin = server.client()
@@ -241,7 +241,7 @@ LOADING_CALLS = ('count', 'ids', 'in', 'started in', 'started pairs', 'remove no
 
 
 @pytest.mark.parametrize('rules', RULES)
-def test_a_user_who_may_not_do_everything(server: PrivateRedis, rules: str) -> None:
+def test_user_with_denied_commands(server: PrivateRedis, rules: str) -> None:
     admin = server.client()
     database = Database(admin)
     admin.acl_setuser('limited', enabled=True, passwords=['+secret'], reset=True)
@@ -287,7 +287,7 @@ KEYS = (
 
 @pytest.mark.parametrize('key', KEYS)
 @pytest.mark.parametrize('kind', ['string', 'hash'])
-def test_a_key_of_another_type(server: PrivateRedis, key: str, kind: str) -> None:
+def test_key_of_wrong_type(server: PrivateRedis, key: str, kind: str) -> None:
     admin = server.client()
     database = Database(admin)
     place = key.format(name=NAME)

@@ -1,4 +1,4 @@
-"""Connections on which nothing moves: the client's timeouts, its Retry and its health checks, as in RQ."""
+"""Connections that stall: the timeouts, Retry and health checks of the client work as in RQ."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # Long enough for a busy machine to answer in, and short enough to wait for many times.
 SHORT = 0.5
 NAMESPACES = (rq.registry, rqreg_ext.registry)
-# What must not be sent again unless the client's Retry says so.
+# Commands that must not be sent again unless the client's Retry says so.
 CHANGING = ('ZREM', 'ZREMRANGEBYSCORE', 'ZADD', 'EVALSHA', 'EVAL')
 
 
@@ -51,7 +51,7 @@ LOST = [(name, end) for name in CALLS for end in (End.CLOSE, End.RESET)] + [(nam
 
 
 @pytest.mark.parametrize(('name', 'end'), LOST)
-def test_nothing_is_sent_twice_without_a_retry(relay: Relay, database: Database, name: str, end: End) -> None:
+def test_command_is_sent_once_without_retry(relay: Relay, database: Database, name: str, end: End) -> None:
     """The reply is lost. RQ's first command fails so, and the error of our one write is the same."""
     found = []
     for namespace in NAMESPACES:
@@ -67,7 +67,7 @@ def test_nothing_is_sent_twice_without_a_retry(relay: Relay, database: Database,
 
 
 @pytest.mark.parametrize(('name', 'end'), [(name, end) for name, end in LOST if name in CHANGES])
-def test_a_change_is_sent_once_more_with_one_retry(relay: Relay, database: Database, name: str, end: End) -> None:
+def test_change_is_sent_twice_with_one_retry(relay: Relay, database: Database, name: str, end: End) -> None:
     """Once more, not twice; and where RQ has as many commands as we have, as often as RQ sends them."""
     found = []
     for namespace in NAMESPACES:
@@ -85,8 +85,8 @@ def test_a_change_is_sent_once_more_with_one_retry(relay: Relay, database: Datab
 
 
 @pytest.mark.parametrize('name', CALLS if IS_DEEP else ['count', 'in', 'started pairs', 'delete', 'remove'])
-def test_a_reply_that_comes_too_late(relay: Relay, database: Database, name: str) -> None:
-    """It is not the answer to the next command."""
+def test_reply_after_timeout(relay: Relay, database: Database, name: str) -> None:
+    """It is not taken for the reply to the next command."""
     on = connected(rqreg_ext.registry, relay, socket_timeout=SHORT)
     database.restore()
     relay.arm(Hold())
@@ -98,7 +98,7 @@ def test_a_reply_that_comes_too_late(relay: Relay, database: Database, name: str
 
 
 @pytest.mark.parametrize('retries', [None, 0, 1])
-def test_a_host_that_does_not_take_connections(retries: int | None) -> None:
+def test_host_without_answer_to_connect(retries: int | None) -> None:
     """Its queue of connections is full: the connect itself waits, for socket_connect_timeout."""
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
         listener.bind(('127.0.0.1', 0))
@@ -128,8 +128,8 @@ def idle(on: Registries) -> None:
 
 @pytest.mark.parametrize('end', [End.CLOSE, End.SILENCE])
 @pytest.mark.parametrize('retries', [None, 1])
-def test_a_health_check_that_fails(relay: Relay, database: Database, retries: int | None, end: End) -> None:
-    """The reply to PING is lost: with a Retry the caller does not hear of it."""
+def test_failing_health_check(relay: Relay, database: Database, retries: int | None, end: End) -> None:
+    """The reply to PING is lost: with a Retry, the call succeeds."""
     found = []
     for namespace in NAMESPACES:
         database.restore()
@@ -149,8 +149,8 @@ def test_a_health_check_that_fails(relay: Relay, database: Database, retries: in
 
 
 @pytest.mark.parametrize('socket_timeout', [None, 20])
-def test_a_health_check_that_takes_its_time(own_server: PrivateRedis, socket_timeout: float | None) -> None:
-    """The server stands still for longer than we wait in one system call; the client has more patience."""
+def test_slow_health_check(own_server: PrivateRedis, socket_timeout: float | None) -> None:
+    """The server pauses for longer than one system call of ours waits, but not for the timeout of the client."""
     Database(own_server.client())
     for namespace in NAMESPACES:
         client = own_server.client(health_check_interval=1, socket_timeout=socket_timeout, retry=None)

@@ -1,4 +1,4 @@
-"""The calls that the tests interrupt and let wait, on the registries `medium` of the stoppable server."""
+"""The calls that the tests interrupt or keep waiting, on the registries `medium` of the stoppable server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the host-program tests share: a server that can be stopped, and a registry large enough to be interrupted in."""
+"""Fixtures: a server that can be stopped, with a registry that takes long enough to read to be interrupted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def stoppable_server() -> Iterator[StoppableRedis]:
 
 @pytest.fixture
 def stoppable(stoppable_server: StoppableRedis) -> Iterator[StoppableRedis]:
-    """The stoppable server, running, and let go on when a test hangs on it."""
+    """The stoppable server, running, and continued if a test hangs."""
     with stoppable_server.rescued():
         yield stoppable_server
 

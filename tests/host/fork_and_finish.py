@@ -1,4 +1,4 @@
-"""A program: use a registry, fork, let the child shut its interpreter down in full, and find the parent undisturbed."""
+"""A program: use a registry, fork, finalize the interpreter in the child, and check that the parent still works."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from types import TracebackType
 
 BLOCK = 1 << 16
 PATIENCE = 60.0
-"""A gate that was forgotten opens by itself after that many seconds."""
+"""A gate opens by itself after that many seconds."""
 
 
 class Gate:
@@ -43,7 +43,7 @@ class Gate:
         self._command(f'hold {octets}')
 
     def release(self) -> None:
-        """Pass everything, what was held first."""
+        """Pass the held bytes, and everything that follows."""
         self._command('release')
 
     def __enter__(self) -> Gate:

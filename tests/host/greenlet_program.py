@@ -1,4 +1,4 @@
-"""A program under gevent's or eventlet's monkey-patching that makes calls as it is told by lines on standard input.
+"""A program under gevent's or eventlet's monkey-patching that makes the calls named on standard input, one a line.
 
 `KIND CALL`, answered by lines on standard output: see the functions of KINDS.
 """
@@ -59,7 +59,7 @@ class Program:
         say(answers[0])
 
     def timeout(self, name: str) -> None:
-        """Let a Timeout come in the middle of a call that waits."""
+        """Interrupt a waiting call by a Timeout."""
         try:
             with LIBRARY.Timeout(0.01):
                 say('answered', self.ask(name))
@@ -90,7 +90,7 @@ class Program:
 
 
 def main() -> None:
-    """Do what the lines say until standard input ends."""
+    """Make the calls named on standard input until it ends."""
     program = Program()
     program.registry.get_job_ids(0, 1)
     say('ready', program.client.client_id())

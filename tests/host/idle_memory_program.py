@@ -1,4 +1,4 @@
-"""A program that handles one huge job, or one huge command, and says what its resident set grew by; see its test.
+"""A program that handles one huge job, or one huge command, and prints how much its resident set grew.
 
 Its arguments: the port of a server, and which of the CALLS to make.
 """
@@ -20,7 +20,7 @@ registry = FailedJobRegistry('huge', connection=client)
 
 
 def exchange() -> None:
-    """Read the whole hash, as a requeued job's is."""
+    """Read all of the hash, as for a requeued job."""
     replies = _core.exchange(client, [(_core.VALUE, 'HGETALL', 'rq:job:huge')])
     assert replies is not None
     assert max(len(item) for item in replies[0]) == PAYLOAD

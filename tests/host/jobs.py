@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import redis
 
 INHERITED: dict[str, BaseRegistry] = {}
-"""Filled in the worker process: its children find it as it was at the fork."""
+"""Set in the worker process: its children have a copy from the fork."""
 
 GO = 'host-tests:go'
 SEEN = 'host-tests:seen'
@@ -24,7 +24,7 @@ PATIENCE = 60
 
 
 def look() -> dict[str, Any]:
-    """Wait for the word of the parent, which looks at the same time, and tell what is seen from here."""
+    """Wait until the parent reads at the same time, and return what the child reads."""
     job = get_current_job()
     assert job is not None
     started, finished, failed = (INHERITED[name] for name in ('started', 'finished', 'failed'))
@@ -44,13 +44,13 @@ def look() -> dict[str, Any]:
 
 
 def fail() -> None:
-    """Fail, after a look."""
+    """Fail, after reading with the parent."""
     assert INHERITED['started'].count == 1
     raise RuntimeError('as it should')
 
 
 def clean_up() -> int:
-    """Delete the failed jobs, as a job that keeps a house in order does."""
+    """Delete the failed jobs, as a maintenance job does."""
     failed = INHERITED['failed']
     for job_id in failed.get_job_ids():
         failed.remove(job_id, delete_job=True)
@@ -58,7 +58,7 @@ def clean_up() -> int:
 
 
 def seen_of(job: Job) -> dict[str, Any]:
-    """Return what our registries tell of the queue of a job that is running."""
+    """Return what our registries read of the queue of a running job."""
     queue = Queue(job.origin, connection=job.connection)
     return {
         'started': job in queue.started_job_registry,
@@ -70,23 +70,23 @@ def seen_of(job: Job) -> dict[str, Any]:
 
 
 def look_alone() -> dict[str, Any]:
-    """Look without anybody's word."""
+    """Read without waiting for the parent."""
     job = get_current_job()
     assert job is not None
     return seen_of(job)
 
 
 def fail_alone() -> None:
-    """Fail after a look."""
+    """Fail, after reading."""
     look_alone()
     raise RuntimeError('as it should')
 
 
 def after_success(job: Job, connection: redis.Redis, result: Any) -> None:
-    """Write down what is seen; RQ calls this in the process of the job."""
+    """Record what the callback reads; RQ calls it in the process of the job."""
     connection.rpush(SEEN, json.dumps(['success', seen_of(job)]))
 
 
 def after_failure(job: Job, connection: redis.Redis, *error: Any) -> None:
-    """Write down what is seen; RQ calls this in the process of the job."""
+    """Record what the callback reads; RQ calls it in the process of the job."""
     connection.rpush(SEEN, json.dumps(['failure', seen_of(job)]))

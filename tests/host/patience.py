@@ -1,4 +1,4 @@
-"""The one limit of these tests: far beyond what anything here takes, so that a hang is a failure and not a silence."""
+"""The timeout of these tests: far more than anything takes, so that a hang is a failure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PATIENCE = 60.0
 
 
 def eventually(condition: Callable[[], object]) -> bool:
-    """Ask again and again until the condition holds; False when patience ends."""
+    """Wait until the condition is true; return False after PATIENCE seconds."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""A program that ends while registries are in use, in the way that its arguments name: MODULE URL WAY."""
+"""A program that ends while registries are in use, as its arguments say: MODULE URL WAY."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ REGISTRY = registry_of()
 
 
 class Farewell:
-    """Makes a call when it goes."""
+    """Makes a call in __del__."""
 
     def __init__(self, registry: Any) -> None:
         self.registry = registry
 
     def __del__(self) -> None:
-        # What is left of the program by now is chance; that the interpreter survives it is not.
+        # Any exception may occur by now, but the interpreter must not crash.
         try:
             self.registry.get_job_ids(0, 1, cleanup=False)
             'nobody' in self.registry  # noqa: B015

@@ -1,4 +1,4 @@
-"""A proxy before a server that, once it is told, takes what a client sends a little at a time."""
+"""A proxy before a server that, when asked to, reads what a client sends a little at a time."""
 
 from __future__ import annotations
 

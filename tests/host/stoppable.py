@@ -1,4 +1,4 @@
-"""A private Redis that can be stopped in its tracks (SIGSTOP) and let go on, as a server that hangs."""
+"""A private Redis that can be stopped (SIGSTOP) and continued, to act as a server that hangs."""
 
 from __future__ import annotations
 

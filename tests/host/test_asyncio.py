@@ -1,4 +1,4 @@
-"""asyncio programs, which give calls to threads: right answers, the loop runs on, and a task that was cancelled."""
+"""asyncio programs that make calls in threads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TICKS = 20
 
 
-def test_many_calls_in_threads(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+def test_concurrent_calls_in_threads(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
     registry = FailedJobRegistry('medium', connection=patient_client)
     ids = job_ids(100)
 
@@ -29,7 +29,7 @@ def test_many_calls_in_threads(stoppable: StoppableRedis, patient_client: redis.
     assert asyncio.run(ask()) == [*([job_id] for job_id in ids), *[MEDIUM] * 20]
 
 
-def test_the_loop_runs_while_a_call_waits(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+def test_loop_runs_while_call_waits(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
     registry = FailedJobRegistry('medium', connection=patient_client)
 
     async def wait() -> int:
@@ -43,7 +43,7 @@ def test_the_loop_runs_while_a_call_waits(stoppable: StoppableRedis, patient_cli
     assert asyncio.run(wait()) == MEDIUM
 
 
-def test_a_cancelled_task_leaves_its_call_to_its_thread(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+def test_call_of_cancelled_task_ends_in_its_thread(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
     """The thread goes on waiting, with its connection; calls of other tasks have their own, and right answers."""
     registry = FailedJobRegistry('medium', connection=patient_client)
 

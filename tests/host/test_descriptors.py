@@ -1,10 +1,12 @@
-"""One descriptor for each connection, none where the client is closed, and RQ's answer where none is left."""
+"""Descriptors: one for each connection, none of a closed client, and RQ's answer if none is free."""
 
 from __future__ import annotations
 
 import gc
 import os
 import resource
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -56,7 +58,7 @@ def test_connection_has_one_descriptor(stoppable: StoppableRedis, patient_client
 
 
 @pytest.mark.parametrize('way', ['close', 'disconnect'])
-def test_closed_clients_that_are_kept_hold_no_descriptor(redis_server: PrivateRedis, way: str) -> None:
+def test_closed_clients_hold_no_descriptor(redis_server: PrivateRedis, way: str) -> None:
     before = settled_sockets()
     registries = [FailedJobRegistry('kept', connection=redis_server.client()) for _ in range(CLIENTS)]
     assert [registry.count for registry in registries] == [0] * CLIENTS
@@ -74,7 +76,7 @@ def test_closed_clients_that_are_kept_hold_no_descriptor(redis_server: PrivateRe
         registry.connection.close()
 
 
-def test_connection_disconnected_in_a_call_is_closed_by_the_call(stoppable: StoppableRedis) -> None:
+def test_connection_disconnected_during_call_is_closed_by_it(stoppable: StoppableRedis) -> None:
     """Until then its descriptor is not given to another file: the call still waits on it."""
     client = stoppable.client(socket_timeout=None, retry=Retry(NoBackoff(), 0))
     registry = FailedJobRegistry('medium', connection=client)
@@ -98,13 +100,15 @@ def test_connection_disconnected_in_a_call_is_closed_by_the_call(stoppable: Stop
         assert not thread.is_alive()
     assert str(errors[0]) == 'Connection closed by server.'
     assert open_sockets() == before - 1
-    assert connection not in client.connection_pool._in_use_connections
+    # As redis-py does with its own, the pool keeps it, and it connects anew.
+    assert connection in client.connection_pool._in_use_connections
     assert registry.count == MEDIUM
+    assert open_sockets() == before
     client.close()
 
 
 def is_waiting(thread: threading.Thread) -> bool:
-    """Tell whether the thread sleeps in the system; where that cannot be seen, yes."""
+    """Return whether the thread sleeps in a system call; True if that cannot be found out."""
     try:
         with open(f'/proc/self/task/{thread.native_id}/stat', encoding='ascii') as stat:
             return stat.read().rpartition(')')[2].split()[0] == 'S'
@@ -121,7 +125,7 @@ def last_descriptor() -> int:
 
 @contextmanager
 def descriptors_left(count: int) -> Iterator[None]:
-    """Let this process open so many descriptors more."""
+    """Limit this process to this many more descriptors."""
     # Other tests in this process may have left many open.
     resource.setrlimit(resource.RLIMIT_NOFILE, (last_descriptor() + 16, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     taken = []
@@ -138,7 +142,7 @@ def descriptors_left(count: int) -> Iterator[None]:
 @pytest.mark.parametrize('left', [0, 1, 2, 3])
 @pytest.mark.parametrize('is_connected', [False, True])
 @pytest.mark.parametrize('host', ['127.0.0.1', 'localhost'])
-def test_answer_with_few_descriptors_left_is_rqs(
+def test_call_with_few_free_descriptors_answers_as_rq(
     redis_server: PrivateRedis, connection: redis.Redis, host: str, is_connected: bool, left: int
 ) -> None:
     """Of a client that is connected RQ needs none; of another, one."""
@@ -159,3 +163,50 @@ def test_answer_with_few_descriptors_left_is_rqs(
     assert ours == theirs
     assert (ours[0].error is None) is (is_connected or left > 0)
     assert ours[1].error is None
+
+
+FIRST_CALLS = """
+import os, resource, sys
+import redis, rqreg_ext
+from rqreg_ext import FailedJobRegistry
+
+client = redis.Redis(port=int(sys.argv[1]))
+client.ping()
+registry = FailedJobRegistry('few', connection=client)
+registry.count
+if sys.argv[2].startswith('loaded'):
+    rqreg_ext.check
+taken = []
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+try:
+    while True:
+        taken.append(os.dup(2))
+except OSError:
+    pass
+call = {
+    'snapshot': lambda: rqreg_ext.snapshot(client),
+    'purge': lambda: rqreg_ext.purge(client),
+    'check': lambda: registry.check(settle=0),
+    'repair': lambda: registry.repair(),
+    'loaded check': lambda: rqreg_ext.check(client, settle=0),
+    'loaded repair': lambda: rqreg_ext.repair(client),
+}[sys.argv[2]]
+try:
+    found = call()
+except OSError as error:
+    found = error
+for descriptor in taken:
+    os.close(descriptor)
+print(found)
+call()
+"""
+
+
+@pytest.mark.parametrize('name', ['snapshot', 'purge', 'check', 'repair', 'loaded check', 'loaded repair'])
+def test_first_call_without_descriptors_names_remedy(redis_server: PrivateRedis, name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, '-c', FIRST_CALLS, str(redis_server.port), name], capture_output=True, text=True, check=True
+    )
+    assert 'no file descriptor is left to load' in done.stdout
+    assert 'ulimit -n' in done.stdout
+    assert name.rpartition(' ')[2] in done.stdout

@@ -1,4 +1,4 @@
-"""Registries on both sides of os.fork and in multiprocessing's children: right answers, nobody disturbed."""
+"""Registries on both sides of os.fork and in multiprocessing's children: right answers in both."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def connection_ids(observer: redis.Redis) -> set[str]:
     return {client['id'] for client in observer.client_list() if client['name'] == 'watched'}
 
 
-def test_a_registry_on_both_sides_again_and_again(registry: FailedJobRegistry) -> None:
+def test_registry_in_parent_and_children(registry: FailedJobRegistry) -> None:
     ask(registry, 5)
     for _ in range(20):
         with Child(lambda: ask(registry, 20)) as child:
@@ -71,7 +71,7 @@ def test_a_registry_on_both_sides_again_and_again(registry: FailedJobRegistry) -
         ask(registry, 5)
 
 
-def test_many_children_at_once(registry: FailedJobRegistry) -> None:
+def test_concurrent_children(registry: FailedJobRegistry) -> None:
     ask(registry, 5)
     children = []
     for _ in range(8):
@@ -81,7 +81,7 @@ def test_many_children_at_once(registry: FailedJobRegistry) -> None:
     ask(registry, 5)
 
 
-def test_children_of_children(registry: FailedJobRegistry) -> None:
+def test_grandchildren(registry: FailedJobRegistry) -> None:
     def descend(depth: int) -> int:
         answers = ask(registry, 5)
         if depth:
@@ -91,7 +91,7 @@ def test_children_of_children(registry: FailedJobRegistry) -> None:
     assert descend(4) == 50
 
 
-def test_a_fork_before_the_first_call(registry: FailedJobRegistry, redis_server: PrivateRedis) -> None:
+def test_fork_before_first_call(registry: FailedJobRegistry, redis_server: PrivateRedis) -> None:
     client = redis_server.client()
     fresh = FailedJobRegistry(registry.name, connection=client)
     with Child(lambda: ask(fresh, 10)) as child:
@@ -100,7 +100,7 @@ def test_a_fork_before_the_first_call(registry: FailedJobRegistry, redis_server:
     client.close()
 
 
-def test_a_child_with_a_client_of_its_own(registry: FailedJobRegistry, redis_server: PrivateRedis) -> None:
+def test_child_with_own_client(registry: FailedJobRegistry, redis_server: PrivateRedis) -> None:
     def work() -> int:
         return ask(FailedJobRegistry(registry.name, connection=redis_server.client()), 10)
 
@@ -109,7 +109,7 @@ def test_a_child_with_a_client_of_its_own(registry: FailedJobRegistry, redis_ser
     ask(registry, 5)
 
 
-def test_a_single_connection_client(registry: FailedJobRegistry, redis_server: PrivateRedis) -> None:
+def test_single_connection_client(registry: FailedJobRegistry, redis_server: PrivateRedis) -> None:
     # Its one redis-py connection is the parent's alone, and RQ cannot use it in a child; neither is it touched there.
     client = redis_server.client(single_connection_client=True)
     own = FailedJobRegistry(registry.name, connection=client)
@@ -120,7 +120,7 @@ def test_a_single_connection_client(registry: FailedJobRegistry, redis_server: P
 
 
 @pytest.mark.parametrize('farewell', ['nothing', 'drop', 'close', 'disconnect'])
-def test_the_child_leaves_the_parents_connections_alone(
+def test_child_does_not_use_parents_connections(
     registry: FailedJobRegistry, redis_server: PrivateRedis, farewell: str
 ) -> None:
     client = redis_server.client(client_name='watched')
@@ -155,7 +155,7 @@ def test_the_child_leaves_the_parents_connections_alone(
     registries[0].connection.close()
 
 
-def test_a_fork_while_threads_are_calling(registry: FailedJobRegistry) -> None:
+def test_fork_while_threads_call(registry: FailedJobRegistry) -> None:
     ended = threading.Event()
 
     def call() -> int:
@@ -176,7 +176,7 @@ def test_a_fork_while_threads_are_calling(registry: FailedJobRegistry) -> None:
     ask(registry, 5)
 
 
-def test_a_fork_by_a_thread_in_the_middle_of_another_threads_reply(connection: redis.Redis) -> None:
+def test_fork_within_reply_of_another_thread(connection: redis.Redis) -> None:
     registry = FailedJobRegistry('long', connection=connection)
     ids = job_ids(50_000)
     fill(connection, registry, ids)
@@ -214,7 +214,7 @@ def test_multiprocessing_fork(registry: FailedJobRegistry) -> None:
 
 
 @pytest.mark.parametrize('method', ['spawn', 'forkserver'])
-def test_multiprocessing_without_inheritance(
+def test_multiprocessing_spawn_and_forkserver(
     registry: FailedJobRegistry, redis_server: PrivateRedis, method: str
 ) -> None:
     ask(registry, 5)
@@ -226,7 +226,7 @@ def test_multiprocessing_without_inheritance(
     ask(registry, 5)
 
 
-def test_a_child_that_ends_as_a_whole_interpreter(registry: FailedJobRegistry, redis_server: PrivateRedis) -> None:
+def test_child_that_finalizes_interpreter(registry: FailedJobRegistry, redis_server: PrivateRedis) -> None:
     """Not os._exit but a full shutdown in the child, with every object destroyed, while the parent goes on."""
     program = Path(__file__).with_name('fork_and_finish.py')
     command = [sys.executable, str(program), redis_server.url, registry.name]
@@ -236,7 +236,7 @@ def test_a_child_that_ends_as_a_whole_interpreter(registry: FailedJobRegistry, r
     assert finished.returncode == 0
 
 
-def test_sockets_do_not_pile_up_in_children(registry: FailedJobRegistry) -> None:
+def test_sockets_do_not_accumulate_in_children(registry: FailedJobRegistry) -> None:
     """A child drops the connections that it inherited: a line of descendants does not gather them."""
 
     def descend(depth: int) -> list[int]:
@@ -263,7 +263,7 @@ raise SystemExit(sockets)
 
 
 @pytest.mark.parametrize('way', ['subprocess', 'posix_spawn', 'fork and exec', 'os.system'])
-def test_no_descriptor_of_ours_is_left_to_another_program(
+def test_executed_program_inherits_no_descriptor(
     registry: FailedJobRegistry, redis_server: PrivateRedis, way: str
 ) -> None:
     """Every descriptor is closed on exec; on TCP and on the unix socket."""

@@ -51,7 +51,7 @@ def use(registry: Any) -> None:
 
 
 @pytest.mark.parametrize('registry_class', CLASSES)
-def test_a_registry_in_a_cycle_is_collected(connection: redis.Redis, registry_class: type) -> None:
+def test_registry_in_cycle_is_collected(connection: redis.Redis, registry_class: type) -> None:
     registry = registry_class('cycle', connection=connection)
     use(registry)
     referent = Referent()
@@ -62,7 +62,7 @@ def test_a_registry_in_a_cycle_is_collected(connection: redis.Redis, registry_cl
     assert [reference() for reference in watched] == [None, None]
 
 
-def test_an_execution_registry_in_a_cycle_is_collected(connection: redis.Redis) -> None:
+def test_execution_registry_in_cycle_is_collected(connection: redis.Redis) -> None:
     registry = ExecutionRegistry('job', connection=connection)
     assert registry.count == 0
     assert registry.get_execution_ids() == []
@@ -73,7 +73,7 @@ def test_an_execution_registry_in_a_cycle_is_collected(connection: redis.Redis) 
     assert watched() is None
 
 
-def test_a_registry_without_a_cycle_goes_with_its_last_reference(connection: redis.Redis) -> None:
+def test_registry_is_freed_with_last_reference(connection: redis.Redis) -> None:
     gc.disable()
     try:
         registry = FailedJobRegistry('plain', connection=connection)
@@ -85,7 +85,7 @@ def test_a_registry_without_a_cycle_goes_with_its_last_reference(connection: red
         gc.enable()
 
 
-def test_a_cycle_through_the_client_is_collected(redis_server: PrivateRedis) -> None:
+def test_cycle_through_client_is_collected(redis_server: PrivateRedis) -> None:
     client = redis_server.client()
     registry = FailedJobRegistry('cycle', connection=client)
     use(registry)
@@ -98,7 +98,7 @@ def test_a_cycle_through_the_client_is_collected(redis_server: PrivateRedis) -> 
 
 
 @pytest.mark.parametrize('setting', ['redis_connect_func', 'credential_provider', 'retry'])
-def test_a_cycle_through_what_a_client_connects_by_is_collected(redis_server: PrivateRedis, setting: str) -> None:
+def test_cycle_through_connection_arguments_is_collected(redis_server: PrivateRedis, setting: str) -> None:
     """Our connections hold the client's settings; where these hold the client, nothing of it may stay alive."""
 
     class Connect:
@@ -127,7 +127,7 @@ def test_a_cycle_through_what_a_client_connects_by_is_collected(redis_server: Pr
     assert [reference() for reference in watched] == [None, None, None]
 
 
-def test_a_cycle_through_a_queue_and_its_registries_is_collected(connection: redis.Redis) -> None:
+def test_cycle_through_queue_and_registries_is_collected(connection: redis.Redis) -> None:
     queue = rqreg_ext.Queue('cycle', connection=connection)
     queue.kept = [queue.failed_job_registry, queue.started_job_registry, queue.scheduled_job_registry]
     for registry in queue.kept:
@@ -139,7 +139,7 @@ def test_a_cycle_through_a_queue_and_its_registries_is_collected(connection: red
     assert [reference() for reference in watched] == [None] * 4
 
 
-def test_a_subclass_is_collected(connection: redis.Redis) -> None:
+def test_subclass_is_collected(connection: redis.Redis) -> None:
     class Passing(FailedJobRegistry):
         pass
 
@@ -150,7 +150,7 @@ def test_a_subclass_is_collected(connection: redis.Redis) -> None:
     assert watched() is None
 
 
-def test_a_bound_method_keeps_its_registry_and_no_longer(connection: redis.Redis) -> None:
+def test_bound_method_keeps_registry_alive(connection: redis.Redis) -> None:
     registry = ScheduledJobRegistry('bound', connection=connection)
     watched = weakref.ref(registry)
     call = registry.get_job_ids
@@ -177,7 +177,7 @@ def make_and_drop(make: Callable[[], redis.Redis], times: int) -> None:
         use(StartedJobRegistry('passing', connection=client))
 
 
-def test_clients_made_and_dropped(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_dropped_clients_are_freed(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     make_and_drop(redis_server.client, 3)
     gc.collect()
     descriptors = open_descriptors()
@@ -220,7 +220,7 @@ def test_thousands_of_registries(connection: redis.Redis) -> None:
     assert resident_kilobytes() - before < 2 * CLIENTS
 
 
-def test_clients_closed_and_kept(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_closed_clients(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     """After client.close() the server has no connection of that client's any more, ours included."""
     connections = server_connections(connection)
     client = redis_server.client()
@@ -233,7 +233,7 @@ def test_clients_closed_and_kept(redis_server: PrivateRedis, connection: redis.R
     client.close()
 
 
-def test_one_client_and_many_registries(connection: redis.Redis) -> None:
+def test_many_registries_of_one_client(connection: redis.Redis) -> None:
     use(FailedJobRegistry('warm', connection=connection))
     connections = server_connections(connection)
     descriptors = open_descriptors()
@@ -259,7 +259,7 @@ def wrong_type(connection: redis.Redis) -> None:
 
 
 def undecodable(connection: redis.Redis) -> None:
-    """Read an id that is no UTF-8, behind many that are."""
+    """Read an id that is not UTF-8, after many that are."""
     registry = FailedJobRegistry('undecodable', connection=connection)
     fill(connection, registry, job_ids(1000))
     connection.zadd(registry.key, {b'\xff': 4_100_000_000})
@@ -279,7 +279,9 @@ def lost(redis_server: PrivateRedis, connection: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize('failing', ['refused', 'wrong type', 'undecodable', 'lost'])
-def test_failures_leave_nothing_open(redis_server: PrivateRedis, connection: redis.Redis, failing: str) -> None:
+def test_failed_calls_leave_no_connection_open(
+    redis_server: PrivateRedis, connection: redis.Redis, failing: str
+) -> None:
     fail: dict[str, Callable[[], None]] = {
         'refused': refused,
         'wrong type': lambda: wrong_type(connection),

@@ -80,7 +80,7 @@ def program(library: str, stoppable: StoppableRedis) -> Iterator[Program]:
     running.close()
 
 
-def test_another_greenlet_runs_while_a_call_waits(program: Program) -> None:
+def test_other_greenlet_runs_while_call_waits(program: Program) -> None:
     for name in SHORT_CALLS:
         program.gate.hold_after(0)
         assert program.ask('progress', name) == 'before the answer', name
@@ -94,7 +94,7 @@ def test_another_greenlet_runs_while_a_call_waits(program: Program) -> None:
 
 
 @pytest.mark.parametrize(('kind', 'end'), [('timeout', 'timeout'), ('kill', 'killed')])
-def test_the_call_after_one_that_was_ended_is_right(program: Program, kind: str, end: str) -> None:
+def test_call_after_killed_greenlet_is_right(program: Program, kind: str, end: str) -> None:
     """The connection whose reply is still to come is closed, not used again."""
     observer = program.server.client()
     for passed in range(3):
@@ -109,12 +109,12 @@ def test_the_call_after_one_that_was_ended_is_right(program: Program, kind: str,
     observer.close()
 
 
-def test_many_greenlets_at_once(program: Program) -> None:
+def test_concurrent_greenlets(program: Program) -> None:
     for name in SHORT_CALLS:
         assert program.ask('storm', name) == RIGHT[name]
 
 
-def test_the_same_as_rq(library: str, stoppable: StoppableRedis) -> None:
+def test_same_answers_as_rq(library: str, stoppable: StoppableRedis) -> None:
     """A patched program sees no difference between RQ's registries and ours."""
     seen = []
     for registries in ('rq.registry', 'rqreg_ext.registry'):

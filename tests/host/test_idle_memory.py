@@ -1,4 +1,4 @@
-"""A connection that waits for the next call keeps nothing of the largest value that it has had."""
+"""An idle connection does not keep the memory of the largest value that it has read or sent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEVER = 4_000_000_000
 
 @pytest.mark.skipif(not os.path.exists('/proc/self/statm'), reason='the system does not tell the resident set so')
 @pytest.mark.parametrize('call', ['requeue', 'exchange', 'in', 'ids'])
-def test_memory_of_huge_value_is_given_back(redis_server: PrivateRedis, connection: redis.Redis, call: str) -> None:
+def test_memory_of_huge_value_is_freed(redis_server: PrivateRedis, connection: redis.Redis, call: str) -> None:
     queue = rq.Queue('huge', connection=connection)
     for job_id in ('small', 'huge'):
         job = Job.create('os.getpid', id=job_id, connection=connection, origin='huge')

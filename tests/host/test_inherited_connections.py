@@ -1,4 +1,4 @@
-"""A forked child never sends on a connection of its parent's, whatever raises in a call, or forks in it."""
+"""A forked child never sends on a connection of its parent, even if a call raises or forks."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def open_idle(client: redis.Redis, count: int) -> set[int]:
 
 
 @pytest.mark.parametrize('interrupts', [1, 2, 3])
-def test_child_interrupted_in_its_first_call_uses_no_parent_connection(
+def test_child_interrupted_in_first_call_uses_no_inherited_connection(
     redis_server: PrivateRedis, interrupts: int
 ) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -134,7 +134,7 @@ def fork_in_the_middle(stoppable: StoppableRedis, call: Callable[[], Any]) -> tu
 
 
 @pytest.mark.parametrize('sending', [False, True])
-def test_child_forked_in_the_middle_of_a_call_leaves_it_to_its_parent(stoppable: StoppableRedis, sending: bool) -> None:
+def test_child_forked_within_call_leaves_reply_to_parent(stoppable: StoppableRedis, sending: bool) -> None:
     client = stoppable.client(socket_timeout=20, retry=Retry(NoBackoff(), 0))
     registry = FailedJobRegistry('medium', connection=client)
     assert registry.count == MEDIUM
@@ -147,7 +147,7 @@ def test_child_forked_in_the_middle_of_a_call_leaves_it_to_its_parent(stoppable:
     client.close()
 
 
-def test_child_forked_between_two_replies_reads_none_of_its_parents(redis_server: PrivateRedis) -> None:
+def test_child_forked_between_replies_reads_none_of_them(redis_server: PrivateRedis) -> None:
     client = redis_server.client(retry=Retry(NoBackoff(), 0), socket_timeout=20)
     # More than what is received in one block.
     script = f'return string.rep("x", {8 << 20})'

@@ -1,4 +1,4 @@
-"""Python that runs in the middle of a call, and uses the very same registry, takes things away from it, or raises.
+"""Python code that runs within a call, and uses the same registry, deletes its attributes, or raises.
 
 A hook is a place where a call runs Python that is not RQ's or redis-py's; an act is what that Python does there. Every
 hook meets every act, with RQ and with ours.
@@ -61,7 +61,7 @@ class Scene:
         self.acted = 0
 
     def act_after(self, events: int) -> None:
-        """Let the act come with the event after so many."""
+        """Run the act at the event after this many events."""
         self.countdown = events + 1
 
     def act(self, *args: object) -> None:
@@ -509,7 +509,7 @@ def play(namespace: ModuleType, recorder: Recorder, hook: Hook, act: Callable[[S
 
 
 @pytest.mark.parametrize('name', HOOKS)
-def test_python_in_the_middle_of_a_call(
+def test_python_code_within_call(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch, name: str, connection: redis.Redis
 ) -> None:
     unraisable: list[Any] = []
@@ -521,6 +521,9 @@ def test_python_in_the_middle_of_a_call(
     for act in ACTS:
         if act is call_in_a_thread and ' event ' in name:
             # A trace function also runs while redis-py holds the pool's lock, which the thread would wait for.
+            continue
+        if act is call_in_a_thread and 'warning' in name and sys.version_info >= (3, 14):
+            # The interpreter holds a lock while it shows a warning; RQ's methods warn, too, and the thread would wait.
             continue
         acted, theirs = play(rq.registry, recorder, HOOKS[name], act)
         assert acted == right[rq.registry][0]

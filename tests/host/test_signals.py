@@ -50,7 +50,7 @@ class CtrlC:
 
 
 class JobTimeout:
-    """RQ's own job timeout, brought forward from whole seconds."""
+    """RQ's own job timeout, in fractions of seconds."""
 
     exception: type[BaseException] = JobTimeoutException
 
@@ -80,8 +80,8 @@ def interrupt(request: pytest.FixtureRequest) -> Iterator[Interrupt]:
             yield JobTimeout()
 
 
-def is_interrupted(interrupt: Interrupt, seconds: float, call: Callable[[], Any], right: Any) -> bool:
-    """Make the call with the interrupt on its way, and tell whether it came before the call had answered."""
+def interrupt_call(interrupt: Interrupt, seconds: float, call: Callable[[], Any], right: Any) -> bool:
+    """Make the call after the interrupt is scheduled. Its exception must come; False if it came after the answer."""
     # An exception that a handler raises while an object's __del__ runs is lost, by Python's own rules.
     gc.collect()
     answered = False
@@ -94,13 +94,13 @@ def is_interrupted(interrupt: Interrupt, seconds: float, call: Callable[[], Any]
     return not answered
 
 
-def is_hit_within(interrupt: Interrupt, whole: float, call: Callable[[], Any], right: Any) -> bool:
-    """Make a call that takes `whole` seconds with the interrupt at a random moment of it, and tell whether it hit.
+def is_hit_within(interrupt: Interrupt, duration: float, call: Callable[[], Any], right: Any) -> bool:
+    """Make a call that takes `duration` seconds, interrupt it at a random moment, and return whether it was hit.
 
     The interrupt is sent off well before the call begins: its own way takes longer than a short call.
     """
     lead = 0.005
-    head_start = random.uniform(max(lead - whole, 0.0001), lead)
+    head_start = random.uniform(max(lead - duration, 0.0001), lead)
     begun = False
 
     def call_later() -> Any:
@@ -109,7 +109,7 @@ def is_hit_within(interrupt: Interrupt, whole: float, call: Callable[[], Any], r
         begun = True
         return call()
 
-    return is_interrupted(interrupt, lead, call_later, right) and begun
+    return interrupt_call(interrupt, lead, call_later, right) and begun
 
 
 def outcome(call: Callable[[], Any]) -> Any:
@@ -127,13 +127,13 @@ def seconds_of(call: Callable[[], Any]) -> float:
     return time.perf_counter() - begin
 
 
-def test_in_the_middle_of_a_large_reply(patient_client: redis.Redis, interrupt: Interrupt) -> None:
+def test_interrupt_within_large_reply(patient_client: redis.Redis, interrupt: Interrupt) -> None:
     registry = FailedJobRegistry('large', connection=patient_client)
     ids = job_ids(LARGE)
-    whole = seconds_of(registry.get_job_ids)
+    duration = seconds_of(registry.get_job_ids)
     hits = 0
     for _ in range(12):
-        hits += is_interrupted(interrupt, random.uniform(0, whole), registry.get_job_ids, ids)
+        hits += interrupt_call(interrupt, random.uniform(0, duration), registry.get_job_ids, ids)
         assert registry.get_job_count(cleanup=False) == LARGE
         assert registry.get_job_ids(5, 7) == ids[5:8]
     assert hits > 0
@@ -141,21 +141,21 @@ def test_in_the_middle_of_a_large_reply(patient_client: redis.Redis, interrupt: 
 
 
 @pytest.mark.parametrize('name', LONG_CALLS)
-def test_at_random_moments(patient_client: redis.Redis, interrupt: Interrupt, name: str) -> None:
+def test_interrupt_at_random_moments(patient_client: redis.Redis, interrupt: Interrupt, name: str) -> None:
     registry_class, call, right = LONG_CALLS[name]
     registry = registry_class('medium', connection=patient_client)
     assert call(registry) == right
-    whole = seconds_of(lambda: call(registry))
+    duration = seconds_of(lambda: call(registry))
     hits = 0
     for _ in range(40):
-        hits += is_hit_within(interrupt, whole, lambda: call(registry), right)
+        hits += is_hit_within(interrupt, duration, lambda: call(registry), right)
         assert registry.get_job_ids(5, 7) == MEDIUM_IDS[5:8]
         assert registry.count == MEDIUM
     assert hits > 0
     assert call(registry) == right
 
 
-def test_with_the_reply_held_after_any_byte(stoppable: StoppableRedis, interrupt: Interrupt) -> None:
+def test_interrupt_after_any_byte_of_reply(stoppable: StoppableRedis, interrupt: Interrupt) -> None:
     with Gate(stoppable.port) as gate:
         client = stoppable.client(port=gate.port, socket_timeout=None)
         registry = FailedJobRegistry('medium', connection=client)
@@ -164,7 +164,7 @@ def test_with_the_reply_held_after_any_byte(stoppable: StoppableRedis, interrupt
             # Every byte of the first entries, then anywhere. Cleanup's reply is held or passed with the rest.
             held_after = number if number < 20 else random.randrange(MEDIUM * ENTRY_BYTES)
             gate.hold_after(held_after)
-            assert is_interrupted(interrupt, 0.02, registry.get_job_ids, MEDIUM_IDS)
+            assert interrupt_call(interrupt, 0.02, registry.get_job_ids, MEDIUM_IDS)
             gate.release()
             assert registry.get_job_ids(5, 7) == MEDIUM_IDS[5:8]
             assert registry.count == MEDIUM
@@ -172,31 +172,31 @@ def test_with_the_reply_held_after_any_byte(stoppable: StoppableRedis, interrupt
 
 
 @pytest.mark.parametrize('name', SHORT_CALLS)
-def test_while_waiting_for_a_stopped_server(
+def test_interrupt_while_server_is_stopped(
     stoppable: StoppableRedis, patient_client: redis.Redis, interrupt: Interrupt, name: str
 ) -> None:
     registry = FailedJobRegistry('medium', connection=patient_client)
     for number in range(20):
         with stoppable.stopped():
             # A right answer is impossible: only the interrupt can end the call.
-            assert is_interrupted(interrupt, random.uniform(0, 0.03), lambda: SHORT_CALLS[name](registry), None)
+            assert interrupt_call(interrupt, random.uniform(0, 0.03), lambda: SHORT_CALLS[name](registry), None)
         if number % 2:
             assert registry.count == MEDIUM
         assert registry.get_job_ids(5, 7) == MEDIUM_IDS[5:8]
         assert MEDIUM_IDS[0] in registry
 
 
-def test_the_first_call_of_a_client_on_a_stopped_server(stoppable: StoppableRedis, interrupt: Interrupt) -> None:
+def test_interrupt_in_first_call_on_stopped_server(stoppable: StoppableRedis, interrupt: Interrupt) -> None:
     for _ in range(20):
         client = stoppable.client(socket_timeout=None)
         registry = FailedJobRegistry('medium', connection=client)
         with stoppable.stopped():
-            assert is_interrupted(interrupt, random.uniform(0, 0.03), registry.get_job_count, None)
+            assert interrupt_call(interrupt, random.uniform(0, 0.03), registry.get_job_count, None)
         assert registry.count == MEDIUM
         client.close()
 
 
-def test_an_interrupted_change_is_made_or_not(stoppable: StoppableRedis, interrupt: Interrupt) -> None:
+def test_interrupted_change_is_complete_or_absent(stoppable: StoppableRedis, interrupt: Interrupt) -> None:
     client = stoppable.client(db=1, socket_timeout=None)
     registry = FinishedJobRegistry('changing', connection=client)
     ids = job_ids(100)
@@ -206,9 +206,9 @@ def test_an_interrupted_change_is_made_or_not(stoppable: StoppableRedis, interru
         # The server may get the command, before it is stopped or after, or never.
         if random.random() < 0.5:
             with stoppable.stopped():
-                assert is_interrupted(interrupt, random.uniform(0, 0.01), remove, 1)
+                assert interrupt_call(interrupt, random.uniform(0, 0.01), remove, 1)
         else:
-            is_interrupted(interrupt, random.uniform(0, 0.001), remove, 1)
+            interrupt_call(interrupt, random.uniform(0, 0.001), remove, 1)
         remaining = client.zrange(registry.key, 0, -1)
         assert registry.get_job_ids() == [entry.decode() for entry in remaining]
         assert registry.remove(job_id) == int(job_id.encode() in remaining)
@@ -224,7 +224,7 @@ CHANGES: dict[str, Callable[[Any, str], Any]] = {
 """A change of a job by a script, in one step."""
 
 
-def came_out(interrupt: Interrupt, whole: float, call: Callable[[], Any], right: Any) -> bool | None:
+def came_out(interrupt: Interrupt, duration: float, call: Callable[[], Any], right: Any) -> bool | None:
     """Make a call with the interrupt at a random moment of it. Return whether the exception came out of the call.
 
     None: it was raised and did not come out. RQ's Job.restore has clauses that catch whatever is raised in them.
@@ -242,7 +242,7 @@ def came_out(interrupt: Interrupt, whole: float, call: Callable[[], Any], right:
     gc.collect()
     try:
         interrupt.after(lead)
-        time.sleep(random.uniform(max(lead - whole, 0.0001), lead))
+        time.sleep(random.uniform(max(lead - duration, 0.0001), lead))
         begun = True
         answer = call()
         answered = True
@@ -256,7 +256,7 @@ def came_out(interrupt: Interrupt, whole: float, call: Callable[[], Any], right:
 
 
 @pytest.mark.parametrize('name', CHANGES)
-def test_an_interrupted_change_of_a_job(stoppable: StoppableRedis, interrupt: Interrupt, name: str) -> None:
+def test_interrupted_change_of_job(stoppable: StoppableRedis, interrupt: Interrupt, name: str) -> None:
     """A script has run or has not, and the next call is right in any case.
 
     Whether an interrupt hits the call is chance: a script takes less time than a signal is on its way.
@@ -273,11 +273,11 @@ def test_an_interrupted_change_of_a_job(stoppable: StoppableRedis, interrupt: In
         job.save()
         registry.add(job, ttl=3600)
     change(registry, jobs[0].id)
-    whole = seconds_of(lambda: change(registry, jobs[1].id))
+    duration = seconds_of(lambda: change(registry, jobs[1].id))
     ends = []
     for job in jobs[2:]:
         right = 1 if name.startswith('delete') else job.id
-        ends.append(came_out(interrupt, whole, partial(change, registry, job.id), right))
+        ends.append(came_out(interrupt, duration, partial(change, registry, job.id), right))
         in_registry = observer.zscore(registry.key, job.id) is not None
         assert (job.id in registry) == in_registry
         # All of it, or nothing.
@@ -291,8 +291,8 @@ def test_an_interrupted_change_of_a_job(stoppable: StoppableRedis, interrupt: In
     observer.close()
 
 
-def test_an_interrupt_while_a_lost_connection_is_closed(stoppable: StoppableRedis) -> None:
-    """The exception is the caller's also when it is raised while our connection is put away."""
+def test_interrupt_while_lost_connection_is_closed(stoppable: StoppableRedis) -> None:
+    """The exception is raised even if it comes while our connection is closed."""
     closing = []
 
     class Interrupted(redis.Connection):
@@ -322,8 +322,8 @@ def test_an_interrupt_while_a_lost_connection_is_closed(stoppable: StoppableRedi
 
 
 @pytest.mark.parametrize(('name', 'value'), [('connection_class', redis.Connection), ('max_connections', 10)])
-def test_an_interrupt_while_the_pool_is_looked_at(stoppable: StoppableRedis, name: str, value: object) -> None:
-    """RQ's job timeout is an Exception like those that a strange client raises, and must not be taken for one."""
+def test_interrupt_while_pool_is_inspected(stoppable: StoppableRedis, name: str, value: object) -> None:
+    """RQ's job timeout is an Exception, but must not be treated like the errors of an unsupported client."""
     looks: list[bool] = []
 
     def get(pool: redis.ConnectionPool) -> object:
@@ -366,12 +366,12 @@ LOOKED_UP: dict[str, tuple[type[BaseRegistry], Callable[[Any], Any], Any]] = {
     'serializer': (FailedJobRegistry, lambda registry: registry.remove('nobody', delete_job=True), NoSuchJobError),
     'connection': (FailedJobRegistry, lambda registry: registry.count, MEDIUM),
 }
-"""An attribute that the core looks up, a call on `medium` in which it does, and what the call comes to."""
+"""An attribute that the core looks up, a call on `medium` in which it does, and the result of the call."""
 
 
 @pytest.mark.parametrize('name', LOOKED_UP)
-def test_an_interrupt_while_an_attribute_is_looked_up(stoppable: StoppableRedis, name: str) -> None:
-    """A look that only decides between the head and RQ's own path must not take the exception for an answer."""
+def test_interrupt_while_attribute_is_looked_up(stoppable: StoppableRedis, name: str) -> None:
+    """The exception is raised even if the attribute only decides between the fast path and the fallback."""
     registry_class, call, right = LOOKED_UP[name]
     looks: list[bool] = []
     client = stoppable.client()
@@ -401,7 +401,7 @@ class InterruptedWhenAsked:
         return False
 
 
-def test_an_interrupt_while_a_job_is_looked_at(stoppable: StoppableRedis) -> None:
+def test_interrupt_while_job_is_inspected(stoppable: StoppableRedis) -> None:
     """Whether the script may delete the job is asked before it is sent."""
     client = stoppable.client(db=1)
     queue = Queue('looked-at', connection=client)
@@ -433,7 +433,7 @@ def ticking(handler: Callable[[int, FrameType | None], None], seconds: float) ->
 
 
 @pytest.mark.parametrize('name', LONG_CALLS)
-def test_a_handler_that_does_not_raise(patient_client: redis.Redis, name: str) -> None:
+def test_handler_that_returns(patient_client: redis.Redis, name: str) -> None:
     registry_class, call, right = LONG_CALLS[name]
     registry = registry_class('medium', connection=patient_client)
     ticks = 0
@@ -449,9 +449,7 @@ def test_a_handler_that_does_not_raise(patient_client: redis.Redis, name: str) -
     assert ticks > 0
 
 
-def test_a_handler_that_does_not_raise_while_the_server_is_stopped(
-    stoppable: StoppableRedis, patient_client: redis.Redis
-) -> None:
+def test_handler_that_returns_while_server_is_stopped(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
     registry = FailedJobRegistry('medium', connection=patient_client)
     assert registry.count == MEDIUM
     ticks = 0
@@ -469,7 +467,7 @@ def test_a_handler_that_does_not_raise_while_the_server_is_stopped(
     assert ticks >= 20
 
 
-def test_a_handler_that_calls_a_registry(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+def test_handler_that_calls_registry(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
     registry = FailedJobRegistry('medium', connection=patient_client)
     inner_client = stoppable.client()
     inner = FailedJobRegistry('large', connection=inner_client)
@@ -487,7 +485,7 @@ def test_a_handler_that_calls_a_registry(stoppable: StoppableRedis, patient_clie
     inner_client.close()
 
 
-def test_a_call_in_another_thread_is_left_alone(
+def test_interrupt_does_not_affect_other_thread(
     stoppable: StoppableRedis, patient_client: redis.Redis, interrupt: Interrupt
 ) -> None:
     registry = FailedJobRegistry('medium', connection=patient_client)
@@ -496,13 +494,13 @@ def test_a_call_in_another_thread_is_left_alone(
     thread = threading.Thread(target=lambda: answers.append(registry.get_job_ids()))
     with stoppable.stopped():
         thread.start()
-        assert is_interrupted(interrupt, 0.02, lambda: never.wait(PATIENCE), None)
+        assert interrupt_call(interrupt, 0.02, lambda: never.wait(PATIENCE), None)
         assert thread.is_alive()
     thread.join(PATIENCE)
     assert answers == [MEDIUM_IDS]
 
 
-def test_signals_that_interrupt_a_write(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+def test_signals_during_write(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
     """A command larger than the socket's buffers is written in parts, with signals between them."""
     registry = FailedJobRegistry('medium', connection=patient_client)
     huge = 'x' * (32 << 20)

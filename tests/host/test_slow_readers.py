@@ -1,4 +1,4 @@
-"""A large command to a server that takes it a little at a time: the timeout is for all of it, and signals are heard."""
+"""A large command to a server that reads slowly: the timeout is for all of it, and signals are handled."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def reader(redis_server: PrivateRedis) -> Iterator[SlowReader]:
 
 
 @pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext.registry])
-def test_timeout_is_for_the_whole_command(reader: SlowReader, namespace: ModuleType) -> None:
+def test_timeout_is_for_all_of_command(reader: SlowReader, namespace: ModuleType) -> None:
     client = redis.Redis(port=reader.port, socket_timeout=0.5, retry=Retry(NoBackoff(), 0))
     registry = namespace.FailedJobRegistry('slow', connection=client)
     assert registry.count == 0
@@ -50,9 +50,7 @@ class Alarm(Exception):
 
 @pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext.registry])
 @pytest.mark.parametrize('socket_timeout', [None, 60])
-def test_signal_is_handled_before_all_is_sent(
-    reader: SlowReader, namespace: ModuleType, socket_timeout: float | None
-) -> None:
+def test_signal_is_handled_during_send(reader: SlowReader, namespace: ModuleType, socket_timeout: float | None) -> None:
     def ring(number: int, frame: FrameType | None) -> None:
         raise Alarm
 

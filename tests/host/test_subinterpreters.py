@@ -17,7 +17,7 @@ PROGRAM = Path(__file__).with_name('subinterpreter_program.py')
 
 
 def assert_work_where_rq_does(lines: list[str]) -> None:
-    """Check what the program printed: ours work where RQ does, and elsewhere fail on import as RQ does."""
+    """Check the output: our registries work wherever RQ does, and otherwise fail on import as RQ does."""
     *kinds, first = lines
     assert first == "first: ['one', 'two']"
     assert {line.partition(':')[0] for line in kinds} == {'legacy', 'isolated'}

@@ -1,4 +1,4 @@
-"""Registries used from many threads at once: every answer right, none of them another thread's."""
+"""Registries used by many threads: every call gets its own answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from rqreg_ext import _clients
+from rqreg_ext._fastpath import clients
 from rqreg_ext.registry import DeferredJobRegistry, FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 
 from .filling import NEVER, fill, job_ids
@@ -58,7 +58,7 @@ def own_content(connection: redis.Redis, number: int) -> list[str]:
     return ids
 
 
-def test_a_shared_client_answers_each_thread(connection: redis.Redis) -> None:
+def test_shared_client(connection: redis.Redis) -> None:
     contents = [own_content(connection, number) for number in range(THREADS)]
     registries = [FailedJobRegistry(f'queue-{number}', connection=connection) for number in range(THREADS)]
 
@@ -70,7 +70,7 @@ def test_a_shared_client_answers_each_thread(connection: redis.Redis) -> None:
     assert in_threads(work) == list(range(THREADS))
 
 
-def test_a_shared_registry_answers_each_thread(connection: redis.Redis) -> None:
+def test_shared_registry(connection: redis.Redis) -> None:
     registry = FailedJobRegistry('shared', connection=connection)
     ids = job_ids(100)
     fill(connection, registry, ids)
@@ -83,7 +83,7 @@ def test_a_shared_registry_answers_each_thread(connection: redis.Redis) -> None:
     assert in_threads(work) == list(range(THREADS))
 
 
-def test_a_client_per_thread(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_client_per_thread(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     contents = [own_content(connection, number) for number in range(THREADS)]
 
     def work(number: int) -> int:
@@ -97,18 +97,18 @@ def test_a_client_per_thread(redis_server: PrivateRedis, connection: redis.Redis
     assert in_threads(work) == list(range(THREADS))
 
 
-def test_threads_that_meet_a_client_at_the_same_moment(
+def test_concurrent_first_calls_of_client(
     redis_server: PrivateRedis, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both find it unknown, and look it over; their connections are kept in one place all the same."""
+    """Both inspect the client at the same time, and still share one pool of connections."""
     both = threading.Barrier(2)
-    admit = _clients.admit
+    admit = clients.admit
 
     def admit_together(pool: Any) -> Any:
         both.wait(PATIENCE)
         return admit(pool)
 
-    monkeypatch.setattr(_clients, 'admit', admit_together)
+    monkeypatch.setattr(clients, 'admit', admit_together)
     client = redis_server.client(client_name='met')
     registry = FailedJobRegistry('met', connection=client)
     assert in_threads(lambda number: registry.get_job_count(cleanup=False), 2) == [0, 0]
@@ -119,7 +119,7 @@ def test_threads_that_meet_a_client_at_the_same_moment(
     client.close()
 
 
-def test_threads_that_make_and_drop_clients(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_threads_that_create_and_drop_clients(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     contents = [own_content(connection, number) for number in range(THREADS)]
 
     def work(number: int) -> int:
@@ -132,9 +132,7 @@ def test_threads_that_make_and_drop_clients(redis_server: PrivateRedis, connecti
 
 
 @pytest.mark.parametrize('limit', [1, 4])
-def test_more_threads_than_the_pool_has_connections(
-    redis_server: PrivateRedis, connection: redis.Redis, limit: int
-) -> None:
+def test_more_threads_than_connections_in_pool(redis_server: PrivateRedis, connection: redis.Redis, limit: int) -> None:
     contents = [own_content(connection, number) for number in range(THREADS)]
     pool = redis.BlockingConnectionPool(
         host='127.0.0.1', port=redis_server.port, max_connections=limit, timeout=int(PATIENCE)
@@ -158,12 +156,12 @@ def test_each_entry_is_removed_by_one_thread(connection: redis.Redis) -> None:
 
     removed = in_threads(lambda number: [registry.remove(job_id) for job_id in ids])
 
-    # Every thread tried every id; for each id exactly one was told that it removed it.
+    # Every thread tried every id; for each id exactly one call returned that it removed it.
     assert [sum(thread[index] for thread in removed) for index in range(len(ids))] == [1] * len(ids)
     assert registry.count == 0
 
 
-def test_reading_while_entries_come_and_go(connection: redis.Redis) -> None:
+def test_reads_while_entries_change(connection: redis.Redis) -> None:
     registry = FinishedJobRegistry('busy', connection=connection)
     lasting = job_ids(50, prefix='lasting')
     passing = job_ids(50, prefix='passing')
@@ -199,7 +197,7 @@ def test_reading_while_entries_come_and_go(connection: redis.Redis) -> None:
     assert registry.get_job_ids() == lasting
 
 
-def test_started_registry_while_executions_come_and_go(connection: redis.Redis) -> None:
+def test_started_registry_while_executions_change(connection: redis.Redis) -> None:
     registry = StartedJobRegistry('busy', connection=connection)
     lasting = job_ids(50, prefix='lasting')
     fill(connection, registry, [f'{job_id}:execution' for job_id in lasting])
@@ -231,7 +229,7 @@ def test_started_registry_while_executions_come_and_go(connection: redis.Redis) 
 
 
 @pytest.mark.parametrize('close', ['client.close', 'pool.disconnect', 'pool.reset'])
-def test_a_client_closed_while_others_call(redis_server: PrivateRedis, connection: redis.Redis, close: str) -> None:
+def test_client_closed_while_threads_call(redis_server: PrivateRedis, connection: redis.Redis, close: str) -> None:
     # redis-py can be left waiting on a descriptor that is another's by now: its own timeout ends that.
     client = redis_server.client(socket_timeout=1)
     closing = {
@@ -273,7 +271,7 @@ def test_a_client_closed_while_others_call(redis_server: PrivateRedis, connectio
             ended.set()
         assert closed.result(PATIENCE) > 0
     assert sum(answers) > 0
-    # A closed client connects again: nothing remains of the storm.
+    # A closed client connects again.
     assert registry.get_job_ids() == ids
     assert registry.count == len(ids)
     client.close()

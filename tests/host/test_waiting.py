@@ -38,7 +38,7 @@ def work() -> None:
 
 
 @pytest.mark.parametrize('name', SHORT_CALLS)
-def test_others_work_while_a_call_waits_for_a_stopped_server(
+def test_threads_run_while_call_waits_for_stopped_server(
     stoppable: StoppableRedis, patient_client: redis.Redis, name: str
 ) -> None:
     registry = FailedJobRegistry('medium', connection=patient_client)
@@ -58,7 +58,7 @@ def test_others_work_while_a_call_waits_for_a_stopped_server(
         assert waiting.result(PATIENCE) == right
 
 
-def test_others_work_while_a_new_client_connects(stoppable: StoppableRedis) -> None:
+def test_threads_run_while_client_connects(stoppable: StoppableRedis) -> None:
     client = stoppable.client(socket_timeout=None)
     registry = FailedJobRegistry('medium', connection=client)
     with ThreadPoolExecutor(1) as pool:
@@ -70,7 +70,7 @@ def test_others_work_while_a_new_client_connects(stoppable: StoppableRedis) -> N
     client.close()
 
 
-def test_others_work_in_the_middle_of_a_reply(stoppable: StoppableRedis) -> None:
+def test_threads_run_within_reply(stoppable: StoppableRedis) -> None:
     with Gate(stoppable.port) as gate:
         client = stoppable.client(port=gate.port, socket_timeout=None)
         registry = FailedJobRegistry('medium', connection=client)
@@ -85,7 +85,7 @@ def test_others_work_in_the_middle_of_a_reply(stoppable: StoppableRedis) -> None
         client.close()
 
 
-def test_others_work_while_a_large_command_is_sent(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+def test_threads_run_while_large_command_is_sent(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
     """The server reads nothing, and the command is larger than the buffers on the way to it."""
     registry = FailedJobRegistry('medium', connection=patient_client)
     assert registry.count == MEDIUM
@@ -98,7 +98,7 @@ def test_others_work_while_a_large_command_is_sent(stoppable: StoppableRedis, pa
         assert waiting.result(PATIENCE) is False
 
 
-def test_others_work_while_a_call_waits_over_tls(stoppable: StoppableRedis, tmp_path: Path) -> None:
+def test_threads_run_while_call_waits_over_tls(stoppable: StoppableRedis, tmp_path: Path) -> None:
     pytest.importorskip('cryptography', reason='makes the certificate')
     from clients.certificates import Authority
     from tls_proxy import TlsProxy
@@ -120,7 +120,7 @@ def test_others_work_while_a_call_waits_over_tls(stoppable: StoppableRedis, tmp_
         client.close()
 
 
-def test_others_work_while_a_call_waits_for_another_attempt(stoppable: StoppableRedis) -> None:
+def test_threads_run_while_call_waits_for_retry(stoppable: StoppableRedis) -> None:
     """The client's backoff waits; other threads work, and call on the same client."""
     waits, let_go = threading.Event(), threading.Event()
 
@@ -151,7 +151,7 @@ def test_others_work_while_a_call_waits_for_another_attempt(stoppable: Stoppable
         client.close()
 
 
-def test_others_work_while_a_call_waits_for_the_pools_lock(stoppable: StoppableRedis) -> None:
+def test_threads_run_while_call_waits_for_lock_of_pool(stoppable: StoppableRedis) -> None:
     """A new connection of ours is entered with redis-py's pool, which another thread may have locked."""
     client = stoppable.client()
     registry = FailedJobRegistry('medium', connection=client)
@@ -164,7 +164,7 @@ def test_others_work_while_a_call_waits_for_the_pools_lock(stoppable: StoppableR
     client.close()
 
 
-def test_sixteen_threads_wait_at_the_same_time(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+def test_sixteen_threads_wait_concurrently(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
     registry = FailedJobRegistry('medium', connection=patient_client)
     waiting = threading.Semaphore(0)
 
@@ -182,7 +182,7 @@ def test_sixteen_threads_wait_at_the_same_time(stoppable: StoppableRedis, patien
         assert [made.result(PATIENCE) for made in calls] == [(MEDIUM, [job_id]) for job_id in ids]
 
 
-def test_others_work_while_a_large_reply_is_read(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+def test_threads_run_while_large_reply_is_read(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
     """Reading takes the GIL to build the ids, and lets others have it in between."""
     registry = FailedJobRegistry('large', connection=patient_client)
     ids = job_ids(LARGE)
@@ -198,7 +198,7 @@ def test_others_work_while_a_large_reply_is_read(stoppable: StoppableRedis, pati
     assert progressed > 10
 
 
-def test_a_thread_that_waits_ends_with_its_answer_and_not_before(stoppable: StoppableRedis) -> None:
+def test_waiting_thread_ends_with_its_reply(stoppable: StoppableRedis) -> None:
     client = stoppable.client(socket_timeout=None)
     registry = FailedJobRegistry('medium', connection=client)
     answers: list[int] = []
@@ -224,7 +224,7 @@ def switches_of(thread: threading.Thread) -> int:
 
 @pytest.mark.skipif(not os.path.exists('/proc/self/task'), reason='the system does not tell how often a thread sleeps')
 @pytest.mark.parametrize('socket_timeout', [None, PATIENCE])
-def test_thread_that_waits_sleeps_until_its_answer(stoppable: StoppableRedis, socket_timeout: float | None) -> None:
+def test_waiting_thread_is_not_woken(stoppable: StoppableRedis, socket_timeout: float | None) -> None:
     """No thread but the main one has handlers of signals to run: there is nothing to wake up for."""
     client = stoppable.client(socket_timeout=socket_timeout)
     registry = FailedJobRegistry('medium', connection=client)

@@ -47,7 +47,7 @@ def work(server: PrivateRedis) -> list[dict[str, Any]]:
     return sightings
 
 
-def test_jobs_and_worker_see_the_same(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_job_and_worker_read_the_same(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     queue = Queue(QUEUE_NAME, connection=connection)
     looking = [queue.enqueue(jobs.look, job_id=f'look-{number:02d}') for number in range(15)]
 
@@ -96,7 +96,7 @@ def test_failing_jobs(redis_server: PrivateRedis, connection: redis.Redis) -> No
     assert all('as it should' in job.latest_result().exc_string for job in failing)
 
 
-def test_a_job_that_removes_and_deletes(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_job_that_removes_and_deletes(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     queue = Queue(QUEUE_NAME, connection=connection)
     failing = [queue.enqueue(jobs.fail) for _ in range(3)]
     cleaning = queue.enqueue(jobs.clean_up)
@@ -108,7 +108,7 @@ def test_a_job_that_removes_and_deletes(redis_server: PrivateRedis, connection: 
     assert connection.exists(*[job.key for job in failing]) == 0
 
 
-def test_a_requeued_job_runs_again(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_requeued_job_runs_again(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     queue = Queue(QUEUE_NAME, connection=connection)
     failing = queue.enqueue(jobs.fail)
     work(redis_server)
@@ -136,9 +136,9 @@ def test_each_class_of_worker(redis_server: PrivateRedis, connection: redis.Redi
     finished = run('-c', 'from rq.cli import main; main()', *command, QUEUE_NAME)
 
     assert finished.returncode == 0, finished.stderr
-    told = [json.loads(line) for line in connection.lrange(jobs.SEEN, 0, -1)]
-    assert [what for what, _ in told] == ['success', 'failure', 'success', 'success']
-    for number, (job, (_, after)) in enumerate(zip(enqueued, told, strict=True)):
+    seen = [json.loads(line) for line in connection.lrange(jobs.SEEN, 0, -1)]
+    assert [what for what, _ in seen] == ['success', 'failure', 'success', 'success']
+    for number, (job, (_, after)) in enumerate(zip(enqueued, seen, strict=True)):
         expected = {
             'started': True,
             'started ids': [job.id],

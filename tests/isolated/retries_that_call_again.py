@@ -29,8 +29,11 @@ class InsistentRetry(Retry):
         return answer
 
 
-client = redis.Redis(port=PORT, retry=InsistentRetry(NoBackoff(), 1))
+client = redis.Redis(port=PORT)
 failed = FailedJobRegistry('insistent', connection=client)
+# A client that has such a Retry from the beginning is used by RQ's methods.
+assert failed.count == 0
+client.set_retry(InsistentRetry(NoBackoff(), 1))
 admin.zadd(failed.key, {f'job-{number:032d}': NEVER for number in range(200)})
 
 

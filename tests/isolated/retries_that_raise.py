@@ -30,8 +30,11 @@ class FickleRetry(Retry):
         raise LookupError
 
 
-client = redis.Redis(port=PORT, retry=FickleRetry(NoBackoff(), 1))
+client = redis.Redis(port=PORT)
 failed = FailedJobRegistry('fickle', connection=client)
+# A client that has such a Retry from the beginning is used by RQ's methods.
+assert failed.count == 0
+client.set_retry(FickleRetry(NoBackoff(), 1))
 admin.zadd(failed.key, {f'job-{number:032d}': NEVER for number in range(2000)})
 
 

@@ -98,8 +98,22 @@ SCENARIOS: dict[str, Scenario] = {
     'guard': Scenario(lambda w: _core.Guard(lambda: (True, (), (FailedJobRegistry,), ())).holds(), True),
     'guard that fails': Scenario(lambda w: _core.Guard(lambda: (True, (), (1,), ())).holds(), error=TypeError),
     'methods_of': Scenario(lambda w: _core.methods_of(FailedJobRegistry)[3], 1),
+    'cleanup_command': Scenario(
+        lambda w: _core.cleanup_command(3, 'key', NEVER), ('ZRANGEBYSCORE', 'key', 0, NEVER, 'LIMIT', 0, 1)
+    ),
+    'cleanup_command, none': Scenario(lambda w: _core.cleanup_command(1, 'key', NEVER), error=ValueError),
     'methods_of, after a change': Scenario(lambda w: _core.methods_of(FailedJobRegistry)[3], 1, before=_touch),
     'count, after a change': Scenario(lambda w: w.finished.count, 2, before=_touch),
+    'decode_base64': Scenario(lambda w: _core.decode_base64(b'cmVnaXN0cnk='), b'registry'),
+    'decode_base64, none': Scenario(lambda w: _core.decode_base64(b'----')),
+    'exception_in': Scenario(
+        lambda w: _core.exception_in(b'Traceback (most recent call last):\n  File\na.Error: b\n'), ('a.Error', 'b')
+    ),
+    'exception_in, none': Scenario(lambda w: _core.exception_in(b'Job stopped by user')),
+    'exception_in that is not UTF-8': Scenario(
+        lambda w: _core.exception_in(b'Traceback (most recent call last):\n  File\nError: b\xffc\n'),
+        error=UnicodeDecodeError,
+    ),
     # What only reads.
     'get_job_ids': Scenario(lambda w: w.failed.get_job_ids(cleanup=False), ['expired', *IDS]),
     'get_job_ids in part': Scenario(
@@ -212,6 +226,14 @@ SCENARIOS: dict[str, Scenario] = {
         lambda w: _core.exchange(w.client, [(_core.INTEGER, 'PING', None)]), error=TypeError
     ),
     'exchange, a client of another kind': Scenario(lambda w: _core.exchange(w, _READS), None),
+    # Through a known tracer's wrapper.
+    'wrapped count': Scenario(lambda w: w.wrapped_finished.count, 2),
+    'wrapped get_job_ids': Scenario(lambda w: w.wrapped.get_job_ids(cleanup=False), ['expired', *IDS]),
+    'wrapped started get_job_ids': Scenario(lambda w: w.wrapped_started.get_job_ids(cleanup=False), ['é', 'plain']),
+    'wrapped in': Scenario(lambda w: 'failed-1' in w.wrapped, True),
+    'wrapped remove': Scenario(lambda w: w.wrapped.remove('failed-1'), 1, changes=True),
+    'wrapped remove and delete': Scenario(lambda w: w.wrapped.remove('failed-0', delete_job=True), 1, changes=True),
+    'wrapped requeue': Scenario(lambda w: w.wrapped.requeue('failed-1').id, 'failed-1', changes=True),
     # Connections.
     'first call': Scenario(lambda w: w.finished.count, 2, before=World.use_new_client),
     'connection lost before': Scenario(lambda w: w.finished.count, 2, before=World.kill_connections),
@@ -235,5 +257,7 @@ IN_SHORT = [
     'remove and delete, first',
     'a registry of a queue',
     'wrong type, in two',
+    'wrapped count',
+    'wrapped requeue',
 ]
 """One of each kind, which run with the other tests."""

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 TIMES = 100
 CORE_TESTS = [
-    'tests/test_executions.py',
+    'tests/fastpath/test_executions.py',
     'tests/test_key_prefix.py',
     'tests/test_public_names.py',
-    'tests/test_queue.py',
-    'tests/test_registry_init.py',
-    'tests/test_registry_reads.py',
-    'tests/test_registry_remove.py',
-    'tests/test_registry_requeue.py',
+    'tests/fastpath/test_queue.py',
+    'tests/fastpath/test_registry_init.py',
+    'tests/fastpath/test_registry_reads.py',
+    'tests/fastpath/test_registry_remove.py',
+    'tests/fastpath/test_registry_requeue.py',
 ]
 
 pytestmark = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from types import FunctionType
 from typing import Any
 
 import redis
@@ -14,6 +15,8 @@ from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry as RQFailedJobRegistry
 
 import rqreg_ext
+from rqreg_ext import _core
+from rqreg_ext._fastpath.tracers import TRACERS
 from rqreg_ext.executions import ExecutionRegistry
 from rqreg_ext.registry import (
     CanceledJobRegistry,
@@ -83,6 +86,22 @@ def fill(admin: redis.Redis) -> None:
     admin.zadd(StartedJobRegistry.key_template.format(LONG), {f'{key}:one': at for key, at in long_ids.items()})
 
 
+def traced(old_execute_command: Any) -> Any:
+    """Wrap a method as Sentry does, with a function that is of one of its modules."""
+
+    def execute_command(self: Any, *args: Any, **options: Any) -> Any:
+        return old_execute_command(self, *args, **options)
+
+    of_tracer = {**globals(), '__name__': TRACERS[-1]}
+    return FunctionType(execute_command.__code__, of_tracer, closure=execute_command.__closure__)
+
+
+class Wrapped(redis.Redis):
+    """A client that a known tracer wraps."""
+
+    execute_command = traced(redis.Redis.execute_command)
+
+
 class World:
     """The servers' data, a client that is taken over, and a registry of each class on it."""
 
@@ -121,6 +140,12 @@ class World:
         self.abandoned = StartedJobRegistry(SICK, connection=client)
         self.long = FailedJobRegistry(LONG, connection=client)
         self.long_started = StartedJobRegistry(LONG, connection=client)
+        self.wrapped_client = Wrapped(**{'port': self.port, 'retry': Retry(NoBackoff(), 1), **self.arguments})
+        self.wrapped = FailedJobRegistry(NAME, connection=self.wrapped_client)
+        self.wrapped_finished = FinishedJobRegistry(NAME, connection=self.wrapped_client)
+        self.wrapped_started = StartedJobRegistry(ODD, connection=self.wrapped_client)
+        # Or RQ's methods would do the calls.
+        assert _core.check_client(self.wrapped_client).observations is not None
 
     def put_back(self) -> None:
         """Make the data what it was in the beginning."""

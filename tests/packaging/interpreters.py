@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-VERSIONS = ('3.10', '3.11', '3.12', '3.13')
+VERSIONS = ('3.10', '3.11', '3.12', '3.13', '3.14', '3.15')
 PROBE = 'import sys, venv, platform; print(platform.python_implementation(), "%d.%d" % sys.version_info[:2])'
 
 

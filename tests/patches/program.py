@@ -1,4 +1,4 @@
-"""A program in which somebody patches RQ: before rqreg_ext is imported, before the first call, or after it.
+"""A program that patches RQ: before rqreg_ext is imported, before the first call, or after it.
 
 Its argument is a JSON object: `mode` ('plain', 'import line' or 'install'), `moment` ('before import', 'before first
 call' or 'after first call'), `cases`, and the server's `socket`. It prints what each call did under each patch,
@@ -31,7 +31,7 @@ IDS = ['j0', 'j1', 'j2']
 
 
 def populate() -> None:
-    """Put three failed jobs there, an entry that has expired, and a job that is being executed."""
+    """Make three failed jobs, an expired entry, and a started job."""
     client.flushall()
     client.sadd('rq:queues', f'rq:queue:{NAME}')
     for job_id in IDS:
@@ -71,7 +71,7 @@ def dump() -> dict[str, Any]:
 
 
 class Patch:
-    """A patch of a case, and how often what it put there was called."""
+    """A patch of a case, with a count of its calls."""
 
     def __init__(self, dotted: str, kind: str, value: Any) -> None:
         module, *path, self._name = dotted.split(':')[0], *dotted.split(':')[1].split('.')
@@ -84,7 +84,7 @@ class Patch:
         self.calls = 0
 
     def start(self) -> None:
-        """Put it there."""
+        """Make the patch."""
         if self._kind == 'code':
             self._start_code()
             return
@@ -93,7 +93,7 @@ class Patch:
         self._patch.start()
 
     def stop(self) -> None:
-        """Take it away."""
+        """Remove the patch."""
         if self._code is not None:
             self._function.__code__ = self._code
         else:
@@ -157,7 +157,7 @@ def _counting(self: Any, job: Any, pipeline: Any = None, delete_job: Any = False
 
 
 def loop(call: Callable[[Any, str], Any]) -> None:
-    """Do what RQ's users write for a call on a whole registry."""
+    """Make the bulk call with RQ only: a loop over the jobs, as its users write it."""
     registry = failed()
     for job_id in registry.get_job_ids():
         # An entry whose job is gone, above all.
@@ -270,14 +270,14 @@ def make(call: Callable[[], Any], has_value: bool) -> Any:
 
 
 def under(patch: Patch) -> dict[str, Any]:
-    """Return what each call does while the patch is there."""
-    told = {}
+    """Return what each call does while the patch is in place."""
+    results = {}
     for name, call, has_value in calls():
         populate()
         patch.calls = 0
         value = make(call, has_value)
-        told[name] = {'calls': patch.calls, 'value': value, 'keys': dump()}
-    return told
+        results[name] = {'calls': patch.calls, 'value': value, 'keys': dump()}
+    return results
 
 
 def frames_of_rq(call: Callable[[], Any]) -> list[str]:
@@ -298,7 +298,7 @@ def frames_of_rq(call: Callable[[], Any]) -> list[str]:
 
 
 def without_patch() -> dict[str, Any]:
-    """Return what is left to RQ when nothing is patched."""
+    """Return the functions of RQ that run without a patch."""
     left: dict[str, Any] = {}
     registry = failed()
     for name, call in {
@@ -339,14 +339,14 @@ def import_ours() -> None:
 def main() -> None:
     before = WANTED['cases'] if WANTED['moment'] == 'before import' else {}
     patches = {case: Patch(*given) for case, given in before.items()}
-    told: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         for patch in patches.values():
             patch.start()
             stack.callback(patch.stop)
         import_ours()
         for case, patch in patches.items():
-            told[case] = under(patch)
+            results[case] = under(patch)
     if WANTED['moment'] == 'after first call':
         for _, call, _ in calls():
             populate()
@@ -355,9 +355,9 @@ def main() -> None:
         if case not in patches:
             patch = Patch(*given)
             patch.start()
-            told[case] = under(patch)
+            results[case] = under(patch)
             patch.stop()
-    print(json.dumps({'under': told, 'left': without_patch() if MODE != 'plain' else {}}))
+    print(json.dumps({'under': results, 'left': without_patch() if MODE != 'plain' else {}}))
 
 
 main()

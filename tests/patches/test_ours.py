@@ -1,4 +1,4 @@
-"""Patches of our own classes, and what somebody puts in the places of RQ's classes and functions."""
+"""Patches of our own classes, and replacements of RQ's classes and functions."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_patch_of_our_class_is_called_by_bulk_calls(failed: FailedJobRegistry, o
 
 
 @pytest.mark.parametrize('name', ['remove', 'requeue'])
-def test_attribute_of_one_registry_is_called_by_bulk_calls(failed: FailedJobRegistry, name: str) -> None:
+def test_method_set_on_one_registry_is_called_by_bulk_calls(failed: FailedJobRegistry, name: str) -> None:
     with mock.patch.object(failed, name) as method:
         result = failed.purge() if name == 'remove' else failed.requeue_all()
         assert (result.by_rq, method.call_count) == (3, 3)
@@ -61,7 +61,7 @@ def test_attribute_of_one_registry_is_called_by_bulk_calls(failed: FailedJobRegi
     assert another.purge().by_rq == 0
 
 
-def test_patched_method_of_a_job_is_called(failed: FailedJobRegistry) -> None:
+def test_patched_method_of_job_is_called(failed: FailedJobRegistry) -> None:
     job = Job.fetch('a', connection=failed.connection)
     with mock.patch.object(job, '_remove_from_registries') as method:
         failed.remove(job, delete_job=True)
@@ -72,10 +72,10 @@ def test_patched_method_of_a_job_is_called(failed: FailedJobRegistry) -> None:
 
 
 class Audited(rq.registry.FailedJobRegistry):
-    """Stands where RQ's class was."""
+    """Replaces RQ's class."""
 
 
-def test_class_in_the_place_of_rqs_is_made_by_the_queue(connection: redis.Redis) -> None:
+def test_queue_uses_class_that_replaces_rqs(connection: redis.Redis) -> None:
     queue = rqreg_ext.Queue(NAME, connection=connection)
     assert type(queue.failed_job_registry) is FailedJobRegistry
     with mock.patch('rq.registry.FailedJobRegistry', Audited):
@@ -83,21 +83,21 @@ def test_class_in_the_place_of_rqs_is_made_by_the_queue(connection: redis.Redis)
     assert type(queue.failed_job_registry) is FailedJobRegistry
 
 
-def test_property_of_the_queue_is_called_where_it_is_patched(connection: redis.Redis) -> None:
+def test_patched_property_of_queue_is_called(connection: redis.Redis) -> None:
     queue = rqreg_ext.Queue(NAME, connection=connection)
     with mock.patch.object(rq.Queue, 'failed_job_registry', mock.PropertyMock(return_value='patched')):
         assert queue.failed_job_registry == 'patched'
     assert type(queue.failed_job_registry) is FailedJobRegistry
 
 
-def test_clean_registries_in_the_place_of_rqs_is_called(connection: redis.Redis) -> None:
+def test_replacement_of_rqs_clean_registries_is_called(connection: redis.Redis) -> None:
     queue = rqreg_ext.Queue(NAME, connection=connection)
     with mock.patch('rq.registry.clean_registries') as function:
         ours.clean_registries(queue, ['handler'])
     function.assert_called_once_with(queue, ['handler'])
 
 
-def test_clean_registries_around_ours_is_called_once(connection: redis.Redis) -> None:
+def test_wrapper_of_our_clean_registries_is_called_once(connection: redis.Redis) -> None:
     queue = rqreg_ext.Queue(NAME, connection=connection)
     connection.zadd(f'rq:failed:{NAME}', {'old': 5})
     calls = []
@@ -117,7 +117,7 @@ def test_clean_registries_around_ours_is_called_once(connection: redis.Redis) ->
 
 
 @pytest.mark.parametrize('name', ['FinishedJobRegistry', 'StartedJobRegistry'])
-def test_clean_registries_cleans_by_the_class_in_the_place_of_rqs(connection: redis.Redis, name: str) -> None:
+def test_clean_registries_uses_class_that_replaces_rqs(connection: redis.Redis, name: str) -> None:
     with mock.patch(f'rq.registry.{name}') as standing:
         ours.clean_registries(rqreg_ext.Queue(NAME, connection=connection))
     assert standing.return_value.cleanup.call_count == 1
@@ -129,7 +129,7 @@ def default_timeout(seconds: int) -> Iterator[None]:
         yield
 
 
-def test_changed_default_timeout_is_that_of_a_requeued_job(failed: FailedJobRegistry) -> None:
+def test_requeued_job_gets_changed_default_timeout(failed: FailedJobRegistry) -> None:
     for job_id in IDS:
         failed.connection.hdel(f'rq:job:{job_id}', 'timeout')
     with default_timeout(77):

@@ -1,4 +1,4 @@
-"""A patch of RQ's classes is called as RQ would call it, whenever it comes; when it is gone, nothing is left of it."""
+"""A patch of RQ's classes is called as RQ would call it, whenever it is made, until it is removed."""
 
 from __future__ import annotations
 
@@ -51,6 +51,13 @@ CASES: dict[str, tuple[str, str, Any]] = {
     'remove of canceled': ('rq.registry:CanceledJobRegistry.add', 'wrap', None),
     'executions': ('rq.executions:ExecutionRegistry.delete', 'wrap', None),
     'date': ('rq.job:str_to_date', 'wrap', None),
+    'utcparse': ('rq.utils:utcparse', 'wrap', None),
+    'as_text of utils': ('rq.utils:as_text', 'wrap', None),
+    'decode_redis_hash': ('rq.job:decode_redis_hash', 'wrap', None),
+    'setattr': ('rq.job:Job.__setattr__', 'wrap', None),
+    'getattribute': ('rq.job:Job.__getattribute__', 'wrap', None),
+    'current_timestamp of executions': ('rq.executions:current_timestamp', 'wrap', None),
+    'now': ('rq.utils:now', 'wrap', None),
 }
 MODES = ['import line', 'install']
 # Each of these is patched in a process of its own, in which it is the first thing that happens.
@@ -71,9 +78,25 @@ FIRST = [
     'Job.cancel',
     'Queue._enqueue_job',
     'Queue.remove',
+    'utcparse',
+    'setattr',
+    'getattribute',
 ]
 # These are asked as often as a call happens to need them.
-HELPERS = ['as_text', 'current_timestamp', 'date', 'init', 'parse_job_id']
+HELPERS = [
+    'as_text',
+    'as_text of utils',
+    'current_timestamp',
+    'current_timestamp of executions',
+    'date',
+    'decode_redis_hash',
+    'getattribute',
+    'init',
+    'now',
+    'parse_job_id',
+    'setattr',
+    'utcparse',
+]
 # Ours asks more often than RQ's loop does: what an entry is before the first chunk, how many there are.
 MANY = ['purge', 'requeue_all', 'remove_many', 'cancel_many', 'purge of all queues']
 
@@ -98,9 +121,9 @@ def by_rq(server: PrivateRedis) -> Any:
     return run(server, 'plain', 'after first call', CASES)['under']
 
 
-def check(plain: dict[str, Any], told: dict[str, Any], is_helper: bool) -> None:
+def check(plain: dict[str, Any], output: dict[str, Any], is_helper: bool) -> None:
     for call, expected in plain.items():
-        found = told[call]
+        found = output[call]
         assert found['keys'] == expected['keys'], call
         assert found['value'] == expected['value'], call
         if call in MANY or is_helper:
@@ -112,25 +135,25 @@ def check(plain: dict[str, Any], told: dict[str, Any], is_helper: bool) -> None:
 @pytest.mark.parametrize('case', FIRST)
 @pytest.mark.parametrize('moment', ['before import', 'before first call'])
 @pytest.mark.parametrize('mode', MODES)
-def test_patch_is_heard_as_by_rq(redis_server: PrivateRedis, mode: str, moment: str, case: str) -> None:
-    told = run(redis_server, mode, moment, {case: CASES[case]})
-    check(by_rq(redis_server)[case], told['under'][case], case in HELPERS)
-    assert all(not left for left in told['left'].values()), told['left']
+def test_patch_is_called_as_by_rq(redis_server: PrivateRedis, mode: str, moment: str, case: str) -> None:
+    output = run(redis_server, mode, moment, {case: CASES[case]})
+    check(by_rq(redis_server)[case], output['under'][case], case in HELPERS)
+    assert all(not left for left in output['left'].values()), output['left']
 
 
 @pytest.mark.parametrize('mode', MODES)
-def test_patches_one_after_the_other_are_heard_as_by_rq(redis_server: PrivateRedis, mode: str) -> None:
-    told = run(redis_server, mode, 'after first call', CASES)
+def test_successive_patches_are_called_as_by_rq(redis_server: PrivateRedis, mode: str) -> None:
+    output = run(redis_server, mode, 'after first call', CASES)
     for case, expected in by_rq(redis_server).items():
-        check(expected, told['under'][case], case in HELPERS)
-    assert all(not left for left in told['left'].values()), told['left']
+        check(expected, output['under'][case], case in HELPERS)
+    assert all(not left for left in output['left'].values()), output['left']
 
 
-def test_each_patch_is_called_by_rq_somewhere(redis_server: PrivateRedis) -> None:
+def test_each_patch_is_called_by_some_rq_call(redis_server: PrivateRedis) -> None:
     for case, calls in by_rq(redis_server).items():
-        assert any(told['calls'] for told in calls.values()), case
+        assert any(of_call['calls'] for of_call in calls.values()), case
 
 
 @pytest.mark.parametrize('mode', MODES)
-def test_nothing_of_rq_runs_where_nothing_is_patched(redis_server: PrivateRedis, mode: str) -> None:
+def test_without_patches_no_function_of_rq_runs(redis_server: PrivateRedis, mode: str) -> None:
     assert all(not left for left in run(redis_server, mode, 'before first call', {})['left'].values())

@@ -1,4 +1,4 @@
-"""Our scripts are not used unless each function of RQ is its own that RQ's methods call in their place."""
+"""Scripts are used only if every function that RQ would call instead is unpatched."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import pytest
 import rq.job
 import rq.queue
 import rq.registry
+import rq.utils
 
-from rqreg_ext import _installed_rq
-from rqreg_ext._originals import function_of
+from rqreg_ext._fastpath import guards
+from rqreg_ext._fastpath.originals import function_of
 
 OWNERS: dict[str, Any] = {
     'rq.job': rq.job,
     'rq.queue': rq.queue,
+    'rq.utils': rq.utils,
     'rq.job.Job': rq.job.Job,
     'rq.queue.Queue': rq.queue.Queue,
 }
@@ -77,9 +79,9 @@ ROOTS = {
     'cancel': ('rq.job.Job.fetch', 'rq.job.Job.cancel'),
 }
 REQUIRED = {
-    'delete': _installed_rq._DELETED,
-    'requeue': _installed_rq._REQUEUED,
-    'cancel': _installed_rq._CANCELED,
+    'delete': guards._DELETED,
+    'requeue': guards._REQUEUED,
+    'cancel': guards._CANCELED,
 }
 
 
@@ -108,7 +110,7 @@ def called_by(dotted: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize('call', ROOTS)
-def test_all_that_rq_calls_is_required(call: str) -> None:
+def test_every_function_that_rq_calls_is_required(call: str) -> None:
     required = set(REQUIRED[call])
     seen: set[str] = set()
     to_do = list(ROOTS[call])
@@ -124,6 +126,6 @@ def test_all_that_rq_calls_is_required(call: str) -> None:
 
 
 @pytest.mark.parametrize('call', ['delete', 'requeue', 'cancel', 'clean', 'clock', 'texts', 'serializer'])
-def test_requirements_are_met_by_rq_itself(call: str) -> None:
-    guard = getattr(_installed_rq, f'{call}_guard')
+def test_unpatched_rq_meets_requirements(call: str) -> None:
+    guard = getattr(guards, f'{call}_guard')
     assert all(guard.holds() for _ in range(3))

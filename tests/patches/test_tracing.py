@@ -1,4 +1,4 @@
-"""A requeue under OpenTelemetry's instrumentation of RQ leaves its span and a new traceparent, as RQ's own does."""
+"""Under OpenTelemetry's instrumentation of RQ, a requeue makes a span and a new traceparent, as RQ's does."""
 
 from __future__ import annotations
 
@@ -123,14 +123,14 @@ def by_rq(redis_server: PrivateRedis) -> Any:
 @pytest.mark.parametrize('how', ['single', 'bulk'])
 @pytest.mark.parametrize('order', ORDERS)
 def test_requeue_is_traced_with_the_import_line(redis_server: PrivateRedis, by_rq: Any, order: str, how: str) -> None:
-    told = run(redis_server, *ORDERS[order], ['import line', how])
-    assert told[:4] == by_rq
-    assert told[4] == (0 if how == 'bulk' else None)
+    output = run(redis_server, *ORDERS[order], ['import line', how])
+    assert output[:4] == by_rq
+    assert output[4] == (0 if how == 'bulk' else None)
 
 
 @pytest.mark.parametrize('how', ['single', 'bulk'])
 @pytest.mark.parametrize('order', INSTALLED)
 def test_requeue_is_traced_under_install(redis_server: PrivateRedis, by_rq: Any, order: str, how: str) -> None:
-    told = run(redis_server, *INSTALLED[order], [how])
-    assert told[:4] == by_rq
-    assert told[4] == (0 if how == 'bulk' else None)
+    output = run(redis_server, *INSTALLED[order], [how])
+    assert output[:4] == by_rq
+    assert output[4] == (0 if how == 'bulk' else None)

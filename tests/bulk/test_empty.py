@@ -1,0 +1,214 @@
+"""WaitingJobs.empty(): what Queue.empty() leaves, in chunks."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from typing import Any
+
+import pytest
+import redis
+import rq
+from clients.recording import Recorder
+from depth import IS_DEEP
+from differential.database import dump
+from private_redis import PrivateRedis
+from redis.exceptions import NoPermissionError, ResponseError
+from rq.group import Group
+
+import rqreg_ext
+from rqreg_ext import BulkResult, WaitingJobs
+
+KEY = 'rq:queue:q'
+
+
+def fill(connection: Any, count: int, chances: random.Random) -> None:
+    """Put jobs of all kinds into the queue q, and into another one."""
+    queue = rq.Queue('q', connection=connection)
+    other = rq.Queue('other', connection=connection)
+    group = Group.create(connection=connection, name='crew')
+    ids = []
+    for number in range(count):
+        job = queue.enqueue('len', 'x' * number, job_id=f'job-{number}', meta={'n': number})
+        ids.append(job.id)
+        kind = chances.randrange(10)
+        if kind == 0:
+            connection.delete(job.key)
+        elif kind == 1:
+            other.enqueue('len', depends_on=job, job_id=f'after-{number}')
+        elif kind == 2:
+            connection.rpush(KEY, *chances.sample(ids, 1))
+        elif kind == 3:
+            connection.hset(job.key, 'group_id', group.name)
+            connection.sadd(group.key, job.id)
+        elif kind == 4:
+            connection.xadd(f'rq:results:{job.id}', {'type': '1'})
+        elif kind == 5:
+            connection.zadd('rq:failed:q', {job.id: 4e9})
+        elif kind == 6:
+            connection.hset(job.key, 'origin', 'other')
+        elif kind == 7:
+            connection.delete(job.key)
+            connection.set(job.key, 'no hash')
+
+
+@pytest.mark.parametrize('seed', range(100 if IS_DEEP else 10))
+def test_it_leaves_what_rq_leaves(connection: redis.Redis, seed: int) -> None:
+    chances = random.Random(seed)
+    fill(connection, chances.choice([0, 1, 70, 200]), chances)
+    copy = {key: connection.dump(key) for key in connection.scan_iter()}
+    count = rq.Queue('q', connection=connection).empty()
+    expected = dump(connection)
+    connection.flushdb()
+    for key, value in copy.items():
+        connection.restore(key, 0, value)
+    result = WaitingJobs('q', connection=connection).empty(chunk_size=chances.choice([1, 64, 2000]))
+    assert dump(connection) == expected
+    assert (result.total, result.by_rq) == (count, 0)
+
+
+def test_what_is_counted(connection: redis.Redis) -> None:
+    queue = rqreg_ext.Queue('q', connection=connection)
+    for number in range(5):
+        queue.enqueue('len', job_id=f'job-{number}')
+    connection.delete('rq:job:job-2')
+    before = dump(connection)
+    assert queue.waiting_jobs.empty(dry_run=True).done == 5
+    assert dump(connection) == before
+    reports: list[tuple[int, int]] = []
+    result = queue.waiting_jobs.empty(progress=lambda *counts: reports.append(counts), chunk_size=2)
+    assert (result.done, result.skipped) == (4, Counter({'no such job': 1}))
+    assert reports == [(2, 5), (4, 5), (5, 5)]
+    assert queue.waiting_jobs.empty().total == 0
+
+
+def test_progress_can_end_it_and_the_same_call_does_the_rest(connection: redis.Redis) -> None:
+    queue = rqreg_ext.Queue('q', connection=connection)
+    for number in range(10):
+        queue.enqueue('len', job_id=f'job-{number}')
+    result = queue.waiting_jobs.empty(progress=lambda done, total: False, chunk_size=3)
+    assert (result.done, result.stopped, queue.job_ids) == (3, True, [f'job-{number}' for number in range(3, 10)])
+    assert queue.waiting_jobs.empty().done == 7
+
+    def fail(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    queue.enqueue('len')
+    with pytest.raises(KeyboardInterrupt) as raised:
+        queue.waiting_jobs.empty(progress=fail)
+    found: BulkResult = raised.value.result  # type: ignore[attr-defined]
+    assert (found.done, found.interrupted) == (1, True)
+
+
+def test_jobs_that_are_enqueued_meanwhile_are_left(connection: redis.Redis) -> None:
+    queue = rqreg_ext.Queue('q', connection=connection)
+    for number in range(10):
+        queue.enqueue('len', job_id=f'job-{number}')
+
+    def enqueue(done: int, total: int) -> None:
+        queue.enqueue('len', job_id=f'new-{done}')
+        # A worker has taken one.
+        connection.lpop(KEY)
+
+    result = queue.waiting_jobs.empty(chunk_size=2, progress=enqueue)
+    # The worker has taken a job after each chunk, at last a new one.
+    assert (result.done, queue.job_ids) == (7, ['new-4', 'new-6', 'new-7'])
+
+
+def test_workers_and_producers_meanwhile(connection: redis.Redis, redis_server: PrivateRedis) -> None:
+    queue = rqreg_ext.Queue('q', connection=connection)
+    payload = connection.dump(queue.enqueue('len').key)
+    ids = [f'job-{number}' for number in range(20_000)]
+    with connection.pipeline(transaction=False) as pipeline:
+        for job_id in ids:
+            pipeline.restore(f'rq:job:{job_id}', 0, payload)
+        pipeline.rpush(KEY, *ids)
+        pipeline.execute()
+    taken: list[str] = []
+    is_over = threading.Event()
+
+    def work() -> None:
+        client = redis_server.client()
+        while not is_over.is_set():
+            job_id = client.lpop(KEY)
+            if job_id is not None:
+                taken.append(job_id.decode())
+        client.close()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    result = queue.waiting_jobs.empty()
+    is_over.set()
+    worker.join()
+    left = {key.decode().removeprefix('rq:job:') for key in connection.scan_iter('rq:job:*')}
+    assert left == set(taken)
+    assert result.done + len(taken) == 20_001
+
+
+# ---- By RQ's own method
+
+
+@pytest.mark.parametrize('commands', [('evalsha', 'eval'), ('unlink',), ('ltrim',), ('hstrlen',)])
+def test_a_refused_script_leaves_it_to_rq(client_without: Any, connection: redis.Redis, commands: Any) -> None:
+    queue = rq.Queue('q', connection=connection)
+    for _ in range(3):
+        queue.enqueue('len')
+    waiting = WaitingJobs('q', connection=client_without(*commands))
+    if 'eval' in commands:
+        # RQ's is a script, too.
+        with pytest.raises(NoPermissionError):
+            waiting.empty()
+        assert queue.count == 3
+    else:
+        result = waiting.empty()
+        assert (result.done, result.by_rq, queue.count) == (3, 3, 0)
+
+
+def test_who_has_replaced_it_is_called(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    class Kept(rqreg_ext.Queue):
+        def empty(self) -> int:
+            calls.append(self.name)
+            return 7
+
+    assert Kept('q', connection=connection).waiting_jobs.empty().total == 0
+    connection.rpush(KEY, 'a')
+    assert Kept('q', connection=connection).waiting_jobs.empty().by_rq == 7
+    monkeypatch.setattr(rq.Queue, 'empty', lambda self: calls.append('patched') or 1)
+    assert WaitingJobs('q', connection=connection).empty().by_rq == 1
+    assert calls == ['q', 'patched']
+
+
+def test_a_key_of_another_type(connection: redis.Redis) -> None:
+    connection.set(KEY, 'text')
+    with pytest.raises(ResponseError, match='WRONGTYPE'):
+        WaitingJobs('q', connection=connection).empty()
+
+
+def test_long_data_ends_a_batch(connection: redis.Redis) -> None:
+    queue = rqreg_ext.Queue('q', connection=connection)
+    for number in range(10):
+        job = queue.enqueue('len', job_id=f'job-{number}')
+        connection.hset(job.key, 'data', b'x' * 700_000)
+    result = queue.waiting_jobs.empty()
+    assert (result.done, list(connection.scan_iter('rq:job:*')), queue.count) == (10, [], 0)
+
+
+def test_wrong_arguments(connection: redis.Redis) -> None:
+    waiting = WaitingJobs('q', connection=connection)
+    with pytest.raises(ValueError, match='chunk_size=0'):
+        waiting.empty(chunk_size=0)
+    with pytest.raises(TypeError, match='progress='):
+        waiting.empty(progress=5)  # type: ignore[arg-type]
+
+
+def test_it_sends_one_script_per_chunk(connection: redis.Redis, redis_server: PrivateRedis) -> None:
+    queue = rqreg_ext.Queue('q', connection=connection)
+    for _ in range(10):
+        queue.enqueue('len')
+    with Recorder(redis_server.port) as recorder, redis.Redis(port=recorder.port) as client:
+        assert WaitingJobs('q', connection=client).empty(chunk_size=5).done == 10
+        sent = [name for name in recorder.commands if name in ('EVALSHA', 'LLEN', 'LRANGE', 'LPOP')]
+    assert sent == ['LLEN', 'LRANGE', 'EVALSHA', 'EVALSHA']

@@ -1,0 +1,285 @@
+"""Clients of each kind, users with few rights, lost connections, keys of another type, and what a restore refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+from bulk.bulk_jobs import fill
+from every_client import ClientWithout
+from faults.relay import Cut, Relay
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+import rqreg_ext
+from rqreg_ext.registry import FailedJobRegistry, StartedJobRegistry
+
+from . import state as states
+from .state import state
+
+if TYPE_CHECKING:
+    from private_redis import PrivateRedis
+
+COUNT = 24
+
+
+@pytest.fixture
+def filled(connection: redis.Redis) -> redis.Redis:
+    """A client of a Redis with jobs that failed, and nothing else."""
+    fill(connection, COUNT)
+    connection.sadd('rq:queues', 'rq:queue:q')
+    connection.sadd('rq:groups', 'crew', 'équipe')
+    connection.delete('rq:queue:q')
+    return connection
+
+
+def failed(client: Any) -> FailedJobRegistry:
+    return FailedJobRegistry('q', connection=client)
+
+
+def exported(client: Any) -> io.BytesIO:
+    file = io.BytesIO()
+    assert failed(client).export(file).done == COUNT
+    file.seek(0)
+    return file
+
+
+def test_clients_of_each_kind(filled: redis.Redis, any_client: Any) -> None:
+    if type(any_client).__name__ == 'FakeRedis':
+        pytest.skip('it has a database of its own')
+    before = state(filled)
+    file = exported(any_client)
+    assert file.getvalue().splitlines()[1:] == exported(filled).getvalue().splitlines()[1:]
+    filled.flushdb()
+    assert rqreg_ext.restore(any_client, file).total.done == COUNT
+    assert state(filled) == before
+
+
+def test_an_empty_registry(connection: redis.Redis) -> None:
+    file = io.BytesIO()
+    assert failed(connection).export(file).total == 0
+    file.seek(0)
+    assert len(rqreg_ext.restore(connection, file)) == 0
+    assert list(connection.scan_iter()) == []
+
+
+def test_what_is_missing_is_counted(filled: redis.Redis) -> None:
+    filled.delete('rq:job:job-0003')
+    file = io.BytesIO()
+    result = failed(filled).export(file, ids=['job-0001', 'job-0003', 'nobody', 'job-0002'])
+    assert (result.done, result.missing, dict(result.skipped)) == (2, 1, {'no such job': 1})
+    assert [json.loads(line)['id'] for line in file.getvalue().splitlines()[1:-1]] == ['job-0001', 'job-0002']
+
+
+def test_filters(filled: redis.Redis) -> None:
+    file = io.BytesIO()
+    assert failed(filled).export(file, meta={'n': 3}).done == 1
+    assert failed(filled).export(file, min_score=4_000_000_010).done == COUNT - 10
+    result = failed(filled).export(file, ended_before=5e9)
+    assert (result.done, dict(result.skipped)) == (0, {'no known end': COUNT})
+    with pytest.raises(ValueError, match='either filters or ids='):
+        failed(filled).export(file, ids=[], meta={'n': 3})
+
+
+def test_started_jobs_are_one_line_each(connection: redis.Redis) -> None:
+    states.fill(connection)
+    started = StartedJobRegistry('mail', connection=connection)
+    (entry,) = connection.zrange('rq:wip:mail', 0, -1, withscores=True)
+    job_id = started.parse_job_id(entry[0])
+    # With which RQ cannot delete it.
+    connection.hdel(f'rq:job:{job_id}', b'na\xffme')
+    connection.zadd('rq:wip:mail', {f'{job_id}:second': entry[1] + 1})
+    connection.zadd(f'rq:executions:{job_id}', {'second': entry[1] + 61})
+    connection.hset(f'rq:execution:{job_id}:second', mapping={'id': 'second', 'created_at': 1, 'last_heartbeat': 2})
+    before = state(connection)
+    for options in ({}, {'ids': [job_id]}, {'description': '*started*'}):
+        file = io.BytesIO()
+        assert started.export(file, **options).done == 1
+        (line,) = map(json.loads, file.getvalue().splitlines()[1:-1])
+        assert list(line['entries'].values()) == [entry[1], entry[1] + 1]
+        assert len(line['executions']) == 2
+    assert started.remove_many([job_id], delete_job=True).done == 1
+    file.seek(0)
+    assert rqreg_ext.restore(connection, file)['mail'].done == 1
+    assert state(connection) == before
+
+
+def test_what_has_expired_meanwhile_is_skipped(filled: redis.Redis) -> None:
+    filled.pexpireat('rq:job:job-0001', 4_102_444_800_000)
+    file = exported(filled)
+    data = file.getvalue().replace(b'"hash": 41024448', b'"hash": 11024448')
+    filled.flushdb()
+    result = rqreg_ext.restore(filled, io.BytesIO(data))['q']
+    assert (result.done, dict(result.skipped)) == (COUNT - 1, {'expired': 1})
+    assert filled.zscore('rq:failed:q', 'job-0001') is None
+
+
+def test_a_registry_that_this_rq_does_not_have(filled: redis.Redis) -> None:
+    data = exported(filled).getvalue().replace(b'"registry": "failed"', b'"registry": "later"', 1)
+    filled.flushdb()
+    result = rqreg_ext.restore(filled, io.BytesIO(data))['q']
+    assert (result.done, len(result.failed)) == (COUNT - 1, 1)
+    assert "the installed RQ has no 'later' registry" in str(result.failed[0][1])
+
+
+def test_nothing_of_an_existing_job_is_changed(filled: redis.Redis) -> None:
+    file = exported(filled)
+    filled.flushdb()
+    filled.hset('rq:job:job-0001', 'status', 'queued')
+    # A result without a job.
+    lines = file.getvalue().splitlines(keepends=True)
+    lines[3] = lines[3].replace(b'"hash": ', b'"results": [["5-0", {"type": "1"}]], "hash": ')
+    filled.xadd('rq:results:job-0002', {'type': 2}, id='9-0')
+    before = state(filled)
+    for skip_existing in (False, True):
+        result = rqreg_ext.restore(filled, io.BytesIO(b''.join(lines)), skip_existing=skip_existing)['q']
+        assert (result.skipped['exists already'], len(result.failed)) == ((COUNT, 0) if skip_existing else (0, 2))
+        assert {key: state(filled)[key] for key in before} == before
+    assert {job_id for job_id, _ in rqreg_ext.restore(filled, io.BytesIO(b''.join(lines)))['q'].failed} >= {'job-0001'}
+
+
+def test_dry_run(filled: redis.Redis) -> None:
+    file = exported(filled)
+    filled.delete(*[f'rq:job:job-{number:04}' for number in range(10)])
+    before = state(filled)
+    result = rqreg_ext.restore(filled, file, dry_run=True, skip_existing=True)
+    assert (result.total.done, result.total.skipped['exists already'], result.dry_run) == (10, COUNT - 10, True)
+    assert state(filled) == before
+
+
+@pytest.mark.parametrize('key', ['rq:failed:q', 'rq:queues', 'rq:group:crew', 'rq:groups'])
+def test_a_key_of_another_type(filled: redis.Redis, key: str) -> None:
+    file = exported(filled)
+    filled.flushdb()
+    filled.set(key, 'text')
+    if key == 'rq:queues':
+        with pytest.raises(redis.ResponseError, match='WRONGTYPE'):
+            rqreg_ext.restore(filled, file)
+        assert state(filled) == {b'rq:queues': (b'string', b'text')}
+        return
+    result = rqreg_ext.restore(filled, file)['q']
+    assert result.failed
+    assert all('WRONGTYPE' in str(error) for _, error in result.failed)
+    for job_id, _ in result.failed:
+        assert not filled.exists(f'rq:job:{job_id}')
+    assert len(filled.keys('rq:job:*')) == result.done == COUNT - len(result.failed)
+
+
+def test_a_key_of_another_type_is_not_exported(filled: redis.Redis) -> None:
+    filled.set('rq:results:job-0001', 'text')
+    filled.delete('rq:job:job-0002')
+    filled.set('rq:job:job-0002', 'text')
+    result = failed(filled).export(io.BytesIO())
+    assert (result.done, sorted(job_id for job_id, _ in result.failed)) == (COUNT - 2, ['job-0001', 'job-0002'])
+
+
+@pytest.mark.parametrize(
+    'command', ['evalsha', 'eval', 'hset', 'xadd', 'sadd', 'zadd', 'pexpireat', 'del', 'exists', 'time']
+)
+def test_without_a_right_no_job_is_half_restored(
+    connection: redis.Redis, client_without: ClientWithout, command: str
+) -> None:
+    states.fill(connection)
+    before = state(connection)
+    file = io.BytesIO()
+    rqreg_ext.export(connection, file, ['failed', 'finished', 'deferred', 'started'])
+    for key in connection.scan_iter():
+        if not key.startswith((b'rq:queue', b'rq:scheduled')):
+            connection.delete(key)
+    for key in (b'rq:canceled:mail', b'rq:canceled:\xc3\xa9tiquettes'):
+        connection.delete(key)
+    connection.script_flush()
+    left = state(connection)
+    file.seek(0)
+    with pytest.raises(redis.exceptions.ResponseError):
+        rqreg_ext.restore(client_without(command), file)
+    found = state(connection)
+    for key in found.keys() - left.keys():
+        # A job that needs none of the commands is restored, and has all of its keys.
+        assert found[key] == before[key] or not key.startswith((b'rq:job:', b'rq:results:')), key
+        if key.startswith(b'rq:results:'):
+            assert key.replace(b':results:', b':job:') in found
+    file.seek(0)
+    assert not rqreg_ext.restore(connection, file, skip_existing=True).total.failed
+    found = state(connection)
+    assert {key: found[key] for key in before if key.startswith((b'rq:failed', b'rq:results'))} == {
+        key: value for key, value in before.items() if key.startswith((b'rq:failed', b'rq:results'))
+    }
+
+
+@pytest.mark.parametrize('command', ['time', 'pttl', 'hgetall', 'xrevrange', 'smembers', 'zscore', 'zrange'])
+def test_without_a_right_nothing_is_exported(
+    filled: redis.Redis, client_without: ClientWithout, command: str, tmp_path: Any
+) -> None:
+    with pytest.raises(redis.exceptions.ResponseError):
+        failed(client_without(command)).export(tmp_path / 'jobs')
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def relay(redis_server: PrivateRedis) -> Iterator[Relay]:
+    with Relay(redis_server.port) as relay:
+        yield relay
+
+
+def test_a_chunk_that_was_sent_again_is_unconfirmed(filled: redis.Redis, relay: Relay) -> None:
+    before = state(filled)
+    file = exported(filled)
+    filled.flushdb()
+    client = redis.Redis(**relay.address, retry=Retry(NoBackoff(), 3), retry_on_error=[redis.ConnectionError])  # type: ignore[arg-type]
+    # The server knows the script then.
+    rqreg_ext.restore(filled, file)
+    filled.flushdb()
+    file.seek(0)
+    # It is connected then.
+    assert failed(client).count == 0
+    relay.arm(Cut(60))
+    result = rqreg_ext.restore(client, file)['q']
+    assert not relay.is_armed
+    assert (result.done + result.unconfirmed, result.failed) == (COUNT, [])
+    assert result.unconfirmed > 0
+    assert state(filled) == before
+    client.close()
+
+
+def test_a_lost_connection_leaves_each_job_restored_or_not(filled: redis.Redis, relay: Relay) -> None:
+    before = state(filled)
+    file = exported(filled)
+    for octets in range(0, 150, 10):
+        filled.flushdb()
+        file.seek(0)
+        client = redis.Redis(**relay.address, retry=None)  # type: ignore[arg-type]
+        relay.arm(Cut(octets))
+        with contextlib.suppress(redis.ConnectionError):
+            rqreg_ext.restore(client, file)
+        client.close()
+        done = filled.zcard('rq:failed:q')
+        assert len(filled.keys('rq:job:*')) == done
+        file.seek(0)
+        assert rqreg_ext.restore(filled, file, skip_existing=True).total.done == COUNT - done
+        assert state(filled) == before
+
+
+def test_to_another_queue(connection: redis.Redis) -> None:
+    states.fill(connection)
+    file = io.BytesIO()
+    counts = rqreg_ext.export(connection, file, ['failed', 'deferred', 'started'], 'mail').total.done
+    before = state(connection)
+    connection.flushdb()
+    file.seek(0)
+    assert rqreg_ext.restore(connection, file, to_queue='spare')['spare'].done == counts
+    found = state(connection)
+    assert found[b'rq:queues'] == {b'rq:queue:spare'}
+    for name in (b'failed', b'deferred', b'wip'):
+        assert found[b'rq:%s:spare' % name] == before[b'rq:%s:mail' % name]
+    for key, value in found.items():
+        if key.startswith(b'rq:job:') and isinstance(value, dict):
+            assert value == {**before[key], b'origin': b'spare'}
+    for wrong in ('', 5, b'spare'):
+        with pytest.raises(TypeError, match='to_queue='):
+            rqreg_ext.restore(connection, file, to_queue=wrong)  # type: ignore[arg-type]
