@@ -21,16 +21,17 @@ from .child import ROOT, LegError, RemoteLeg
 from .legs import NAMES, OURS, RQ, RQ_HIREDIS, WITH_HIREDIS, Server
 from .measuring import DifferentAnswers, Measurement, Pace, Run
 from .populations import Population
-from .report import table
+from .report import say, table
 from .results import Results
-from .workloads import ALL, BY_NAME, Workload
+from .workloads import ALL, BY_NAME, Workload, on_cluster
 
 sys.path.insert(0, str(ROOT / 'tools'))
 
 from private_redis import PrivateRedis
 
 IMPORT, FIRST_CALL, MEMORY, SHARES, HOLDING = 'import', 'first-call', 'memory', 'shares', 'holding'
-APART = (IMPORT, FIRST_CALL, MEMORY, SHARES, HOLDING)
+CLUSTER = 'cluster'
+APART = (IMPORT, FIRST_CALL, MEMORY, SHARES, HOLDING, CLUSTER)
 
 FULL = Pace(rounds=20, round_seconds=0.005, seconds=1.5)
 QUICK = Pace(rounds=5, round_seconds=0.002, seconds=0.5)
@@ -38,11 +39,6 @@ FRESH_PROCESSES = {FULL: 10, QUICK: 3}
 FIRST = 'in-100'
 LISTING = {FULL: 'get_job_ids-1000000', QUICK: 'get_job_ids-10000'}
 RESULTS = ROOT / 'build' / 'benchmarks.json'
-
-
-def say(message: str) -> None:
-    """Tell what is being done, apart from the results."""
-    print(f'benchmarks: {message}', file=sys.stderr, flush=True)
 
 
 def named(text: str) -> list[str]:
@@ -168,6 +164,8 @@ class Session:
             self._shares(run, server)
         if self._is_asked_for(HOLDING):
             self._holding(run, server)
+        if self._is_asked_for(CLUSTER):
+            self._cluster()
 
     def _placements(self) -> list[str]:
         if not placement.can_bind():
@@ -278,6 +276,13 @@ class Session:
         self.results['holding'] = found
         title = f'On tcp, {placement.TITLES[placed]}, how long the server is held:'
         print(f'\n{title}\n\n{table(report.held_rows(found))}', flush=True)
+
+    def _cluster(self) -> None:
+        say('on a Redis Cluster')
+        found = on_cluster.measure(self.options.quick)
+        self.results['cluster'] = found
+        title = 'On a private Redis Cluster, RQ_KEY_PREFIX={rq}, by a RedisCluster:'
+        print(f'\n{title}\n\n{table(report.cluster_rows(found))}', flush=True)
 
 
 def write(path: Path, results: Results) -> None:

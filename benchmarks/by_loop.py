@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -77,6 +78,20 @@ def find(registry: Any, description: str, count: int) -> Iterator[str]:
         for job in jobs(registry, start, min(CHUNK, count - start)):
             if job is not None and fnmatchcase(job.description, description):
                 yield job.id
+
+
+def count_failures(registry: Any, count: int) -> Counter[tuple[str, str]]:
+    """Count the first jobs by their function and the class of their exception."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for start in range(0, count, CHUNK):
+        for job in jobs(registry, start, min(CHUNK, count - start)):
+            counts[job.func_name, type_in(job.latest_result().exc_string)] += 1
+    return counts
+
+
+def type_in(text: str) -> str:
+    """Return the class of the exception that a traceback ends with, if its message has one line."""
+    return text.strip().splitlines()[-1].partition(':')[0]
 
 
 def wrong(registry: Any, count: int) -> int:

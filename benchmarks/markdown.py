@@ -14,6 +14,7 @@ from .report import (
     NOTE,
     SHORT,
     Rows,
+    cluster_rows,
     digits,
     heading,
     held_rows,
@@ -26,8 +27,8 @@ from .results import TCP, Results
 
 SOCKETS = {TCP: 'Loopback TCP', 'unix': 'Unix socket'}
 BY_SERVER = (
-    '"By the server alone" is what a figure would be if a call took no longer than the server works for it: what is '
-    'not reached there either is not reached for the time that the server takes for its commands and scripts.'
+    '"By the server alone" is the figure of a call that takes no longer than the server works for it. Where that '
+    'misses the target too, only cheaper commands and scripts could reach it.'
 )
 # What the site shows, by the names of the workloads.
 CHOSEN = {
@@ -87,14 +88,7 @@ def summary(results: Results) -> str:
             times = (median_cell(call, leg) for leg in CHOSEN_LEGS)
             rows.append([title, *times, *(_ratio(call, *pair) for pair in CHOSEN_RATIOS)])
     surroundings = f'{SOCKETS[TCP]}, {PLACEMENTS[APART]}; {heading(results.found["surroundings"])}. Medians:'
-    return '\n\n'.join([surroundings, table(rows), NOTE, *once(results), *PLOTS, *missed(results)])
-
-
-def missed(results: Results) -> list[str]:
-    """Return the targets that are not reached, and what the server alone leaves to reach; nothing where all are."""
-    titles, *others = targets.rows(results)
-    rows = [row for row in others if row[titles.index('reached')] == 'no']
-    return ['Not reached:', table([titles, *rows]), BY_SERVER] if rows else []
+    return '\n\n'.join([surroundings, table(rows), NOTE, *once(results), *PLOTS])
 
 
 def once(results: Results) -> list[str]:
@@ -124,6 +118,8 @@ def everything(results: Results) -> str:
         parts += ['## Whose time it is', table(shares_rows(results.found['shares']))]
     if 'holding' in results.found:
         parts += ['## How long the server is held', table(held_rows(results.found['holding']))]
+    if 'cluster' in results.found:
+        parts += ['## On a Redis Cluster', table(cluster_rows(results.found['cluster']))]
     for placed in (APART, TOGETHER, FREE):
         for socket, title in SOCKETS.items():
             calls = list(results.calls(socket, placed))

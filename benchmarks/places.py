@@ -35,3 +35,4 @@ class Place:
 SUMMARY = Place(README, '<!-- python -m benchmarks.publish -->\n', '<!-- end -->\n')
 CALLS = Place(PAGE, '<!-- python -m benchmarks.publish -->\n', '<!-- end -->\n')
 PROGRAMS = Place(PAGE, '<!-- python -m benchmarks.programs.publish -->\n', '<!-- end of programs -->\n')
+DEPLOYMENTS = Place(PAGE, '<!-- python -m benchmarks.deployments.publish -->\n', '<!-- end of deployments -->\n')

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 import uuid
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -93,6 +95,26 @@ class FailedJobs(Population):
             dependents = Dependents(connection, self.names[0], filled.ids[0], new_ids(self.dependents))
             filled.restorers.append(dependents.restore)
             dependents.restore()
+        return filled
+
+
+@dataclass(frozen=True)
+class FailuresOfTheirOwn(FailedJobs):
+    """The same, but that the message of each exception names its job, so that no two texts are equal."""
+
+    def fill(self, connection: Any) -> Filled:
+        filled = super().fill(connection)
+        for chunk in chunks(filled.ids):
+            keys = [f'rq:results:{job_id}' for job_id in chunk]
+            with connection.pipeline(transaction=False) as pipeline:
+                for key in keys:
+                    pipeline.xrange(key)
+                found = pipeline.execute()
+                for key, job_id, [(result_id, fields)] in zip(keys, chunk, found, strict=True):
+                    text = zlib.decompress(b64decode(fields[b'exc_string'])).rstrip() + f' ({job_id})\n'.encode()
+                    pipeline.delete(key)
+                    pipeline.xadd(key, {**fields, b'exc_string': b64encode(zlib.compress(text))}, id=result_id)
+                pipeline.execute()
         return filled
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -20,6 +21,11 @@ EXTRAPOLATED = '~'
 NOTE = f'{EXTRAPOLATED} extrapolated from a sample: all of it would take too long.'
 
 Rows = list[list[str]]
+
+
+def say(message: str) -> None:
+    """Tell what is being done, apart from the results."""
+    print(f'benchmarks: {message}', file=sys.stderr, flush=True)
 
 
 def digits(value: float) -> str:
@@ -136,6 +142,15 @@ def held_rows(found: Mapping[str, Mapping[str, Any]]) -> Rows:
             pings = (held[when][part] for when in ('idle', 'during') for part in ('median', 'worst'))
             slowest = f'{held["command"]} {time_text(held["worst_command"])}'
             rows.append([situation, operation, time_text(held['seconds']), slowest, *map(time_text, pings)])
+    return rows
+
+
+def cluster_rows(found: Mapping[str, Mapping[str, Any]]) -> Rows:
+    """Return, by operation, what RQ and ours take on a cluster, and ours by a plain client of the node."""
+    rows = [['', 'RQ', 'rqreg_ext', 'by a client of the node', 'RQ / rqreg_ext', 'rqreg_ext / of the node']]
+    for operation, times in found.items():
+        ratios = (f'{times[name]:.3g}' for name in ('rq/rqreg_ext', 'rqreg_ext/on the node'))
+        rows.append([operation, *map(time_text, times['seconds'].values()), *ratios])
     return rows
 
 

@@ -105,6 +105,24 @@ def slowest_command(results: Results) -> float | None:
     return max((held['worst_command'] for held in found), default=0) * 1e3 if found else None
 
 
+def on_cluster(operation: str, ratio: str = 'rq/rqreg_ext') -> Figure:
+    """Return what finds how many times as long a call takes on a cluster by RQ, or ours by the node's own client."""
+
+    def found(results: Results) -> float | None:
+        times = results.found.get('cluster', {}).get(operation)
+        return times[ratio] if times else None
+
+    return Figure(found)
+
+
+# What RQ takes on a cluster, against ours.
+_ON_CLUSTER = {
+    'count': 2.5,
+    'in': 1.8,
+    'get_job_ids of 5000': 3,
+    'purge of 2000 jobs': 100,
+    'snapshot of 60 queues': 40,
+}
 TARGETS = (
     Target('purge() of 100 000 jobs, a job', microseconds_a_job('purge-100000'), ' µs', most=10),
     Target("purge() of 100 000 jobs, against RQ's loop", ratio('purge-100000', RQ), ' times', least=150),
@@ -122,6 +140,7 @@ TARGETS = (
         ' times',
         least=2,
     ),
+    Target('get_jobs() of 1000 ids, against Job.fetch_many()', ratio('get_jobs-ids-1000', RQ), ' times', least=3),
     Target(
         'iter_job_ids() of 1 000 000, against zscan_iter()', ratio('iter_job_ids-1000000', BY_HAND), ' times', least=3
     ),
@@ -140,6 +159,19 @@ TARGETS = (
         )
     ),
     Target('slowest command of a change in bulk, by SLOWLOG', Figure(slowest_command), ' ms', most=10),
+    *(
+        Target(f'{operation} on a cluster, against RQ', on_cluster(operation), ' times', least=least)
+        for operation, least in _ON_CLUSTER.items()
+    ),
+    *(
+        Target(
+            f'{operation} on a cluster, against the same by a client of the node',
+            on_cluster(operation, 'rqreg_ext/on the node'),
+            ' times',
+            most=1.1,
+        )
+        for operation in _ON_CLUSTER
+    ),
     Target('count by 16 threads, against RQ', ratio('count-16-threads', RQ), ' times', least=6),
 )
 

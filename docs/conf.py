@@ -1,10 +1,6 @@
 """The site: `make docs`."""
 
 import re
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import rqreg_ext
 
@@ -31,6 +27,9 @@ napoleon_custom_sections = [('Round trips', 'returns_style'), ('Source', 'return
 SECTIONS = ('Args', 'Attributes', 'Example', 'Examples', 'Note', 'Raises', 'Returns', 'Round trips', 'Source', 'Yields')
 SECTION = re.compile(rf'\s*(?:{"|".join(SECTIONS)}):\s*')
 
+DIRECTIVE = re.compile(r'^<!-- (\{[\w-]+\})\n(.*?)^-->$', re.MULTILINE | re.DOTALL)
+COMMENT = re.compile(r'^<!-- .*?-->\n', re.MULTILINE | re.DOTALL)
+
 
 def keep_layout(_app: object, _what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
     """Show a docstring without Google's sections as it is: it is written to be read in a terminal."""
@@ -42,6 +41,12 @@ def keep_layout(_app: object, _what: str, _name: str, _object: object, _options:
     lines[:] = [*text, '', *(['::', '', *rest, ''] if any(map(str.strip, rest)) else [])]
 
 
+def show_directives(_app: object, _name: str, source: list[str]) -> None:
+    """Make directives of the comments that hold them, as GitHub would print directives; drop all other comments."""
+    source[:] = [COMMENT.sub('', DIRECTIVE.sub(r'```\1\n\2```', text)) for text in source]
+
+
 def setup(app: object) -> None:
     """Connect what this file adds to Sphinx, before napoleon reads the docstrings (at 500)."""
     app.connect('autodoc-process-docstring', keep_layout, priority=400)  # type: ignore[attr-defined]
+    app.connect('source-read', show_directives)  # type: ignore[attr-defined]

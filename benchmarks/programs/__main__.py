@@ -21,7 +21,7 @@ from benchmarks.measuring import rotated
 from benchmarks.programs import profiling, report
 from benchmarks.programs.measured import ALL, Place, Program, place_of
 from benchmarks.programs.report import NAMES
-from benchmarks.report import seconds_as_json
+from benchmarks.report import say, seconds_as_json
 from compat import environments
 from compat.clients import rq_command
 from compat.clients.sides import SIDES, Population
@@ -29,11 +29,6 @@ from compat.clients.sides import SIDES, Population
 BY_NAME = {side.name: side for side in SIDES}
 QUICK_ROUNDS = 3
 START_UP, START_ROUNDS = 'start-up', 31
-
-
-def say(message: str) -> None:
-    """Tell what is being done, apart from the results."""
-    print(f'benchmarks: {message}', file=sys.stderr, flush=True)
 
 
 def measure(program: Program, place: Place, rounds: int) -> dict[str, list[float]]:

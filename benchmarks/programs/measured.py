@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -105,11 +106,16 @@ class Measured(Protocol):
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a server: the time is from the request to the end of the answer."""
+    """A page of a server: the time is from the request to the end of the answer.
+
+    pause: how many seconds to wait before that, for what the server remembers to be forgotten.
+    """
 
     path: str
+    pause: float = 0.0
 
     def seconds(self, place: Place, side: Side) -> float:
+        time.sleep(self.pause)
         answer = place.browsers[side.name].ask(Request(self.path))
         if answer.status != 200:
             raise RuntimeError(f'status {answer.status} of {self.path}')
@@ -212,6 +218,15 @@ def all_requeued(place: Place, side: Side) -> None:
         raise RuntimeError(f'{left} jobs were not requeued')
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A client whose accelerated side is a program of ours, in the environment of that client."""
+
+    NAME: str
+    PINS: tuple[str, ...]
+
+
+BESIDE_RQ_EXPORTER = Beside(rq_exporter.NAME, rq_exporter.PINS)
 WORKER = ('rq', 'worker', '--burst', '--quiet', WORKER_QUEUE)
 ALL = (
     Program('rq-dashboard, front page', rq_dashboard, 31, Page('/0/data/queues.json')),
@@ -219,6 +234,7 @@ ALL = (
     Program('django-rq, dashboard', django_rq, 31, Page(f'{django_rq.PREFIX}/')),
     Program('django-rq, page of 200 000', django_rq, 31, Page(f'{django_rq.of("default")}/failed/')),
     Program('rq-exporter, scrape', rq_exporter, 31, Page('/metrics')),
+    Program('rq-exporter, and rqreg exporter: scrape', BESIDE_RQ_EXPORTER, 31, Page('/metrics', pause=1.1)),
     Program('rq info', rq_command, 15, Command(('rq', 'info'))),
     Program('rq worker --burst', rq_command, 5, Command(WORKER, enqueue, all_done), jobs=WORKER_JOBS),
     Program(
@@ -248,13 +264,15 @@ ALL = (
 class Server:
     """What serves a client's pages: its command, for the URL of a server and a port, and what comes before and after.
 
-    make: what its folder needs. log_in: what a browser has to do first.
+    make: what its folder needs. log_in: what a browser has to do first. ours: the command of the accelerated side, if
+    that is a program of ours.
     """
 
     command: Callable[[str, int], list[str]]
     make: Callable[[Path, Population, Environment], None] = lambda *_: None
     log_in: Callable[[Browser], None] = lambda _: None
     variables: Mapping[str, str] = field(default_factory=dict)
+    ours: Callable[[str, int], list[str]] | None = None
 
     @contextmanager
     def run(self, place: Place, side: Side) -> Iterator[None]:
@@ -264,11 +282,16 @@ class Server:
         self.make(folder, place.population, place.environment)
         url = place.population.url(side)
         variables = {**self.variables, 'RQ_REDIS_URL': url}
-        command = self.command(url, port)
+        command = (self.ours if self.ours and side.accelerated else self.command)(url, port)
         with programs.serving(side, place.environment, command, folder, port, variables) as place.pids[side.name]:
             place.browsers[side.name] = Browser(port)
             self.log_in(place.browsers[side.name])
             yield
+
+
+def rq_exporter_command(url: str, port: int) -> list[str]:
+    """Return the command of rq-exporter."""
+    return ['rq-exporter', '--host', '127.0.0.1', '--port', str(port), '--redis-url', url]
 
 
 def log_in_to_django(browser: Browser) -> None:
@@ -283,8 +306,9 @@ SERVERS: Mapping[Any, Server] = {
     rq_dashboard: Server(
         lambda url, port: ['rq-dashboard', '--bind', '127.0.0.1', '--port', str(port), '--redis-url', url]
     ),
-    rq_exporter: Server(
-        lambda url, port: ['rq-exporter', '--host', '127.0.0.1', '--port', str(port), '--redis-url', url]
+    rq_exporter: Server(rq_exporter_command),
+    BESIDE_RQ_EXPORTER: Server(
+        rq_exporter_command, ours=lambda url, port: ['rqreg', 'exporter', '--url', url, '--port', str(port)]
     ),
     django_rq: Server(
         lambda _, port: django_rq.serve_command(port), django_rq.make_site, log_in_to_django, django_rq.VARIABLES

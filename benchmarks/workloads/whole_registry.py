@@ -161,7 +161,7 @@ def repair(size: int) -> Workload:
         FailedJobs(size, are_gone=True),
         failed,
         rq=Sample(lambda registry, _, count: by_loop.repair(registry, count), READ_SAMPLE),
-        ours=lambda registry, _: registry.repair(registry.check(settle=0)).mended.total(),
+        ours=lambda registry, _: registry.repair(registry.check(settle=0)).repaired.total(),
         by_hand=Sample(lambda client, _, count: by_hand.repair(client, QUEUE, count), HAND_SAMPLE),
         changes=True,
         counts=True,

@@ -5,7 +5,7 @@ import sys
 from . import interruption
 
 if __name__ == '__main__':
-    # Before the imports that take a moment: from here on Ctrl-C ends the demo in good order.
+    # Before the slow imports, so that Ctrl-C ends the demo cleanly from here on.
     interruption.install()
     from .demonstration import main
 

@@ -1,4 +1,4 @@
-"""The same question to RQ and to rqreg_ext, many times in turn: both answers and both times."""
+"""Asks RQ and rqreg_ext the same question, many times in turn, and compares answers and times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .interruption import check
 
 
 class Side:
-    """One of the two packages, by the names that both have."""
+    """One of the two packages, rq or rqreg_ext, which have the same names."""
 
     def __init__(self, package: str, connection: Redis) -> None:
         self.package = package
@@ -32,7 +32,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a question is asked of: a side's registry and queue, and a job."""
+    """What a question is about: a side's registry and queue, and a job."""
 
     registry: Any
     queue: Any
@@ -40,14 +40,18 @@ class Subject:
 
 
 def nothing_left(subject: Subject) -> None:
-    """Tell of a call that changes nothing that there is nothing to compare after it."""
+    """For a call that changes nothing: there is nothing to compare in Redis."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A call on a registry, as written in Python and as a function of the subject.
+    """A call on a registry.
 
-    `left` tells what a call that changes Redis left there.
+    Attributes:
+        registry: The name of the registry.
+        call: The call as text.
+        ask: Makes the call.
+        left: Returns what the call left in Redis.
     """
 
     registry: str
@@ -58,7 +62,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Row:
-    """What RQ and rqreg_ext answered to one question, what each left in Redis, and its median seconds."""
+    """The answers of RQ and rqreg_ext to one question, what each left in Redis, and the median times in seconds."""
 
     registry: str
     call: str
@@ -68,13 +72,13 @@ class Row:
 
     @property
     def agrees(self) -> bool:
-        """Whether both answers are the same, in value and in type, and so is what was left in Redis."""
+        """Whether both answers have the same value and type, and both left the same in Redis."""
         theirs, ours = self.answers
         return type(theirs) is type(ours) and theirs == ours and self.left[0] == self.left[1]
 
 
 def timed(ask: Callable[[Subject], object], subject: Subject) -> tuple[object, float]:
-    """Return the answer and its seconds; an exception is an answer too."""
+    """Return the answer, which can be an exception, and the time in seconds."""
     start = time.perf_counter()
     try:
         answer = ask(subject)
@@ -84,9 +88,9 @@ def timed(ask: Callable[[Subject], object], subject: Subject) -> tuple[object, f
 
 
 def compare(question: Question, pairs: Sequence[tuple[Subject, Subject]]) -> Row:
-    """Ask RQ about the first subject of each pair and rqreg_ext about the second; each begins every other time.
+    """Ask RQ about the first subject of each pair, and rqreg_ext about the second. The two take turns to be first.
 
-    The row holds the first two answers that differ, if any do.
+    The row has the first answers that differ, if there are any.
     """
     rows = []
     for number, subjects in enumerate(pairs):

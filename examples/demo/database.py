@@ -1,4 +1,4 @@
-"""The content of a database, with what differs from run to run masked."""
+"""The content of a database, without what differs from run to run."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MASKS = (
     (re.compile(r'\b\d{10}(\.\d+)?\b'), '<timestamp>'),
     (re.compile(r'\b0x[0-9a-f]+\b'), '<address>'),
 )
-# Of a worker's hash: each run has a process of its own.
+# Fields of a worker's hash that differ because each run starts a new process.
 PROCESS_FIELDS = frozenset({'pid', 'ip_address', 'birth', 'death', 'total_working_time'})
 
 
 def masked(text: str) -> str:
-    """Return the text with ids, times and addresses replaced by their kind."""
+    """Return the text with ids, times and addresses replaced by placeholders."""
     for pattern, kind in MASKS:
         text = pattern.sub(kind, text)
     return text
@@ -42,9 +42,9 @@ READERS = {
     'hash': _hash,
     'list': lambda connection, key: [_text(entry) for entry in connection.lrange(key, 0, -1)],
     'set': lambda connection, key: sorted(_text(entry) for entry in connection.smembers(key)),
-    # Ranks, not scores, which are times; an entry that never expires is another matter.
     'stream': _stream,
     'string': lambda connection, key: _text(connection.get(key)),
+    # In the order of the scores, but without them, as they are times; only whether an entry expires is compared.
     'zset': lambda connection, key: [
         (_text(entry), score == float('inf')) for entry, score in connection.zrange(key, 0, -1, withscores=True)
     ],

@@ -1,6 +1,6 @@
-"""`make demo`: real jobs, RQ's answers, ours, and both times; then what RQ cannot do, on a whole registry.
+"""`make demo`: the answers and times of RQ and rqreg_ext on real jobs; then the calls that RQ does not have.
 
-Exit status 1 if any two answers differ, or a call on the whole registry does not what it should.
+The exit status is 1 if any two answers differ, or one of those calls does not work as expected.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import redis
 import rq
 
 from . import documented, interruption, table
+from .bulk_operations import show_bulk_operations
 from .comparison import Question, Row, Side, Subject, compare
 from .many_failed_jobs import FailedJobs
 from .questions import CHANGES, questions_for, registries
 from .stage import Stage
-from .whole_registry import show_whole_registry
 from .world import JOB_IDS, job_of, populate
 
 ROUNDS = 25
 ROUNDS_OF_MANY = 7
-PARTS = ('comparison', 'whole-registry')
-# Enough to take some from for each question.
+PARTS = ('comparison', 'bulk')
+# Each question about the large registry needs some jobs of its own.
 FEWEST_JOBS = 200
 
 
 def say(message: str = '') -> None:
-    """Tell what is being done, at once even into a pipe."""
+    """Print a message at once, also into a pipe."""
     print(message, flush=True)
 
 
@@ -49,7 +49,7 @@ def run_documented_scripts() -> Iterator[Row]:
 
 
 def verdict(row: Row) -> str:
-    """Return whether both sides gave the same, with both outputs where they did not."""
+    """Return whether both sides agree, and both outputs if they do not."""
     if row.agrees:
         return 'the same with both'
     return f'DIFFERENT\nRQ: {row.answers[0]}\n{row.left[0]}\nrqreg_ext: {row.answers[1]}\n{row.left[1]}'
@@ -64,7 +64,7 @@ def compare_every_registry(stage: Stage, sides: Sequence[Side]) -> Iterator[Row]
 
 
 def compare_many(stage: Stage, sides: Sequence[Side], jobs: FailedJobs) -> Iterator[Row]:
-    """Ask the full FailedJobRegistry the same, then let both sides remove, delete and requeue jobs of it."""
+    """Ask the large FailedJobRegistry the same questions, then remove, delete and requeue jobs on both sides."""
     registry = 'FailedJobRegistry'
     asked = partial(_subjects, sides, registry)
     for question in questions_for(registry):
@@ -109,11 +109,11 @@ def demonstrate(number: int, with_scripts: bool) -> list[Row]:
     return scripts + rows + many
 
 
-def demonstrate_whole_registry(number: int) -> bool:
-    """Show what RQ cannot do, on that many failed jobs; tell whether it came out right."""
+def demonstrate_bulk_operations(number: int) -> bool:
+    """Show the calls that RQ does not have, on that many failed jobs; return whether they worked as expected."""
     say('Starting a private Redis, a local web page and an RQ worker ...')
     with Stage() as stage:
-        return show_whole_registry(stage, number)
+        return show_bulk_operations(stage, number)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(parts, options.failed_jobs, not options.no_scripts)
     except BaseException:
-        # A Ctrl-C also reaches the Redis server, and an answer that it cut off is no failure of the demo.
+        # Ctrl-C also ends the Redis server. The error that follows from that is not a failure of the demo.
         if not interruption.is_requested():
             raise
         say('\nInterrupted. Redis, worker and page are gone.')
@@ -146,9 +146,9 @@ def _run(parts: Sequence[str], number: int, with_scripts: bool) -> int:
             say(textwrap.fill(f'{len(differing)} of {len(rows)} comparisons DIFFER: {calls}', table.terminal_width()))
             return 1
         say(f'All {len(rows)} comparisons agree.')
-    if 'whole-registry' in parts:
-        if not demonstrate_whole_registry(number):
-            say('Not all calls on the whole registry came out right: see WRONG in the table.')
+    if 'bulk' in parts:
+        if not demonstrate_bulk_operations(number):
+            say('Some calls on many jobs did not work as expected: see WRONG in the table.')
             return 1
-        say('All calls on the whole registry came out as they should.')
+        say('All calls on many jobs worked as expected.')
     return 0

@@ -15,7 +15,7 @@ from .database import contents, masked
 from .interruption import wait_until
 from .stage import DOCUMENTED_SCRIPTS, Stage, child_environment
 
-# How a program is run on our registries without a change.
+# Runs an unchanged program with our registries.
 RUNNER = ('-m', 'rqreg_ext')
 BROKEN_JOBS = ('broken-1', 'broken-2', 'broken-3')
 
@@ -39,7 +39,7 @@ def failed_jobs(stage: Stage) -> None:
 
 @dataclass(frozen=True)
 class Script:
-    """A documented script, what it finds in Redis, and its text with our imports."""
+    """A script of RQ's documentation, and a function that prepares Redis for it."""
 
     name: str
     file: str
@@ -48,12 +48,12 @@ class Script:
 
     @property
     def source(self) -> str:
-        """The script as it stands in examples/documented_scripts/."""
+        """The text of the script in examples/documented_scripts/, which has our imports."""
         return self.choose((DOCUMENTED_SCRIPTS / self.file).read_text(encoding='utf-8'))
 
 
 def without_first_loop(source: str) -> str:
-    """Leave out the first `for`: what it removes, the second one would not find."""
+    """Return the source without its first `for`, which removes the jobs that the second one deletes."""
     loop = next(statement for statement in ast.parse(source).body if isinstance(statement, ast.For))
     lines = source.splitlines(keepends=True)
     return ''.join(lines[: loop.lineno - 1] + lines[loop.end_lineno :])
@@ -68,20 +68,20 @@ SCRIPTS = (
 
 
 def with_rq_imports(source: str) -> str:
-    """Return the script as RQ documents it: our package's name on import lines becomes RQ's."""
+    """Return the script as in RQ's documentation, with RQ's imports instead of ours."""
     return re.sub(r'^from rqreg_ext\b', 'from rq', source, flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a script printed and what is in Redis after it, masked."""
+    """What a script printed and left in Redis, without what differs from run to run."""
 
     output: str
     keys: list[tuple[str, Any]]
 
 
 def run(script: Script, source: str, runner: tuple[str, ...] = ()) -> Outcome:
-    """Run the source, on our registries if by RUNNER, against a private Redis, a worker and a page of its own."""
+    """Run the source with its own private Redis, worker and web page; with RUNNER, on our registries."""
     with Stage() as stage:
         script.prepare(stage)
         output = _run_in_child(stage, source, runner)

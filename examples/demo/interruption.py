@@ -1,7 +1,7 @@
-"""Ctrl-C, taken at chosen points only.
+"""Handles Ctrl-C at certain points only.
 
-A KeyboardInterrupt between the start of a process and the line that remembers it would leave the process
-behind. So a signal is noted, and `check`, called between steps and in every wait, raises it.
+A KeyboardInterrupt between starting a process and storing it would leave the process running. So the signal handler
+only records the signal, and check(), called between steps and while waiting, raises KeyboardInterrupt.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from types import FrameType
 _received: list[int] = []
 
 
-def _note(number: int, frame: FrameType | None) -> None:
+def _record(number: int, frame: FrameType | None) -> None:
     _received.append(number)
 
 
 def install() -> None:
-    """From now on note SIGINT, SIGTERM and SIGHUP instead of acting on them."""
+    """Record SIGINT, SIGTERM and SIGHUP from now on, instead of ending the process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _note)
+        signal.signal(number, _record)
 
 
 def is_requested() -> bool:
-    """Tell whether one of the signals has come."""
+    """Tell whether one of the signals was received."""
     return bool(_received)
 
 
 def check() -> None:
-    """Raise KeyboardInterrupt if one of the signals has come."""
+    """Raise KeyboardInterrupt if one of the signals was received."""
     if _received:
         raise KeyboardInterrupt
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    """Return once the condition holds; raise TimeoutError, naming what was waited for, if it never does."""
+    """Wait until the condition is true. Raises TimeoutError, with `what` in its message."""
     deadline = time.monotonic() + seconds
     while not condition():
         check()

@@ -1,4 +1,4 @@
-"""A hundred thousand failed jobs in seconds: copies of one that really failed, key by key."""
+"""Creates many failed jobs in seconds, by copying all keys of one that failed in the worker."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ CHUNK = 1000
 
 
 class FailedJobs:
-    """The copies: `ids` of all, and what is left of one of them in Redis."""
+    """Copies of a failed job.
+
+    Attributes:
+        ids: The ids of the copies that take() has not returned yet.
+    """
 
     def __init__(self, connection: Redis, model: str) -> None:
         self.connection = connection
         self.registry = FailedJobRegistry(connection=connection)
         self.model = model
         self.ids: list[str] = []
-        # A job is its hash and, if it ended, its results: whatever RQ keeps under the job's id.
+        # The job's hash, its results, and whatever else RQ stores in keys that end with the job's id.
         found = connection.scan_iter(match=f'*:{model}', count=1000)
         self.keys = [key.decode().removesuffix(model) for key in found]
 
     def add(self, number: int) -> None:
-        """Add copies, a thousand in a round trip."""
+        """Add copies, a thousand per round trip."""
         copies = [(key, *self._dumped(key + self.model)) for key in self.keys]
         expiry = self.connection.zscore(self.registry.key, self.model)
         for start in range(0, number, CHUNK):
@@ -38,7 +42,7 @@ class FailedJobs:
                 for job_id in ids:
                     for key, dump, milliseconds in copies:
                         pipeline.restore(key + job_id, milliseconds, dump)
-                # Expiring one after the other, as jobs that failed one after the other do.
+                # They expire one after the other, like jobs that failed one after the other.
                 pipeline.zadd(self.registry.key, {job_id: expiry + start + n for n, job_id in enumerate(ids)})
                 pipeline.execute()
             self.ids += ids
@@ -47,7 +51,7 @@ class FailedJobs:
         return self.connection.dump(key), max(0, self.connection.pttl(key))
 
     def left(self, subject: Subject) -> object:
-        """Return what Redis holds of the subject's job: its keys, and its places in the registry and the queue."""
+        """Return what Redis holds of the subject's job: its keys, and whether it is in the registry and the queue."""
         job_id = subject.job.id
         contents = [content_of(self.connection, (key + job_id).encode()) for key in self.keys]
         is_failed = self.connection.zscore(self.registry.key, job_id) is not None
@@ -55,5 +59,5 @@ class FailedJobs:
         return contents, is_failed, queued
 
     def take(self, number: int) -> list[Job]:
-        """Return that many of the copies, from the middle of the registry, each only once."""
+        """Return that many copies from the middle of the registry, each only once."""
         return [Job(self.ids.pop(len(self.ids) // 2), connection=self.connection) for _ in range(number)]

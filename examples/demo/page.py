@@ -1,4 +1,4 @@
-"""The page that the jobs fetch: served on loopback, and held back where a job is to keep running."""
+"""The web page that the jobs fetch, served on loopback. It can be held back to keep a job running."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ TEXT = b'<html><body>The quick brown fox jumps over the lazy dog.</body></html>\
 class Page:
     """A web server that answers for every host: the worker reaches it as its HTTP proxy.
 
-    So the scripts keep the address of the documentation, http://nvie.com. Any path gives the page, except
-    /missing (404) and /fetched, which answers as soon as a page has been asked for.
+    So the scripts keep the address of the documentation, http://nvie.com. Every path returns the page, except
+    /missing (404), and /fetched, which answers as soon as the page was requested.
     """
 
     def __init__(self) -> None:
@@ -29,20 +29,20 @@ class Page:
         return f'127.0.0.1:{self._server.server_address[1]}'
 
     def hold(self) -> None:
-        """From now on answer a request for the page only after `release`."""
+        """Answer requests for the page only after release()."""
         self.fetched.clear()
         self.released.clear()
 
     def release(self) -> None:
-        """Answer the requests held back, and later ones at once."""
+        """Answer the requests that are held back, and later ones at once."""
         self.released.set()
 
     def start(self) -> None:
-        """Serve, in a thread."""
+        """Start serving in a thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Let every waiting request go and end the server."""
+        """Answer every waiting request, and end the server."""
         self.release()
         self.fetched.set()
         self._server.shutdown()
@@ -64,6 +64,6 @@ def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(TEXT)
 
         def log_message(self, *args: object) -> None:
-            """Keep the demo's output to the demo."""
+            """Print no log lines into the demo's output."""
 
     return Handler

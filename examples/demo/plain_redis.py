@@ -1,8 +1,8 @@
-"""Run a documented script, given on standard input, where a plain `Redis()` is the private server.
+"""Runs a documented script from standard input, with a plain `Redis()` connected to the private server.
 
-Run in a process of its own, with the port of that server and the address of the page. Two things differ from
-running the script as a file, for RQ and rqreg_ext alike: the script's sleep lasts until its job is running, and
-the value of a bare expression is shown as the documentation does, by its type.
+It runs in its own process; the arguments are the port of the server and the address of the page. Two things differ from
+running the script as a file, for both RQ and rqreg_ext: the script's sleep lasts until its job is running, and an
+expression statement prints the type of its value, as in the documentation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import redis
 
 
 def redirect_plain_clients(port: int) -> None:
-    """Make `Redis()`, and no other call, connect to the port."""
+    """Make `Redis()` without arguments connect to the port."""
     original = redis.Redis.__init__
 
     @functools.wraps(original)
@@ -28,7 +28,7 @@ def redirect_plain_clients(port: int) -> None:
 
 
 def sleep_until_fetched(address: str) -> None:
-    """Make `time.sleep` wait until a job has asked for the page, however slow this machine is."""
+    """Make `time.sleep` also wait until a job has requested the page, however slow this machine is."""
     sleep = time.sleep
 
     def sleep_longer(seconds: float) -> None:
@@ -42,7 +42,7 @@ def sleep_until_fetched(address: str) -> None:
 
 
 def show(value: object) -> None:
-    """Show what a bare expression returns: `Returns FailedJobRegistry`."""
+    """Print the type of an expression's value, as `Returns FailedJobRegistry`."""
     if value is not None:
         print(f'Returns {type(value).__name__}')
 

@@ -1,4 +1,4 @@
-"""What each registry is asked."""
+"""The questions about each registry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rq import registry as rq_registry
 
 from .comparison import Question, Subject
 
-# By registry: the property of Queue that returns it.
+# For each registry, the property of Queue that returns it.
 QUEUE_PROPERTIES = {
     'StartedJobRegistry': 'started_job_registry',
     'FinishedJobRegistry': 'finished_job_registry',
@@ -26,7 +26,7 @@ def registries() -> list[str]:
 
 
 def questions_for(registry: str) -> list[Question]:
-    """Return what the registry is asked, from the common to the particular."""
+    """Return the questions about a registry: first the common ones, then its own."""
     return [Question(registry, call, ask) for call, ask in (*_common(registry), *OWN.get(registry, ()))]
 
 

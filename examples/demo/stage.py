@@ -1,4 +1,4 @@
-"""What every run needs: a private Redis, the page and a real RQ worker process, gone again afterwards."""
+"""What every run needs: a private Redis, the web page and an RQ worker process, which all end with the run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from private_redis import PrivateRedis  # noqa: E402
 
 
 class Stage:
-    """A context manager: `connection`, `queue` and `page` are there while it is open."""
+    """A context manager with the attributes `connection`, `queue` and `page`."""
 
     def __init__(self) -> None:
         self._exits = ExitStack()
@@ -33,7 +33,7 @@ class Stage:
     def __enter__(self) -> Stage:
         with ExitStack() as undo:
             self.server = undo.enter_context(PrivateRedis())
-            # A server that hangs shall end the run, not hang it.
+            # With a timeout, so that a server that hangs ends the run.
             self.connection: Redis = self.server.client(socket_timeout=60)
             undo.callback(self.connection.close)
             self.queue = Queue(connection=self.connection)
@@ -42,7 +42,7 @@ class Stage:
             undo.callback(self.page.stop)
             self.worker = start_worker(self.server, self.page)
             undo.callback(stop_worker, self.worker)
-            # Before the worker is asked to end, which it does after its job: let the job have its page.
+            # Before stop_worker(): the worker ends only after its job, which waits for the page.
             undo.callback(self.page.release)
             wait_until(self._has_worker, 'the RQ worker to start')
             self._exits = undo.pop_all()
@@ -58,7 +58,7 @@ class Stage:
         return bool(Worker.all(connection=self.connection))
 
     def settle(self) -> None:
-        """Let the jobs run to their end, then end the worker."""
+        """Wait until all jobs have ended, then stop the worker."""
         self.page.release()
         wait_until(self._is_idle, 'the RQ worker to finish its jobs')
         stop_worker(self.worker)
@@ -70,14 +70,14 @@ class Stage:
 
 
 def child_environment() -> dict[str, str]:
-    """Return the environment of a child process: it finds the demo and the documented scripts."""
+    """Return the environment of a child process, with the demo and the documented scripts on its path."""
     paths = [str(EXAMPLES), str(DOCUMENTED_SCRIPTS), os.environ.get('PYTHONPATH', '')]
     variables = {'PYTHONPATH': os.pathsep.join(filter(None, paths)), 'PYTHONDONTWRITEBYTECODE': '1'}
     return {**os.environ, **variables}
 
 
 def start_worker(server: PrivateRedis, page: Page) -> subprocess.Popen[bytes]:
-    """Start `rq worker` in a session of its own: a Ctrl-C is ours to pass on."""
+    """Start `rq worker` in its own session, so that Ctrl-C does not reach it."""
     proxy = {'http_proxy': f'http://{page.address}', 'no_proxy': '', 'NO_PROXY': ''}
     command = [sys.executable, '-m', 'rq.cli', 'worker', '--name', 'demo-worker', '--url', server.url, 'default']
     with open(os.path.join(server.folder, 'worker.log'), 'wb') as log:
@@ -92,7 +92,7 @@ def start_worker(server: PrivateRedis, page: Page) -> subprocess.Popen[bytes]:
 
 
 def stop_worker(worker: subprocess.Popen[bytes]) -> None:
-    """End the worker as RQ means it: after its job, on a second request without it, and at last by force."""
+    """Stop the worker: after its job, with a second signal at once, and then with SIGKILL."""
     for request in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
         if worker.poll() is None:
             worker.send_signal(request)

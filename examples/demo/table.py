@@ -1,4 +1,4 @@
-"""The table: registry by registry, the answers and both times, as wide as the terminal."""
+"""The table of answers and times, as wide as the terminal."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ GAP = '  '
 
 
 def terminal_width() -> int:
-    """Return the columns of the terminal: COLUMNS if it is set, 80 where there is no terminal."""
+    """Return the width of the terminal in columns: COLUMNS if it is set, 80 without a terminal."""
     return shutil.get_terminal_size().columns
 
 
 def short(answer: object) -> str:
-    """Return an answer in few words: of a long list its length."""
+    """Return an answer as a short text; for a long list, its length."""
     if isinstance(answer, list) and len(answer) > 1:
         return f'{len(answer):,} entries'
     if isinstance(answer, datetime):
@@ -30,12 +30,12 @@ def short(answer: object) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """Return the text, or as much of it as fits into the width."""
+    """Return the text, cut off if it is wider than `width`."""
     return text if len(text) <= width else text[: width - 1] + '…'
 
 
 def duration(seconds: float) -> str:
-    """Return a time with three digits at most, in the unit that suits it."""
+    """Return a time with at most three digits, in µs, ms or s."""
     if seconds < 0.9995e-3:
         return f'{seconds * 1e6:.0f} µs'
     if seconds < 0.9995:
@@ -50,7 +50,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def align(table: Sequence[tuple[str, ...]], elastic: int, right: Collection[int]) -> Iterator[str]:
-    """Yield the lines of a table: one column gives way where the terminal is too narrow, those in `right` end alike."""
+    """Yield the lines of a table, with the `elastic` column cut to fit the terminal, and `right` right-aligned."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - terminal_width()
     widths[elastic] = min(widths[elastic], max(NARROWEST, widths[elastic] - excess))
@@ -63,14 +63,14 @@ def align(table: Sequence[tuple[str, ...]], elastic: int, right: Collection[int]
 
 
 def lines(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield the table's lines: a heading for each registry, then its calls; where answers differ, both follow."""
+    """Yield the table's lines: for each registry a heading and its calls, with answers that differ below a call."""
     heading, *texts = align([HEADINGS, *(_cells(row) for row in rows)], ANSWER, RIGHT_ALIGNED)
     yield heading
-    named = ''
+    current = ''
     for row, text in zip(rows, texts, strict=True):
-        if row.registry != named:
+        if row.registry != current:
             yield f'-- {row.registry} '.ljust(len(heading), '-')
-            named = row.registry
+            current = row.registry
         yield text
         if not row.agrees:
             for side, answer, left in zip(('RQ', 'rqreg_ext'), row.answers, row.left, strict=True):

@@ -1,4 +1,4 @@
-"""Real jobs in every state that a registry stands for, brought there by the worker."""
+"""Real jobs in every state that has a registry, produced by the worker."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from .stage import Stage
 
 COUNT_WORDS = 'somewhere.count_words_at_url'
 ADDRESS = 'http://nvie.com'
-# For each registry the job that its questions are about.
+# For each registry, the job that its questions are about.
 JOB_IDS = {
     'StartedJobRegistry': 'running',
     'FinishedJobRegistry': 'done-1',
     'FailedJobRegistry': 'broken-1',
     'DeferredJobRegistry': 'waiting',
     'ScheduledJobRegistry': 'tomorrow',
-    'CanceledJobRegistry': 'unwanted',
+    'CanceledJobRegistry': 'canceled',
     'ReadyJobRegistry': 'waiting',
     'ExecutionRegistry': 'running',
 }
 
 
 def populate(stage: Stage) -> Iterator[str]:
-    """Bring one job after the other into its state; yield what is being done, before it is done."""
+    """Bring one job after the other into its state. Yields a description before each step."""
     queue = stage.queue
     yield 'three jobs succeed'
     for number in (1, 2, 3):
@@ -47,7 +47,7 @@ def populate(stage: Stage) -> Iterator[str]:
     yield 'one job waits for that one, one is scheduled for tomorrow, one is canceled'
     queue.enqueue(COUNT_WORDS, ADDRESS, job_id='waiting', depends_on=running)
     queue.enqueue_in(timedelta(days=1), COUNT_WORDS, ADDRESS, job_id='tomorrow')
-    queue.enqueue(COUNT_WORDS, ADDRESS, job_id='unwanted').cancel()
+    queue.enqueue(COUNT_WORDS, ADDRESS, job_id='canceled').cancel()
 
 
 def job_of(stage: Stage, registry: str) -> Job:

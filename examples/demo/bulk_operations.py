@@ -1,6 +1,6 @@
-"""What RQ cannot do: a hundred thousand failed jobs looked through, purged, requeued, checked and repaired.
+"""Calls that RQ does not have, on many failed jobs: find, purge, requeue_all, check and repair.
 
-Beside each time stands what RQ's own loop would take, measured on some of the entries, and multiplied.
+Each time is compared with that of RQ's loop, measured on a sample of the entries and multiplied.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from rq.registry import FinishedJobRegistry as RQFinishedJobRegistry
 from rqreg_ext import BulkResult, FailedJobRegistry
 
 from . import rq_loop
+from .command_tour import show_command
 from .interruption import check, wait_until
 from .many_failed_jobs import FailedJobs
 from .rq_loop import Loop
@@ -35,7 +36,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     'missing 1 required positional argument': (),
 }
 MISSING_PAGE, NO_ADDRESS, NO_ARGUMENT = KINDS
-MOST_BROKEN_OF_A_SORT = 25
+MOST_BROKEN_PER_KIND = 25
 HEADINGS = ('call', 'entries', 'rqreg_ext', "RQ's loop", 'ratio')
 CALL = 0
 RIGHT_ALIGNED = (1, 2, 3, 4)
@@ -43,9 +44,15 @@ RIGHT_ALIGNED = (1, 2, 3, 4)
 
 @dataclass(frozen=True)
 class Step:
-    """A call on the whole registry: what came of it, over how many entries, and in how many seconds.
+    """A call on all jobs of the registry, and its result.
 
-    loop: RQ's loop for the same; None where RQ has no way to do it.
+    Attributes:
+        call: The call as text.
+        outcome: The result as text.
+        entries: The number of entries of the registry.
+        seconds: The time of the call.
+        loop: RQ's loop that does the same; None if RQ cannot do it.
+        is_right: Whether the call worked as expected.
     """
 
     call: str
@@ -56,8 +63,8 @@ class Step:
     is_right: bool
 
 
-class WholeRegistry:
-    """The steps of the show, on the failed jobs of one queue."""
+class BulkOperations:
+    """The calls, on the failed jobs of one queue."""
 
     def __init__(self, stage: Stage, console: Console) -> None:
         self.stage = stage
@@ -65,22 +72,22 @@ class WholeRegistry:
         self.connection: Redis = stage.connection
         self.failed = FailedJobRegistry(connection=self.connection)
         self.rq_failed = RQFailedJobRegistry(connection=self.connection)
-        # How many jobs of each kind there are.
-        self.of_kind: dict[str, int] = {}
+        # The number of jobs of each kind.
+        self.counts: dict[str, int] = {}
         self.broken: dict[str, str] = {}
 
     def fill(self, number: int) -> None:
-        """Let a job of each kind fail in the worker, and write copies of them."""
+        """Let a job of each kind fail in the worker, and copy these jobs."""
         models = {kind: str(uuid4()) for kind in KINDS}
         for kind, arguments in KINDS.items():
             self.stage.queue.enqueue(COUNT_WORDS, args=arguments, job_id=models[kind])
         wait_until(lambda: self.left() == len(KINDS), 'three jobs to fail')
-        # The jobs that are requeued later shall be seen on their queue.
+        # Stop the worker, so that requeued jobs stay in their queue.
         self.stage.settle()
-        for place, (kind, model) in enumerate(models.items()):
-            copies = (number + place) // len(KINDS) - 1
+        for index, (kind, model) in enumerate(models.items()):
+            copies = (number + index) // len(KINDS) - 1
             FailedJobs(self.connection, model).add(copies)
-            self.of_kind[kind] = copies + 1
+            self.counts[kind] = copies + 1
 
     def steps(self) -> Iterator[Step]:
         """Make the calls, one after the other."""
@@ -104,12 +111,12 @@ class WholeRegistry:
                 bar.show(number)
         found = {kind: sum(count for line, count in kinds.items() if kind in line) for kind in KINDS}
         outcome = '\n'.join(f'{count:,} {line}' for line, count in kinds.most_common())
-        return Step("find(fields=['exc_info'])", outcome, self.left(), bar.seconds, loop, found == self.of_kind)
+        return Step("find(fields=['exc_info'])", outcome, self.left(), bar.seconds, loop, found == self.counts)
 
     def find(self) -> Step:
         """Find the jobs of one kind."""
         loop = rq_loop.run(self.rq_failed, lambda job: MISSING_PAGE in str(job.exc_info))
-        expected, number = self.of_kind[MISSING_PAGE], 0
+        expected, number = self.counts[MISSING_PAGE], 0
         with Bar(self.console, 'find', expected) as bar:
             for number, _ in enumerate(self.failed.find(exc_info=MISSING_PAGE), 1):
                 bar.show(number)
@@ -128,13 +135,13 @@ class WholeRegistry:
             return True
 
         loop = rq_loop.run(self.rq_failed, delete)
-        expected, entries = self.of_kind.pop(NO_ADDRESS) - loop.done, self.left()
+        expected, entries = self.counts.pop(NO_ADDRESS) - loop.done, self.left()
         keys = self.connection.dbsize()
         with Bar(self.console, 'purge', entries) as bar:
             result = self.failed.purge(exc_info=NO_ADDRESS, progress=bar.show)
         gone = keys - self.connection.dbsize()
-        # Each with its hash, at least.
-        is_right = result.done == expected <= gone and self.left() == sum(self.of_kind.values())
+        # Each job has at least its hash.
+        is_right = result.done == expected <= gone and self.left() == sum(self.counts.values())
         call = f"purge(exc_info='{NO_ADDRESS}')"
         return Step(
             call,
@@ -155,11 +162,11 @@ class WholeRegistry:
             return True
 
         loop = rq_loop.run(self.rq_failed, requeue)
-        expected, entries = self.of_kind.pop(MISSING_PAGE), self.left()
+        expected, entries = self.counts.pop(MISSING_PAGE), self.left()
         with Bar(self.console, 'requeue', entries) as bar:
             result = self.failed.requeue_all(exc_info=MISSING_PAGE, progress=bar.show)
         is_right = self.stage.queue.count == expected == result.done + loop.done
-        is_right = is_right and self.left() == sum(self.of_kind.values())
+        is_right = is_right and self.left() == sum(self.counts.values())
         call = f"requeue_all(exc_info='{MISSING_PAGE}')"
         return Step(
             call,
@@ -173,14 +180,14 @@ class WholeRegistry:
     # ---- Checking
 
     def break_some(self) -> None:
-        """Break what killed workers and expired keys break."""
+        """Break some jobs in the ways that killed workers and expired keys do."""
         ids = self.failed.iter_job_ids()
         for break_it, kind in (
             (self._lose_job, 'missing_job'),
             (self._lose_entry, 'orphan'),
             (self._finish, 'wrong_status'),
         ):
-            for _ in range(min(MOST_BROKEN_OF_A_SORT, self.left() // 10)):
+            for _ in range(min(MOST_BROKEN_PER_KIND, self.left() // 10)):
                 job_id = next(ids)
                 break_it(job_id)
                 self.broken[job_id] = kind
@@ -197,7 +204,7 @@ class WholeRegistry:
         self.connection.zadd(finished.key, {job_id: int(time.time()) + 500})
 
     def check(self) -> Step:
-        """Find what was broken, and nothing else."""
+        """Check that exactly the broken jobs are found."""
         entries = self.left()
         with Bar(self.console, 'check', None) as bar:
             report = self.failed.check(progress=bar.show)
@@ -206,17 +213,17 @@ class WholeRegistry:
         return Step('check()', outcome, entries, bar.seconds, None, found == self.broken)
 
     def repair(self) -> Step:
-        """Mend it, and check again."""
+        """Repair it, and check again."""
         entries = self.left()
         with Bar(self.console, 'repair', None) as bar:
             result = self.failed.repair(progress=bar.show)
-        outcome = '\n'.join(f'{count} {kind} mended' for kind, count in result.mended.items())
+        outcome = '\n'.join(f'{count} {kind} repaired' for kind, count in result.repaired.items())
         there = self.failed.contains_many(self.broken)
         is_right = there == [kind == 'orphan' for kind in self.broken.values()] and not self.failed.check()
         return Step('repair()', outcome, entries, bar.seconds, None, is_right)
 
     def left(self) -> int:
-        """Return how many entries there are."""
+        """Return the number of entries."""
         return int(self.failed.get_job_count(cleanup=False))
 
 
@@ -239,7 +246,7 @@ class Bar:
         self.progress.stop()
 
     def show(self, count: int, total: int | None = None) -> None:
-        """Show how far the call is, as often as somebody can see it: each entry calls this, or each chunk."""
+        """Update the bar: after each chunk if `total` is given, otherwise after each thousand entries."""
         if total is not None or count % 1000 == 0 or count == self.progress.tasks[0].total:
             check()
             self.progress.update(self.task, completed=count, total=total)
@@ -255,7 +262,7 @@ def _done(result: BulkResult, verb: str, loop: Loop) -> str:
 
 
 def lines(steps: Sequence[Step]) -> Iterator[str]:
-    """Yield the lines of the table: each call with its time and that of RQ's loop, then what it did."""
+    """Yield the lines of the table: each call with its time and that of RQ's loop, then its result."""
     heading, *calls = align([HEADINGS, *map(_cells, steps)], CALL, RIGHT_ALIGNED)
     yield heading
     yield '-' * len(heading)
@@ -274,17 +281,20 @@ def _cells(step: Step) -> tuple[str, ...]:
     return (*call, duration(seconds), f'{seconds / step.seconds:.1f} x')
 
 
-def show_whole_registry(stage: Stage, number: int) -> bool:
-    """Run the show with that many failed jobs; tell whether everything came out as it should."""
+def show_bulk_operations(stage: Stage, number: int) -> bool:
+    """Make the calls on that many failed jobs; return whether all of them worked as expected."""
     console = Console(width=terminal_width(), highlight=False)
-    whole = WholeRegistry(stage, console)
+    operations = BulkOperations(stage, console)
     console.print(f'Writing {number:,} failed jobs of three kinds, copies of real ones ...')
-    whole.fill(number)
-    console.print('Looking through them, purging, requeueing, breaking and repairing them ...')
-    steps = list(whole.steps())
+    operations.fill(number)
+    console.print('Searching, purging, requeueing, breaking and repairing them ...')
+    steps = list(operations.steps())
     console.print('', *lines(steps), '', sep='\n', markup=False, soft_wrap=True)
     console.print(
-        f"RQ's loop fetches each job and does the same with it. It was run on {rq_loop.SAMPLE} jobs at most, from all "
-        'over the registry, and its time multiplied.'
+        f"RQ's loop fetches each job and does the same with it. It was run on at most {rq_loop.SAMPLE} jobs, from all "
+        'parts of the registry, and its time was multiplied.'
     )
-    return all(step.is_right for step in steps)
+    if not all(step.is_right for step in steps):
+        return False
+    console.print()
+    return show_command(stage, console)

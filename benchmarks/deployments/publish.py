@@ -1,0 +1,45 @@
+"""Put the figures of a run where people read them: `python -m benchmarks.deployments.publish`.
+
+results.json keeps what the run has found; RESULTS.md has all tables of it, docs/benchmarks.md the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from benchmarks import places
+from benchmarks.child import ROOT
+from benchmarks.deployments import report
+from benchmarks.report import say
+from benchmarks.results import without_rounds
+
+FOLDER = Path(__file__).resolve().parent
+KEPT, TABLES = FOLDER / 'results.json', FOLDER / 'RESULTS.md'
+
+
+def main(arguments: list[str]) -> None:
+    """Write what the arguments ask for."""
+    parser = argparse.ArgumentParser(prog='python -m benchmarks.deployments.publish', description=__doc__)
+    parser.add_argument(
+        'run', nargs='?', type=Path, help='what a run has written with --json; default: what was kept of the last one'
+    )
+    options = parser.parse_args(arguments)
+    if options.run is not None:
+        found = without_rounds(json.loads(options.run.read_text(encoding='utf-8')))
+        KEPT.write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
+    if not KEPT.is_file():
+        say(
+            f'nothing to publish of deployments: {KEPT.relative_to(ROOT)} is not there. Run make bench-deployments '
+            "ARGS='--json build/deployments.json', then make publish"
+        )
+        return
+    found = json.loads(KEPT.read_text(encoding='utf-8'))
+    TABLES.write_text(report.everything(found), encoding='utf-8')
+    places.DEPLOYMENTS.fill(report.summary(found))
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])
