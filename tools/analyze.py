@@ -81,7 +81,7 @@ def main() -> None:
     if lacking:
         sys.exit(f'analyze: this check needs {", ".join(lacking)}')
     fetch_hiredis.fetch()
-    embed_lua.write_header(sorted((ROOT / 'src').rglob('*.lua')), GENERATED / 'lua_sources.h')
+    embed_lua.write_headers(sorted((ROOT / 'src' / 'lua').rglob('*.lua')), GENERATED)
     sys.exit(0 if analyze() else 1)
 
 

@@ -25,8 +25,14 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / 'tools'
 DEVELOPMENT = TOOLS / 'dev-requirements.txt'
 SERVER = TOOLS / 'server-requirements.txt'
-BUILD_TOOLS = ('tools/build_tools.py', 'tools/embed_lua.py', 'tools/fetch_hiredis.py', 'tools/hiredis-requirements.txt')
-BUILD_FILES = ('setup.py', 'pyproject.toml', 'rqreg_ext.pth', *BUILD_TOOLS)
+BUILD_TOOLS = (
+    'tools/bill_of_materials.py',
+    'tools/build_tools.py',
+    'tools/embed_lua.py',
+    'tools/fetch_hiredis.py',
+    'tools/hiredis-requirements.txt',
+)
+BUILD_FILES = ('setup.py', 'pyproject.toml', 'rqreg_ext.pth', 'rqreg_ext.start', *BUILD_TOOLS)
 BUILD_VARIABLES = (*build_tools.VARIABLES, 'LDFLAGS', 'RQREG_LDFLAGS', 'RQREG_SYSTEM_HIREDIS')
 
 NO_SERVER = '\nInstall redis-server or valkey-server instead, or set RQREG_REDIS_SERVER to the path of one.'

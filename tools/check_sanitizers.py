@@ -28,15 +28,15 @@ IN_THREADS = (
     '[thread.start() for thread in threads]; [thread.join() for thread in threads]'
 )
 # They replace malloc(), measure what the process takes, or compile with sanitizers themselves.
-MEMORY_OF_THEIR_OWN = ['tests/memory', 'tests/isolated', 'tests/test_fuzz_corpus.py']
+MEMORY_OF_THEIR_OWN = ['tests/memory', 'tests/isolated', 'tests/project/test_fuzz_corpus.py']
 CORE_TESTS = [
-    'tests/test_executions.py',
-    'tests/test_long_listings.py',
-    'tests/test_raising_arguments.py',
-    'tests/test_registry_init.py',
-    'tests/test_registry_reads.py',
-    'tests/test_registry_remove.py',
-    'tests/test_registry_requeue.py',
+    'tests/fastpath/test_executions.py',
+    'tests/fastpath/test_long_listings.py',
+    'tests/fastpath/test_raising_arguments.py',
+    'tests/fastpath/test_registry_init.py',
+    'tests/fastpath/test_registry_reads.py',
+    'tests/fastpath/test_registry_remove.py',
+    'tests/fastpath/test_registry_requeue.py',
 ]
 
 

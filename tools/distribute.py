@@ -5,7 +5,6 @@ What the build prints, a list of all files, is shown only where it fails.
 
 from __future__ import annotations
 
-import io
 import shutil
 import sys
 import tempfile
@@ -19,13 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> None:
     """Build what the argument names, with the packages of this environment."""
     (kind,) = sys.argv[1:]
-    output = io.BytesIO()
     with tempfile.TemporaryDirectory(prefix='rqreg-dist-') as folder:
         command = [sys.executable, '-m', 'build', '--no-isolation', f'--{kind}', '--outdir', folder, str(ROOT)]
-        status = interruptible.run(command, output=output)
+        status = interruptible.run_quietly(command)
         if status != 0:
-            sys.stdout.buffer.write(output.getvalue())
-            sys.stdout.flush()
             sys.exit(f'{kind}: the build above has failed with exit status {status}')
         for made in Path(folder).iterdir():
             kept = ROOT / 'dist' / made.name

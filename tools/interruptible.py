@@ -8,6 +8,7 @@ remove its temporary files. A second Ctrl-C kills.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import selectors
 import signal
@@ -68,6 +69,16 @@ def run(command: Sequence[str], variables: Mapping[str, str] | None = None, outp
         _end_group(process.pid)
     check()
     return process.returncode
+
+
+def run_quietly(command: Sequence[str], variables: Mapping[str, str] | None = None) -> int:
+    """Do what run() does, and print what the command prints only if it fails."""
+    output = io.BytesIO()
+    status = run(command, variables, output)
+    if status != 0:
+        sys.stdout.buffer.write(output.getvalue())
+        sys.stdout.flush()
+    return status
 
 
 def _copy_output(process: subprocess.Popen[bytes], output: BinaryIO) -> None:

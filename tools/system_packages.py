@@ -21,8 +21,12 @@ PROGRAMS = {
     'haproxy': ['haproxy'],
     'ip': ['iproute2'],
     'mount': ['mount'],
+    'prometheus': ['prometheus'],
+    'promtool': ['prometheus'],
     'python3-dbg': ['python3-dbg', 'python3-dev', 'python3-venv'],
+    'readelf': ['binutils'],
     'redis-server': ['redis-server'],
+    'tmux': ['tmux'],
     'unshare': ['util-linux'],
     'valgrind': ['valgrind'],
 }
