@@ -224,11 +224,12 @@ class Loop:
     def _has_failed_in_script(self, job_id: str, error: Exception) -> bool:
         """Tell whether RQ has run its own script for a rate limit, which is not undone by a later error.
 
-        If the job is deleted by then, nothing else is left to do.
+        If the job is deleted by then, nothing else is left to do. If it is canceled, what the user has no right to is
+        left: of a key of another type, our code knows before it changes the job.
         """
         key = rq.job.Job.key_for(rq.job.parse_job_id(job_id))
         is_deleted = bool(self.kept.exists(key) and not self.client.exists(key))
-        return is_deleted or 'user_script' in str(error) or self._was_canceled(job_id)
+        return is_deleted or 'user_script' in str(error) or (_is_denied(error) and self._was_canceled(job_id))
 
     def _is_elsewhere(self, registry: Any, job_id: str) -> bool:
         """Tell whether the job is not in the registry; False if its class has its own job ids."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 import rq
+from differential.client_kinds import PLAIN
 from differential.comparison import Setup
 from differential.strategies import setups, worlds
 from differential.world import STATUSES, TRAITS, AJob, Entry, World
@@ -70,6 +71,16 @@ def test_registry_of_other_type_raises(comparison: Comparison, job_class: str | 
     setup = Setup(job_class=job_class, subclass='fixed_job_ids')
     raised = same_as_loop(comparison, 'DeferredJobRegistry', cancel, cancel_many, world, setup)
     assert isinstance(raised, redis.ResponseError)
+
+
+@pytest.mark.parametrize('client', [PLAIN, 'limited: no scripts', 'limited: no EVALSHA', 'limited: no cleanup'])
+@pytest.mark.parametrize('spoiled', ['CanceledJobRegistry', 'ScheduledJobRegistry'])
+def test_job_is_unchanged_where_transaction_would_end_half_way(
+    comparison: Comparison, client: str, spoiled: str
+) -> None:
+    world = World(jobs=[AJob('a', 'scheduled')], entries=[Entry('BaseRegistry', 'a')], spoiled={spoiled: 'string'})
+    result: Any = same_as_loop(comparison, 'BaseRegistry', cancel, cancel_many, world, Setup(client=client))
+    assert [(job_id, type(error)) for job_id, error in result.failed] == [('a', redis.ResponseError)]
 
 
 @pytest.mark.parametrize('status', STATUSES)
