@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from rq import Queue
@@ -21,6 +22,8 @@ from .replicas import ReplicaWait
 from .result import BulkResult
 
 _EMPTY = ('rq.queue', 'Queue.empty')
+# How many entries are read at a time where no script deletes them.
+_ONE_BY_ONE = 100
 
 
 class Emptying:
@@ -80,7 +83,7 @@ class Emptying:
                 most = self._pace.wait(most)
             answer = self._run_script(most, last)
             if answer is None:
-                self._empty_by_rq(total)
+                self._empty_by_rq(total, is_refused=True)
                 break
             removed, microseconds, gone, now_left, has_ended = answer
             if self._was_resent:
@@ -95,13 +98,17 @@ class Emptying:
                 break
 
     def _may_replace_rq(self) -> bool:
-        queue_class = Queue if self._queue is None else type(self._queue)
         return (
             releases.is_known
             and guards.empty_guard.holds()
-            and find(queue_class, 'empty').origin == _EMPTY
+            and self._is_rqs_own()
             and sends_unchanged(self._connection)
         )
+
+    def _is_rqs_own(self) -> bool:
+        """Tell whether Queue.empty() is RQ's own."""
+        queue_class = Queue if self._queue is None else type(self._queue)
+        return find(queue_class, 'empty').origin == _EMPTY
 
     def _run_script(self, most: int, last: bytes | str) -> Any:
         """Run the script once; return its answer, or None if the server refuses it."""
@@ -143,9 +150,14 @@ class Emptying:
             self.result.stopped = True
         return not self.result.stopped
 
-    def _empty_by_rq(self, total: int) -> None:
-        if self._limit is not None or self._pace is not None:
-            self._delete_one_by_one(total - self.result.total)
+    def _empty_by_rq(self, total: int, is_refused: bool = False) -> None:
+        """Do the rest with RQ's own method, or as it does. `is_refused`: by the server, which runs no such script.
+
+        RQ's own is a script too, and what it deletes are not the keys of a client that puts a prefix before each.
+        """
+        is_script = self._is_rqs_own() and (is_refused or not sends_unchanged(self._connection))
+        if is_script or self._limit is not None or self._pace is not None:
+            self._delete_one_by_one(total)
             return
         waiting = self._waiting
         queue = self._queue
@@ -161,26 +173,37 @@ class Emptying:
         self.result.by_rq += count
         self.result.unacknowledged += bool(self._replica_wait)
 
-    def _delete_one_by_one(self, count: int) -> None:
-        """Delete jobs at the head of the queue as RQ's script does, which knows neither a limit nor a pace."""
-        key, key_for = self._waiting.key, self._waiting.job_class.key_for
-        prefix = self._waiting.job_class.redis_job_namespace_prefix
-        for _ in range(count):
-            if self._pace is not None:
-                self._pace.wait(1)
-            ids = self._connection.lrange(key, 0, 0)
-            if not ids:
+    def _delete_one_by_one(self, total: int) -> None:
+        """Delete jobs at the head of the queue, by commands that RQ sends too."""
+        left = total - self.result.total
+        size = _ONE_BY_ONE if self._pace is None else 1
+        while left > 0:
+            ids = self._connection.lrange(self._waiting.key, 0, min(left, size) - 1)
+            for job_id in map(as_text, ids):
+                if self._pace is not None:
+                    self._pace.wait(1)
+                self._delete_one(job_id)
+            left -= len(ids)
+            if not ids or not self._report(total):
                 break
-            job_id = as_text(ids[0])
-            keys = [key_for(job_id), f'{prefix}{job_id}:dependents']
-            if releases.deletes_results:
-                keys.append(f'{as_text(script_constants.key_prefixes["result_prefix"])}{job_id}')
-            with self._connection.pipeline() as pipeline:
-                pipeline.lrem(key, 1, job_id)
-                pipeline.delete(*keys)
-                pipeline.execute()
-            self.result.done += 1
-            self.result.by_rq += 1
-            if self._pace is not None:
-                self._pace.note(1)
-            self.result.unacknowledged += bool(self._replica_wait)
+
+    def _delete_one(self, job_id: str) -> None:
+        key, job_class = self._waiting.key, self._waiting.job_class
+        if not self._connection.lrem(key, 1, job_id):
+            # A worker has taken it.
+            return
+        keys = [job_class.key_for(job_id), f'{job_class.redis_job_namespace_prefix}{job_id}:dependents']
+        if releases.deletes_results:
+            keys.append(f'{as_text(script_constants.key_prefixes["result_prefix"])}{job_id}')
+        try:
+            self._connection.delete(*keys)
+        except Exception:
+            # An error of this one must not hide the first.
+            with suppress(Exception):
+                self._connection.lpush(key, job_id)
+            raise
+        self.result.done += 1
+        self.result.by_rq += 1
+        self.result.unacknowledged += bool(self._replica_wait)
+        if self._pace is not None:
+            self._pace.note(1)

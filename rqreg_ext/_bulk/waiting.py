@@ -102,8 +102,8 @@ class WaitingJobs(WaitingReadsMixin, DescriptionMixin):
 
         Returns:
             A BulkResult. Entries of jobs whose hash was gone are removed, and count as skipped: 'no such job'. Where
-            the server refuses the script, or somebody has replaced Queue.empty(), that is called, and `by_rq` is what
-            it returns.
+            the server refuses the script, or the client may change keys, jobs are deleted one by one. Where somebody
+            has replaced Queue.empty(), that is called, and `by_rq` is what it returns.
 
         Raises:
             TypeError, ValueError: An argument is wrong.
@@ -111,7 +111,7 @@ class WaitingJobs(WaitingReadsMixin, DescriptionMixin):
                 the rest.
 
         Round trips:
-            One per chunk, and one.
+            One per chunk, and one. Two for each job without the script.
 
         Source:
             rq.Queue.empty; Redis LRANGE, UNLINK, LTRIM.

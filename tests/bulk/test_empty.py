@@ -146,23 +146,69 @@ def test_workers_and_producers_meanwhile(connection: redis.Redis, redis_server: 
     assert result.done + len(taken) == 20_001
 
 
-# ---- By RQ's own method
+# ---- Without the script
 
 
 @pytest.mark.parametrize('commands', [('evalsha', 'eval'), ('unlink',), ('ltrim',), ('hstrlen',)])
-def test_a_refused_script_leaves_it_to_rq(client_without: Any, connection: redis.Redis, commands: Any) -> None:
+@pytest.mark.parametrize('limit', [None, 150])
+def test_where_the_script_is_refused_jobs_are_deleted_one_by_one(
+    client_without: Any, connection: redis.Redis, commands: Any, limit: int | None
+) -> None:
+    """RQ's is a script, too."""
+    fill(connection, 200, random.Random(1))
+    expected = dump(connection)
+    waiting = connection.lrange(KEY, 0, -1)
+    for job_id in waiting[:limit]:
+        for key in (b'rq:job:%s', b'rq:job:%s:dependents', b'rq:results:%s'):
+            expected.pop(key % job_id, None)
+    reports: list[int] = []
+    client = client_without(*commands)
+    result = WaitingJobs('q', connection=client).empty(limit=limit, progress=lambda done, _: reports.append(done))
+    count = limit or len(waiting)
+    assert (result.done, result.by_rq, connection.lrange(KEY, 0, -1)) == (count, count, waiting[count:])
+    left = dump(connection)
+    assert {**left, KEY.encode(): None} == {**expected, KEY.encode(): None}
+    assert reports == [*range(100, count, 100), count]
+
+
+class Slow(redis.Redis):
+    """Is used by its methods. A worker takes the first job behind each listing."""
+
+    worker: redis.Redis
+
+    def lrange(self, name: Any, start: int, end: int) -> Any:
+        found = super().lrange(name, start, end)
+        if (start, end) != (-1, -1):
+            self.worker.lpop(name)
+        return found
+
+
+@pytest.mark.parametrize('limit', [None, 3])
+def test_without_the_script_a_job_that_a_worker_takes_stays(
+    connection: redis.Redis, redis_server: PrivateRedis, limit: int | None
+) -> None:
+    queue = rq.Queue('q', connection=connection)
+    for number in range(4):
+        queue.enqueue('len', job_id=f'job-{number}')
+    with Slow(port=redis_server.port) as client:
+        client.worker = connection
+        result = WaitingJobs('q', connection=client).empty(limit=limit)
+    assert (result.done, queue.count) == ((limit or 4) - 1, 4 - (limit or 4))
+    assert connection.exists('rq:job:job-0')
+    assert not connection.exists('rq:job:job-1', 'rq:job:job-2')
+
+
+def test_where_the_deletion_is_refused_nothing_is_changed(client_without: Any, connection: redis.Redis) -> None:
     queue = rq.Queue('q', connection=connection)
     for _ in range(3):
         queue.enqueue('len')
-    waiting = WaitingJobs('q', connection=client_without(*commands))
-    if 'eval' in commands:
-        # RQ's is a script, too.
-        with pytest.raises(NoPermissionError):
-            waiting.empty()
-        assert queue.count == 3
-    else:
-        result = waiting.empty()
-        assert (result.done, result.by_rq, queue.count) == (3, 3, 0)
+    before = dump(connection)
+    with pytest.raises(NoPermissionError, match='del'):
+        WaitingJobs('q', connection=client_without('evalsha', 'eval', 'del')).empty()
+    assert dump(connection) == before
+
+
+# ---- By somebody else's method
 
 
 def test_who_has_replaced_it_is_called(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:

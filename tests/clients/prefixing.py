@@ -241,3 +241,13 @@ FORMS: dict[str, Form] = {
     'connect function': (_by_connect_function, _unpatched),
     'patch': (redis.Redis, _patched),
 }
+# Those that put it before each key of all commands, also in pipelines: RQ by them touches nobody else's keys.
+COMPLETE = (
+    'class',
+    'class, pipelines late',
+    'class around a client',
+    'wrapper',
+    'connection class',
+    'packer of a connection',
+    'connect function',
+)

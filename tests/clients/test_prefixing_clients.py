@@ -26,7 +26,7 @@ from rqreg_ext._fastpath.client_support import NotSent
 from rqreg_ext._query.pages import Page
 
 from .outcomes import outcome_of
-from .prefixing import FORMS, PREFIX, Form
+from .prefixing import COMPLETE, FORMS, PREFIX, Form
 
 if TYPE_CHECKING:
     from private_redis import PrivateRedis
@@ -73,6 +73,11 @@ def contents_of(admin: Any) -> dict[bytes, bytes]:
     return dict(zip(keys, map(admin.dump, keys), strict=True))
 
 
+def of_others(state: dict[bytes, Any]) -> dict[bytes, Any]:
+    """Return what belongs to the application without a prefix."""
+    return {key: value for key, value in state.items() if not key.startswith(PREFIX)}
+
+
 class Database:
     """A database with the keys of two applications, one of them with a prefix."""
 
@@ -80,6 +85,8 @@ class Database:
         self.arguments = {'host': '127.0.0.1', 'port': server.port, 'db': number}
         self.admin: Any = redis.Redis(**self.arguments)
         self._filled = filled
+        self.restore()
+        self.of_others = of_others(self.state())
 
     def restore(self) -> None:
         pipeline = self.admin.pipeline(transaction=False).flushdb()
@@ -474,6 +481,15 @@ def purge_queued(queue: Any) -> None:
             queue.remove(job_id)
 
 
+def empty_queue(queue: Any, count: int | None = None) -> int:
+    """Do what Queue.empty() does, but not by a script, which would delete the jobs of the other application."""
+    job_ids = queue.job_ids[:count]
+    for job_id in job_ids:
+        queue.remove(job_id)
+        queue.connection.delete(Job.key_for(job_id), f'rq:job:{job_id}:dependents', f'rq:results:{job_id}')
+    return len(job_ids)
+
+
 WAITING = ['waiting-1', 'waiting-0', 'waiting-4', 'nothing']
 ON_WAITING: dict[str, Call] = {
     '__contains__': Call(
@@ -492,7 +508,8 @@ ON_WAITING: dict[str, Call] = {
         waiting(lambda w: [group.count for group in w.count_by('queue')]),
         queued(lambda q: [n] if (n := len(existing(q))) else []),
     ),
-    'empty': Call(waiting(lambda w: w.empty().total), queued(lambda q: q.empty())),
+    'empty': Call(waiting(lambda w: w.empty().total), queued(empty_queue)),
+    'empty, limit': Call(waiting(lambda w: w.empty(limit=2).total), queued(lambda q: empty_queue(q, 2))),
     'find': Call(waiting(lambda w: list(w.find(description='wait*'))), queued(lambda q: existing(q))),
     'get_job_ids': Call(
         waiting(lambda w: [w.get_job_ids(), w.get_job_ids(desc=True)]), queued(lambda q: [q.job_ids, q.job_ids[::-1]])
@@ -540,15 +557,17 @@ def outcomes(database: Database, form: Form, call: Callable[[Any], Any], make: C
     return outcome, database.state()
 
 
-def assert_as_rq(databases: tuple[Database, Database], form: Form, call: Call, ours: Any, rqs: Any, about: str) -> None:
+def assert_as_rq(databases: tuple[Database, Database], form: str, call: Call, ours: Any, rqs: Any, about: str) -> None:
     for_rq, for_us = databases
-    found, state = outcomes(for_us, form, call.ours, ours)
+    found, state = outcomes(for_us, FORMS[form], call.ours, ours)
+    if form in COMPLETE:
+        assert of_others(state) == for_us.of_others, about
     if call.rqs is None:
         assert found.error in (NotImplementedError, NotSent, TypeError), (about, found)
         for_rq.restore()
         assert state == for_rq.state(), about
         return
-    result, expected_state = outcomes(for_rq, form, call.rqs, rqs)
+    result, expected_state = outcomes(for_rq, FORMS[form], call.rqs, rqs)
     assert state == expected_state, about
     if call.has_result:
         assert found == result, about
@@ -572,7 +591,7 @@ def test_every_registry_call_does_what_rq_does(databases: tuple[Database, Databa
         expected = call._replace(rqs=None) if method in refused else call
         assert_as_rq(
             databases,
-            FORMS[form],
+            form,
             expected,
             lambda client: made(getattr(rqreg_ext, name), client),
             lambda client: made(rqs_class(name), client),
@@ -588,7 +607,7 @@ def test_every_other_call_does_what_rq_does(
     databases: tuple[Database, Database], form: str, table: dict[str, Call]
 ) -> None:
     for name, call in table.items():
-        assert_as_rq(databases, FORMS[form], call, lambda client: client, lambda client: client, name)
+        assert_as_rq(databases, form, call, lambda client: client, lambda client: client, name)
 
 
 @pytest.mark.parametrize('form', FORMS)
