@@ -18,6 +18,7 @@ from .._fastpath import guards
 from .._fastpath.dispatch import BulkDecision, is_cluster
 from .._fastpath.exchange import ENTRIES, INTEGER, VALUE, Command, ask, exchange
 from .._fastpath.locations import executions_key
+from .._fastpath.server_errors import is_denied
 from .._query.arguments import by_name_only
 from .._query.filters import NO_SUCH_JOB, Filters, JobFilters
 from .._query.job_fields import pairs_of
@@ -300,7 +301,7 @@ def _execution(entry: str, connection: Any, delete_job: bool) -> Any:
     execution = Execution.from_composite_key(entry, connection=connection)
     fields = pairs_of(connection.hgetall(execution.key))
     # Before RQ 3, executions do not know their workers.
-    execution.worker_name = as_text(fields.get(b'worker_name') or fields.get('worker_name') or '')  # type: ignore[call-overload]
+    execution.worker_name = as_text(_worker_of(fields) or '')
     if delete_job and not fields:
         # Job.delete() fails for an execution without a hash, until the time of the execution has passed.
         connection.zrem(executions_key(execution.job_id), execution.id)
@@ -348,30 +349,40 @@ class _Stopping(_StartedOperation):
 
     def _worker_names(self, job_ids: Sequence[str]) -> Iterator[Any]:
         """Yield the name of the worker of each job, or the exception that RQ raises."""
-        key_for = self._registry.job_class.key_for
-        reads: list[Command] = [
-            command
-            for job_id in job_ids
-            for command in (
-                (VALUE, 'HGET', key_for(job_id), 'worker_name'),
-                (INTEGER, 'EXISTS', key_for(job_id)),
-            )
-        ]
-        replies = iter(exchange(self._registry.connection, reads) if reads else [])
-        for job_id, name, exists in zip(job_ids, replies, replies, strict=True):
-            if isinstance(name, Exception):
-                if not fallback.concerns_job(name):
-                    raise name
-                yield name
-            elif not exists:
-                yield NoSuchJobError(f'No such job: {key_for(job_id)}')
+        keys = [self._registry.job_class.key_for(job_id) for job_id in job_ids]
+        for key, found in zip(keys, self._worker_fields(keys), strict=True):
+            if isinstance(found, Exception):
+                if not fallback.concerns_job(found):
+                    raise found
+                yield found
+            elif found is None:
+                yield NoSuchJobError(f'No such job: {key}')
             else:
-                yield _text_or_error(name) if name else InvalidJobOperation('Job is not currently executing')
+                yield _text_or_error(found) if found else InvalidJobOperation('Job is not currently executing')
+
+    def _worker_fields(self, keys: Sequence[str]) -> Iterator[Any]:
+        """Yield what the hash of each job has of its worker, the server's error, or None for a hash that is gone."""
+        connection = self._registry.connection
+        reads: list[Command] = [
+            command for key in keys for command in ((VALUE, 'HGET', key, 'worker_name'), (INTEGER, 'EXISTS', key))
+        ]
+        replies = exchange(connection, reads)
+        if any(map(is_denied, replies)):
+            # As RQ reads a job.
+            for fields in exchange(connection, [(VALUE, 'HGETALL', key) for key in keys]):
+                yield fields if isinstance(fields, Exception) else _worker_of(pairs_of(fields))
+            return
+        for name, exists in zip(replies[::2], replies[1::2], strict=True):
+            yield name if isinstance(name, Exception) else (name or b'') if exists else None
 
 
-def _text_or_error(name: bytes) -> str | UnicodeDecodeError:
+def _worker_of(fields: Mapping[Any, Any]) -> Any:
+    return (fields.get(b'worker_name') or fields.get('worker_name') or b'') if fields else None
+
+
+def _text_or_error(name: bytes | str) -> str | UnicodeDecodeError:
     try:
-        return name.decode()
+        return as_text(name)
     except UnicodeDecodeError as error:
         return error
 

@@ -126,6 +126,7 @@ SENT_BY_RQ: dict[str, Callable[..., Any]] = {
     'LLEN': lambda client, key: client.llen(key),
     'LPOS': lambda client, key, element: client.lpos(key, element),
     'LRANGE': lambda client, key, first, last: client.lrange(key, first, last),
+    'PUBLISH': lambda client, channel, message: client.publish(channel, message),
     'SMEMBERS': lambda client, key: client.smembers(key),
     'XREVRANGE': _xrevrange,
     'ZCARD': lambda client, key: client.zcard(key),
@@ -151,4 +152,4 @@ _BY_THESE: dict[str, Callable[..., Any]] = {
 }
 _METHODS = SENT_BY_RQ | _BY_THESE
 # What changes nothing, so that it may be sent once more.
-READS = frozenset(_METHODS) - {'ZREM', 'ZREMRANGEBYSCORE'}
+READS = frozenset(_METHODS) - {'PUBLISH', 'ZREM', 'ZREMRANGEBYSCORE'}

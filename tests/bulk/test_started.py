@@ -350,6 +350,32 @@ def test_jobs_that_nobody_stops(connection: redis.Redis, listening: Listening) -
     ]
 
 
+@pytest.mark.parametrize('denied', ['hget', 'exists'])
+def test_rights_to_read_a_job_as_rq_does_are_enough_to_stop_it(
+    connection: redis.Redis, listening: Listening, client_without: Any, denied: str
+) -> None:
+    for job_id in ('a', 'gone', 'without-worker'):
+        begin(connection, job_id, worker='w1')
+    connection.delete('rq:job:gone')
+    connection.hdel('rq:job:without-worker', 'worker_name')
+    result = registry_of(client_without(denied)).stop_many(['a', 'gone', 'without-worker'])
+    assert (result.done, dict(result.skipped)) == (1, {'no such job': 1})
+    assert [(job_id, str(error)) for job_id, error in result.failed] == [
+        ('without-worker', 'Job is not currently executing')
+    ]
+    assert len(listening.heard()) == 1
+
+
+def test_client_with_its_own_connection_that_decodes_stops_jobs(
+    connection: redis.Redis, listening: Listening, redis_server: PrivateRedis
+) -> None:
+    begin(connection, 'a', worker='w1')
+    options = {'single_connection_client': True, 'decode_responses': True}
+    with redis_server.client(**options) as client:
+        assert registry_of(client).stop_all().done == 1
+    assert len(listening.heard()) == 1
+
+
 def wait(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
     while not condition():

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
-from collections.abc import Callable, Iterator
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,6 +59,7 @@ def fill(admin: Any, count: int) -> None:
                 entry = f'{job.id}:run-{number}' if name == 'StartedJobRegistry' else job.id
                 key = rqs_class(name).key_template.format(NAME)
                 admin.zadd(key, {entry: NEVER + number, 'job-0:old' if ':' in entry else 'old': LONG_PAST})
+        admin.hset(job.key, 'worker_name', 'w')
         admin.zadd(f'rq:executions:{job.id}', {f'run-{number}': NEVER, 'old': LONG_PAST})
         admin.hset(
             f'rq:execution:{job.id}:run-{number}',
@@ -221,8 +224,8 @@ def remove_started(registry: Any) -> None:
         in_pipeline(registry, lambda p, execution=execution: execution.delete(job_of(registry), p))
 
 
-def stop_started(registry: Any) -> None:
-    for job_id in registry.get_job_ids(cleanup=False):
+def stop_started(registry: Any, ids: Iterable[str]) -> None:
+    for job_id in set(ids) & set(registry.get_job_ids(cleanup=False)):
         with contextlib.suppress(Exception):
             rq.command.send_stop_job_command(registry.connection, job_id)
 
@@ -298,8 +301,8 @@ ON_REGISTRIES: dict[str, Call] = {
     'requeue': same(lambda r: r.requeue('job-0')),
     'requeue_all': loop('requeue_all', calls=lambda r, i: r.requeue(i)),
     'requeue_many': loop('requeue_many', calls=lambda r, i: r.requeue(i)),
-    'stop_all': Call(lambda r: r.stop_all(), lambda r: [r.cleanup(), stop_started(r)], has_result=False),
-    'stop_many': Call(lambda r: r.stop_many(IDS), lambda r: stop_started(r), has_result=False),
+    'stop_all': Call(lambda r: r.stop_all(), lambda r: stop_started(r, r.get_job_ids()), has_result=False),
+    'stop_many': Call(lambda r: r.stop_many(IDS), lambda r: stop_started(r, IDS), has_result=False),
     'schedule': same(lambda r: r.schedule(job_of(r), 4_100_000_000)),
     # Only the entry `old` has a time that is known.
     'trim': Call(lambda r: r.trim(older_than=timedelta(0)), trim, has_result=False),
@@ -628,6 +631,24 @@ def test_plain_client_beside_prefixing_client_is_refused(
             with pytest.raises(ValueError, match='another Redis'):
                 call(first, queues=rq.Queue(NAME, connection=second))
         own.close()
+
+
+@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('method', ['stop_many', 'stop_all'])
+def test_workers_get_the_commands_that_rq_sends(databases: tuple[Database, Database], form: str, method: str) -> None:
+    call = ON_REGISTRIES[method]
+    sent = []
+    for database, make, name in (
+        (databases[0], call.rqs, rqs_class('StartedJobRegistry')),
+        (databases[1], call.ours, rqreg_ext.StartedJobRegistry),
+    ):
+        with database.admin.pubsub(ignore_subscribe_messages=True) as channels:
+            channels.psubscribe('*')
+            outcomes(database, FORMS[form], make, lambda client, name=name: made(name, client))  # type: ignore[misc]
+            database.admin.publish('end', '')
+            messages = itertools.takewhile(lambda message: message['channel'] != b'end', channels.listen())
+            sent.append(sorted((message['channel'], json.loads(message['data'])['job_id']) for message in messages))
+    assert sent[0] == sent[1] != []
 
 
 # ---- No call is left out
