@@ -312,6 +312,8 @@ class _Run:
             self._log.open()
         self._selection = selection = self._choose()
         selection.count()
+        for name, error in selection.errors.items():
+            say(f'queue {name!r} was left out: {describe(error)}')
         if self._dry_run:
             self._report_dry_run()
         else:
@@ -320,7 +322,8 @@ class _Run:
             if self._export is not None:
                 self._selection = selection = exported(selection, self._export)
             self._make_and_report()
-        if self._errors or self._log.is_incomplete or any(result.failed for result in self._results.values()):
+        has_failed = selection.errors or self._errors or any(result.failed for result in self._results.values())
+        if has_failed or self._log.is_incomplete:
             raise click.exceptions.Exit(statuses.INCOMPLETE)
         if self._fail_if_none and not selection.total:
             raise click.exceptions.Exit(statuses.INCOMPLETE)
@@ -368,8 +371,11 @@ class _Run:
             'jobs': self._selection.total,
             'queues': {name: result.done for name, result in self._results.items()},
             'total': counts_of(sum(self._results.values(), BulkResult())),
-            'errors': {name: describe(error) for name, error in self._errors.items()},
+            'errors': self._described_errors(),
         }
+
+    def _described_errors(self) -> dict[str, str]:
+        return {name: describe(error) for name, error in {**self._selection.errors, **self._errors}.items()}
 
     # ---- What is printed
 
@@ -389,7 +395,6 @@ class _Run:
                 seconds=seconds,
                 queues={name: result.to_dict() for name, result in self._results.items()},
                 total=total.to_dict(),
-                errors={name: describe(error) for name, error in self._errors.items()},
             )
         else:
             ended = 'interrupted: ' if is_interrupted else ''
@@ -414,6 +419,7 @@ class _Run:
                 'jobs': self._selection.total,
                 'left_out': self._selection.left_out,
                 'not_found': self._selection.not_found,
+                'errors': self._described_errors(),
                 **values,
             }
         )

@@ -16,6 +16,7 @@ from .._bulk.newest import newest_of
 from .._bulk.waiting import WaitingJobs
 from .._fastpath.exchange import INTEGER, ask
 from .._fastpath.locations import REGISTRIES
+from .._fastpath.server_errors import concerns_one_queue, note_key
 from .._query.filters import Filters
 from .filters import WAITING
 from .server import Server
@@ -43,6 +44,7 @@ class Selection:
         counts: How many there are, by queue, once count() was called.
         left_out: How many jobs were not selected as a filter cannot be decided for them, by reason.
         not_found: How many of the given ids are in none of the registries.
+        errors: Why queues could not be read; none of their jobs are selected.
         read_at_once: How many entries are compared with filters together, ahead of the change of their jobs.
     """
 
@@ -50,6 +52,7 @@ class Selection:
         self.counts: dict[str, int] = {}
         self.left_out: Counter[str] = Counter()
         self.not_found = 0
+        self.errors: dict[str, Exception] = {}
         self.read_at_once = _CHUNK
         self._of_queues = of_queues
         self._limit = limit
@@ -65,7 +68,14 @@ class Selection:
             left = None if self._limit is None else self._limit - self.total
             if left == 0:
                 break
-            if count := self._count_of(registry, left):
+            try:
+                count = self._count_of(registry, left)
+            except Exception as error:
+                if not concerns_one_queue(error):
+                    raise
+                self.errors[name] = note_key(error, registry.key)
+                continue
+            if count:
                 self.counts[name] = count
 
     def chosen(self) -> Iterator[tuple[str, Any, Iterator[str]]]:
@@ -123,8 +133,8 @@ class Given(Selection):
     def count(self) -> None:
         """Count the ids that are in one of the registries, up to the limit."""
         super().count()
-        # Beyond a limit, nobody has looked.
-        self.not_found = max(self._given - self.total, 0) if self._limit is None else 0
+        # Beyond a limit, and in queues that cannot be read, nobody has looked.
+        self.not_found = max(self._given - self.total, 0) if self._limit is None and not self.errors else 0
 
     def _ids_of(self, registry: Any, left_out: Counter[str]) -> Iterator[str]:
         position = 0
@@ -165,7 +175,7 @@ class Spooled(Selection):
 
     def __init__(self, selection: Selection) -> None:
         super().__init__(selection._of_queues, None)
-        self.left_out, self.not_found = selection.left_out, selection.not_found
+        self.left_out, self.not_found, self.errors = selection.left_out, selection.not_found, selection.errors
         self._files: dict[str, IO[str]] = {}
 
     def spool(self, name: str, ids: Iterator[str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import time
@@ -30,7 +31,7 @@ RESULT = {
     'total',
     'errors',
 }
-DRY_RUN = {'schema', 'command', 'dry_run', 'jobs', 'left_out', 'not_found', 'queues'}
+DRY_RUN = {'schema', 'command', 'dry_run', 'jobs', 'left_out', 'not_found', 'errors', 'queues'}
 CHANGES = ['requeue', 'delete', 'cancel']
 
 
@@ -241,6 +242,58 @@ def test_a_queue_that_cannot_be_changed_leaves_the_others(shop_jobs: Redis, chan
     assert ended.status == 1
     assert {name: result['done'] for name, result in ended.json['queues'].items()}['supply'] == 3
     assert sizes(shop_jobs) == {'mail': 40}
+
+
+@pytest.mark.parametrize(
+    'command',
+    [
+        ['requeue'],
+        ['delete', '--func', 'shop.*'],
+        ['cancel', '--ids-from', 'IDS'],
+        ['move', '--to', 'night', '--new-queue'],
+        ['trim', '--keep', '1'],
+        ['trim', '--older-than', '1s'],
+    ],
+)
+def test_a_queue_that_cannot_be_read_leaves_the_others(
+    command: list[str], shop_jobs: Redis, changing: Command, tmp_path: Path
+) -> None:
+    (tmp_path / 'ids').write_text(changing('ls', '--queue', 'supply', '-o', 'ids').out)
+    shop_jobs.delete('rq:failed:labels', 'rq:failed:mail')
+    shop_jobs.set('rq:failed:labels', 'text')
+    # An entry that is no text.
+    shop_jobs.zadd('rq:failed:mail', {b'\xff': 4e9})
+    shop_jobs.hset(b'rq:job:\xff', 'status', 'failed')
+    words = [word.replace('IDS', str(tmp_path / 'ids')) for word in command]
+    queues = ['--queue', 'labels', '--queue', 'supply']
+    if '--func' in words:
+        queues += ['--queue', 'mail']
+    time.sleep(1.0 if '--older-than' in words else 0.0)
+    would = changing(*words, *queues, '--dry-run', '-o', 'json')
+    assert (would.status, would.json['jobs']) == (1, 2 if '--keep' in words else 3)
+    assert set(would.json['errors']) == ({'labels', 'mail'} if '--func' in words else {'labels'})
+    ended = changing(*words, *queues, '--yes', '-o', 'json', '--log', str(tmp_path / 'log'))
+    assert (ended.status, ended.json['total']['done']) == (1, would.json['jobs'])
+    assert ended.json['errors'] == would.json['errors']
+    assert json.loads((tmp_path / 'log').read_text())['errors'] == would.json['errors']
+    named = "rqreg: queue 'labels' was left out: ResponseError: WRONGTYPE"
+    assert named in would.err
+    assert ended.err == would.err
+    assert ended.json['errors']['labels'].endswith('(key rq:failed:labels)')
+
+
+def test_queues_that_wait_and_cannot_be_read_leave_the_others(shop_jobs: Redis, changing: Command) -> None:
+    assert changing('requeue', '--all-queues', '--yes').status == 0
+    shop_jobs.delete('rq:queue:mail')
+    shop_jobs.set('rq:queue:mail', 'text')
+    for words, done in (
+        (['move', '--waiting', '--queue', 'm*', '--queue', 'supply', '--to', 'labels', '--limit', '1'], 'moved 1 of 1'),
+        (['empty', 'mail', 'labels'], 'deleted 41 of 41'),
+        (['delete', '--waiting', '--all-queues'], 'deleted 2 of 2'),
+    ):
+        ended = changing(*words, '--yes')
+        assert (ended.status, ended.out.startswith(done)) == (1, True), ended
+        assert "queue 'mail' was left out: ResponseError: WRONGTYPE" in ended.err
 
 
 @pytest.mark.parametrize('name', CHANGES)
