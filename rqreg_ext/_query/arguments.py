@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -63,7 +64,8 @@ def limit_of(value: Any) -> int | None:
         raise TypeError(f'limit={value!r} is not an int: give the greatest number to find, or leave it out for all')
     if value < 0:
         raise ValueError(f'limit={value}: give the greatest number to find, or leave it out for all')
-    return value
+    # itertools take no larger one.
+    return min(value, sys.maxsize)
 
 
 def most_changes_of(value: Any) -> int | None:

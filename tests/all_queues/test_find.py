@@ -56,6 +56,7 @@ def test_jobs_are_ordered_by_score_over_all_queues(filled: redis.Redis, chunk_si
 def test_jobs_are_ordered_by_end_over_all_queues(filled: redis.Redis) -> None:
     by_end = [*ALL[11::-1], ('d', 'unknown')]
     assert list(rqreg_ext.find(filled, order_by='end', limit=100)) == by_end
+    assert list(rqreg_ext.find(filled, order_by='end', limit=10**30)) == by_end
     assert list(rqreg_ext.find(filled, order_by='end', limit=5)) == by_end[:5]
     newest = rqreg_ext.find(filled, order_by='end', desc=True, limit=5, fields=['description', 'end'])
     assert list(newest) == [

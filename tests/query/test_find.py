@@ -329,7 +329,7 @@ def test_find_returns_requested_fields(registry: FailedJobRegistry) -> None:
     assert list(registry.find(fields={'ended_at'}, desc=True, limit=1)) == [('other', {'ended_at': None})]
 
 
-@pytest.mark.parametrize(('limit', 'count'), [(None, 5), (0, 0), (1, 1), (4, 4), (5, 5), (100, 5)])
+@pytest.mark.parametrize(('limit', 'count'), [(None, 5), (0, 0), (1, 1), (4, 4), (5, 5), (100, 5), (10**30, 5)])
 def test_find_returns_at_most_limit_jobs(registry: FailedJobRegistry, limit: int | None, count: int) -> None:
     assert list(registry.find(limit=limit)) == ALL[:count]
     assert list(registry.find(limit=limit, func_name='*', chunk_size=2)) == ALL[:count]

@@ -97,6 +97,7 @@ def test_find(jobs: WaitingJobs) -> None:
     assert list(jobs.find(job_id='job-[23]')) == ['job-2', 'job-3']
     assert list(jobs.find(meta={'n': 4}, chunk_size=2)) == ['job-4']
     assert list(jobs.find(limit=2)) == ['job-0', 'job-1']
+    assert list(jobs.find(limit=10**30)) == list(jobs.find())
     assert contents(jobs.connection) == before
 
 
