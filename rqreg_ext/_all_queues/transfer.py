@@ -17,7 +17,7 @@ from .._export.restoring import Restore
 from .._fastpath.clients import client_from
 from .._fastpath.dispatch import require_unchanged
 from .._fastpath.locations import REGISTRIES
-from .._fastpath.server_errors import concerns_one_queue
+from .._fastpath.server_errors import concerns_one_queue, note_key
 from .._query.filters import Filters, JobFilters
 from .operations import BulkResults
 from .selection import existing_queues
@@ -93,6 +93,7 @@ def export(
         with Export(file, chunk_size, progress) as exported:
             for name, queue in found.items():
                 results._results[name] = exported.begin_result()
+                key = None
                 try:
                     for registry_name in names:
                         registry_class = getattr(registries_module, str(REGISTRIES[registry_name]))
@@ -101,11 +102,13 @@ def export(
                             if queue is None
                             else {'queue': queue, 'job_class': queue.job_class}
                         )
-                        exported.add(registry_class(**arguments), selection)
+                        registry = registry_class(**arguments)
+                        key = registry.key
+                        exported.add(registry, selection)
                 except Exception as error:
                     if not concerns_one_queue(error):
                         raise
-                    results.errors[name] = error
+                    results.errors[name] = note_key(error, key)
                 if exported.result.stopped:
                     break
     except BaseException as error:

@@ -9,6 +9,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 from .lines import DamagedFile
@@ -19,6 +20,8 @@ _GZ, _GZIP_MAGIC = '.gz', b'\x1f\x8b'
 _COMPRESSION = 1
 # How much is read at a time. The last line is shorter, unless there are very many queues.
 _BLOCK = 1 << 20
+# A file of another kind may have no lines at all, and more octets than there is memory.
+_LONGEST_FIRST_LINE = 1 << 16
 
 
 class OutputFile:
@@ -48,23 +51,27 @@ class OutputFile:
             self._stream = gzip.GzipFile('', 'wb', _COMPRESSION, self._raw)
 
     def _check_is_new(self) -> None:
+        if not self.name:
+            raise FileNotFoundError(errno.ENOENT, 'it has no name: give one', self.name)
         if os.path.lexists(self.name):
             raise FileExistsError(errno.EEXIST, 'the file exists already: give another name, or remove it', self.name)
 
     def write(self, data: bytes) -> None:
         """Write some lines."""
-        self._stream.write(data)
+        with naming(self.name):
+            self._stream.write(data)
 
     def commit(self) -> None:
         """Give the complete file its name. It is on the disk then, and not only in memory."""
-        if self._path is None:
-            self._stream.flush()
-            return
-        if self._stream is not self._raw:
-            self._stream.close()
-        self._raw.flush()
-        os.fsync(self._raw.fileno())
-        self._raw.close()
+        with naming(self.name):
+            if self._path is None:
+                self._stream.flush()
+                return
+            if self._stream is not self._raw:
+                self._stream.close()
+            self._raw.flush()
+            os.fsync(self._raw.fileno())
+            self._raw.close()
         self._check_is_new()
         os.rename(self._partial, self._path)
         _sync_folder(os.path.dirname(self._path) or '.')
@@ -74,10 +81,23 @@ class OutputFile:
         if self._path is None:
             return
         try:
-            self._raw.close()
+            # What cannot be written is not wanted any more.
+            with suppress(OSError):
+                self._raw.close()
         finally:
             if os.path.exists(self._partial):
                 os.unlink(self._partial)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Have OSErrors in the block name the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = name
+        raise
 
 
 def _sync_folder(path: str) -> None:
@@ -116,25 +136,36 @@ class InputFile:
         if self._stream.peek(2)[:2] == _GZIP_MAGIC:
             self._stream = gzip.GzipFile(fileobj=self._stream, mode='rb')
 
+    def first_line(self) -> bytes:
+        """Return the first line, or its beginning if it is too long for an export. Raises DamagedFile, and OSError."""
+        self.number = 1
+        with self._reading():
+            return bytes(self._stream.readline(_LONGEST_FIRST_LINE))
+
     def lines(self) -> Iterator[bytes]:
-        """Yield the lines. Raises DamagedFile if what is compressed cannot be read, and OSError."""
-        try:
-            for line in self._stream:
-                self.number += 1
-                yield line
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        """Yield the lines that follow. Raises DamagedFile if what is compressed cannot be read, and OSError."""
+        with self._reading():
             self.number += 1
-            raise DamagedFile(f'it cannot be read ({error})') from error
+            while line := self._stream.readline():
+                yield line
+                self.number += 1
+        self.number -= 1
 
     def last_line(self) -> bytes:
-        """Read all, and return the last line. Raises DamagedFile, and OSError."""
+        """Read all that follows, and return the last line. Raises DamagedFile, and OSError."""
         tail = b''
-        try:
+        with self._reading():
             while octets := self._stream.read(_BLOCK):
                 tail = (tail + octets)[-_BLOCK:]
+        return tail.rstrip(b'\n').rpartition(b'\n')[2]
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            with naming(self.name):
+                yield
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DamagedFile(f'it cannot be read ({error})') from error
-        return tail.rstrip(b'\n').rpartition(b'\n')[2]
 
     def damaged(self, why: object) -> DamagedFile:
         """Return the error for the line that was read last."""

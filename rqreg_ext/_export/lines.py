@@ -135,6 +135,8 @@ class ExportedJob(NamedTuple):
 
 def check_header(line: bytes) -> dict[str, Any]:
     """Return the header. Raises DamagedFile if this is none, or one of a later release."""
+    if not line:
+        raise DamagedFile('it is empty')
     values = _loaded(line)
     if not isinstance(values, dict) or 'rqreg_export' not in values:
         raise DamagedFile('it does not begin as an export does')
@@ -172,6 +174,9 @@ def _job_of(values: dict[str, Any]) -> ExportedJob:
     fields = _fields(values['hash'])
     if not fields:
         raise ValueError('its hash is empty')
+    # Without an entry, it would be restored where nobody finds it.
+    if registry != 'queued' and not ('score' in values or values.get('entries')):
+        raise ValueError('it has no score')
     get = values.get
     if 'score' in values:
         entries = {job_id: float(values['score'])}

@@ -102,6 +102,7 @@ class Restore:
         self._ahead = self._server_ahead()
         started = time.monotonic()
         try:
+            self.header = check_header(file.first_line())
             for jobs in self._chunks(file.lines()):
                 self._restore(jobs)
                 self._processed += len(jobs)
@@ -127,7 +128,6 @@ class Restore:
         """Yield the jobs of the file in chunks. Those before a line that is damaged are yielded before its error."""
         jobs: list[ExportedJob] = []
         octets = count = 0
-        self.header = check_header(next(lines, b''))
         try:
             for line in lines:
                 found = read_line(line)

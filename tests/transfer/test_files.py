@@ -101,6 +101,7 @@ def test_a_file_that_is_cut_off_in_a_line(
         (lambda line: line.replace(b'"score": 4', b'"expires": {"nothing": 1}, "score": 4'), 'is no job'),
         (lambda line: line.replace(b'{"base64": "', b'{"base64": "?'), 'is no job'),
         (lambda line: line.replace(b'{"base64": ', b'{"base32": '), 'is no job'),
+        (lambda line: line.replace(b'"score": 4', b'"scores": 4'), 'is no job .*no score'),
         (lambda line: line[: line.index(b'"hash"')] + b'"hash": {}}\n', 'is no job'),
         (lambda line: b'', 'it has'),
     ],
@@ -122,7 +123,8 @@ def test_a_line_that_is_damaged(connection: Redis, exported: tuple[Path, Any], c
 @pytest.mark.parametrize(
     ('data', 'message'),
     [
-        (b'', 'line 1: '),
+        (b'', 'line 1: it is empty'),
+        (b'\x00' * 1_000_000, 'line 1: '),
         (b'\n', 'line 1: .*is no JSON'),
         (b'{"end": true}\n', 'line 1: .*does not begin as an export does'),
         (b'{"rqreg_export": 2}\n', 'line 1: its schema is 2, and this release of rqreg_ext reads 1'),
@@ -192,6 +194,14 @@ def test_open_files(connection: Redis, tmp_path: Path) -> None:
     with open(tmp_path / 'jobs', 'rb') as file:
         assert restored(connection, file).done == COUNT
         assert not file.closed
+
+
+def test_a_file_without_a_name(connection: Redis) -> None:
+    fill(connection, COUNT)
+    before = set(Path().iterdir())
+    with pytest.raises(FileNotFoundError, match='give one'):
+        FailedJobRegistry('q', connection=connection).export('')
+    assert set(Path().iterdir()) == before
 
 
 @pytest.mark.parametrize('file', [None, 5, io.StringIO(), b'name'])

@@ -178,6 +178,13 @@ def test_a_key_of_another_type_is_not_exported(filled: redis.Redis) -> None:
     assert (result.done, sorted(job_id for job_id, _ in result.failed)) == (COUNT - 2, ['job-0001', 'job-0002'])
 
 
+def test_the_error_of_a_queue_names_the_key(filled: redis.Redis) -> None:
+    filled.set('rq:finished:q', 'text')
+    file = io.BytesIO()
+    result = rqreg_ext.export(filled, file, ('failed', 'finished'))
+    assert (result.total.done, result.errors['q'].key) == (COUNT, 'rq:finished:q')  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     'command', ['evalsha', 'eval', 'hset', 'xadd', 'sadd', 'zadd', 'pexpireat', 'del', 'exists', 'time']
 )
