@@ -22,9 +22,10 @@ from .._bulk.result import BulkResult
 from .._fastpath.description import address_of
 from .._fastpath.exchange import VALUE, ask, exchange
 from .._fastpath.locations import own_key
-from .._fastpath.server_errors import describe, is_wrong_type
+from .._fastpath.server_errors import describe, is_wrong_type, note_key
 from .filters import OPTION_OF
 from .output import SCHEMA, for_json
+from .parameters import check_name
 from .server import Server
 from .terminal import say
 
@@ -94,8 +95,9 @@ class ChangeLog:
 
         Raises click.UsageError if it cannot, or the server's error.
         """
-        if not self._where:
+        if self._where is None:
             return
+        check_name('--log', self._where)
         try:
             self._destination = _destination_of(self._where, self._server)
         except OSError as error:
@@ -259,9 +261,9 @@ class _Stream:
         # The server refuses this id always, but only after it has looked whether it would write at all.
         reply, length = exchange(client, [self._add('0-0', ''), (VALUE, 'XLEN', self._key)])
         if 'must be greater than 0-0' not in str(reply):
-            raise reply
+            raise note_key(reply, self._key)
         if isinstance(length, Exception) and is_wrong_type(length):
-            raise length
+            raise note_key(length, self._key)
 
     def write(self, line: str) -> None:
         """Add the line to the stream."""

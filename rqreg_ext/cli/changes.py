@@ -20,8 +20,8 @@ from .._fastpath.server_errors import concerns_one_queue, describe, note_key
 from . import statuses
 from .change_log import ChangeLog, counts_of, log_options
 from .filters import WAITING, fail_if_none_option, filter_options, queue_options, registry_option
-from .output import counted, output_option, print_json, printable
-from .parameters import Moment, Rate
+from .output import counted, output_option, print_json, print_outcome, printable
+from .parameters import Count, Moment, Rate, check_name
 from .results import jobs_of, not_done, say_errors
 from .selecting import AllButNewest, Given, Matching, Selection, registries_of
 from .server import Server, mistyped_queues, server_options
@@ -107,7 +107,7 @@ def changing_options(registry_names: Sequence[str], has_waiting: bool = False) -
         decorated: Any = wrapper
         for add in (
             _asking_options,
-            click.option('--limit', type=click.IntRange(min=1), help='The most jobs to change.'),
+            click.option('--limit', type=Count(), help='The most jobs to change.'),
             click.option(
                 '--ids-from',
                 type=click.File('rb'),
@@ -189,7 +189,7 @@ def move(run: _Run, to: str, at_front: bool) -> None:
 @queue_options
 @registry_option(['failed', 'finished', 'canceled'])
 @filter_options
-@click.option('--keep', type=click.IntRange(min=1), help='How many jobs to keep in each queue.')
+@click.option('--keep', type=Count(), help='How many jobs to keep in each queue.')
 @click.option('--older-than', type=Moment(), metavar='TIME', help='Delete those before this time, like 30d.')
 @_asking_options
 def trim(
@@ -296,6 +296,8 @@ class _Run:
         self._choose = choose
         self._log = log
         self._yes = yes
+        if export is not None:
+            check_name('--export', export)
         self._dry_run = dry_run
         self._fail_if_none = fail_if_none
         # Of all queues together.
@@ -384,8 +386,8 @@ class _Run:
         if self._output == 'json':
             self._print_json(queues=selection.counts)
             return
-        print(f'would {self._change.verb} {self._described()}{self._change.where}')
-        self._print_not_selected()
+        would = f'would {self._change.verb} {self._described()}{self._change.where}'
+        print_outcome([would, *self._not_selected()])
 
     def _report(self, seconds: float, is_interrupted: bool) -> None:
         total = sum(self._results.values(), BulkResult())
@@ -399,17 +401,15 @@ class _Run:
         else:
             ended = 'interrupted: ' if is_interrupted else ''
             jobs = f'{grouped(total.done)} of {self._described()}{self._change.where}'
-            print(f'{ended}{self._change.done} {jobs} in {seconds:.1f} s')
-            for line in not_done(total, self._change.done):
-                print(line)
-            self._print_not_selected()
+            first = f'{ended}{self._change.done} {jobs} in {seconds:.1f} s'
+            print_outcome([first, *not_done(total, self._change.done), *self._not_selected()])
         say_errors(total, self._errors)
 
-    def _print_not_selected(self) -> None:
-        for reason, count in self._selection.left_out.items():
-            print(f'{counted(count, "job")} left out: {reason}')
+    def _not_selected(self) -> list[str]:
+        lines = [f'{counted(count, "job")} left out: {reason}' for reason, count in self._selection.left_out.items()]
         if self._selection.not_found:
-            print(f'{counted(self._selection.not_found, "id")} not found in the registry')
+            lines.append(f'{counted(self._selection.not_found, "id")} not found in the registry')
+        return lines
 
     def _print_json(self, **values: Any) -> None:
         print_json(

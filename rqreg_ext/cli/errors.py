@@ -16,6 +16,7 @@ from .._query.count_by import JobGroup, JobGroups
 from . import statuses
 from .filters import command_line, exactly, fail_if_none_option, filter_options, queue_options, registry_option, typed
 from .output import counted, moment_text, output_option, print_json, print_json_lines, printable
+from .parameters import Count
 from .server import Server, mistyped_queues, server_options
 from .terminal import grouped, has_colours, say, width_of
 
@@ -28,7 +29,7 @@ _HOUR = timedelta(hours=1)
 @queue_options
 @registry_option()
 @filter_options
-@click.option('--limit', type=click.IntRange(min=1), help='The most groups to print; the largest come first.')
+@click.option('--limit', type=Count(), help='The most groups to print; the largest come first.')
 @fail_if_none_option
 @output_option('table', 'json', 'jsonl')
 @server_options

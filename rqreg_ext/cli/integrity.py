@@ -18,7 +18,7 @@ from . import statuses
 from .change_log import ChangeLog, log_options
 from .filters import queue_options
 from .output import counted, output_option, print_json, print_json_lines, printable
-from .parameters import Seconds
+from .parameters import Count, Seconds
 from .server import Server, server_options
 from .terminal import Progress, confirm, grouped, say
 
@@ -39,7 +39,7 @@ def _kinds_of(ctx: click.Context, param: click.Parameter, value: Sequence[str]) 
 @click.command()
 @queue_options
 @click.option('--kind', 'kinds', multiple=True, callback=_kinds_of, help='Only problems of this kind; several times.')
-@click.option('--limit', type=click.IntRange(min=1), help='End after so many problems.')
+@click.option('--limit', type=Count(), help='End after so many problems.')
 @click.option('--settle', type=Seconds(), default='1', show_default=True, help='How long a problem must stay the same.')
 @click.option('--repair', 'repairs', is_flag=True, help='Repair what has one safe answer.')
 @click.option('--dry-run', is_flag=True, help='With --repair: say what would be done, and change nothing.')
@@ -91,7 +91,7 @@ def fsck(
     if kinds:
         report = report.of(*kinds)
     for name, error in report.errors.items():
-        say(f'{name} was left out: {describe(error)}')
+        say(f'{printable(name)} was left out: {describe(error)}')
     if repairs:
         _repair(server, log, report, queues, dry_run, yes, output)
         return

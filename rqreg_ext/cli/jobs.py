@@ -25,6 +25,7 @@ from .output import (
     print_table,
     text_of,
 )
+from .parameters import Count
 from .selecting import registry_of
 from .server import Server, server_options
 from .terminal import say
@@ -57,7 +58,7 @@ def _fields_of(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @filter_options
 @click.option('--fields', callback=_fields_of, metavar='NAME,...', help='What to print of each job.')
 @click.option('--newest', is_flag=True, help='Those that ended last first; 100 of them, unless --limit is given.')
-@click.option('--limit', type=click.IntRange(min=1), help='The most jobs to print.')
+@click.option('--limit', type=Count(), help='The most jobs to print.')
 @click.option('--unpickle', is_flag=True, help=f'Allow the fields {", ".join(PICKLED)}. Runs code of the pickles.')
 @fail_if_none_option
 @output_option('table', 'json', 'jsonl', 'ids')

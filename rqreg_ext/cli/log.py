@@ -23,7 +23,7 @@ from .output import (
     print_table,
     text_of,
 )
-from .parameters import Moment
+from .parameters import Count, Moment
 from .server import Server, server_options
 from .terminal import say
 
@@ -41,7 +41,7 @@ _COLUMNS = (
 @click.command()
 @log_option
 @click.option('--since', type=Moment(), metavar='TIME', help='Changes at or after this time.')
-@click.option('--limit', type=click.IntRange(min=1), help='The most changes to show: the newest.')
+@click.option('--limit', type=Count(), help='The most changes to show: the newest.')
 @output_option('table', 'json', 'jsonl')
 @server_options
 def log(server: Server, log: str | None, since: datetime | None, limit: int | None, output: str) -> None:

@@ -129,7 +129,7 @@ class Measure(NamedTuple):
     def performance(self) -> str:
         """It as performance data of monitoring plugins."""
         # A label must have no quote and no equals sign.
-        label = self.label.translate({ord("'"): '_', ord('='): '_'})
+        label = printable(self.label).translate({ord("'"): '_', ord('='): '_'})
         bounds = (None, None) if self.threshold is None else (self.threshold.warning, self.threshold.critical)
         ranges = ['' if bound is None else f'{_shown(bound)}{":" * self.is_least}' for bound in bounds]
         return f"'{label}'={_shown(self.value)}{self.unit};{ranges[0]};{ranges[1]};0"
@@ -163,8 +163,8 @@ def check(server: Server, probe: bool, timeout: float, **given: Any) -> None:
     queue, they are of all queues, or those of --queue, together; for --latency, of each.
     """
     handler = signal.signal(signal.SIGALRM, _time_is_up)
-    signal.setitimer(signal.ITIMER_REAL, timeout)
     try:
+        signal.setitimer(signal.ITIMER_REAL, timeout)
         state, text, performance = _outcome(server, **given)
     except click.ClickException:
         raise
@@ -206,7 +206,7 @@ def _outcome(server: Server, **given: Any) -> tuple[State, str, str]:
         taken = snapshot(server.client, names, oldest=True, worker_details=needs_details)
     for name in of_one_queue:
         if name not in taken and name not in taken.errors:
-            raise click.UsageError(f'there is no queue {name!r}. RQ knows {", ".join(taken) or "none"}')
+            raise click.UsageError(f'there is no queue {name!r}. RQ knows {", ".join(map(printable, taken)) or "none"}')
     measures = list(_measures(server, taken, names, given))
     state = max((measure.state for measure in measures), key=_BY_SEVERITY.index)
     wrong = [measure.text for measure in measures if measure.state is not State.OK]

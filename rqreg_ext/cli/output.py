@@ -41,7 +41,7 @@ def output_option(*formats: str) -> Callable[[Any], Any]:
 
 def print_json(values: Mapping[str, Any]) -> None:
     """Print a JSON object, on a line of its own."""
-    print(_json({'schema': SCHEMA, **values}), flush=True)
+    print_outcome([_json({'schema': SCHEMA, **values})])
 
 
 def print_json_list(name: str, items: Iterable[Any]) -> None:
@@ -121,6 +121,18 @@ def duration_text(seconds: float | None) -> str:
         elif parts:
             break
     return ' '.join(parts[:2])
+
+
+def print_outcome(lines: Iterable[str]) -> None:
+    """Print what was done: that must be known, and goes to stderr where stdout cannot be written."""
+    text = '\n'.join(lines)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        print(text, file=sys.stderr, flush=True)
+        raise
 
 
 def printable(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -62,6 +63,17 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]
         return seconds
 
 
+class Count(click.IntRange):
+    """A number of at least 1. One that no computer can count to is as good as none."""
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        return min(int(super().convert(value, param, ctx)), sys.maxsize)
+
+
 class Rate(click.ParamType):  # type: ignore[type-arg]
     """How many per second, minute or hour: '10/s', '100/m', '5000/h'. Its value is a float, per second."""
 
@@ -109,3 +121,9 @@ class Moment(click.ParamType):  # type: ignore[type-arg]
                 ctx,
             )
         return in_utc
+
+
+def check_name(option: str, name: str) -> None:
+    """Raise click.UsageError if this is no name of a file: a file cannot be stdout, too."""
+    if name in ('', '-'):
+        raise click.UsageError(f'{option} {name or repr(name)}: give the name of a file')

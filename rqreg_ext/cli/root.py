@@ -13,7 +13,7 @@ import click
 
 from .. import __version__
 from . import signals, statuses
-from .terminal import say
+from .terminal import is_utf8, say
 
 # The module of each subcommand, which is imported when it is run, and what --help says of it.
 COMMANDS = {
@@ -37,8 +37,8 @@ COMMANDS = {
     'completion': ('completion', 'Print the script by which bash, zsh or fish complete this command.'),
     'man': ('man', 'Print the manual page of a command.'),
 }
-# Who runs this command takes 2 for CRITICAL.
-_USAGE_OF = {'rqreg check': 3}
+# Who runs this command takes 1 for WARNING, and 2 for CRITICAL.
+_UNKNOWN_OF = {'rqreg check': 3}
 HELP = """See, find, change and check the jobs of RQ: all of a registry, or of many queues, at once.
 
 Data goes to stdout, questions and progress to stderr. Exit status: 0 done, 1 some jobs could not be done or problems
@@ -97,6 +97,10 @@ click.version_option(__version__, prog_name='rqreg', message='%(prog)s %(version
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; return the exit status."""
+    # One that the caller has closed must not become that of the connection. The lowest number is taken first.
+    for name, mode in (('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w')):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - until the end of the process
     # What the terminal cannot show must not end the command.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
@@ -110,12 +114,22 @@ def run(arguments: Sequence[str]) -> int:
         status = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has seen enough. At its end, the interpreter must not try to write the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has seen enough.
+        _write_no_more()
         return statuses.DONE
     except KeyboardInterrupt as interruption:
         return signals.status_of(interruption)
+    except OSError as error:
+        # A full disk, say. What is not a file with a name is what data goes to.
+        say(f'{error.filename or "stdout"}: {error.strerror or error}')
+        _write_no_more()
+        return _UNKNOWN_OF.get(' '.join(('rqreg', *arguments[:1])), statuses.INCOMPLETE)
     return status
+
+
+def _write_no_more() -> None:
+    # At its end, the interpreter must not try to write the rest.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -136,6 +150,12 @@ def _run(arguments: Sequence[str]) -> int:
         return signals.status_of(interruption)
     except BrokenPipeError:
         raise
+    except UnicodeEncodeError:
+        # Names are sent to the server as UTF-8; a file may have any.
+        for word in arguments:
+            if not is_utf8(word):
+                return _usage(click.UsageError(f'{word!r} is no text in UTF-8'))
+        raise
     except Exception as error:
         if not statuses.is_of_server(error):
             raise
@@ -151,4 +171,4 @@ def _usage(error: click.UsageError) -> int:
         return statuses.USAGE
     where = 'rqreg' if error.ctx is None else error.ctx.command_path
     print(f'{where}: {error.format_message()}\nTry `{where} --help`.', file=sys.stderr)
-    return _USAGE_OF.get(where, statuses.USAGE)
+    return _UNKNOWN_OF.get(where, statuses.USAGE)

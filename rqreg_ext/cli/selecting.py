@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import IO, Any, BinaryIO
 
@@ -14,6 +14,7 @@ import click
 from .. import registry as registries
 from .._bulk.newest import newest_of
 from .._bulk.waiting import WaitingJobs
+from .._export.files import naming
 from .._fastpath.exchange import INTEGER, ask
 from .._fastpath.locations import REGISTRIES
 from .._fastpath.server_errors import concerns_one_queue, note_key
@@ -120,15 +121,11 @@ class Given(Selection):
         # They are read several times, and may come from a pipe.
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - it goes with the process
         self._given = 0
-        for number, line in enumerate(ids, 1):
-            job_id = line.strip()
-            try:
-                job_id.decode()
-            except UnicodeDecodeError as error:
-                raise click.UsageError(f'--ids-from: line {number} is no text in UTF-8: {line[:80]!r}') from error
-            if job_id:
-                self._given += 1
+        with naming(tempfile.gettempdir()):
+            for job_id in _distinct(ids):
                 self._spool.write(job_id + b'\n')
+                self._given += 1
+            self._spool.flush()
 
     def count(self) -> None:
         """Count the ids that are in one of the registries, up to the limit."""
@@ -147,6 +144,20 @@ class Given(Selection):
             ids = [line[:-1].decode() for line in lines]
             found = registry.contains_many(ids)
             yield from (job_id for job_id, is_there in zip(ids, found, strict=True) if is_there)
+
+
+def _distinct(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the ids in the lines, each once. Raises click.UsageError for one that is no text."""
+    found: set[bytes] = set()
+    for number, line in enumerate(lines, 1):
+        job_id = line.strip()
+        try:
+            job_id.decode()
+        except UnicodeDecodeError as error:
+            raise click.UsageError(f'--ids-from: line {number} is no text in UTF-8: {line[:80]!r}') from error
+        if job_id and job_id not in found:
+            found.add(job_id)
+            yield job_id
 
 
 class AllButNewest(Selection):
@@ -180,12 +191,15 @@ class Spooled(Selection):
 
     def spool(self, name: str, ids: Iterator[str]) -> Iterator[str]:
         """Yield the ids of a queue, and keep them."""
-        self._files[name] = tempfile.TemporaryFile('w+', encoding='utf-8')  # noqa: SIM115 - it goes with the process
+        self._files[name] = file = tempfile.TemporaryFile('w+', encoding='utf-8')  # noqa: SIM115 - goes with the process
         self.counts[name] = 0
         for job_id in ids:
-            self._files[name].write(json.dumps(job_id) + '\n')
+            with naming(tempfile.gettempdir()):
+                file.write(json.dumps(job_id) + '\n')
             self.counts[name] += 1
             yield job_id
+        with naming(tempfile.gettempdir()):
+            file.flush()
 
     def chosen(self) -> Iterator[tuple[str, Any, Iterator[str]]]:
         """Yield each queue that has some, its registry, and the ids."""

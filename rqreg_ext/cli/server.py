@@ -20,6 +20,7 @@ from rq.serializers import resolve_serializer
 from .._all_queues.selection import existing_queues, requested_queues
 from .._fastpath.clients import client_from
 from ..queue import Queue
+from .output import printable
 
 # How long a shell that completes the name of a queue may wait for the server, in seconds.
 _PATIENCE = 1.0
@@ -117,7 +118,9 @@ class Server:
                 continue
             matching = [name for name in listed if fnmatchcase(name, pattern)]
             if not matching:
-                raise click.UsageError(f'no queue matches {pattern!r}. RQ knows {", ".join(listed) or "none"}')
+                raise click.UsageError(
+                    f'no queue matches {pattern!r}. RQ knows {", ".join(map(printable, listed)) or "none"}'
+                )
             found.update(dict.fromkeys(matching))
         return list(found)
 

@@ -19,6 +19,11 @@ def grouped(number: int) -> str:
     return f'{number:,}'.replace(',', ' ')
 
 
+def is_utf8(text: str) -> bool:
+    """Tell whether all of the text is Unicode. A word of a command line may have other octets."""
+    return not any('\ud800' <= character <= '\udfff' for character in text)
+
+
 def say(message: str) -> None:
     """Write a line to stderr."""
     print(f'rqreg: {message}', file=sys.stderr, flush=True)

@@ -15,13 +15,13 @@ from .._all_queues.transfer import restore as restore_jobs
 from .._bulk.result import BulkResult
 from .._export.exporting import Export
 from .._export.files import InputFile
-from .._export.lines import DamagedFile, read_line
+from .._export.lines import DamagedFile, check_header, read_line
 from .._fastpath.locations import REGISTRIES, REGISTRY_NAMES
 from .._fastpath.server_errors import describe
 from . import statuses
 from .change_log import ChangeLog, counts_of, log_options
 from .filters import fail_if_none_option, filter_options, queue_options
-from .output import counted, output_option, print_json, printable
+from .output import counted, output_option, print_json, print_outcome, printable
 from .results import jobs_of, not_done, say_errors
 from .selecting import Selection, Spooled
 from .server import Server, mistyped_queues, server_options
@@ -71,6 +71,7 @@ def export(
 
     FILE must not exist, and is compressed if its name ends with .gz. Nothing in Redis is changed.
     """
+    _check_file(file)
     report = _Report('export', 'exported', f'into {printable(file)}', output, to_stderr=file == '-')
 
     def make() -> BulkResults:
@@ -116,6 +117,9 @@ def restore(
 
     A job that exists is left as it is. After an interruption, the same command with --skip-existing does the rest.
     """
+    _check_file(file)
+    if to_queue == '':
+        raise click.UsageError('--to-queue: give the name of a queue')
     if not dry_run:
         if file == '-' and not yes:
             say('not confirmed: the jobs come from stdin, so that nobody can be asked there: give --yes')
@@ -163,6 +167,11 @@ def restore(
         raise click.exceptions.Exit(statuses.INCOMPLETE)
 
 
+def _check_file(file: str) -> None:
+    if not file:
+        raise click.UsageError('FILE: give the name of a file, or -')
+
+
 def _report_of(progress: Progress) -> Callable[[int, Any], None]:
     """Return a function for progress, whose total may be unknown."""
     report = progress.add_part()
@@ -174,6 +183,7 @@ def _described(file: str, to_queue: str | None) -> str:
     try:
         source = InputFile(file)
         try:
+            check_header(source.first_line())
             values = read_line(source.last_line())
         finally:
             source.close()
@@ -183,9 +193,10 @@ def _described(file: str, to_queue: str | None) -> str:
         say(_words_of(error))
         raise click.exceptions.Exit(statuses.INCOMPLETE) from error
     where = '' if to_queue is None else f' into the queue {printable(to_queue)}'
-    if not isinstance(values, dict) or not isinstance(values.get('queues'), dict):
-        return f'the jobs of {printable(file)}, which is damaged or cut off,{where}'
-    return f'{jobs_of(values["queues"])}{where}'
+    queues = values.get('queues') if isinstance(values, dict) else None
+    if not isinstance(queues, dict) or not all(type(count) is int for count in queues.values()):
+        return f'the jobs of {printable(file)}, which is damaged or cut off{where and ","}{where}'
+    return f'{jobs_of(queues)}{where}'
 
 
 def exported(selection: Selection, file: str) -> Selection:
@@ -268,9 +279,11 @@ class _Report:
                 }
             )
         else:
-            for line in self._lines(results, total, seconds):
-                print(line, file=self._stream)
-            self._stream.flush()
+            lines = self._lines(results, total, seconds)
+            if self._stream is sys.stdout:
+                print_outcome(lines)
+            else:
+                print('\n'.join(lines), file=self._stream, flush=True)
         say_errors(total, results.errors)
 
     def _lines(self, results: BulkResults, total: BulkResult, seconds: float) -> list[str]:

@@ -197,6 +197,14 @@ def test_ids_from_a_file_and_from_another_command(shop_jobs: Redis, changing: Co
     assert changing('delete', '--queue', 'mail', '--ids-from', str(tmp_path / 'none'), '-y').status == 2
 
 
+def test_an_id_that_is_given_twice_is_one_job(shop_jobs: Redis, changing: Command) -> None:
+    ids = changing('ls', '--queue', 'supply', '-o', 'ids').out
+    ended = changing('requeue', '--queue', 'supply', '--ids-from', '-', '--yes', given=f'{ids}{ids}none\nnone\n')
+    assert (ended.status, ended.err) == (0, '')
+    assert ended.lines[0].startswith('requeued 3 of 3 jobs of 1 queue (supply 3) in ')
+    assert ended.lines[1:] == ['1 id not found in the registry']
+
+
 def test_the_same_jobs_as_rq_does(shop_jobs: Redis, changing: Command) -> None:
     queue = Queue('supply', connection=shop_jobs)
     job_id, *_ = queue.failed_job_registry.get_job_ids()

@@ -136,6 +136,11 @@ def test_a_server_that_does_not_answer_is_critical() -> None:
     assert (ended.status, ended.out, ended.err) == (2, 'RQ CRITICAL - no answer within 1 s\n', '')
 
 
+def test_a_time_that_is_up_at_once(rqreg: Command) -> None:
+    ended = rqreg('check', '--timeout', '1e-9')
+    assert (ended.status, ended.out, ended.err) == (2, 'RQ CRITICAL - no answer within 1e-09 s\n', '')
+
+
 def test_what_cannot_be_read_is_unknown(
     connection: Redis, changing: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -163,6 +163,56 @@ def test_a_closed_pipe_ends_it_quietly(name: str, output: str, rqreg: Command, t
     assert ended.returncode in (0, 1)
 
 
+@pytest.mark.parametrize('name', WITHOUT_TERMINAL)
+@pytest.mark.parametrize('variables', [{}, {'PYTHONUNBUFFERED': '1'}])
+def test_a_full_disk_is_said_in_a_line(name: str, variables: dict[str, str], rqreg: Command, tmp_path: Path) -> None:
+    (tmp_path / 'log').touch()
+    with open('/dev/full', 'w') as full:
+        ended = subprocess.run(
+            words(*arguments_of(name)),
+            env=rqreg.environment(RQREG_LOG=str(tmp_path / 'log'), **variables),
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+            text=True,
+        )
+    assert ended.returncode == (3 if name in MONITORING else 1)
+    *outcome, said = [line for line in ended.stderr.splitlines() if 'there is no job' not in line]
+    assert said == 'rqreg: stdout: No space left on device'
+    # What is done, or would be, must be known.
+    assert ['would' in line for line in outcome] == ([True] if '--dry-run' in arguments_of(name) else [])
+
+
+@pytest.mark.parametrize('name', WITHOUT_TERMINAL)
+def test_streams_that_are_closed(name: str, rqreg: Command, tmp_path: Path) -> None:
+    (tmp_path / 'log').touch()
+    environment = rqreg.environment(RQREG_LOG=str(tmp_path / 'log'))
+    expected = rqreg(*arguments_of(name), RQREG_LOG=str(tmp_path / 'log')).status
+    for closed in ('<&-', '>&-', '2>&-', '<&- >&- 2>&-'):
+        ended = subprocess.run(
+            ['sh', '-c', f'exec "$0" "$@" {closed}', *words(*arguments_of(name))],
+            env=environment,
+            capture_output=True,
+            check=False,
+            timeout=60,
+            text=True,
+        )
+        assert (ended.returncode, 'Traceback' in ended.stderr) == (expected, False), (closed, ended.stderr)
+
+
+@pytest.mark.parametrize('name', [name for name in WITHOUT_TERMINAL if '--limit' in options_of(name)])
+def test_a_limit_that_is_larger_than_any_number_of_jobs(name: str, rqreg: Command, tmp_path: Path) -> None:
+    (tmp_path / 'log').touch()
+    arguments = [*arguments_of(name), *(['--newest'] if name == 'ls' else [])]
+    ended = rqreg(*arguments, '--limit', '9' * 30, RQREG_LOG=str(tmp_path / 'log'))
+    without = rqreg(*arguments, RQREG_LOG=str(tmp_path / 'log'))
+    assert (ended.status, ended.err, len(ended.lines)) == (without.status, '', len(without.lines))
+    if name == 'ls':
+        assert len(rqreg('ls', '--limit', '9' * 30).lines) == 84
+
+
 @pytest.mark.parametrize('name', [name for name in WITHOUT_TERMINAL if {'--queue', 'queues'} & options_of(name).keys()])
 def test_it_names_the_queues_that_are_near(name: str, rqreg: Command) -> None:
     options = options_of(name)
@@ -212,6 +262,13 @@ def test_without_arguments_it_says_how_to_use_it(rqreg: Command) -> None:
         (['ls', '--ended-after', '999999999999d'], "'999999999999d' is no time: give a duration before now"),
         (['ls', '--ended-after', '9999999d'], "'9999999d' is no time: give a duration before now"),
         (['ls', '--ended-after', '0001-01-01T00:00+05:00'], "'0001-01-01T00:00+05:00' is no time"),
+        (['stats', 'na\udcffme'], "'na\\udcffme' is no text in UTF-8"),
+        (['show', '\udcff'], "'\\udcff' is no text in UTF-8"),
+        (['ls', '--queue', '\udcff', '--waiting'], "'\\udcff' is no text in UTF-8"),
+        (['empty', '\udcff', '--yes'], "'\\udcff' is no text in UTF-8"),
+        (['restore', 'none', '--to-queue', '', '--yes'], '--to-queue: give the name of a queue'),
+        (['restore', '', '--yes'], 'FILE: give the name of a file, or -'),
+        (['export', ''], 'FILE: give the name of a file, or -'),
         (['stats', '--url', '', '--config', 'no_such_module'], '--config no_such_module: No module named'),
     ],
 )
@@ -253,6 +310,17 @@ def test_another_key_prefix(connection: Redis, changing: Command) -> None:
     connection.rpush('shop:queue:mail', 'a', 'b')
     (queue,) = changing('stats', '-o', 'json', RQ_KEY_PREFIX='shop').json['queues']
     assert (queue['queue'], queue['queued']) == ('mail', 2)
+
+
+def test_names_of_queues_are_printed_in_one_line(connection: Redis, changing: Command) -> None:
+    connection.sadd('rq:queues', 'rq:queue:new\n\x1bline')
+    shown = 'new\\n\\x1bline'
+    assert changing('ls', '--queue', 'x*').err.startswith(f"rqreg ls: no queue matches 'x*'. RQ knows {shown}\n")
+    assert changing('check', '--queued', 'x=1').err.startswith(
+        f"rqreg check: there is no queue 'x'. RQ knows {shown}\n"
+    )
+    ended = changing('check', '--queued', 'new\n\x1bline=1:2')
+    assert (len(ended.lines), f"'{shown}_queued'=0;1;2;0" in ended.out) == (1, True)
 
 
 def test_colours_are_for_terminals(rqreg: Command) -> None:

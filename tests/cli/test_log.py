@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import resource
 import signal
 import socket
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documents import DOCS, code_blocks, source_of
 from private_redis import PrivateRedis
 from redis import Redis
 
@@ -114,6 +116,16 @@ def test_nothing_is_changed_if_the_log_cannot_be_written(
         assert f'rqreg {arguments[0]}: --log {path}: ' in ended.err
         assert 'nothing was changed' in ended.err
     assert sizes(shop_jobs) == {'labels': 40, 'mail': 40, 'supply': 3}
+
+
+@pytest.mark.parametrize('name', ['', '-'])
+@pytest.mark.parametrize('option', ['--log', '--export'])
+def test_what_is_no_name_of_a_file(option: str, name: str, shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+    before = set(Path().iterdir())
+    ended = changing('delete', '--all-queues', '--yes', option, name)
+    assert (ended.status, ended.out) == (2, '')
+    assert f'{option} {name or repr(name)}: give the name of a file' in ended.err
+    assert (sizes(shop_jobs), set(Path().iterdir())) == ({'labels': 40, 'mail': 40, 'supply': 3}, before)
 
 
 def test_a_reason_needs_a_log(shop_jobs: Redis, changing: Command) -> None:
@@ -232,7 +244,7 @@ def test_the_stream_is_capped(shop_jobs: Redis, changing: Command) -> None:
 def test_a_stream_that_cannot_be_written(shop_jobs: Redis, changing: Command) -> None:
     shop_jobs.set(KEY, 'text')
     ended = changing('delete', '--queue', 'supply', '-y', '--log', 'stream')
-    assert (ended.status, 'the server refuses' in ended.err) == (4, True)
+    assert (ended.status, 'the server refuses' in ended.err, f'(key {KEY})' in ended.err) == (4, True, True)
     shop_jobs.delete(KEY)
     shop_jobs.execute_command('ACL', 'SETUSER', 'few', 'on', '>few', '~*', '+@all', '-xadd')
     try:
@@ -244,6 +256,26 @@ def test_a_stream_that_cannot_be_written(shop_jobs: Redis, changing: Command) ->
         shop_jobs.execute_command('ACL', 'DELUSER', 'few')
     assert sizes(shop_jobs)['supply'] == 3
     assert not shop_jobs.exists(KEY)
+
+
+def test_the_rights_that_the_page_names(shop_jobs: Redis, changing: Command) -> None:
+    page = source_of(DOCS / 'rights.md')
+    (paragraph,) = (part for part in page.split('\n\n') if part.startswith('`rqreg --log stream`'))
+    (_, registries, *_) = (line for block in code_blocks(page, 'text') for line in block.splitlines())
+    writing, reading = re.findall(r'`(\+x[a-z]+)`', paragraph)
+    url = changing.url.replace('//', '//app:secret@')
+    try:
+        for rights, status in (([reading], 4), ([writing], 0), ([writing, reading], 0)):
+            shop_jobs.execute_command(*registries.split())
+            shop_jobs.execute_command('ACL', 'SETUSER', 'app', *rights)
+            before = sizes(shop_jobs)
+            ended = changing('delete', '--queue', 'mail', '--limit', '1', '-y', '--log', 'stream', '-u', url)
+            assert (ended.status, sizes(shop_jobs) != before) == (status, not status), ended
+            ended = changing('log', '--log', 'stream', '-u', url)
+            assert ended.status == (0 if reading in rights else 4)
+        assert len(ended.lines) == 3
+    finally:
+        shop_jobs.execute_command('ACL', 'DELUSER', 'app')
 
 
 # ---- Syslog

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import resource
 import signal
 import time
 from pathlib import Path
@@ -192,6 +193,51 @@ def test_if_the_export_fails_nothing_is_changed(
     assert f"nothing was changed: 1 job not exported, '{job_id.decode()}': " in capsys.readouterr().err
     assert state(shop_jobs) == before
     assert [each.name for each in tmp_path.iterdir()] == ['jobs']
+
+
+def test_an_export_onto_a_full_disk(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+    before = state(shop_jobs)
+    for name in ('jobs', 'jobs.gz'):
+        path = tmp_path / name
+        for arguments, said in (
+            (['export', str(path)], f'rqreg: {path}: File too large\n'),
+            (
+                ['delete', '--all-queues', '-y', '--export', str(path)],
+                f'rqreg: nothing was changed: {path}: File too large\n',
+            ),
+        ):
+            process = changing.start(
+                *arguments,
+                # As with a full disk.
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000)),
+            )
+            _, err = process.communicate(timeout=60)
+            assert (process.returncode, err) == (1, said)
+            assert list(tmp_path.iterdir()) == []
+    assert state(shop_jobs) == before
+
+
+def test_files_of_another_kind(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+    path = tmp_path / 'supply'
+    changing('export', str(path), '--queue', 'supply')
+    before = state(shop_jobs)
+    *lines, last = path.read_text().splitlines(keepends=True)
+    for queues in ('5', '{"a": "b"}', '{"a": 1.5}'):
+        path.write_text(''.join((*lines, last.replace('{"supply": 3}', queues))))
+        ended = changing('restore', str(path))
+        assert (ended.status, ended.out) == (3, '')
+        assert f'restore the jobs of {path}, which is damaged or cut off? There' in ended.err
+    # Of any length, and without lines.
+    limit = {'preexec_fn': lambda: resource.setrlimit(resource.RLIMIT_AS, (2_000_000_000, 2_000_000_000))}
+    for name in ('/dev/zero', '/dev/urandom'):
+        process = changing.start('restore', name, **limit)
+        _, err = process.communicate(timeout=60)
+        assert (process.returncode, 'which is damaged' in err) == (3, True)
+        process = changing.start('restore', name, '--yes', **limit)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert err.startswith(f'rqreg: {name}, line 1: ')
+    assert state(shop_jobs) == before
 
 
 def test_trim_by_age(shop_jobs: Redis, changing: Command) -> None:

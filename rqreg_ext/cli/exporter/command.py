@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError
 from redis.retry import Retry
 
-from ..parameters import Seconds
+from ..parameters import Count, Seconds
 from ..server import Server, queue_names, server_options
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _FILES = {'dashboard': 'grafana-dashboard.json', 'alerts': 'alerts.yml', 'keda':
 @click.option(
     '--port', type=click.IntRange(0, 65535), default=9726, show_default=True, help='The port; 0 for one that is free.'
 )
-@click.option('--errors', type=click.IntRange(min=1), metavar='N', help='Count failed jobs too: the N largest groups.')
+@click.option('--errors', type=Count(), metavar='N', help='Count failed jobs too: the N largest groups.')
 @click.option('--no-worker-names', is_flag=True, help='Leave out the metrics of each worker.')
 @click.option('--timeout', type=Seconds(), help='How long to wait for Redis; 5s if its settings do not say.')
 @click.option('--once', is_flag=True, help='Write the metrics once, and end.')
