@@ -11,11 +11,12 @@ from rq.utils import as_text
 
 from .._fastpath import guards, releases, script_constants
 from .._fastpath.client_support import sends_unchanged
-from .._fastpath.exchange import INTEGER, VALUE, NotSent, ask, run_script
+from .._fastpath.exchange import INTEGER, VALUE, NotSent, exchange, run_script, without_errors
 from .._fastpath.rq_methods import find
-from .._fastpath.server_errors import error_to_raise
+from .._fastpath.server_errors import error_to_raise, is_denied
 from .._query.arguments import chunk_size_of, progress_of
 from .._query.filters import NO_SUCH_JOB
+from .._query.list_cursor import count_of
 from .operation import SCRIPT_MICROSECONDS, ChunkSizer, Options
 from .pace import Pace
 from .replicas import ReplicaWait
@@ -55,10 +56,13 @@ class Emptying:
         try:
             if self._replica_wait:
                 self._replica_wait.check()
-            length, ends = ask(
+            length, ends = exchange(
                 self._connection,
                 [(INTEGER, 'LLEN', self._waiting.key), (VALUE, 'LRANGE', self._waiting.key, -1, -1)],
             )
+            if is_denied(length):
+                length = count_of(self._connection, self._waiting.key)
+            without_errors([length, ends])
             total = length if self._limit is None else min(length, self._limit)
             if self.result.dry_run:
                 self.result.done = total

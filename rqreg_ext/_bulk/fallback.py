@@ -518,6 +518,10 @@ def _write_requeue(registry: Any, job: Any, pipeline: Any, at_front: bool) -> No
 def requeue_on(registry: Any, members: Members, to: Any, at_front: bool, job_id: str) -> None:
     """Call the registry's own requeue() with a job whose queue was changed."""
     check_is_in(registry, members, job_id)
+    _requeue_on_in_steps(registry, to, at_front, job_id)
+
+
+def _requeue_on_in_steps(registry: Any, to: Any, at_front: bool, job_id: str) -> None:
     _check_id(registry, registry.job_class, job_id)
     job = _fetch(registry.job_class, registry, job_id)
     job.origin = to.name
@@ -539,7 +543,8 @@ def requeue_on_in_transaction(registry: Any, members: Members, to: Any, at_front
     try:
         _in_transaction(registry, job_id, write, removes_stale_entry=False)
     except _Denied:
-        requeue_on(registry, members, to, at_front, job_id)
+        _check_is_listed(members, job_id)
+        _requeue_on_in_steps(registry, to, at_front, job_id)
 
 
 @_refuse_ids_as_rq_does

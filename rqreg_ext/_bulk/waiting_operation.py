@@ -9,8 +9,8 @@ from typing import Any
 from .._fastpath import releases
 from .._fastpath.client_support import sends_unchanged
 from .._fastpath.dispatch import BulkDecision
-from .._fastpath.exchange import INTEGER, ask
-from .._query.list_cursor import ListCursor
+from .._query.list_cursor import ListCursor, count_of
+from .._query.queue_search import length_of
 from .operation import BulkOperation, JobSteps, Options
 from .scripts import Script
 
@@ -60,7 +60,7 @@ class WaitingOperation(BulkOperation):
 
     def find_all(self) -> tuple[Iterable[str], int]:
         """Return the ids of all jobs that wait now, and their number. Their places are noted as they are read."""
-        (total,) = ask(self._connection, [(INTEGER, 'LLEN', self._registry.key)])
+        total = count_of(self._connection, self._registry.key)
         self._are_places_known = True
         # No more than there are now: jobs may be added meanwhile.
         return islice(self._listed(_SMALLEST_GROUP, is_removed=not self.result.dry_run), total), total
@@ -76,8 +76,7 @@ class WaitingOperation(BulkOperation):
         if self._script is None or self._are_places_known:
             return _SMALLEST_GROUP
         # The list is read for each group.
-        (found,) = ask(self._connection, [(INTEGER, 'LLEN', self._registry.key)])
-        length = int(found)
+        length = length_of(self._connection, self._registry.key)
         return max(_SMALLEST_GROUP, min(length // _QUEUE_PER_GROUP, _LARGEST_GROUP))
 
     def _do_jobs(self, job_ids: list[str]) -> Iterator[int]:

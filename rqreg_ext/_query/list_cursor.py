@@ -1,6 +1,7 @@
 """Iteration over a list that other clients change meanwhile, such as a queue.
 
-Workers take jobs from the head, and jobs are added at both ends or removed anywhere. Only LLEN and LRANGE are used.
+Workers take jobs from the head, and jobs are added at both ends or removed anywhere. Only LLEN and LRANGE are used,
+and only LRANGE by a user without the right to LLEN.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from .._fastpath.exchange import INTEGER, TEXTS, ask
+from .._fastpath.exchange import INTEGER, TEXTS, VALUE, ask, exchange, without_errors
+from .._fastpath.server_errors import is_denied
 
 # How many entries that were already read are read again with the next ones, to see by how much these have moved. If
 # they have moved farther, so many times as many are read again.
@@ -22,6 +24,16 @@ class Piece(NamedTuple):
 
     members: list[str]
     places: Sequence[int]
+
+
+def count_of(connection: Any, key: str) -> int:
+    """Return the number of entries. They are read if the user has no right to LLEN, which RQ sends for no listing."""
+    (count,) = exchange(connection, [(INTEGER, 'LLEN', key)])
+    if is_denied(count):
+        (entries,) = ask(connection, [(VALUE, 'LRANGE', key, 0, -1)])
+        return len(entries)
+    (length,) = without_errors([count])
+    return int(length)
 
 
 class ListCursor:
@@ -70,7 +82,7 @@ class ListCursor:
 
     def _from_head(self) -> Iterator[Piece]:
         # How many entries are left to be read, and how many more were added at the tail meanwhile.
-        (left,) = ask(self._connection, [(INTEGER, 'LLEN', self._key)])
+        left = count_of(self._connection, self._key)
         added = 0
         while left > added:
             behind = max(left - self._size, added)

@@ -171,6 +171,18 @@ def test_where_the_script_is_refused_jobs_are_deleted_one_by_one(
     assert reports == [*range(100, count, 100), count]
 
 
+@pytest.mark.parametrize(('limit', 'dry_run'), [(None, False), (2, False), (None, True)])
+def test_the_right_to_count_is_not_needed(
+    client_without: Any, connection: redis.Redis, limit: int | None, dry_run: bool
+) -> None:
+    queue = rq.Queue('q', connection=connection)
+    for _ in range(5):
+        queue.enqueue('len')
+    result = WaitingJobs('q', connection=client_without('llen')).empty(limit=limit, dry_run=dry_run)
+    done = limit or 5
+    assert (result.done, queue.count) == (done, 5 if dry_run else 5 - done)
+
+
 class Slow(redis.Redis):
     """Is used by its methods. A worker takes the first job behind each listing."""
 

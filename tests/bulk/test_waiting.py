@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import redis
 import rq
+from clients.rights import Limited
 from depth import IS_DEEP
+from private_redis import PrivateRedis
 from redis.exceptions import ResponseError
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.group import Group
@@ -160,6 +162,33 @@ def test_without_the_script(change: str, denied: tuple[str, ...], connection: re
     )
     assert masked(state(connection)) == expected
     assert result.done == result.by_rq
+
+
+@pytest.mark.parametrize('change', [*CHANGES, 'purge', 'find'])
+def test_rights_of_rqs_loop_are_enough(change: str, connection: redis.Redis, redis_server: PrivateRedis) -> None:
+    """It lists the queue, and sends no LLEN."""
+    by_one, ours = {
+        **CHANGES,
+        'purge': (delete_by_rq, lambda waiting, ids: waiting.purge()),
+        'find': (lambda queue, job_id: Job.fetch(job_id, queue.connection), lambda waiting, ids: list(waiting.find())),
+    }[change]
+    ids = fill(connection, [*PLAIN])
+    copy = snapshot_of(connection)
+
+    def loop(client: Any) -> None:
+        queue = rq.Queue('q', connection=client)
+        for job_id in queue.get_job_ids():
+            by_one(queue, job_id)
+
+    limited = Limited(redis_server, connection)
+    commands = limited.commands_of(loop)
+    expected = masked(state(connection))
+    assert 'LLEN' not in commands
+    restore(connection, copy)
+    with limited.client_for(*commands) as client:
+        ours(WaitingJobs('q', connection=client), ids)
+    connection.execute_command('ACL', 'DELUSER', 'limited')
+    assert masked(state(connection)) == expected
 
 
 @pytest.mark.parametrize('change', CHANGES)
