@@ -54,7 +54,9 @@ end
 call('DEL', job_prefix .. ' ')
 call('UNLINK', job_prefix .. ' ')
 call('HSTRLEN', job_prefix .. ' ', 'data')
+call('EXISTS', job_prefix .. ' ')
 call('LINDEX', KEYS[1], -1)
+call('LLEN', KEYS[1])
 call('LTRIM', KEYS[1], 0, -1)
 
 local clock = make_clock()

@@ -183,6 +183,19 @@ def test_the_right_to_count_is_not_needed(
     assert (result.done, queue.count) == (done, 5 if dry_run else 5 - done)
 
 
+@pytest.mark.parametrize('denied', ['unlink', 'hstrlen', 'exists', 'lindex', 'llen', 'ltrim', 'time'])
+def test_what_is_refused_in_the_script_is_refused_before_it_changes_anything(
+    client_without: Any, connection: redis.Redis, denied: str
+) -> None:
+    """What it had deleted would not be counted."""
+    queue = rq.Queue('q', connection=connection)
+    jobs = [queue.enqueue('len') for _ in range(150)]
+    # Of another batch.
+    connection.delete(jobs[-1].key)
+    result = WaitingJobs('q', connection=client_without(denied)).empty()
+    assert (result.done, result.by_rq, queue.count) == (150, 150, 0)
+
+
 class Slow(redis.Redis):
     """Is used by its methods. A worker takes the first job behind each listing."""
 
