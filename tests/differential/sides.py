@@ -10,6 +10,7 @@ import redis
 import rq
 import rq.executions
 import rq.registry
+from rq.utils import get_version
 
 import rqreg_ext
 
@@ -91,7 +92,11 @@ class Side:
             address = self.rights.address_of_recorder()
         elif kind.rights is not None:
             address |= self.rights.user(kind.rights)
-        return kind.make(db=self.database, **address, **options[connection])
+        client = kind.make(db=self.database, **address, **options[connection])
+        if kind.is_observed:
+            # RQ asks for it when it first needs it, on one side perhaps in an earlier example than on the other.
+            get_version(client)
+        return client
 
     def connection(self, connection: str, kind: str = PLAIN) -> Any:
         """Return what is given as `connection=`: a client, or on our side a URL where one is asked for."""

@@ -13,7 +13,7 @@ from rq import Queue, Worker
 
 from . import jobs
 from .processes import send, session
-from .sides import Side, Sides
+from .sides import Program, Side, Sides
 from .waiting import let_an_hour_pass
 
 JOBS = 24
@@ -35,6 +35,13 @@ def check(side: Side, queue: Queue) -> tuple[int, int]:
     return queue.failed_job_registry.count, queue.finished_job_registry.count
 
 
+def stop(pool: Program, side: Side, workers: int) -> None:
+    """End the pool, once its workers wait for jobs: RQ's exception for the signal is lost in a `__del__` of redis-py's."""
+    assert eventually(lambda: side.client.info('clients')['blocked_clients'] == workers)
+    pool.process.terminate()
+    pool.wait()
+
+
 def test_a_pool_in_burst_mode(sides: Sides) -> None:
     def scenario(side: Side) -> tuple[int, int]:
         queue = fill(side)
@@ -49,8 +56,7 @@ def test_a_pool_that_is_stopped(sides: Sides) -> None:
         queue = fill(side)
         with side.running('worker-pool', '--num-workers', '2', 'pooled') as pool:
             assert eventually(lambda: queue.failed_job_registry.count + queue.finished_job_registry.count == JOBS + 1)
-            pool.process.terminate()
-            pool.wait()
+            stop(pool, side, workers=2)
         return check(side, queue)
 
     assert sides.same(scenario) == (JOBS // 4, JOBS * 3 // 4 + 1)
@@ -72,8 +78,7 @@ def test_a_pool_whose_worker_is_killed(sides: Sides) -> None:
             queue.enqueue(jobs.succeed, job_id='next')
             assert eventually(lambda: queue.finished_job_registry.get_job_ids() == ['next'])
             assert worker.name not in {other.name for other in Worker.all(queue=queue)}
-            pool.process.terminate()
-            pool.wait()
+            stop(pool, side, workers=1)
         assert 'AbandonedJobError' in lost.latest_result().exc_string
         return {'runs': side.counts(), 'failed': queue.failed_job_registry.get_job_ids()}
 
