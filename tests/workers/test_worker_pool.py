@@ -36,7 +36,7 @@ def check(side: Side, queue: Queue) -> tuple[int, int]:
 
 
 def stop(pool: Program, side: Side, workers: int) -> None:
-    """End the pool, once its workers wait for jobs: RQ's exception for the signal is lost in a `__del__` of redis-py's."""
+    """End the pool, once its workers wait for jobs: RQ's exception for the signal is lost in a `__del__`."""
     assert eventually(lambda: side.client.info('clients')['blocked_clients'] == workers)
     pool.process.terminate()
     pool.wait()
