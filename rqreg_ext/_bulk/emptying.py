@@ -200,14 +200,17 @@ class Emptying:
         if releases.deletes_results:
             keys.append(f'{as_text(script_constants.key_prefixes["result_prefix"])}{job_id}')
         try:
-            self._connection.delete(*keys)
+            deleted = self._connection.delete(*keys)
         except Exception:
             # An error of this one must not hide the first.
             with suppress(Exception):
                 self._connection.lpush(key, job_id)
             raise
-        self.result.done += 1
-        self.result.by_rq += 1
+        if deleted:
+            self.result.done += 1
+            self.result.by_rq += 1
+        else:
+            self.result.skipped[NO_SUCH_JOB] += 1
         self.result.unacknowledged += bool(self._replica_wait)
         if self._pace is not None:
             self._pace.note(1)
