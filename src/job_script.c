@@ -32,15 +32,14 @@ script_may_replace_rq(const fast_call *call, PyObject *guard)
            && (!call->is_cluster || cluster_has_one_slot(call->key) == 1);
 }
 
-/* Add the constants and the job id; -1 with an exception if an argument is then missing. */
+/* Set the constants; -1 with an exception if an argument is then missing. */
 static int
-fill_arguments(const job_script *request, PyObject *job_id)
+set_constants(const job_script *request)
 {
     Py_ssize_t constants = PyTuple_GET_SIZE(request->constants);
     for (Py_ssize_t i = 0; i < constants && i < request->argument_count; i++) {
         request->arguments[i].object = PyTuple_GET_ITEM(request->constants, i);
     }
-    request->arguments[request->argument_count].object = job_id;
     for (int i = 0; i < request->argument_count; i++) {
         if (request->arguments[i].text == NULL && request->arguments[i].object == NULL) {
             PyErr_Format(PyExc_SystemError, "argument %d of a script is missing", i);
@@ -51,10 +50,10 @@ fill_arguments(const job_script *request, PyObject *job_id)
 }
 
 call_outcome
-job_script_run(fast_call *call, const job_script *request, PyObject *job_id, script_answer *answer)
+job_script_run(fast_call *call, const job_script *request, script_answer *answer)
 {
     const command_argument key = {.object = call->key};
-    if (fill_arguments(request, job_id) < 0) {
+    if (set_constants(request) < 0) {
         return RAISED;
     }
     const script_call filled = {
@@ -63,21 +62,10 @@ job_script_run(fast_call *call, const job_script *request, PyObject *job_id, scr
         .keys = &key,
         .key_count = 1,
         .arguments = request->arguments,
-        .argument_count = request->argument_count + 1,
+        .argument_count = request->argument_count,
         .answer_shape = REPLY_VALUE,
     };
-    call_outcome outcome = script_run(call, &filled, answer);
-    if (outcome == SERVED) {
-        PyObject *answers = answer->value;
-        bool is_one = PyList_Check(answers) && PyList_GET_SIZE(answers) == 1;
-        answer->value = is_one ? Py_NewRef(PyList_GET_ITEM(answers, 0)) : NULL;
-        Py_DECREF(answers);
-        if (!is_one) {
-            script_answer_clear(answer);
-            outcome = USE_FALLBACK;
-        }
-    }
-    return outcome;
+    return script_run(call, &filled, answer);
 }
 
 long

@@ -19,16 +19,15 @@ bool script_may_replace_rq(const fast_call *call, PyObject *guard);
 typedef struct {
     const script *script;
     PyObject *constants; /* tuple: its first arguments, from rqreg_ext._fastpath.script_constants */
-    /* All of its arguments by their index in lua_arguments.h, and a place for the job id. The
-       caller sets those that belong to the call. */
+    /* All of its arguments by their index in lua_arguments.h. The caller sets those that belong to
+       the call; job_script_run() sets the constants. */
     command_argument *arguments;
     int argument_count;
     PyObject *hash_key;
 } job_script;
 
-/* Run the script. SERVED: answer->value is what it returned for the job. */
-call_outcome job_script_run(fast_call *call, const job_script *request, PyObject *job_id,
-                            script_answer *answer);
+/* Run the script. SERVED: answer->value is what it returned. */
+call_outcome job_script_run(fast_call *call, const job_script *request, script_answer *answer);
 
 /* The number that a script returned. -1 means that it did nothing, as only RQ can do this job. */
 long job_script_number(PyObject *answer);

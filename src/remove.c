@@ -57,7 +57,7 @@ script_can_delete(const fast_call *call, PyObject *job)
     return can_delete;
 }
 
-/* The argument that tells delete_jobs.lua the job's queue: to read it from the hash, or what the
+/* The argument that tells delete_job.lua the job's queue: to read it from the hash, or what the
    Job object says. NULL, without an exception, where its `origin` is no str. */
 static PyObject *
 origin_argument(const fast_call *call, PyObject *job)
@@ -76,12 +76,18 @@ origin_argument(const fast_call *call, PyObject *job)
 static call_outcome
 run_deletion(fast_call *call, PyObject *job_id, PyObject *origin, PyObject **removed)
 {
-    command_argument arguments[lua_delete_jobs_argument_count + 1]
-        = {[lua_delete_jobs_origin] = {.object = origin}};
-    const job_script request = {&script_delete_jobs, call->state->rq.delete_arguments, arguments,
-                                lua_delete_jobs_argument_count, NULL};
-    script_answer answer = {NULL, NULL};
-    call_outcome outcome = job_script_run(call, &request, job_id, &answer);
+    command_argument arguments[lua_delete_job_argument_count] = {
+        [lua_delete_job_origin] = {.object = origin},
+        [lua_delete_job_job_id] = {.object = job_id},
+    };
+    const job_script request = {
+        .script = &script_delete_job,
+        .constants = call->state->rq.delete_arguments,
+        .arguments = arguments,
+        .argument_count = lua_delete_job_argument_count,
+    };
+    script_answer answer = {.value = NULL};
+    call_outcome outcome = job_script_run(call, &request, &answer);
     if (outcome == SERVED && job_script_number(answer.value) < 0) {
         outcome = USE_FALLBACK;
     }

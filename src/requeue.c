@@ -31,7 +31,7 @@ static PyObject *
 hash_key_of(const fast_call *call, PyObject *job_id)
 {
     PyObject *prefix
-        = PyTuple_GET_ITEM(call->state->rq.requeue_arguments, lua_requeue_jobs_job_prefix);
+        = PyTuple_GET_ITEM(call->state->rq.requeue_arguments, lua_requeue_job_job_prefix);
     const char *text = PyBytes_AsString(prefix);
     return text == NULL ? NULL : PyBytes_FromFormat("%s%s", text, PyUnicode_1BYTE_DATA(job_id));
 }
@@ -47,38 +47,44 @@ typedef struct {
     /* Tuple: as it is stored, as RQ would store it again, and the object; NULL before it is
        read. */
     PyObject *metadata;
-} requeueing;
+} requeue_request;
 
 static command_argument
-metadata_argument(const requeueing *one, Py_ssize_t which)
+metadata_argument(const requeue_request *request, Py_ssize_t which)
 {
-    if (one->metadata == NULL) {
+    if (request->metadata == NULL) {
         return (command_argument){.text = ""};
     }
-    return (command_argument){.object = PyTuple_GET_ITEM(one->metadata, which)};
+    return (command_argument){.object = PyTuple_GET_ITEM(request->metadata, which)};
 }
 
-/* The answers of requeue_jobs.lua. */
+/* The answers of requeue_job.lua. */
 enum { REQUEUED = 1, NOT_IN_REGISTRY = 0, MUST_BE_READ = -2 };
 
 static call_outcome
-run_requeue(fast_call *call, const requeueing *one, script_answer *answer)
+run_requeue(fast_call *call, const requeue_request *request, script_answer *answer)
 {
-    command_argument arguments[lua_requeue_jobs_argument_count + 1] = {
-        [lua_requeue_jobs_enqueued_at] = {.object = one->enqueued_at_text},
-        [lua_requeue_jobs_push_command] = {.text = one->is_front ? "LPUSH" : "RPUSH"},
-        [lua_requeue_jobs_metadata] = metadata_argument(one, 0),
-        [lua_requeue_jobs_metadata_again] = metadata_argument(one, 1),
-        [lua_requeue_jobs_is_read] = {.text = one->metadata == NULL ? "" : "1"},
+    command_argument arguments[lua_requeue_job_argument_count] = {
+        [lua_requeue_job_enqueued_at] = {.object = request->enqueued_at_text},
+        [lua_requeue_job_push_command] = {.text = request->is_front ? "LPUSH" : "RPUSH"},
+        [lua_requeue_job_metadata] = metadata_argument(request, 0),
+        [lua_requeue_job_metadata_again] = metadata_argument(request, 1),
+        [lua_requeue_job_is_read] = {.text = request->metadata == NULL ? "" : "1"},
+        [lua_requeue_job_job_id] = {.object = request->job_id},
     };
-    const job_script request = {&script_requeue_jobs, call->state->rq.requeue_arguments, arguments,
-                                lua_requeue_jobs_argument_count, one->hash_key};
-    return job_script_run(call, &request, one->job_id, answer);
+    const job_script filled = {
+        .script = &script_requeue_job,
+        .constants = call->state->rq.requeue_arguments,
+        .arguments = arguments,
+        .argument_count = lua_requeue_job_argument_count,
+        .hash_key = request->hash_key,
+    };
+    return job_script_run(call, &filled, answer);
 }
 
 /* Read the job's metadata from the hash in an answer. USE_FALLBACK where RQ itself must read it. */
 static call_outcome
-read_metadata(const fast_call *call, requeueing *one, const script_answer *answer)
+read_metadata(const fast_call *call, requeue_request *request, const script_answer *answer)
 {
     PyObject *found = PyObject_CallFunctionObjArgs(call->state->rq.read_metadata, call->self,
                                                    answer->hash, NULL);
@@ -89,35 +95,37 @@ read_metadata(const fast_call *call, requeueing *one, const script_answer *answe
         Py_DECREF(found);
         return USE_FALLBACK;
     }
-    one->metadata = found;
+    request->metadata = found;
     return SERVED;
 }
 
 static PyObject *
-make_requeued_job(const fast_call *call, const requeueing *one, PyObject *fields)
+make_requeued_job(const fast_call *call, const requeue_request *request, PyObject *fields)
 {
-    PyObject *metadata = one->metadata == NULL ? Py_None : PyTuple_GET_ITEM(one->metadata, 2);
-    return PyObject_CallFunctionObjArgs(call->state->rq.requeued_job, call->self, one->job_id,
-                                        fields, one->enqueued_at, one->at_front, metadata, NULL);
+    PyObject *metadata
+        = request->metadata == NULL ? Py_None : PyTuple_GET_ITEM(request->metadata, 2);
+    return PyObject_CallFunctionObjArgs(call->state->rq.requeued_job, call->self, request->job_id,
+                                        fields, request->enqueued_at, request->at_front, metadata,
+                                        NULL);
 }
 
 /* Run the script; twice where metadata must be read and stored again, or long data be looked at. */
 static call_outcome
-requeue_by_script(fast_call *call, requeueing *one, PyObject **job)
+requeue_by_script(fast_call *call, requeue_request *request, PyObject **job)
 {
-    script_answer answer = {NULL, NULL};
-    call_outcome outcome = run_requeue(call, one, &answer);
+    script_answer answer = {.value = NULL};
+    call_outcome outcome = run_requeue(call, request, &answer);
     if (outcome == SERVED && job_script_number(answer.value) == MUST_BE_READ) {
-        outcome = read_metadata(call, one, &answer);
+        outcome = read_metadata(call, request, &answer);
         script_answer_clear(&answer);
-        outcome = outcome == SERVED ? run_requeue(call, one, &answer) : outcome;
+        outcome = outcome == SERVED ? run_requeue(call, request, &answer) : outcome;
     }
     if (outcome != SERVED) {
         return outcome;
     }
     switch (job_script_number(answer.value)) {
     case REQUEUED:
-        *job = make_requeued_job(call, one, answer.hash);
+        *job = make_requeued_job(call, request, answer.hash);
         outcome = *job == NULL ? RAISED : SERVED;
         break;
     case NOT_IN_REGISTRY:
@@ -133,17 +141,18 @@ requeue_by_script(fast_call *call, requeueing *one, PyObject **job)
 }
 
 static call_outcome
-requeue_at(fast_call *call, requeueing *one, PyObject **job)
+requeue_at(fast_call *call, requeue_request *request, PyObject **job)
 {
-    int is_front = truth_of_builtin(one->at_front, false);
+    int is_front = truth_of_builtin(request->at_front, false);
     if (is_front < 0) {
         return USE_FALLBACK;
     }
-    one->is_front = is_front;
-    one->hash_key = hash_key_of(call, one->job_id);
-    call_outcome outcome = one->hash_key == NULL ? RAISED : requeue_by_script(call, one, job);
-    Py_CLEAR(one->hash_key);
-    Py_CLEAR(one->metadata);
+    request->is_front = is_front;
+    request->hash_key = hash_key_of(call, request->job_id);
+    call_outcome outcome
+        = request->hash_key == NULL ? RAISED : requeue_by_script(call, request, job);
+    Py_CLEAR(request->hash_key);
+    Py_CLEAR(request->metadata);
     return outcome;
 }
 
@@ -156,12 +165,13 @@ requeue_fast(fast_call *call, const call_arguments *given, PyObject **job)
         || !script_can_requeue(call, values[0])) {
         return use_fallback_unless_raised();
     }
-    requeueing one = {.job_id = values[0], .at_front = values[1] == NULL ? Py_False : values[1]};
+    requeue_request request
+        = {.job_id = values[0], .at_front = values[1] == NULL ? Py_False : values[1]};
     PyObject *moments = PyObject_CallNoArgs(call->state->rq.enqueued_at);
     call_outcome outcome = RAISED;
     if (moments != NULL
-        && PyArg_ParseTuple(moments, "OO", &one.enqueued_at, &one.enqueued_at_text)) {
-        outcome = requeue_at(call, &one, job);
+        && PyArg_ParseTuple(moments, "OO", &request.enqueued_at, &request.enqueued_at_text)) {
+        outcome = requeue_at(call, &request, job);
     }
     Py_XDECREF(moments);
     return outcome;

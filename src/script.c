@@ -13,9 +13,9 @@
 #define SCRIPT(name)                                                                               \
     const script script_##name = {lua_##name##_sha1, lua_##name##_text, lua_##name##_length};
 SCRIPT(clean_registries)
-SCRIPT(delete_jobs)
+SCRIPT(delete_job)
 SCRIPT(has_execution)
-SCRIPT(requeue_jobs)
+SCRIPT(requeue_job)
 
 static void
 add_script_call(command_buffer *commands, const script_call *request, bool by_sha1)

@@ -14,9 +14,9 @@ typedef struct {
 } script;
 
 extern const script script_clean_registries;
-extern const script script_delete_jobs;
+extern const script script_delete_job;
 extern const script script_has_execution;
-extern const script script_requeue_jobs;
+extern const script script_requeue_job;
 
 typedef struct {
     const script *script;

@@ -121,10 +121,10 @@ typedef struct {
     X(delete_methods)         /* tuple: names of Job's methods that it relies on */                \
     X(requeue_guard)          /* Guard: what requeue relies on */                                  \
     X(execution_key_template) /* ExecutionRegistry.key_template */                                 \
-    X(delete_arguments)       /* tuple of bytes: the constant arguments of delete_jobs.lua */      \
-    X(requeue_arguments)      /* tuple of bytes: those of requeue_jobs.lua */                      \
+    X(delete_arguments)       /* tuple of bytes: the constant arguments of delete_job.lua */       \
+    X(requeue_arguments)      /* tuple of bytes: those of requeue_job.lua */                       \
     X(enqueued_at)            /* function: the moment of a requeue, and as RQ writes it */         \
-    X(read_metadata)          /* function: a job's metadata, for requeue_jobs.lua */               \
+    X(read_metadata)          /* function: a job's metadata, for requeue_job.lua */                \
     X(requeued_job)           /* function: the Job that a requeue returns */
 
 typedef struct {

@@ -64,7 +64,7 @@ def requeued_job(
     at_front: bool,
     meta: dict[str, Any] | None,
 ) -> job.Job:
-    """Return the Job as RQ's requeue leaves it, after requeue_jobs.lua did the work on the server.
+    """Return the Job as RQ's requeue leaves it, after requeue_job.lua did the work on the server.
 
     `fields` is the job's hash as it was before, and `meta` its metadata, if it has any. Writes RQ's log lines.
     """

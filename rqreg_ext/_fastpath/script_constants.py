@@ -71,5 +71,5 @@ constants: dict[str, Value] = {
     'empty_exc_info': zlib.compress(b''),
 }
 # The arguments that the core passes before those of the call.
-delete_arguments = first_in_order('delete_jobs', among('delete_jobs', constants))
-requeue_arguments = first_in_order('requeue_jobs', among('requeue_jobs', constants))
+delete_arguments = first_in_order('delete_job', among('delete_job', constants))
+requeue_arguments = first_in_order('requeue_job', among('requeue_job', constants))

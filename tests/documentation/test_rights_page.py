@@ -316,7 +316,7 @@ def test_each_right_that_the_page_adds_is_used(user: User, connection: redis.Red
 # ---- Commands of scripts that the calls above do not come to
 
 SCRIPTS = {
-    'single': ('clean_registries', 'delete_jobs', 'requeue_jobs', 'has_execution'),
+    'single': ('clean_registries', 'delete_job', 'requeue_job', 'has_execution'),
     'bulk': (
         'delete_many',
         'requeue_many',

@@ -189,7 +189,7 @@ def test_run_script_loads_script_unknown_to_server(
 
 
 def test_scripts_have_right_sha1(client: redis.Redis) -> None:
-    assert {'delete_jobs', 'requeue_jobs', 'has_execution'} <= _core.SCRIPTS.keys()
+    assert {'delete_job', 'requeue_job', 'has_execution'} <= _core.SCRIPTS.keys()
     for sha1, text, _ in _core.SCRIPTS.values():
         assert client.script_load(text.decode()) == sha1
 

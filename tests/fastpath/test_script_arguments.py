@@ -34,9 +34,9 @@ def test_arguments_are_put_into_the_order_of_the_script() -> None:
 
 
 def test_first_arguments_must_be_the_first_ones() -> None:
-    assert first_in_order('requeue_jobs', REQUEUE) == ('', '', '', '')
+    assert first_in_order('requeue_job', REQUEUE) == ('', '', '', '')
     with pytest.raises(TypeError, match=r'^default_timeout, metadata: not exactly the arguments'):
-        first_in_order('requeue_jobs', {name: '' for name in (*REQUEUE, 'metadata') if name != 'default_timeout'})
+        first_in_order('requeue_job', {name: '' for name in (*REQUEUE, 'metadata') if name != 'default_timeout'})
 
 
 @pytest.mark.parametrize('call', ["remove('a', delete_job=True)", "requeue('a')"])
