@@ -52,7 +52,8 @@ globals_are_unchanged(PyObject *globals)
    their names do not matter. `used`: NULL, or the class that must be the last of the kind's
    classes. */
 static const checked_kind *
-find(const checked_kinds *known, PyObject *object, PyObject *attributes, const PyObject *used)
+find_known_kind(const checked_kinds *known, PyObject *object, PyObject *attributes,
+                const PyObject *used)
 {
     for (int i = 0; i < CHECKED_KINDS; i++) {
         const checked_kind *kind = &known->kinds[i];
@@ -180,7 +181,7 @@ client_check_client(core_state *state, PyObject *client)
     if (attributes == NULL) {
         return NULL;
     }
-    const checked_kind *kind = find(about.known, client, attributes, NULL);
+    const checked_kind *kind = find_known_kind(about.known, client, attributes, NULL);
     PyObject *answer = kind != NULL ? Py_NewRef(kind->answer) : examine(&about, client, attributes);
     Py_DECREF(attributes);
     return answer;
@@ -220,7 +221,7 @@ check_pool_of(core_state *state, PyObject *redis_pool, PyObject *attributes, PyO
     if (has_own_methods(state, attributes)) {
         Py_RETURN_NONE;
     }
-    const checked_kind *kind = find(about.known, redis_pool, NULL, used);
+    const checked_kind *kind = find_known_kind(about.known, redis_pool, NULL, used);
     return kind != NULL ? Py_NewRef(kind->answer) : examine(&about, redis_pool, attributes);
 }
 

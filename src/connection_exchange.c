@@ -62,12 +62,12 @@ judge_error(const core_connection *self, reply *into)
 
 /* The value as the caller wants it; steals the value. */
 static PyObject *
-finished(const reply_spec *spec, PyObject *value)
+apply_converter(const reply_spec *spec, PyObject *value)
 {
-    if (spec->finish == NULL) {
+    if (spec->convert == NULL) {
         return value;
     }
-    PyObject *result = PyObject_CallOneArg(spec->finish, value);
+    PyObject *result = PyObject_CallOneArg(spec->convert, value);
     Py_DECREF(value);
     return result;
 }
@@ -79,7 +79,7 @@ read_reply(core_connection *self, const reply_spec *spec, reply *into)
     reply_reader_expect(self->reader, spec);
     switch (read_outcome(self, &value)) {
     case REPLY_READY:
-        into->value = finished(spec, value);
+        into->value = apply_converter(spec, value);
         return into->value == NULL ? -1 : 0;
     case REPLY_IS_ERROR:
         into->error = errors_from_reply(self->redis_connection, value);

@@ -79,7 +79,7 @@ typedef call_outcome (*fast_method)(fast_call *call, const call_arguments *given
 PyObject *dispatch_call(PyObject *self, const char *name, int rq_method, fast_method serve,
                         const call_arguments *given);
 
-/* Define a function for a method table by that. */
+/* Define `function` for a method table: it calls dispatch_call() with `serve`. */
 #define DEFINE_METHOD(function, name, rq_method, serve)                                            \
     PyObject *function(PyObject *self, PyObject *const *values, Py_ssize_t count,                  \
                        PyObject *keywords)                                                         \

@@ -11,7 +11,7 @@
 /* ---- Shapes ---------------------------------------------------------------------------------- */
 
 /* Converts a reply that is a list of bytes: a new reference; NULL with an exception. */
-typedef PyObject *(*finisher)(PyObject *list, const redis_exceptions *exceptions);
+typedef PyObject *(*list_converter)(PyObject *list, const redis_exceptions *exceptions);
 
 static PyObject *
 no_entries(const redis_exceptions *exceptions)
@@ -77,7 +77,7 @@ entries_of(PyObject *list, const redis_exceptions *exceptions)
 static const struct {
     const char *name;
     reply_shape shape;
-    finisher finish; /* NULL: the reply is the result */
+    list_converter convert; /* NULL: the reply is the result */
 } SHAPES[] = {
     {"INTEGER", REPLY_INTEGER, NULL}, {"SCORE", REPLY_SCORE, NULL},
     {"VALUE", REPLY_VALUE, NULL},     {"NOTHING", REPLY_NOTHING, NULL},
@@ -109,7 +109,7 @@ spec_of(PyObject *command, reply_spec *spec)
     }
     PyObject *given = PyTuple_GET_ITEM(command, 0);
     if (!PyLong_Check(given)) {
-        *spec = (reply_spec){.shape = REPLY_VALUE, .finish = given};
+        *spec = (reply_spec){.shape = REPLY_VALUE, .convert = given};
         return 0;
     }
     long shape = PyLong_AsLong(given);
@@ -147,8 +147,8 @@ result_of(const exchange *run, Py_ssize_t index, const redis_exceptions *excepti
         return Py_NewRef(answer->error);
     }
     PyObject *shape = PyTuple_GET_ITEM(PyTuple_GET_ITEM(run->commands, index), 0);
-    finisher finish = PyLong_Check(shape) ? SHAPES[PyLong_AsLong(shape)].finish : NULL;
-    return finish == NULL ? Py_NewRef(answer->value) : finish(answer->value, exceptions);
+    list_converter convert = PyLong_Check(shape) ? SHAPES[PyLong_AsLong(shape)].convert : NULL;
+    return convert == NULL ? Py_NewRef(answer->value) : convert(answer->value, exceptions);
 }
 
 static PyObject *

@@ -137,12 +137,12 @@ versions_of(PyObject *types)
 typedef struct {
     PyObject *types; /* NULL at first */
     unsigned int *versions;
-} noted;
+} seen_versions;
 
 static int
-note_versions(const guard *self, noted *before)
+note_versions(const guard *self, seen_versions *before)
 {
-    *before = (noted){Py_XNewRef(self->types), NULL};
+    *before = (seen_versions){Py_XNewRef(self->types), NULL};
     if (before->types != NULL) {
         before->versions = versions_of(before->types);
     }
@@ -150,7 +150,7 @@ note_versions(const guard *self, noted *before)
 }
 
 static void
-noted_clear(noted *before)
+seen_versions_clear(seen_versions *before)
 {
     Py_CLEAR(before->types);
     PyMem_Free(before->versions);
@@ -158,7 +158,7 @@ noted_clear(noted *before)
 
 /* Whether the types had these versions already before look() was called. */
 static bool
-had_versions(const noted *before, PyObject *types, const unsigned int *versions)
+had_versions(const seen_versions *before, PyObject *types, const unsigned int *versions)
 {
     if (before->types == NULL || PyTuple_GET_SIZE(before->types) != PyTuple_GET_SIZE(types)) {
         return false;
@@ -173,7 +173,7 @@ had_versions(const noted *before, PyObject *types, const unsigned int *versions)
 }
 
 static int
-remember(guard *self, const noted *before, PyObject *found)
+remember(guard *self, const seen_versions *before, PyObject *found)
 {
     int holds;
     PyObject *names;
@@ -213,7 +213,7 @@ remember(guard *self, const noted *before, PyObject *found)
 static int
 look_again(guard *self)
 {
-    noted before = {NULL, NULL};
+    seen_versions before = {NULL, NULL};
     PyObject *look = Py_XNewRef(self->look);
     PyObject *found = NULL;
     self->is_cacheable = false;
@@ -224,7 +224,7 @@ look_again(guard *self)
         found = PyObject_CallNoArgs(look);
     }
     int holds = found == NULL ? -1 : remember(self, &before, found);
-    noted_clear(&before);
+    seen_versions_clear(&before);
     Py_XDECREF(found);
     Py_XDECREF(look);
     return holds;

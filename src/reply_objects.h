@@ -36,7 +36,7 @@ typedef struct {
     /* NULL, or a callable: what it returns for the value replaces the value. It is called as soon
        as the reply is read, while the server works on the next one. Borrowed, and kept alive by the
        caller. */
-    PyObject *finish;
+    PyObject *convert;
 } reply_spec;
 
 /* What is found while one reply is read. */

@@ -63,12 +63,14 @@ is_out_of_descriptors(const retried_run *run)
     return is_out;
 }
 
+/* End a failed attempt. Where the server or this process has no room for one more connection, the
+   exception is cleared, and the client's own connection serves the call. Returns -1. */
 static int
-note_unavailable(retried_run *run, bool is_opened)
+fail_attempt(retried_run *run, bool was_connected)
 {
     run->is_unavailable = !PyErr_Occurred();
     if (!run->is_unavailable
-        && (is_server_full(run) || (!is_opened && is_out_of_descriptors(run)))) {
+        && (is_server_full(run) || (!was_connected && is_out_of_descriptors(run)))) {
         PyErr_Clear();
         run->is_unavailable = true;
     }
@@ -81,7 +83,7 @@ attempt_once(retried_run *run)
 {
     core_connection *used = client_pool_take(run->pool);
     if (used == NULL) {
-        return note_unavailable(run, false);
+        return fail_attempt(run, false);
     }
     int is_same = is_same_session(run->pool, used);
     if (is_same == 0) {
@@ -94,7 +96,7 @@ attempt_once(retried_run *run)
            and no Retry is asked. */
         (void)remember_retry(run, used);
         (void)client_pool_give_back_closed(run->pool, used);
-        return note_unavailable(run, true);
+        return fail_attempt(run, true);
     }
     if (client_pool_give_back(run->pool, used) < 0) {
         replies_clear(run->replies, run->commands->count);

@@ -217,7 +217,8 @@ follow_error(const fast_call *call, run_status status, const reply *replies, fai
 }
 
 static call_outcome
-finish(const script_call *request, run_status status, reply *replies, script_answer *answer)
+outcome_of_replies(const script_call *request, run_status status, reply *replies,
+                   script_answer *answer)
 {
     const int last = request->hash_key != NULL;
     if (status != RUN_DONE) {
@@ -248,7 +249,7 @@ script_run(fast_call *call, const script_call *request, script_answer *answer)
         run_status status = send_sha1_or_text(call, request, replies);
         int follows = call->is_cluster ? follow_error(call, status, replies, &seen) : 0;
         if (follows == 0) {
-            return finish(request, status, replies, answer);
+            return outcome_of_replies(request, status, replies, answer);
         }
         replies_clear(replies, MOST_REPLIES);
         outcome = follows < 0 ? RAISED : fast_call_find_node(call);

@@ -170,7 +170,7 @@ static void
 keep_exception(stand_in *self)
 {
     PyObject *error = raised_take();
-    Py_XSETREF(self->came, Py_XNewRef(error));
+    Py_XSETREF(self->innermost_result, Py_XNewRef(error));
     raised_put_back(error);
 }
 
@@ -206,7 +206,7 @@ execute_command(stand_in *self, PyObject *const *words, Py_ssize_t count, PyObje
         keep_exception(self);
         return NULL;
     }
-    Py_XSETREF(self->came, Py_NewRef(value));
+    Py_XSETREF(self->innermost_result, Py_NewRef(value));
     return value;
 }
 
@@ -229,7 +229,7 @@ release_all(stand_in *self)
 {
     Py_CLEAR(self->pool);
     Py_CLEAR(self->redis_pool);
-    Py_CLEAR(self->came);
+    Py_CLEAR(self->innermost_result);
     for (int i = 0; i < MOST_WRAPPED; i++) {
         Py_CLEAR(self->commands[i].words);
         Py_CLEAR(self->replies[i].value);
@@ -273,7 +273,7 @@ stand_in_traverse(stand_in *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT((PyObject *)self->pool);
     Py_VISIT(self->redis_pool);
-    Py_VISIT(self->came);
+    Py_VISIT(self->innermost_result);
     for (int i = 0; i < MOST_WRAPPED; i++) {
         Py_VISIT(self->commands[i].words);
         Py_VISIT(self->replies[i].value);

@@ -37,7 +37,8 @@ typedef struct {
     bool is_busy;         /* commands are on their way */
     bool has_arrived;     /* the current command */
     bool is_changed;      /* something else arrived, and was not sent */
-    PyObject *came; /* what came back for the current command: what was shown, or the exception */
+    /* For the current command: what the innermost method returned to the wrappers, or raised. */
+    PyObject *innermost_result;
     bool is_error_reply; /* it is the server's error */
     reply replies[MOST_WRAPPED];
 } stand_in;

@@ -9,20 +9,20 @@
 static int
 compute_type_methods(PyTypeObject *type, type_methods *known, PyObject **codes)
 {
-    PyObject *said = call_fastpath("dispatch", "methods_of", "(O)", type);
+    PyObject *answer = call_fastpath("dispatch", "methods_of", "(O)", type);
     int cleanup;
     int entries;
     PyObject *functions;
     int result = -1;
-    if (said != NULL
-        && PyArg_ParseTuple(said, "iiiiO!", &known->served, &known->as_called, &cleanup, &entries,
+    if (answer != NULL
+        && PyArg_ParseTuple(answer, "iiiiO!", &known->served, &known->as_called, &cleanup, &entries,
                             &PyTuple_Type, &functions)) {
         known->cleanup = (cleanup_kind)cleanup;
         known->entries = (entry_kind)entries;
         *codes = guard_flat_codes(functions);
         result = *codes == NULL ? -1 : 0;
     }
-    Py_XDECREF(said);
+    Py_XDECREF(answer);
     return result;
 }
 

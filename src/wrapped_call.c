@@ -70,8 +70,9 @@ judge_exception(const fast_call *call, const stand_in *self, PyObject *error, Py
         return RUN_FAILED;
     }
     int is_rqs = ask_fastpath("core_stand_in", "is_for_rq_to_raise", "(OOiii)", error,
-                              self->came == NULL ? Py_None : self->came, (int)self->has_arrived,
-                              known, (int)self->commands[self->current].is_repeatable);
+                              self->innermost_result == NULL ? Py_None : self->innermost_result,
+                              (int)self->has_arrived, known,
+                              (int)self->commands[self->current].is_repeatable);
     if (is_rqs == 0) {
         errors_raise(Py_NewRef(error));
     }
@@ -89,10 +90,10 @@ status_of_exception(const fast_call *call, stand_in *self, PyObject *name, reply
     if (self->is_changed) {
         status = give_up_on_client(call);
     }
-    else if (error == self->came && self->is_error_reply) {
+    else if (error == self->innermost_result && self->is_error_reply) {
         into->error = Py_NewRef(error);
     }
-    else if (error == self->came) {
+    else if (error == self->innermost_result) {
         errors_raise(Py_NewRef(error));
         status = RUN_FAILED;
     }
@@ -129,12 +130,14 @@ is_unchanged(const stand_in *self, PyObject *returned)
     if (command->is_hash && raw->value != NULL) {
         return is_dict_of(returned, raw->value);
     }
-    if (returned == self->came) {
+    if (returned == self->innermost_result) {
         return true;
     }
-    bool is_comparable = self->came != NULL && Py_TYPE(returned) == Py_TYPE(self->came)
+    bool is_comparable = self->innermost_result != NULL
+                         && Py_TYPE(returned) == Py_TYPE(self->innermost_result)
                          && !PyExceptionInstance_Check(returned);
-    int is_equal = is_comparable ? PyObject_RichCompareBool(returned, self->came, Py_EQ) : 0;
+    int is_equal
+        = is_comparable ? PyObject_RichCompareBool(returned, self->innermost_result, Py_EQ) : 0;
     PyErr_Clear();
     return is_equal == 1;
 }
@@ -155,14 +158,15 @@ status_of_returned(const fast_call *call, stand_in *self, PyObject *returned, re
         status = note_opaque(call) < 0 ? RUN_FAILED : RUN_DONE;
     }
     else if (command->must_return && !is_unchanged(self, returned)) {
-        if (command->is_repeatable || self->came == NULL) {
+        if (command->is_repeatable || self->innermost_result == NULL) {
             status = give_up_on_client(call);
         }
         else if (note_opaque(call) < 0) {
             status = RUN_FAILED;
         }
         else {
-            *(self->is_error_reply ? &into->error : &into->value) = Py_NewRef(self->came);
+            *(self->is_error_reply ? &into->error : &into->value)
+                = Py_NewRef(self->innermost_result);
         }
     }
     else if (command->is_hash && self->replies[self->current].value != NULL) {
@@ -182,7 +186,7 @@ run_current(const fast_call *call, stand_in *self, reply *into)
     PyObject *words = self->commands[self->current].words;
     PyObject *name = PyTuple_GET_ITEM(words, 0);
     self->has_arrived = self->is_error_reply = false;
-    Py_CLEAR(self->came);
+    Py_CLEAR(self->innermost_result);
     PyObject *method = PyObject_GetAttr((PyObject *)self, call->state->names.execute_command);
     PyObject *returned = method == NULL ? NULL : PyObject_Call(method, words, NULL);
     Py_XDECREF(method);

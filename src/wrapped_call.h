@@ -12,8 +12,8 @@
    something. */
 run_status wrapped_call_run(fast_call *call, wrapped_command *commands, int count, reply *replies);
 
-/* What the wrappers are to be shown of a reply, to be what redis-py shows them. */
+/* The shape to read a reply in, so that the wrappers see the value that redis-py would return. */
 reply_spec wrapped_spec(const fast_call *call, const reply_spec *wanted);
-/* Make of what they returned what is wanted. Steals the value. USE_FALLBACK where it is something
-   else. */
+/* Convert what the wrappers returned, which is stolen, into the wanted shape. USE_FALLBACK if it is
+   no value that redis-py returns for this command. */
 call_outcome wrapped_value(const reply_spec *wanted, PyObject *returned, PyObject **value);

@@ -151,13 +151,15 @@ class _Nowhere:
         """Send nothing."""
 
 
-def is_for_rq_to_raise(error: Exception, came: Any, has_arrived: bool, is_known: bool, is_repeatable: bool) -> bool:
+def is_for_rq_to_raise(
+    error: Exception, innermost_result: Any, has_arrived: bool, is_known: bool, is_repeatable: bool
+) -> bool:
     """Tell whether RQ's method is to be called, instead of raising an error that came out of the wrappers.
 
-    came: what the command was answered, or the error that it failed with. is_repeatable: it may be sent once more.
+    innermost_result: what the innermost method returned or raised. is_repeatable: it may be sent once more.
     """
     if is_of_timer(error) or is_broken_connection(error) or isinstance(error, MemoryError):
         return False
     if not has_arrived:
         return not is_known
-    return is_repeatable and not (isinstance(came, Exception) and is_broken_connection(came))
+    return is_repeatable and not (isinstance(innermost_result, Exception) and is_broken_connection(innermost_result))

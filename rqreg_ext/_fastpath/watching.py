@@ -1,4 +1,4 @@
-"""What arrives at redis-py's innermost methods, of commands that are given to a wrapped client, and what comes back."""
+"""Compares what arrives at redis-py's innermost methods with the commands that a wrapped client was given."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ from .trial_commands import NAME, UNSENDABLE, TrialCommand
 
 
 class Watch:
-    """What arrives where redis-py sends it, of commands that are given to a client, and what comes back there.
+    """Sees commands that are given to a client arrive where redis-py sends them, and what that returns.
 
-    expected: the commands as they were given. way: how they must arrive. pool: of the client. on_resent: called where
-    they arrive once more: the client's Retry.
+    expected: the commands as they were given. channel: how they must arrive: SINGLE, PIPELINE or TRANSACTION. pool: the
+    client's. on_resent: called if they arrive once more, because the client's Retry sends them again.
     """
 
     def __init__(
-        self, expected: Sequence[Words], way: str, pool: Any, on_resent: Callable[[], object] | None = None
+        self, expected: Sequence[Words], channel: str, pool: Any, on_resent: Callable[[], object] | None = None
     ) -> None:
         self.has_arrived = False
-        self.came: Any = None
+        self.innermost_result: Any = None
         self._expected = [tuple(words) for words in expected]
-        self._way = way
+        self._channel = channel
         self._pool = pool
         self._on_resent = on_resent
         self._is_changed = False
 
     def pass_on(
-        self, owner: Any, way: str, commands: Sequence[Words], connection: Any, send: Callable[[Any], Any]
+        self, owner: Any, channel: str, commands: Sequence[Words], connection: Any, send: Callable[[Any], Any]
     ) -> Any:
         """Compare what is to be sent on a connection, send it, and return the answer. Raises Changed."""
         if self.has_arrived and self._on_resent is not None:
             self._on_resent()
         self.has_arrived = True
         if (
-            way != self._way
+            channel != self._channel
             or owner.connection_pool is not self._pool
             or [tuple(words) for words in commands] != self._expected
         ):
             self.raise_changed()
         try:
-            self.came = self._answer(connection, send)
+            self.innermost_result = self._answer(connection, send)
         except Exception as error:
-            self.came = error
+            self.innermost_result = error
             raise
-        return self.came
+        return self.innermost_result
 
     def _answer(self, connection: Any, send: Callable[[Any], Any]) -> Any:
         if isinstance(connection, CoreConnection):
@@ -77,7 +77,7 @@ class Watch:
         replies = _core.exchange(stand_in, [(VALUE, *words) for words in self._expected], self._on_resent, True)
         if replies is None:
             return by_own_connection(self._pool, self._expected[0][0], send)
-        if self._way != SINGLE:
+        if self._channel != SINGLE:
             return replies
         if isinstance(replies[0], Exception):
             raise replies[0]
@@ -119,31 +119,31 @@ class Watch:
             raise
         finally:
             # Or the error would keep this object.
-            came, self.came = self.came, None
+            innermost, self.innermost_result = self.innermost_result, None
         if self._is_changed:
             raise Changed
-        if not self.has_arrived or _is_same(returned, came):
+        if not self.has_arrived or _is_same(returned, innermost):
             return returned
         if is_read:
             raise Changed
         # The command may have changed Redis, so that it is not repeated: the server's reply counts.
-        return came
+        return innermost
 
     def _is_of_stand_in(self, error: Exception, is_known: bool) -> bool:
         return not (self.has_arrived or is_known or is_broken_connection(error) or is_of_timer(error))
 
     def _is_of_wrapper(self, error: Exception) -> bool:
-        is_lost = isinstance(self.came, Exception) and is_broken_connection(self.came)
-        return self.has_arrived and error is not self.came and not is_lost and not is_of_timer(error)
+        is_lost = isinstance(self.innermost_result, Exception) and is_broken_connection(self.innermost_result)
+        return self.has_arrived and error is not self.innermost_result and not is_lost and not is_of_timer(error)
 
 
 class Trial(Watch):
-    """The same, of commands that are not sent: their replies are given."""
+    """A Watch of commands that are not sent. Their replies are those of the TrialCommands."""
 
-    def __init__(self, commands: Sequence[TrialCommand], way: str, pool: Any) -> None:
-        super().__init__([command.words for command in commands], way, pool)
+    def __init__(self, commands: Sequence[TrialCommand], channel: str, pool: Any) -> None:
+        super().__init__([command.words for command in commands], channel, pool)
         replies = [command.reply for command in commands]
-        self._reply = replies[0] if way == SINGLE else replies
+        self._reply = replies[0] if channel == SINGLE else replies
 
     def _answer(self, connection: Any, send: Callable[[Any], Any]) -> Any:
         if not writes_as_redis_py(connection):
@@ -160,7 +160,7 @@ class Trial(Watch):
 
     def _write_on(self, watched: Any) -> None:
         words = self._words_to_pack()
-        if self._way == SINGLE:
+        if self._channel == SINGLE:
             watched.send_command(*words[0])
         else:
             watched.send_packed_command(watched.pack_commands(words))
@@ -181,8 +181,10 @@ class Trial(Watch):
         return self.has_arrived
 
 
-def _is_same(returned: Any, came: Any) -> bool:
-    return returned is came or (type(returned) is type(came) and not isinstance(came, Exception) and returned == came)
+def _is_same(returned: Any, innermost: Any) -> bool:
+    return returned is innermost or (
+        type(returned) is type(innermost) and not isinstance(innermost, Exception) and returned == innermost
+    )
 
 
 def _packed(words: Words, encoding: str) -> bytes:
