@@ -5,6 +5,7 @@
 
 #include <datetime.h>
 
+#include "base64.h"
 #include "base_registry.h"
 #include "clean_registries.h"
 #include "client_check.h"
@@ -12,7 +13,6 @@
 #include "connection_type.h"
 #include "exchange.h"
 #include "execution_registry.h"
-#include "failure_text.h"
 #include "guard.h"
 #include "installed_rq.h"
 #include "job_registries.h"
@@ -25,6 +25,7 @@
 #include "stand_in.h"
 #include "started_job_registry.h"
 #include "state.h"
+#include "traceback_text.h"
 #include "type_methods.h"
 
 static int
@@ -75,7 +76,8 @@ core_exec(PyObject *module)
         || execution_registry_setup_type(module, state) < 0 || queue_setup_type(module, state) < 0
         || clean_registries_setup(module, state) < 0 || client_check_setup(module) < 0
         || exchange_setup(module) < 0 || registry_call_setup(module) < 0
-        || scripts_setup(module) < 0 || failure_text_setup(module) < 0) {
+        || scripts_setup(module) < 0 || base64_setup(module) < 0
+        || traceback_text_setup(module) < 0) {
         /* PyType_FromModuleAndSpec of CPython 3.11 does not always set an exception when it has no
            memory. */
         if (!PyErr_Occurred()) {

@@ -34,7 +34,7 @@ connection_struct guard
 errors redis_connection
 command python_calls reply state transport
 lists names raised registry_object reply_objects type_version
-entries failure_text
+base64 entries traceback_text
 """
 # Made of src/lua/ when the core is built.
 GENERATED = {'lua_arguments', 'lua_sources'}

@@ -1,92 +1,8 @@
-#include "failure_text.h"
+#include "traceback_text.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-
-/* ---- Base64 ---------------------------------------------------------------------------------- */
-
-#define NO_DIGIT 0xff
-
-/* The value of each character, and NO_DIGIT for what is none. */
-static void
-fill_values(uint8_t values[256])
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    memset(values, NO_DIGIT, 256);
-    for (size_t i = 0; i < sizeof digits - 1; i++) {
-        values[(uint8_t)digits[i]] = (uint8_t)i;
-    }
-}
-
-/* How many characters of padding there are: 0, 1 or 2. */
-static Py_ssize_t
-padding_of(const uint8_t *text, Py_ssize_t length)
-{
-    return length == 0 || text[length - 1] != '=' ? 0 : (text[length - 2] == '=' ? 2 : 1);
-}
-
-/* Decode the digits into `out`; false where there is another character. */
-static bool
-decode_digits(const uint8_t *text, Py_ssize_t digits, uint8_t *out)
-{
-    uint8_t values[256];
-    fill_values(values);
-    uint32_t bits = 0;
-    uint8_t seen = 0;
-    Py_ssize_t i = 0;
-    for (; i + 4 <= digits; i += 4) {
-        uint8_t a = values[text[i]], b = values[text[i + 1]], c = values[text[i + 2]],
-                d = values[text[i + 3]];
-        seen |= (uint8_t)(a | b | c | d);
-        bits = (uint32_t)a << 18 | (uint32_t)b << 12 | (uint32_t)c << 6 | d;
-        *out++ = (uint8_t)(bits >> 16);
-        *out++ = (uint8_t)(bits >> 8);
-        *out++ = (uint8_t)bits;
-    }
-    bits = 0;
-    for (Py_ssize_t rest = i; rest < digits; rest++) {
-        seen |= values[text[rest]];
-        bits = bits << 6 | values[text[rest]];
-    }
-    if (digits - i == 2) {
-        *out = (uint8_t)(bits >> 4);
-    }
-    else if (digits - i == 3) {
-        *out++ = (uint8_t)(bits >> 10);
-        *out = (uint8_t)(bits >> 2);
-    }
-    return (seen & 0x80) == 0;
-}
-
-PyDoc_STRVAR(decode_base64_doc,
-"decode_base64($module, text, /)\n--\n\n"
-"Return the bytes of a base64 text; None if it has other characters, or no whole number of groups of four.");
-
-static PyObject *
-decode_base64(PyObject *Py_UNUSED(module), PyObject *given)
-{
-    if (!PyBytes_CheckExact(given)) {
-        Py_RETURN_NONE;
-    }
-    const uint8_t *text = (const uint8_t *)PyBytes_AS_STRING(given);
-    Py_ssize_t length = PyBytes_GET_SIZE(given);
-    if (length % 4 != 0) {
-        Py_RETURN_NONE;
-    }
-    Py_ssize_t padding = padding_of(text, length);
-    PyObject *decoded = PyBytes_FromStringAndSize(NULL, length / 4 * 3 - padding);
-    if (decoded == NULL) {
-        return NULL;
-    }
-    if (!decode_digits(text, length - padding, (uint8_t *)PyBytes_AS_STRING(decoded))) {
-        Py_DECREF(decoded);
-        Py_RETURN_NONE;
-    }
-    return decoded;
-}
-
-/* ---- The exception of a traceback ------------------------------------------------------------ */
 
 static const char HEADER[] = "Traceback (most recent call last):\n";
 /* What stands between two exceptions of a chain. */
@@ -250,14 +166,13 @@ exception_in(PyObject *Py_UNUSED(module), PyObject *given)
     return pair;
 }
 
-static PyMethodDef failure_text_functions[] = {
-    {"decode_base64", decode_base64, METH_O, decode_base64_doc},
+static PyMethodDef traceback_text_functions[] = {
     {"exception_in", exception_in, METH_O, exception_in_doc},
     {NULL, NULL, 0, NULL},
 };
 
 int
-failure_text_setup(PyObject *module)
+traceback_text_setup(PyObject *module)
 {
-    return PyModule_AddFunctions(module, failure_text_functions);
+    return PyModule_AddFunctions(module, traceback_text_functions);
 }
