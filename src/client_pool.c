@@ -33,7 +33,7 @@ struct client_pool {
 static int
 inspect_redis_pool(client_pool *self, PyObject *redis_pool)
 {
-    PyObject *facts = call_fastpath("clients", "admit", "(O)", redis_pool);
+    PyObject *facts = call_fastpath("clients", "describe_pool", "(O)", redis_pool);
     int result = -1;
     const char *exceptions_module;
     int decodes;

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from .._fastpath.cleanup import NO_CLEANUP, CleanupCommands, cleanup_commands_of, now
 from .._fastpath.clients import client_from, is_broken_connection
-from .._fastpath.dispatch import entries_of, is_plain, share_keys
+from .._fastpath.dispatch import entries_of, reaches_rq, share_keys
 from .._fastpath.exchange import INTEGER, SCORE, VALUE, Command, exchange, without_errors
 from .._fastpath.releases import Entries, Method
 from .._query.listing import ListingMixin
@@ -139,7 +139,7 @@ class Batch:
         key = self._key_of(registry)
         return self._add(
             lambda: registry.get_job_count(cleanup),
-            [(INTEGER, 'ZCARD', key)] if is_plain(registry, Method.GET_JOB_COUNT) else None,
+            [(INTEGER, 'ZCARD', key)] if reaches_rq(registry, Method.GET_JOB_COUNT) else None,
             registry_to_clean=registry if cleanup else None,
         )
 
@@ -158,7 +158,7 @@ class Batch:
         key = self._key_of(registry)
         return self._add(
             lambda: job_or_id in registry,
-            [(SCORE, 'ZSCORE', key, _id_of(registry, job_or_id))] if is_plain(registry, Method.CONTAINS) else None,
+            [(SCORE, 'ZSCORE', key, _id_of(registry, job_or_id))] if reaches_rq(registry, Method.CONTAINS) else None,
             value_from=lambda score: score is not None,
         )
 
@@ -178,7 +178,7 @@ class Batch:
             rq.registry.BaseRegistry.get_job_ids; Redis ZRANGE, ZREVRANGE.
         """
         key = self._key_of(registry)
-        is_served = is_plain(registry, Method.GET_JOB_IDS) and _is_parsed_as_by_rq(registry)
+        is_served = reaches_rq(registry, Method.GET_JOB_IDS) and _is_parsed_as_by_rq(registry)
         return self._add(
             lambda: registry.get_job_ids(start, end, desc, cleanup),
             # Not decoded with the replies: an entry that is not UTF-8 must be an error of this call only.
@@ -231,7 +231,7 @@ class Batch:
             rq.registry.BaseRegistry.remove; Redis ZREM.
         """
         key = self._key_of(registry)
-        is_served = is_plain(registry, Method.REMOVE) and not delete_job
+        is_served = reaches_rq(registry, Method.REMOVE) and not delete_job
         return self._add(
             lambda: registry.remove(job_or_id, delete_job=delete_job),
             [(INTEGER, 'ZREM', key, _id_of(registry, job_or_id))] if is_served else None,

@@ -52,7 +52,7 @@ class ReplicaWait:
 
     def _uses_one_connection(self) -> bool:
         client = self._connection
-        return cluster.is_plain(client) if is_cluster(client) else _core.is_direct(client)
+        return cluster.is_original_client(client) if is_cluster(client) else _core.is_direct(client)
 
     def _milliseconds(self) -> int:
         """Return how long to wait: shorter than the client waits for a reply, and never 0, which means for ever."""

@@ -193,15 +193,15 @@ def examine_client(client: Any) -> Facts:
     is_known = not is_set_on(client, *inner, *outer)
     is_known &= are_original(type(client), package, inner, watched)
     is_known &= are_original(pipeline_class, package, COMMANDS + PIPELINE_INNER, watched)
-    is_plain = are_original(type(client), package, outer, watched)
-    is_plain &= are_original(pipeline_class, package, PIPELINE_OUTER, watched)
+    is_unwrapped = are_original(type(client), package, outer, watched)
+    is_unwrapped &= are_original(pipeline_class, package, PIPELINE_OUTER, watched)
     is_measured, metrics = _metrics_of(package)
     answer: Any = None
     if is_known:
         is_trusted = _are_only_traced(type(client), package, outer, watched)
         is_trusted &= _are_only_traced(pipeline_class, package, PIPELINE_OUTER, watched)
-        answer = (is_plain and not is_pipeline and not is_measured) or ClientKind(
-            package, not is_plain, is_pipeline, is_trusted
+        answer = (is_unwrapped and not is_pipeline and not is_measured) or ClientKind(
+            package, not is_unwrapped, is_pipeline, is_trusted
         )
     return answer, tuple(watched.items()), (*found, *metrics)
 
@@ -492,11 +492,11 @@ def package_of_connections(connection_class: type) -> str | None:
     return packages[0] if packages and packages[0] in PACKAGES else None
 
 
-def admit(pool: Any) -> tuple[str, bool, str] | None:
-    """Return what the core must know of a pool beside which it keeps connections; None where it cannot make them.
+def describe_pool(pool: Any) -> tuple[str, bool, str] | None:
+    """Return how the core must open connections beside this pool; None if it cannot.
 
-    The name of its exceptions module; whether it decodes replies; and its attribute with the connections in use, which
-    is another object after reset(), when all connections that were made before are forgotten.
+    The answer is the name of the pool's exceptions module; whether it decodes replies; and the name of its attribute
+    with the connections in use. After reset() that holds another object, and connections made before are forgotten.
     """
     package = package_of_connections(pool.connection_class)
     if package is None:

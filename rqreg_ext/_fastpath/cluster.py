@@ -28,7 +28,16 @@ from . import script_constants
 from .clients import CLUSTER, is_broken_connection, makes_only_original_connections, node_client
 from .server_errors import Meaning, meaning_of
 
-__all__ = ['exchange', 'follow', 'has_one_slot', 'is_plain', 'node_of_key', 'note', 'primaries', 'runs_scripts']
+__all__ = [
+    'exchange',
+    'follow',
+    'has_one_slot',
+    'is_original_client',
+    'node_of_key',
+    'note',
+    'primaries',
+    'runs_scripts',
+]
 
 # How often a redirect is followed, as in redis-py.
 _MOST_REDIRECTS = 16
@@ -48,15 +57,15 @@ Commands = Sequence[tuple[Any, ...]]
 # ---- The client
 
 
-def is_plain(client: Any) -> bool:
-    """Tell whether a cluster's client, and what it makes pipelines and nodes by, are redis-py's own, and unpatched."""
+def is_original_client(client: Any) -> bool:
+    """Tell whether a cluster's client and the classes of its pipelines and nodes are redis-py's own, and unpatched."""
     return bool(_core.check_client(client) == CLUSTER)
 
 
 def runs_scripts(client: Any, registry_key: Any = None) -> bool:
     """Tell whether a script may change RQ's keys by this client: they share a slot, and all is sent as it is given."""
     key = registry_key or _job_prefix()
-    if not is_plain(client) or not has_one_slot(key):
+    if not is_original_client(client) or not has_one_slot(key):
         return False
     node = node_of_key(client, key)
     return (

@@ -6,7 +6,7 @@ and is without effect once it is removed.
 
     question              asked by                        fallback if
     methods_of()          the core, for single calls      a method of the class was overridden or patched
-    is_plain()            batch, get_page, are_in,        the same, or the instance has an attribute of that name
+    reaches_rq()          batch, get_page, are_in,        the same, or the instance has an attribute of that name
                           bulk operations
     cleanup_of(),         batch, get_page, snapshot       cleanup(), or a method that it calls, is not RQ's own; or RQ
     cleanup_of_registry()                                 is newer than the table in releases.py
@@ -53,11 +53,10 @@ __all__ = [
     'entries_of',
     'fetches_as_rq',
     'is_cluster',
-    'is_plain',
-    'is_plain_class',
     'loads_plain_jobs',
     'makes_as_rq',
     'methods_of',
+    'reaches_rq',
     'reads_entries',
     'reads_results_as_rq',
     'require_unchanged',
@@ -102,15 +101,10 @@ def _is_set_on(registry: Any, *names: str) -> bool:
     return not vars(registry).keys().isdisjoint(names)
 
 
-def is_plain(registry: Any, *methods: Method) -> bool:
-    """Return whether these methods of a registry are RQ's own, or ours that call RQ's own."""
-    return not _is_set_on(registry, *map(_name_of, methods)) and is_plain_class(type(registry), *methods)
-
-
-def is_plain_class(registry_class: type, *methods: Method) -> bool:
-    """Return whether these methods of a class are RQ's own, or ours that call RQ's own."""
-    _, as_called, _, _ = _core.methods_of(registry_class)
-    return all(as_called & method for method in methods)
+def reaches_rq(registry: Any, *methods: Method) -> bool:
+    """Return whether a call of each of these methods ends in RQ's own, directly or through ours."""
+    _, as_called, _, _ = _core.methods_of(type(registry))
+    return not _is_set_on(registry, *map(_name_of, methods)) and all(as_called & method for method in methods)
 
 
 def cleanup_of(registry_class: type) -> Cleanup | None:
@@ -151,7 +145,7 @@ def require_unchanged(client: Any, call: str, by_script: bool = False) -> None:
 
     by_script: whether the call changes keys by scripts. On a cluster these need all keys in one slot.
     """
-    if is_cluster(client) and cluster.is_plain(client):
+    if is_cluster(client) and cluster.is_original_client(client):
         if by_script and not sends_unchanged(client):
             raise NotImplementedError(
                 f'{call} changes several keys at a time, which a cluster allows only where they share a slot: give '
@@ -203,7 +197,7 @@ def reads_results_as_rq(job_class: Any) -> bool:
 
 def reads_entries(registry: Any) -> bool:
     """Return whether the jobs of a registry are the entries of its key, so that get_job_ids() need not be called."""
-    return is_plain(registry, Method.GET_JOB_IDS) and _sends_unchanged(registry)
+    return reaches_rq(registry, Method.GET_JOB_IDS) and _sends_unchanged(registry)
 
 
 def loads_plain_jobs(registry: Any, functions: tuple[str, ...]) -> bool:
@@ -235,7 +229,7 @@ class BulkDecision:
         One round trip, once, if the client is wrapped: what it returns is compared with the reply.
         """
         registry = self._registry
-        # As is_plain() and entries_of(), in half of the time: it is asked each two milliseconds.
+        # As reaches_rq() and entries_of(), in half of the time: it is asked each two milliseconds.
         _, as_called, _, entries = _core.methods_of(type(registry))
         return (
             as_called & self._methods == self._methods

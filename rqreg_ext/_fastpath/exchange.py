@@ -54,7 +54,7 @@ def exchange(connection: Any, commands: Sequence[Command], on_resent: Callable[[
     replies = _core.exchange(connection, commands, on_resent)
     if replies is not None:
         return replies
-    if commands and is_cluster(connection) and cluster.is_plain(connection):
+    if commands and is_cluster(connection) and cluster.is_original_client(connection):
         return cluster.exchange(connection, commands, on_resent, _by_client)
     return _by_client(connection, commands, on_resent)
 

@@ -264,11 +264,11 @@ empty_guard = _guard(
 )
 stop_guard = _guard(('rq.command.send_stop_job_command', 'rq.command.send_command'))
 results_guard = _guard(('rq.results.Result', 'rq.results.Result.fetch_latest'))
-# What these two scripts do instead of RQ, for job classes.
+# The functions of RQ that each script replaces: a job class that overrides one is left to RQ.
 requeue_functions = tuple(dict.fromkeys(_REQUEUED))
 cancel_functions = tuple(dict.fromkeys(_CANCELED))
 move_functions = _JOB_RESTORED
-# What a Job that is given to remove(delete_job=True) must not have set on itself.
+# A Job that is given to remove(delete_job=True) must have none of these set on itself.
 delete_methods = tuple(name.rpartition('.')[2] for name in _DELETED if name.startswith('rq.job.Job.'))
 
 

@@ -15,12 +15,12 @@ whose result has `errors`. check() of one registry leaves out what it may not re
 registry's own key are raised. Commands that RQ's loop does not send (ZCOUNT, TIME, WATCH, ...) are done without if they
 are denied.
 
-The answer to a script (EVAL, EVALSHA) means the same for what is raised: NO_ANSWER, REDIRECT and SERVER_STATE. RQ's
-path is several commands, and would get half way. Every other answer is a refusal of the script, in whatever words: a
-server may refuse it for a user without the right, or because it is not quite Redis. RQ's own methods do the call then,
-whose commands say what is wrong with the registry's key or with a job. The scripts do what may fail before they change
-anything: an error means that nothing was done. repair() has no such path: the problem is among the failed, and the
-error is raised where no script was run at all.
+A script's error is raised if it means NO_ANSWER, REDIRECT or SERVER_STATE, because RQ's several commands might stop
+half way. Any other error counts as a refusal of the script, in whatever words: a server may refuse it for a user
+without the right, or because it is not quite Redis. Then RQ's own methods do the call, and their commands say what is
+wrong with the registry's key or with a job. Scripts do what may fail before they change anything, so that an error
+means that nothing was done. RQ has no method for repair(): there the problem is among the failed, and the error is
+raised if no script was run at all.
 """
 
 from __future__ import annotations

@@ -79,9 +79,10 @@ _SOME = frozenset({'ZRANGE', 'ZREM', 'ZADD', 'LREM', 'RPUSH'})
 
 
 def commands_of_rq(is_decoded: bool) -> list[TrialCommand]:
-    """Return each command of RQ, on a key of each kind; that of queues has every client, the others do not exist.
+    """Return every command that RQ sends, each on a key of its type.
 
-    is_decoded: whether texts in replies are str.
+    Only the set of queues exists. The other keys name a job and a queue that do not. is_decoded: whether texts in
+    replies are str.
     """
     from rq.job import Job
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from .._fastpath.dispatch import is_plain
+from .._fastpath.dispatch import reaches_rq
 from .._fastpath.exchange import SCORE, TEXTS, VALUE, ask, exchange, without_errors
 from .._fastpath.releases import Method
 from .._fastpath.server_errors import is_denied
@@ -19,9 +19,9 @@ _CHUNK, _PER_COMMAND = 10_000, 1000
 
 def are_in(registry: Any, job_ids: Sequence[Any]) -> list[bool]:
     """Return for each id whether it is in the registry, with the results of `job_id in registry`."""
-    if is_plain(registry, Method.CONTAINS):
+    if reaches_rq(registry, Method.CONTAINS):
         return _have_scores(registry, job_ids)
-    if is_plain(registry, Method.STARTED_CONTAINS):
+    if reaches_rq(registry, Method.STARTED_CONTAINS):
         # RQ reads all entries for each id. Here they are read once.
         listed = registry.get_job_ids(cleanup=False)
         as_set = set(listed)

@@ -9,7 +9,7 @@ import redis
 import rq.registry
 
 import rqreg_ext.registry
-from rqreg_ext._fastpath.clients import admit
+from rqreg_ext._fastpath.clients import describe_pool
 from rqreg_ext.registry import DeferredJobRegistry, FailedJobRegistry
 
 from .connections import beside
@@ -84,8 +84,9 @@ def caching(cached: redis.Redis) -> redis.Redis:
 
 
 def test_caching_client_is_not_supported(cached: redis.Redis, redis_server: PrivateRedis) -> None:
-    assert admit(cached.connection_pool) is None
-    assert admit(redis_server.client(protocol=3).connection_pool) == ('redis.exceptions', False, '_in_use_connections')
+    assert describe_pool(cached.connection_pool) is None
+    plain = redis_server.client(protocol=3).connection_pool
+    assert describe_pool(plain) == ('redis.exceptions', False, '_in_use_connections')
 
 
 def test_caching_client_uses_fallback(caching: redis.Redis, connection: redis.Redis) -> None:

@@ -193,12 +193,12 @@ def test_own_type_error_is_raised(filled: PrivateRedis) -> None:
     """It does not mean that the client is unsupported."""
     client = filled.client()
     with (
-        mock.patch.object(clients, 'admit', side_effect=TypeError('a mistake')),
+        mock.patch.object(clients, 'describe_pool', side_effect=TypeError('a mistake')),
         pytest.raises(TypeError, match='a mistake'),
     ):
         FailedJobRegistry('own', connection=client).get_job_count(cleanup=False)
     with (
-        mock.patch.object(clients, 'admit', side_effect=TypeError('a mistake')),
+        mock.patch.object(clients, 'describe_pool', side_effect=TypeError('a mistake')),
         pytest.raises(TypeError, match='a mistake'),
     ):
         _core.exchange(client, [(_core.VALUE, 'PING')])

@@ -102,13 +102,13 @@ def test_concurrent_first_calls_of_client(
 ) -> None:
     """Both inspect the client at the same time, and still share one pool of connections."""
     both = threading.Barrier(2)
-    admit = clients.admit
+    describe_pool = clients.describe_pool
 
-    def admit_together(pool: Any) -> Any:
+    def describe_together(pool: Any) -> Any:
         both.wait(PATIENCE)
-        return admit(pool)
+        return describe_pool(pool)
 
-    monkeypatch.setattr(clients, 'admit', admit_together)
+    monkeypatch.setattr(clients, 'describe_pool', describe_together)
     client = redis_server.client(client_name='met')
     registry = FailedJobRegistry('met', connection=client)
     assert in_threads(lambda number: registry.get_job_count(cleanup=False), 2) == [0, 0]
