@@ -146,7 +146,7 @@ run_script(cleaning *run)
         .answer_shape = REPLY_INTEGER,
         .is_repeatable = true,
     };
-    script_answer answer = {NULL, NULL};
+    script_answer answer = {.value = NULL};
     call_outcome outcome = script_run(&run->calls[0], &request, &answer);
     Py_DECREF(now);
     if (outcome == SERVED && PyObject_IsTrue(answer.value) == 0) {

@@ -176,7 +176,9 @@ examine(const subject *about, PyObject *object, PyObject *attributes)
 PyObject *
 client_check_client(core_state *state, PyObject *client)
 {
-    const subject about = {&state->checked_clients, "classes_of_client", "examine_client"};
+    const subject about = {.known = &state->checked_clients,
+                           .classes = "classes_of_client",
+                           .question = "examine_client"};
     PyObject *attributes = PyObject_GenericGetDict(client, NULL);
     if (attributes == NULL) {
         return NULL;
@@ -217,7 +219,8 @@ connection_class_of(core_state *state, PyObject *redis_pool, PyObject *attribute
 static PyObject *
 check_pool_of(core_state *state, PyObject *redis_pool, PyObject *attributes, PyObject *used)
 {
-    const subject about = {&state->checked_pools, "classes_of_pool", "examine_pool"};
+    const subject about = {
+        .known = &state->checked_pools, .classes = "classes_of_pool", .question = "examine_pool"};
     if (has_own_methods(state, attributes)) {
         Py_RETURN_NONE;
     }

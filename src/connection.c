@@ -61,7 +61,7 @@ create(core_state *state, PyObject *redis_connection, const redis_exceptions *ex
 static void
 set_closed(const core_connection *self)
 {
-    io_failure closed = {IO_CLOSED, false, NULL};
+    io_failure closed = {.status = IO_CLOSED};
     errors_set_io(self->exceptions, self->redis_connection, &closed);
 }
 
@@ -210,7 +210,7 @@ connection_check_process(const core_connection *self, bool is_writing)
     if (!connection_is_inherited(self)) {
         return 0;
     }
-    io_failure forked = {IO_FORKED, is_writing, NULL};
+    io_failure forked = {.status = IO_FORKED, .is_writing = is_writing};
     errors_set_io(self->exceptions, self->redis_connection, &forked);
     return -1;
 }

@@ -1,7 +1,5 @@
 #include "connection_exchange.h"
 
-#include <string.h>
-
 #include "connection_struct.h"
 #include "redis_connection.h"
 
@@ -29,7 +27,7 @@ read_outcome(core_connection *self, PyObject **value)
         if (self->has_received && connection_check_process(self, false) < 0) {
             return REPLY_RAISED;
         }
-        io_failure failure = {IO_DONE, false, NULL};
+        io_failure failure = {.status = IO_DONE};
         const char *data;
         Py_ssize_t received = transport_receive(&self->io, &data, &failure);
         if (received < 0) {
@@ -112,8 +110,7 @@ connection_exchange(core_connection *self, const command_buffer *commands, const
     }
     self->last_used = now;
     self->has_received = false;
-    memset(replies, 0, (size_t)commands->count * sizeof *replies);
-    io_failure failure = {IO_DONE, false, NULL};
+    io_failure failure = {.status = IO_DONE};
     if (transport_send(&self->io, commands->data, commands->length, &failure) < 0) {
         errors_set_io(self->exceptions, self->redis_connection, &failure);
         return -1;

@@ -21,8 +21,9 @@ is_answered(const reply *one)
     return one->value != NULL || one->error != NULL;
 }
 
-/* Send the commands in one write, and read a reply to each. -1 with an exception where that failed:
-   the connection must be disconnected then. */
+/* Send the commands in one write, and read a reply to each into `replies`, which hold nothing
+   before. -1 with an exception where that failed: the connection must be disconnected then, and the
+   replies hold nothing again. */
 int connection_exchange(core_connection *self, const command_buffer *commands,
                         const reply_spec *specs, reply *replies);
 

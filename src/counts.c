@@ -15,7 +15,7 @@ const char get_job_count_doc[]
 static call_outcome
 count_jobs(fast_call *call, bool with_cleanup, PyObject **value)
 {
-    const key_command zcard = {"ZCARD", 0, {{NULL, NULL}}};
+    const key_command zcard = {.name = "ZCARD"};
     const reply_spec spec = {.shape = REPLY_INTEGER};
     cleanup_kind cleanup = with_cleanup ? fast_call_cleanup(call) : CLEANUP_NOTHING;
     return cleanup == CLEANUP_UNKNOWN

@@ -225,7 +225,7 @@ dispatch_contains(PyObject *self, PyObject *item, int rq_method, fast_contains s
         fast_call_end(&call);
     }
     if (outcome == USE_FALLBACK) {
-        const call_arguments given = {&item, 1, NULL};
+        const call_arguments given = {.values = &item, .count = 1};
         PyTypeObject *core_type = rq_method == METHOD_CONTAINS && call.state != NULL
                                       ? call.state->base_registry_type
                                       : NULL;

@@ -142,7 +142,7 @@ typedef struct {
 static int
 note_versions(const guard *self, seen_versions *before)
 {
-    *before = (seen_versions){Py_XNewRef(self->types), NULL};
+    *before = (seen_versions){.types = Py_XNewRef(self->types)};
     if (before->types != NULL) {
         before->versions = versions_of(before->types);
     }
@@ -213,7 +213,7 @@ remember(guard *self, const seen_versions *before, PyObject *found)
 static int
 look_again(guard *self)
 {
-    seen_versions before = {NULL, NULL};
+    seen_versions before = {.types = NULL};
     PyObject *look = Py_XNewRef(self->look);
     PyObject *found = NULL;
     self->is_cacheable = false;

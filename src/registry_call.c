@@ -171,7 +171,7 @@ fast_call_run(fast_call *call, const key_command *command, const reply_spec *spe
 static void
 cleanup_command(cleanup_kind cleanup, PyObject *now, key_command *command, reply_spec *spec)
 {
-    spec->shape = REPLY_INTEGER;
+    *spec = (reply_spec){.shape = REPLY_INTEGER};
     switch (cleanup) {
     case CLEANUP_DROPS_EXPIRED:
         *command = (key_command){"ZREMRANGEBYSCORE", 2, {{.text = "0"}, {.object = now}}};
@@ -201,7 +201,8 @@ run_with_cleanup(fast_call *call, cleanup_kind cleanup, const key_command *comma
         return RAISED;
     }
     key_command commands[2];
-    reply_spec specs[2] = {{.shape = REPLY_INTEGER}, *spec};
+    reply_spec specs[2];
+    specs[1] = *spec;
     specs[1].skip_if_previous_truthy = cleanup != CLEANUP_DROPS_EXPIRED;
     cleanup_command(cleanup, now, &commands[0], &specs[0]);
     commands[1] = *command;
@@ -274,7 +275,7 @@ cleanup_command_of(PyObject *Py_UNUSED(module), PyObject *arguments)
         return PyErr_Format(PyExc_ValueError, "a cleanup of kind %d has no command", kind);
     }
     key_command command;
-    reply_spec spec = {0};
+    reply_spec spec;
     cleanup_command((cleanup_kind)kind, now, &command, &spec);
     return command_as_tuple(key, &command);
 }

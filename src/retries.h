@@ -16,8 +16,9 @@ typedef enum {
     RUN_UNAVAILABLE, /* there is no connection of ours for it: the client's own methods are used */
 } run_status;
 
-/* Send the commands on a connection of the pool, and read a reply to each. After a failure of the
-   connection, redis-py's Retry decides whether and when that is done again. *was_resent (may be
-   NULL) tells whether it was: the server may then have run the commands more than once. */
+/* Send the commands on a connection of the pool, and read a reply to each into `replies`, which are
+   cleared first, and hold nothing unless it returns RUN_DONE. After a failure of the connection,
+   redis-py's Retry decides whether and when the commands are sent again. *was_resent (may be NULL)
+   tells whether they were: the server may then have run them more than once. */
 run_status run_with_retry(client_pool *pool, const command_buffer *commands,
                           const reply_spec *specs, reply *replies, bool *was_resent);

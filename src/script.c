@@ -243,9 +243,9 @@ call_outcome
 script_run(fast_call *call, const script_call *request, script_answer *answer)
 {
     call_outcome outcome = SERVED;
-    failures seen = {0, 0};
+    failures seen = {.losses = 0};
     while (outcome == SERVED) {
-        reply replies[MOST_REPLIES] = {{NULL, NULL}, {NULL, NULL}};
+        reply replies[MOST_REPLIES] = {{.value = NULL}, {.value = NULL}};
         run_status status = send_sha1_or_text(call, request, replies);
         int follows = call->is_cluster ? follow_error(call, status, replies, &seen) : 0;
         if (follows == 0) {

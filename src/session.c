@@ -54,7 +54,7 @@ static PyObject *
 describe(core_connection *ours)
 {
     command_buffer commands;
-    reply replies[1];
+    reply replies[1] = {{.value = NULL}};
     const reply_spec spec = {.shape = REPLY_VALUE};
     command_init(&commands);
     command_start(&commands, "CLIENT", 1);

@@ -61,7 +61,7 @@ is_running(fast_call *call, PyObject *job_id, PyObject **answer)
         .answer_shape = REPLY_INTEGER,
         .is_repeatable = true,
     };
-    script_answer found = {NULL, NULL};
+    script_answer found = {.value = NULL};
     call_outcome outcome = script_run(call, &lookup, &found);
     Py_DECREF(index);
     *answer = found.value;

@@ -221,7 +221,7 @@ wrapped_call_run(fast_call *call, wrapped_command *commands, int count, reply *r
 {
     bool has_all = true;
     for (int i = 0; i < count; i++) {
-        replies[i] = (reply){NULL, NULL};
+        replies[i] = (reply){.value = NULL};
         has_all = has_all && commands[i].words != NULL;
     }
     PyObject *class = has_all ? class_for(call) : NULL;
