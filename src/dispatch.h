@@ -79,7 +79,9 @@ typedef call_outcome (*fast_method)(fast_call *call, const call_arguments *given
 PyObject *dispatch_call(PyObject *self, const char *name, int rq_method, fast_method serve,
                         const call_arguments *given);
 
-/* Define `function` for a method table: it calls dispatch_call() with `serve`. */
+/* Define `function` for a method table: it calls dispatch_call() with `serve`. For example,
+   DEFINE_METHOD(remove_job, "remove", METHOD_REMOVE, remove_fast) defines remove_job(), which
+   base_registry.c has in its table as the method remove(). */
 #define DEFINE_METHOD(function, name, rq_method, serve)                                            \
     PyObject *function(PyObject *self, PyObject *const *values, Py_ssize_t count,                  \
                        PyObject *keywords)                                                         \

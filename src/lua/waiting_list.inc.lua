@@ -1,6 +1,7 @@
 -- How the scripts of many_jobs.inc.lua take jobs out of the list of a queue, which is KEYS[1] then.
 -- An id is '<place> <id>': where the caller has last seen it, counted from the tail. '=<place> <id>' is for
 -- requeue_many. An id that is not near its place is not done: QUEUE_UNKNOWN.
+-- Overrides functions of many_jobs.inc.lua: the scripts call these instead.
 --
 -- LREM walks from an end of the list to the job, and would do so for each. So the entries to remove are overwritten
 -- first, which takes no walk, and removed together at the end. Nobody sees that: a script is atomic.
