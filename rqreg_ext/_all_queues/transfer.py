@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
-from rq import utils
 from rq.job import Job
 from rq.serializers import resolve_serializer
 
@@ -18,7 +16,7 @@ from .._fastpath.clients import client_from
 from .._fastpath.dispatch import require_unchanged
 from .._fastpath.locations import REGISTRIES
 from .._fastpath.server_errors import concerns_one_queue, note_key
-from .._query.filters import Filters, JobFilters
+from .._query.filters import Filters, JobFilters, fixed_in_time
 from .operations import BulkResults
 from .selection import existing_queues
 
@@ -80,10 +78,8 @@ def export(
         Redis HGETALL, XREVRANGE, SMEMBERS, ZRANGE, ZSCORE, PTTL.
     """
     names = _names_of(registries)
-    now = utils.now()
-    # The same time for all queues.
-    fixed = {name: now - value if isinstance(value, timedelta) else value for name, value in filters.items()}
-    selection = Filters.of(**cast('JobFilters', fixed))
+    Filters.of(**filters)
+    selection = Filters.of(**fixed_in_time(filters))
     client = client_from(connection)
     require_unchanged(client, 'export()')
     found = existing_queues(client, queues)

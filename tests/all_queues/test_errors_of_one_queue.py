@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,6 +53,13 @@ CALLS: dict[str, tuple[Callable[..., Any], Callable[[Any], Any]]] = {
     'purge of entries': (lambda client, **options: rqreg_ext.purge(client, delete_job=False, **options), done),
     'purge by filter': (lambda client, **options: rqreg_ext.purge(client, func_name='len', **options), done),
     'requeue_all': (rqreg_ext.requeue_all, done),
+    'cancel_all': (lambda client, **options: rqreg_ext.cancel_all(client, 'failed', **options), done),
+    'trim': (lambda client, **options: rqreg_ext.trim(client, keep=1, **options), done),
+    'export': (lambda client, **options: rqreg_ext.export(client, io.BytesIO(), **options), done),
+    'count_by': (
+        lambda client, **options: rqreg_ext.count_by(client, 'queue', **options),
+        lambda groups: {group.values['queue']: group.count for group in groups},
+    ),
     'dry run': (lambda client, **options: rqreg_ext.requeue_all(client, dry_run=True, **options), done),
     'snapshot': (rqreg_ext.snapshot, counted),
     'snapshot(scores)': (lambda client, **options: rqreg_ext.snapshot(client, scores=True, **options), counted),
@@ -185,11 +193,11 @@ def test_error_of_whole_server_is_raised(name: str, reason: str) -> None:
 def test_denied_command_is_raised(redis_server: PrivateRedis, connection: redis.Redis, name: str) -> None:
     fill(connection)
     spoil(connection, 'rq:failed:b')
-    denied = ['-zrange', '-zrem', '-zcard']
+    denied = ['-zrange', '-zrem', '-zcard', '-zcount', '-zrangebyscore']
     connection.execute_command('ACL', 'SETUSER', 'limited', 'reset', 'on', '>x', '~*', '+@all', *denied)
     try:
         client = redis_server.client(username='limited', password='x')
-        with pytest.raises(redis.exceptions.NoPermissionError, match=r'zrange|zrem|zcard'):
+        with pytest.raises(redis.exceptions.NoPermissionError, match=r'z(range|rem|card|count)'):
             CALLS[name][0](client)
     finally:
         connection.execute_command('ACL', 'DELUSER', 'limited')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,12 @@ CALLS: dict[str, Callable[..., Any]] = {
     'purge': rqreg_ext.purge,
     'requeue_all': rqreg_ext.requeue_all,
     'purge(dry_run)': lambda client, **options: rqreg_ext.purge(client, dry_run=True, **options),
+    'cancel_all': lambda client, **options: rqreg_ext.cancel_all(client, 'failed', **options),
+    'trim': lambda client, **options: rqreg_ext.trim(client, keep=9, **options),
+    'find': lambda client, **options: list(rqreg_ext.find(client, **options)),
+    'count_by': lambda client, **options: rqreg_ext.count_by(client, 'queue', **options),
+    'list_jobs': lambda client, **options: rqreg_ext.list_jobs(client, **options),
+    'export': lambda client, **options: rqreg_ext.export(client, io.BytesIO(), **options),
     'check': lambda client, **options: rqreg_ext.check(client, settle=0, **options),
     'repair': rqreg_ext.repair,
     'repair of nothing': lambda client, **options: rqreg_ext.repair(client, [], **options),
@@ -30,6 +38,16 @@ CALLS: dict[str, Callable[..., Any]] = {
     'snapshot(scores)': lambda client, **options: rqreg_ext.snapshot(client, scores=True, workers=False, **options),
 }
 of_each_call = pytest.mark.parametrize('call', CALLS.values(), ids=list(CALLS))
+
+
+def test_every_call_with_queues_is_in_table() -> None:
+    named = {
+        name
+        for name in rqreg_ext.__all__
+        if not isinstance(getattr(rqreg_ext, name), type)
+        and 'queues' in inspect.signature(getattr(rqreg_ext, name)).parameters
+    }
+    assert named == {name.partition('(')[0] for name in CALLS} - {'repair of nothing'}
 
 
 def enqueue_on(client: Any, *names: str) -> None:

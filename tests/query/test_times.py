@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import io
 import os
 import re
 import sys
@@ -49,7 +51,51 @@ CALLS: dict[str, Callable[..., Any]] = {
     'requeue_all of queues': lambda client, **filters: rqreg_ext.requeue_all(client, 'failed', **filters),
 }
 TIMES = ('enqueued_before', 'enqueued_after', 'ended_before', 'ended_after')
-of_each_call = pytest.mark.parametrize('call', CALLS.values(), ids=list(CALLS))
+# The others that take filters.
+MORE_CALLS: dict[str, Callable[..., Any]] = {
+    'count_by': lambda client, **filters: failed_of(client).count_by('queue', **filters),
+    'cancel_all': lambda client, **filters: failed_of(client).cancel_all(**filters),
+    'trim': lambda client, **filters: failed_of(client).trim(keep=1, **filters),
+    'export': lambda client, **filters: failed_of(client).export(io.BytesIO(), **filters),
+    'stop_all': lambda client, **filters: rqreg_ext.StartedJobRegistry('q', client).stop_all(**filters),
+    'find of queues': lambda client, **filters: list(rqreg_ext.find(client, **filters)),
+    'count_by of queues': lambda client, **filters: rqreg_ext.count_by(client, 'queue', **filters),
+    'cancel_all of queues': lambda client, **filters: rqreg_ext.cancel_all(client, 'failed', **filters),
+    'trim of queues': lambda client, **filters: rqreg_ext.trim(client, keep=1, **filters),
+    'export of queues': lambda client, **filters: rqreg_ext.export(client, io.BytesIO(), **filters),
+}
+# In which there are no scores.
+WITHOUT_SCORES: dict[str, Callable[..., Any]] = {
+    'list_jobs of queues': lambda client, **filters: rqreg_ext.list_jobs(client, **filters),
+    'find of waiting jobs': lambda client, **filters: list(rqreg_ext.WaitingJobs('q', client).find(**filters)),
+    'count_by of waiting jobs': lambda client, **filters: rqreg_ext.WaitingJobs('q', client).count_by(
+        'queue', **filters
+    ),
+    'purge of waiting jobs': lambda client, **filters: rqreg_ext.WaitingJobs('q', client).purge(**filters),
+}
+EVERY_CALL = CALLS | MORE_CALLS | WITHOUT_SCORES
+of_each_call = pytest.mark.parametrize('call', EVERY_CALL.values(), ids=list(EVERY_CALL))
+of_each_call_with_scores = pytest.mark.parametrize('call', (CALLS | MORE_CALLS).values(), ids=list(CALLS | MORE_CALLS))
+
+
+def taking_filters(owner: Any) -> set[str]:
+    methods = {name: getattr(owner, name) for name in dir(owner) if not name.startswith('_')}
+    return {
+        name
+        for name, call in methods.items()
+        if inspect.isfunction(call) and 'filters' in inspect.signature(call).parameters
+    }
+
+
+def test_every_call_with_filters_is_in_table() -> None:
+    names = {name.partition('(')[0] for name in EVERY_CALL}
+    for owner, words in (
+        (FailedJobRegistry, ''),
+        (rqreg_ext.StartedJobRegistry, ''),
+        (rqreg_ext.WaitingJobs, ' of waiting jobs'),
+        (rqreg_ext, ' of queues'),
+    ):
+        assert {f'{name}{words}' for name in taking_filters(owner)} <= names
 
 
 # ---- Values that are refused
@@ -75,7 +121,7 @@ def test_filters_refuse_naive_datetime(
     assert differences(before, dump(connection)) == []
 
 
-@of_each_call
+@of_each_call_with_scores
 @pytest.mark.parametrize('name', ['min_score', 'max_score'])
 @pytest.mark.parametrize('moment', [datetime(2024, 2, 26, 8), NOW])
 def test_filters_on_scores_refuse_datetime(
