@@ -47,7 +47,7 @@ _FILTERS_ARE_VALID, _SEARCH_IS_VALID = 1.0, 10.0
 _PLAIN_ID = re.compile('[A-Za-z0-9_-]+')
 _IN_PLAIN_ID = f'{ascii_letters}{digits}_-'.encode()
 # The codes that many_jobs.inc.lua returns.
-_NOT_IN_REGISTRY, _FOR_RQ, _NO_SUCH_JOB, _QUEUE_UNKNOWN, _ALREADY_CANCELED, _DATA_UNKNOWN = range(6)
+_NOT_IN_REGISTRY, _FOR_RQ, _NO_SUCH_JOB, QUEUE_UNKNOWN, _ALREADY_CANCELED, _DATA_UNKNOWN = range(6)
 
 # progress(processed, total), called after each chunk; returning False ends the call.
 Progress = Callable[[int, int], Any]
@@ -451,7 +451,7 @@ class BulkOperation:
             self.result.skipped[NO_SUCH_JOB] += 1
         elif code == _ALREADY_CANCELED:
             self.result.skipped[ALREADY_CANCELED] += 1
-        elif code == _QUEUE_UNKNOWN:
+        elif code == QUEUE_UNKNOWN:
             queue_not_searched.append(job_id)
         else:
             self._do_one_by_rq(job_id)

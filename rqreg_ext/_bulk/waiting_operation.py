@@ -11,7 +11,7 @@ from .._fastpath.client_support import sends_unchanged
 from .._fastpath.dispatch import BulkDecision
 from .._query.list_cursor import ListCursor, count_of
 from .._query.queue_search import length_of
-from .operation import BulkOperation, JobSteps, Options
+from .operation import QUEUE_UNKNOWN, BulkOperation, JobSteps, Options
 from .scripts import Script
 
 # How many entries are read at a time when jobs are searched.
@@ -57,6 +57,8 @@ class WaitingOperation(BulkOperation):
         self._are_places_known = False
         # The group of ids whose places were found.
         self._found_of: list[str] = []
+        # What may have been done by a script whose reply was lost, so that it is in its place no more.
+        self._perhaps_done: set[str] = set()
 
     def find_all(self) -> tuple[Iterable[str], int]:
         """Return the ids of all jobs that wait now, and their number. Their places are noted as they are read."""
@@ -92,7 +94,7 @@ class WaitingOperation(BulkOperation):
         done = 0
         for _ in range(_TRIES):
             there = [job_id for job_id in left if job_id in self._places]
-            self.result.missing += len(left) - len(there)
+            self._note_absent(left)
             done += len(left) - len(there)
             moved: list[str] = []
             for processed in self._do_by_script(there, '', {}, moved):
@@ -106,6 +108,22 @@ class WaitingOperation(BulkOperation):
         for job_id in left:
             self._do_one_by_rq(job_id)
         yield len(job_ids)
+
+    def _note(self, job_id: str, code: int, queue_not_searched: list[str]) -> None:
+        if self._was_resent and code == QUEUE_UNKNOWN and not self.result.dry_run:
+            self._perhaps_done.add(job_id)
+        super()._note(job_id, code, queue_not_searched)
+
+    def _note_absent(self, job_ids: Sequence[str]) -> None:
+        """Count those of the jobs that do not wait."""
+        for job_id in job_ids:
+            if job_id in self._places:
+                continue
+            if job_id in self._perhaps_done:
+                self.result.unconfirmed += 1
+            else:
+                self.result.missing += 1
+        self._perhaps_done.clear()
 
     def _find_places(self, job_ids: Sequence[str]) -> None:
         """Find the places of these jobs. One round trip for each 5 000 entries."""

@@ -113,6 +113,37 @@ def test_changes_of_resent_chunk_are_unconfirmed(
     client.close()
 
 
+WAITING: dict[str, Callable[..., BulkResult]] = {
+    'purge': lambda waiting, **options: waiting.purge(**options),
+    'remove_many': lambda waiting, **options: waiting.remove_many(IDS, **options),
+    'remove_many_with_jobs': lambda waiting, **options: waiting.remove_many(IDS, delete_job=True, **options),
+    'cancel_many': lambda waiting, **options: waiting.cancel_many(IDS, **options),
+    'move_many': lambda waiting, **options: waiting.move_many(IDS, 'low', **options),
+    'empty': lambda waiting, **options: waiting.empty(**options),
+}
+
+
+@pytest.mark.parametrize('client_class', CLIENTS)
+@pytest.mark.parametrize('call', WAITING)
+def test_changes_of_resent_chunk_of_waiting_jobs_are_unconfirmed(
+    relay: Relay, connection: redis.Redis, call: str, client_class: type[redis.Redis]
+) -> None:
+    queue = rq.Queue('q', connection=connection)
+    for job_id in IDS:
+        queue.enqueue('len', job_id=job_id)
+    # A worker has taken one.
+    connection.rpop('rq:queue:q')
+    client = client_of(relay, client_class)
+    waiting = rqreg_ext.WaitingJobs('q', connection=client)
+    result = WAITING[call](waiting, chunk_size=CHUNK, progress=Losing(relay, 2))
+    missing = int(call not in ('purge', 'empty'))
+    assert (result.done + result.unconfirmed, result.missing, result.failed) == (COUNT - 1, missing, [])
+    # A chunk may have fewer jobs: a script stops after a certain time.
+    assert 0 < result.unconfirmed <= CHUNK
+    assert queue.count == 0
+    client.close()
+
+
 @pytest.mark.parametrize('client_class', CLIENTS)
 @pytest.mark.parametrize('call', ['remove_many', 'remove_many_with_jobs', 'cancel_many'])
 def test_jobs_removed_by_others_are_missing(
