@@ -7,7 +7,7 @@ from typing import Any
 import rq
 
 from . import _core
-from ._bulk.waiting import WaitingJobs
+from ._export.waiting import WaitingJobs
 from ._fastpath import clients
 
 

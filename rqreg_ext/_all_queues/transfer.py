@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Literal
 
 from rq.job import Job
@@ -11,12 +12,16 @@ from rq.serializers import resolve_serializer
 from .. import registry as registries_module
 from .._export.exporting import Export
 from .._export.files import InputFile
+from .._export.reading import QUEUED
 from .._export.restoring import Restore
+from .._export.waiting import WaitingJobs
 from .._fastpath.clients import client_from
 from .._fastpath.dispatch import require_unchanged
 from .._fastpath.locations import REGISTRIES
 from .._fastpath.server_errors import concerns_one_queue, note_key
+from .._query.arguments import text_ids_of
 from .._query.filters import Filters, JobFilters, fixed_in_time
+from .._query.waiting import filters_of
 from .operations import BulkResults
 from .selection import existing_queues
 
@@ -27,8 +32,8 @@ if TYPE_CHECKING:
 
     from .._bulk.operation import IdsProgress
 
-PlaceName = Literal['started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready']
-"""A registry of a queue, as in `queue.failed_job_registry`. 'ready' needs RQ 3."""
+PlaceName = Literal['queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready']
+"""A registry of a queue, as in `queue.failed_job_registry`; 'queued' for the jobs that wait. 'ready' needs RQ 3."""
 
 
 def export(
@@ -39,8 +44,10 @@ def export(
     *,
     job_class: type[Job] | None = None,
     serializer: Any = None,
+    ids: Iterable[str | Job] | None = None,
     progress: IdsProgress | None = None,
     chunk_size: int = 1000,
+    limit: int | None = None,
     **filters: Unpack[JobFilters],
 ) -> BulkResults:
     """Write the jobs of many queues into a file that restore() reads.
@@ -52,14 +59,17 @@ def export(
         file: The path of a new file, which is compressed if it ends with `.gz`; or a file that is open for writing in
             binary mode.
         registries: 'failed', 'finished', 'started', 'deferred', 'scheduled', 'canceled', or with RQ 3 'ready'; one or
-            more of them.
+            more of them. And 'queued' for the jobs that wait in the queues, in their order.
         queues: Names of queues, or Queue objects, whose job class and serializer are then used; None for all queues.
         job_class: The class of the jobs; rq.job.Job by default.
         serializer: The serializer of the jobs, or its import path.
+        ids: The ids of the jobs to write, or Job objects, as far as they are in these registries, instead of all.
         progress: Called after each chunk as progress(processed, total); returning False ends the call, without a file.
-            `total` is that of one registry.
+            `total` is that of one registry, and None with `ids`.
         chunk_size: The most jobs to read at a time.
-        **filters: See JobFilters. Without filters, all jobs match.
+        limit: The most jobs to write, of all queues together; None for all. Entries whose job is gone do not count.
+        **filters: See JobFilters; with 'queued', `min_score` and `max_score` are not taken. Without filters, all jobs
+            match.
 
     Returns:
         A BulkResults. If one queue cannot be read, its error is in `errors`, and the file has the other queues.
@@ -75,10 +85,15 @@ def export(
         Those of the registry's export() for each registry, and one to find the queues.
 
     Source:
-        Redis HGETALL, XREVRANGE, SMEMBERS, ZRANGE, ZSCORE, PTTL.
+        Redis HGETALL, XREVRANGE, SMEMBERS, ZRANGE, ZSCORE, PTTL; LRANGE of queues.
     """
     names = _names_of(registries)
+    job_ids = None if ids is None else list(dict.fromkeys(text_ids_of(ids)))
+    if job_ids is not None and filters:
+        raise ValueError('export() takes either filters or ids=')
     Filters.of(**filters)
+    if QUEUED in names:
+        filters_of("export() with 'queued'", filters)
     selection = Filters.of(**fixed_in_time(filters))
     client = client_from(connection)
     require_unchanged(client, 'export()')
@@ -86,13 +101,17 @@ def export(
     results = BulkResults()
     of_jobs = {'job_class': job_class, 'serializer': resolve_serializer(serializer)}
     try:
-        with Export(file, chunk_size, progress) as exported:
+        with Export(file, chunk_size, progress, limit) as exported:
             for name, queue in found.items():
                 results._results[name] = exported.begin_result()
                 key = None
                 try:
                     for registry_name in names:
-                        registry_class = getattr(registries_module, str(REGISTRIES[registry_name]))
+                        registry_class = (
+                            WaitingJobs
+                            if registry_name == QUEUED
+                            else getattr(registries_module, str(REGISTRIES[registry_name]))
+                        )
                         arguments: dict[str, Any] = (
                             {'name': name, 'connection': client, **of_jobs}
                             if queue is None
@@ -100,12 +119,18 @@ def export(
                         )
                         registry = registry_class(**arguments)
                         key = registry.key
-                        exported.add(registry, selection)
+                        if job_ids is None:
+                            exported.add(registry, selection)
+                        else:
+                            there = compress(job_ids, registry.contains_many(job_ids))
+                            exported.add_ids(registry, there, are_there=True)
+                        if exported.is_over:
+                            break
                 except Exception as error:
                     if not concerns_one_queue(error):
                         raise
                     results.errors[name] = note_key(error, key)
-                if exported.result.stopped:
+                if exported.is_over:
                     break
     except BaseException as error:
         results.interrupted = True
@@ -120,13 +145,13 @@ def _names_of(registries: Any) -> list[str]:
         raise TypeError(f'registries={registries!r} names no registries: give some of {_known()}')
     names = list(dict.fromkeys(given))
     for name in names:
-        if not isinstance(name, str) or name not in REGISTRIES:
+        if not isinstance(name, str) or name not in (*REGISTRIES, QUEUED):
             raise ValueError(f'{name!r} in registries names no registry of RQ: give some of {_known()}')
     return names
 
 
 def _known() -> str:
-    return ', '.join(map(repr, REGISTRIES))
+    return ', '.join(map(repr, (*REGISTRIES, QUEUED)))
 
 
 def restore(

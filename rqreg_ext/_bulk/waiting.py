@@ -1,4 +1,4 @@
-"""WaitingJobs: the jobs that wait in a queue, to be read and changed as those of a registry."""
+"""Changing the jobs that wait in a queue, as those of a registry."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rq.job import Job
-from rq.registry import BaseRegistry
-from rq.serializers import resolve_serializer
 
-from .._fastpath import clients, guards
-from .._fastpath.description import DescriptionMixin
+from .._fastpath import guards
 from .._fastpath.dispatch import can_read_jobs
-from .._fastpath.locations import queue_key
 from .._fastpath.script_arguments import Value
 from .._query.arguments import by_name_only, limit_of
 from .._query.filters import JobFilters
@@ -28,53 +24,14 @@ from .scripts import Cancellation, Deletion, Script
 from .waiting_operation import WaitingOperation
 
 if TYPE_CHECKING:
-    from redis import Redis
     from rq import Queue
     from typing_extensions import Unpack
 
 
-class WaitingJobs(WaitingReadsMixin, DescriptionMixin):
-    """The jobs that wait in a queue, in the order in which they are to run. RQ has no such class.
+class WaitingChangesMixin(WaitingReadsMixin):
+    """The methods of WaitingJobs that change jobs."""
 
-    It has the methods of the registries, and nothing is changed by reading. What is not here is a Queue's.
-
-    Args:
-        name: The name of the queue.
-        connection: A redis-py client, or a URL such as 'redis://localhost:6379/0', or 'redis+cluster://host:7000'.
-        job_class: The class of the jobs.
-        queue: A queue, whose name, connection, serializer and job class are used instead of those given.
-        serializer: The serializer of the jobs, or its import path.
-
-    Raises:
-        TypeError: `connection` is missing, or no client.
-
-    Round trips:
-        None.
-
-    Source:
-        rq.Queue.
-    """
-
-    # What counts the entries, as ZCARD does those of a registry.
-    count_command = 'LLEN'
-    # By this, entries are taken for job ids, as those of registries that have it.
-    parse_job_id = staticmethod(vars(BaseRegistry)['parse_job_id'].__func__)
-
-    def __init__(
-        self,
-        name: str = 'default',
-        connection: Redis | str | None = None,
-        job_class: type[Job] | None = None,
-        queue: Queue | None = None,
-        serializer: Any = None,
-    ) -> None:
-        self._queue = queue
-        if queue is not None:
-            self.name, self.key, self.connection = queue.name, queue.key, queue.connection
-            self.job_class, self.serializer = job_class or queue.job_class, queue.serializer
-        else:
-            self.name, self.key, self.connection = name, queue_key(name), clients.client_from(connection)
-            self.job_class, self.serializer = job_class or Job, resolve_serializer(serializer)
+    _queue: Queue | None
 
     def empty(
         self,
@@ -338,7 +295,7 @@ class WaitingJobs(WaitingReadsMixin, DescriptionMixin):
         return operation.run(finder_of(ids))
 
 
-def _removal(waiting: WaitingJobs, delete_job: Any, options: Options) -> WaitingOperation:
+def _removal(waiting: WaitingChangesMixin, delete_job: Any, options: Options) -> WaitingOperation:
     if not delete_job:
         step = fallback.check_is_in if options.dry_run else fallback.drop
         return WaitingOperation(waiting, options, guards.delete_guard, JobSteps(partial(step, waiting)), _Drop())
@@ -363,7 +320,7 @@ class _DeletionOfWaiting(Deletion):
 
     name = 'delete_waiting'
 
-    def __init__(self, waiting: WaitingJobs) -> None:
+    def __init__(self, waiting: WaitingChangesMixin) -> None:
         self._waiting = waiting
 
     def may_run(self) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from functools import partial
+from itertools import compress, islice
 from typing import TYPE_CHECKING, Any
 
 from .._bulk.mixin import finder_of
@@ -15,12 +16,14 @@ from .._fastpath.dispatch import require_unchanged
 from .._fastpath.exchange import INTEGER, exchange
 from .._fastpath.locations import REGISTRIES, JobKeys, registry_kind_of
 from .._fastpath.server_errors import is_denied
-from .._query.arguments import check_holds_jobs, chunk_size_of, progress_of
+from .._query.arguments import check_holds_jobs, chunk_size_of, limit_of, progress_of
 from .._query.filters import Filters, JobFilters
+from .._query.list_cursor import ListCursor
 from .._query.listing import cursor_of, parser_of
+from .._query.waiting import WaitingReadsMixin, filters_of
 from .files import OutputFile
 from .lines import end, header
-from .reading import JobReader, Place
+from .reading import QUEUED, JobReader, Place
 
 if TYPE_CHECKING:
     from rq.job import Job
@@ -31,7 +34,7 @@ _FIRST_CHUNK, _OCTETS = 100, 2_000_000
 
 
 class ExportMixin:
-    """The registry method that writes jobs into a file."""
+    """The method of registries, and of the jobs that wait in a queue, that writes jobs into a file."""
 
     def export(
         self,
@@ -40,9 +43,10 @@ class ExportMixin:
         ids: Iterable[str | Job] | None = None,
         progress: IdsProgress | None = None,
         chunk_size: int = 1000,
+        limit: int | None = None,
         **filters: Unpack[JobFilters],
     ) -> BulkResult:
-        """Write the jobs of this registry, or those that match the filters, into a file that restore() reads.
+        """Write the jobs of this registry or queue, or those that match the filters, into a file that restore() reads.
 
         Nothing is changed: expired entries are not removed, and are exported. A job is written with its hash, results,
         dependents, dependencies, executions, its score in this registry, and the times when its keys expire. The file
@@ -55,11 +59,14 @@ class ExportMixin:
             progress: Called after each chunk as progress(processed, total); returning False ends the call, without a
                 file. `total` is None if it is unknown: if `ids` has no length (a generator, say).
             chunk_size: The most jobs to read at a time.
-            **filters: See JobFilters. Without filters, all jobs match.
+            limit: The most jobs to write, the first ones; None for all. Entries whose job is gone do not count.
+            **filters: See JobFilters; of jobs that wait, `min_score` and `max_score` are not taken. Without filters,
+                all jobs match.
 
         Returns:
             A BulkResult. Jobs that leave the registry during the call count as missing, entries whose job is gone as
-            skipped, and those that cannot be read are in `failed`.
+            skipped, and those that cannot be read are in `failed`. Jobs that a worker takes out of a queue during the
+            call may be written. `remaining` is None if the limit, or progress(), has ended the call.
 
         Raises:
             TypeError, ValueError: An argument is wrong.
@@ -70,18 +77,18 @@ class ExportMixin:
 
         Round trips:
             Two per chunk; one more with filters, and one more for jobs with dependents, dependencies, executions, or a
-            group.
+            group. With `ids` of a queue, one more per 5000 jobs that wait.
 
         Source:
-            Redis HGETALL, XREVRANGE, SMEMBERS, ZRANGE, ZSCORE, PTTL.
+            Redis HGETALL, XREVRANGE, SMEMBERS, ZRANGE, ZSCORE, PTTL; LRANGE of a queue.
         """
         registry: Any = self
         check_holds_jobs(registry)
-        selection = Filters.of(**filters)
+        selection = filters_of('export()', filters) if _waits(registry) else Filters.of(**filters)
         if ids is not None and filters:
             raise ValueError('export() takes either filters or ids=')
         require_unchanged(registry.connection, 'export()')
-        with Export(file, chunk_size, progress) as export:
+        with Export(file, chunk_size, progress, limit) as export:
             if ids is None:
                 export.add(registry, selection)
             else:
@@ -89,8 +96,14 @@ class ExportMixin:
         return export.result
 
 
+def _waits(registry: Any) -> bool:
+    return isinstance(registry, WaitingReadsMixin)
+
+
 def place_of(registry: Any) -> Place:
-    """Return the place of a registry. Raises ValueError if it is none of RQ's."""
+    """Return the place of a registry, or of jobs that wait. Raises ValueError if it is none of RQ's."""
+    if _waits(registry):
+        return Place(registry.name, QUEUED, registry.key)
     kind = registry_kind_of(registry)
     name = next((name for name, known in REGISTRIES.items() if known is kind), None)
     if name is None:
@@ -107,8 +120,10 @@ class Export:
         result: What was done until now.
     """
 
-    def __init__(self, file: Any, chunk_size: Any, progress: Any) -> None:
+    def __init__(self, file: Any, chunk_size: Any, progress: Any, limit: Any = None) -> None:
         self.result = BulkResult()
+        # How many jobs may still be written; None for any number.
+        self._left = limit_of(limit)
         self._chunk_size = chunk_size_of(chunk_size)
         self._size = min(_FIRST_CHUNK, self._chunk_size)
         self._progress: IdsProgress | None = progress_of(progress)
@@ -132,6 +147,11 @@ class Export:
                 self.result.interrupted = True
                 error.result = self.result  # type: ignore[attr-defined]
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no more jobs are to be written, because of the limit or of progress()."""
+        return self._left == 0 or self.result.stopped
+
     def _write(self, data: bytes) -> None:
         self._output.write(data)
 
@@ -149,24 +169,41 @@ class Export:
     def add(self, registry: Any, selection: Filters) -> None:
         """Write the jobs of a registry that match the filters."""
         low, high = selection.min_score, selection.max_score
-        total = None if self._progress is None else _count(registry, low, high)
-        chunks = cursor_of(registry, self._chunk_size, False, low, high).member_chunks()
+        if _waits(registry):
+            total = None if self._progress is None else registry.count
+            chunks = ListCursor(registry.connection, registry.key, self._chunk_size, False).member_chunks()
+        else:
+            total = None if self._progress is None else _count(registry, low, high)
+            chunks = cursor_of(registry, self._chunk_size, False, low, high).member_chunks()
         self._add(registry, chunks, total, self._selecting(registry, selection))
 
-    def add_ids(self, registry: Any, ids: Iterable[str | Job], progress: IdsProgress | None = None) -> None:
-        """Write the jobs with these ids that are in a registry. progress: that of this registry."""
+    def add_ids(
+        self, registry: Any, ids: Iterable[str | Job], progress: IdsProgress | None = None, are_there: bool = False
+    ) -> None:
+        """Write the jobs with these ids that are in a registry, or wait in a queue.
+
+        progress: that of this registry.
+        are_there: Whether all of them were found there just now. Only of a queue must that be asked.
+        """
         self._progress = self._progress if progress is None else progress
         job_ids, total = finder_of(ids)()
         entries = job_ids
-        if parser_of(registry) is not None:
+        if place_of(registry).parse is not None:
             entries_of = entries_by_job(registry)
             entries = (entry for job_id in job_ids for entry in entries_of.get(job_id, (job_id,)))
-        self._add(registry, _chunks(entries, self._chunk_size), total, None)
+        waiting = partial(self._waiting, registry) if _waits(registry) and not are_there else None
+        self._add(registry, _chunks(entries, self._chunk_size), total, waiting)
+
+    def _waiting(self, jobs: WaitingReadsMixin, ids: list[str]) -> list[str]:
+        """Return those of the ids that wait, and count the others."""
+        found = list(compress(ids, jobs.contains_many(ids)))
+        self.result.missing += len(ids) - len(found)
+        return found
 
     def _selecting(self, registry: Any, selection: Filters) -> Callable[[list[str]], list[str]] | None:
         if selection.is_empty:
             return None
-        parse = parser_of(registry) or str
+        parse = place_of(registry).parse or str
 
         def select(entries: list[str]) -> list[str]:
             matching = set(selection.matching(registry, list(map(parse, entries)), self.result.skipped))
@@ -186,13 +223,18 @@ class Export:
         for chunk in chunks:
             selected = chunk if select is None else select(chunk)
             start = 0
-            while start < len(selected):
-                lines = reader.lines(selected[start : start + self._size])
-                start += self._size
+            while start < len(selected) and not self.is_over:
+                size = self._size if self._left is None else min(self._size, self._left)
+                lines = reader.lines(selected[start : start + size])
+                start += size
+                self._left = None if self._left is None else self._left - len(lines)
                 self._write_lines(lines)
             processed += len(chunk)
             if self._progress is not None and self._progress(processed, total) is False:
                 self.result.stopped = True
+            if self.is_over:
+                # Of a chunk, some may be left, too.
+                self.result.remaining = None
                 break
         self._counts[registry.name] = self._counts.get(registry.name, 0) + self.result.done - before
 

@@ -21,6 +21,10 @@ _results_key: Callable[[str], str] = Result.get_key
 _COMMANDS = 8
 
 
+# In the place of the name of a registry, for the jobs that wait in a queue.
+QUEUED = 'queued'
+
+
 class Place(NamedTuple):
     """A registry, or a queue.
 
@@ -39,7 +43,7 @@ class Place(NamedTuple):
     @property
     def is_list(self) -> bool:
         """Whether it is a list, and no sorted set."""
-        return self.name == 'queued'
+        return self.name == QUEUED
 
 
 _TIME: Command = (VALUE, 'TIME')
@@ -135,10 +139,8 @@ class JobReader:
         # A started job has an entry for each of its executions, and one line.
         self._started: set[str] = set()
 
-    def lines(self, entries: Sequence[str], position: int = 0) -> list[str]:
+    def lines(self, entries: Sequence[str]) -> list[str]:
         """Return the lines of those of the entries whose jobs exist, and count all.
-
-        position: that of the first entry in the queue.
 
         Raises redis.exceptions.RedisError. One round trip, and another if some have what only few jobs have.
         """
@@ -148,17 +150,17 @@ class JobReader:
             command for entry, job_id in zip(entries, job_ids, strict=True) for command in self._commands(entry, job_id)
         ]
         clock, replies = self._exchange(commands)
-        found: list[tuple[int, _Job]] = []
+        found: list[_Job] = []
         for index, (entry, job_id) in enumerate(zip(entries, job_ids, strict=True)):
             first = index * _COMMANDS
             job = self._job(entry, job_id, replies[first : first + _COMMANDS])
             if job is not None:
                 job.note('hash', clock.moment(first + 1, replies[first + 1]))
                 job.note('results', clock.moment(first + 3, replies[first + 3]))
-                found.append((position + index, job))
-        failed = self._read_rest([job for _, job in found])
+                found.append(job)
+        failed = self._read_rest(found)
         self._result.failed += failed.items()
-        lines = [self._line(number, job) for number, job in found if job.id not in failed]
+        lines = [self._line(job) for job in found if job.id not in failed]
         self._result.done += len(lines)
         return lines
 
@@ -255,13 +257,12 @@ class JobReader:
         if executions:
             job.parts['executions'] = f'[{", ".join(executions)}]'
 
-    def _line(self, position: int, job: _Job) -> str:
+    def _line(self, job: _Job) -> str:
         words = [f'{{"id": {string_of(job.id)}{self._where}']
-        if self._place.is_list:
-            words.append(f'"position": {position}')
-        elif self._place.parse is None:
+        # A queue has no scores: the order of the lines is its order.
+        if self._place.parse is None and not self._place.is_list:
             words.append(f'"score": {score_of(job.entries[job.id])}')
-        else:
+        elif self._place.parse is not None:
             entries = [f'{string_of(entry)}: {score_of(score)}' for entry, score in job.entries.items()]
             words.append(f'"entries": {{{", ".join(entries)}}}')
         if job.expires:

@@ -25,11 +25,11 @@ from .._fastpath.server_errors import concerns_whole_server, error_to_raise, not
 from .._query.arguments import progress_of
 from .files import InputFile
 from .lines import DamagedFile, ExportedJob, Value, check_header, read_line
+from .reading import QUEUED
 
 # Reasons why a job is skipped.
 EXISTS = 'exists already'
 EXPIRED = 'expired'
-QUEUED = 'queued'
 
 # The commands of restore_job.lua.
 _HSET, _PEXPIREAT, _XADD, _SADD, _ZADD, _RPUSH = range(1, 7)

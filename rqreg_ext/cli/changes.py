@@ -23,7 +23,7 @@ from .filters import WAITING, fail_if_none_option, filter_options, queue_options
 from .output import counted, output_option, print_json, print_outcome, printable
 from .parameters import Count, Moment, Rate, check_name
 from .results import jobs_of, not_done, say_errors
-from .selecting import AllButNewest, Given, Matching, Selection, registries_of
+from .selecting import AllButNewest, Given, Matching, Selection, check_no_filters, ids_from_option, registries_of
 from .server import Server, mistyped_queues, server_options
 from .terminal import Progress, confirm, grouped, say
 from .transfer import exported
@@ -88,8 +88,8 @@ def changing_options(registry_names: Sequence[str], has_waiting: bool = False) -
             **given: Any,
         ) -> None:
             _check_chosen(chosen)
-            if ids_from is not None and filters:
-                raise click.UsageError('give filters or --ids-from, not both')
+            if ids_from is not None:
+                check_no_filters(filters)
             if ids_from is not None and ids_from.name == '<stdin>' and not (given['yes'] or given['dry_run']):
                 say('not confirmed: the ids come from stdin, so that nobody can be asked there: give --yes')
                 raise click.exceptions.Exit(statuses.NOT_CONFIRMED)
@@ -108,12 +108,7 @@ def changing_options(registry_names: Sequence[str], has_waiting: bool = False) -
         for add in (
             _asking_options,
             click.option('--limit', type=Count(), help='The most jobs to change.'),
-            click.option(
-                '--ids-from',
-                type=click.File('rb'),
-                metavar='FILE|-',
-                help='A file with an id per line, or - for stdin.',
-            ),
+            ids_from_option,
             filter_options,
             registry_option(registry_names, has_waiting),
             queue_options,
@@ -235,15 +230,20 @@ def empty(server: Server, queue: Sequence[str], **options: Any) -> None:
     """Delete all jobs that wait in queues, as `rq empty` does, but without holding the server meanwhile.
 
     Only the jobs themselves are deleted, with their results. `rqreg delete --waiting` also takes them out of their
-    groups, and takes filters. After an interruption, the same command does the rest.
+    groups, as this command does with --export, and takes filters. After an interruption, the same command does the
+    rest.
     """
 
     def choose() -> Selection:
         return Matching(registries_of(server, WAITING, server.queues(queue)), None, {})
 
     def make(waiting: Any, ids: Any, how: dict[str, Any]) -> BulkResult:
-        # No more than were counted.
-        result: BulkResult = waiting.empty(limit=run.count_of(waiting.name), **how)
+        # No more than were counted; and none that were not exported, if workers have taken some since.
+        result: BulkResult = (
+            waiting.empty(limit=run.count_of(waiting.name), **how)
+            if options['export'] is None
+            else waiting.remove_many(ids, delete_job=True, **how)
+        )
         return result
 
     run = _Run(choose, WAITING, **options)
@@ -290,8 +290,6 @@ class _Run:
         output: str,
         export: str | None,
     ) -> None:
-        if export is not None and registry == WAITING:
-            raise click.UsageError('--export writes jobs of registries: leave it out for jobs that wait')
         self.registry = registry
         self._choose = choose
         self._log = log

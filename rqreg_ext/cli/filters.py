@@ -213,10 +213,20 @@ def registry_option(names: Sequence[str] = REGISTRY_NAMES, has_waiting: bool = F
     return decorate if has_waiting else option
 
 
+def is_given(parameter: str) -> bool:
+    """Tell whether this parameter of the command was given on the command line."""
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is not None and source.name == 'COMMANDLINE'
+
+
 def _check_waiting(given: Mapping[str, Any]) -> None:
-    source = click.get_current_context().get_parameter_source('registry')
-    if source is not None and source.name == 'COMMANDLINE':
+    if is_given('registry'):
         raise click.UsageError('give --registry or --waiting, not both')
+    check_scores(given)
+
+
+def check_scores(given: Mapping[str, Any]) -> None:
+    """Raise click.UsageError if there are filters that jobs that wait have nothing for."""
     for name in _OF_SCORES:
         if given.get(name) is not None:
             raise click.UsageError(f'{OPTION_OF[name]} is for registries: the entries of a queue have no scores')

@@ -13,8 +13,8 @@ import click
 
 from .. import registry as registries
 from .._bulk.newest import newest_of
-from .._bulk.waiting import WaitingJobs
 from .._export.files import naming
+from .._export.waiting import WaitingJobs
 from .._fastpath.exchange import INTEGER, ask
 from .._fastpath.locations import REGISTRIES
 from .._fastpath.server_errors import concerns_one_queue, note_key
@@ -144,6 +144,23 @@ class Given(Selection):
             ids = [line[:-1].decode() for line in lines]
             found = registry.contains_many(ids)
             yield from (job_id for job_id, is_there in zip(ids, found, strict=True) if is_there)
+
+
+ids_from_option = click.option(
+    '--ids-from', type=click.File('rb'), metavar='FILE|-', help='A file with an id per line, or - for stdin.'
+)
+
+
+def given_ids(ids_from: BinaryIO, filters: Mapping[str, Any]) -> list[str]:
+    """Return the ids in a file, each once. Raises click.UsageError if there are filters, too."""
+    check_no_filters(filters)
+    return [job_id.decode() for job_id in _distinct(ids_from)]
+
+
+def check_no_filters(filters: Mapping[str, Any]) -> None:
+    """Raise click.UsageError if there are filters beside ids."""
+    if filters:
+        raise click.UsageError('give filters or --ids-from, not both')
 
 
 def _distinct(lines: Iterable[bytes]) -> Iterator[bytes]:

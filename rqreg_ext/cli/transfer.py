@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import click
 
@@ -16,14 +16,16 @@ from .._bulk.result import BulkResult
 from .._export.exporting import Export
 from .._export.files import InputFile
 from .._export.lines import DamagedFile, check_header, read_line
+from .._export.reading import QUEUED
 from .._fastpath.locations import REGISTRIES, REGISTRY_NAMES
 from .._fastpath.server_errors import describe
 from . import statuses
 from .change_log import ChangeLog, counts_of, log_options
-from .filters import fail_if_none_option, filter_options, queue_options
+from .filters import check_scores, fail_if_none_option, filter_options, is_given, queue_options
 from .output import counted, output_option, print_json, print_outcome, printable
+from .parameters import Count
 from .results import jobs_of, not_done, say_errors
-from .selecting import Selection, Spooled
+from .selecting import Selection, Spooled, given_ids, ids_from_option
 from .server import Server, mistyped_queues, server_options
 from .terminal import Progress, confirm, say
 
@@ -53,7 +55,10 @@ def _registries_of(ctx: click.Context, param: click.Parameter, value: Sequence[s
     callback=_registries_of,
     help='The registry with the jobs; several times, or all.',
 )
+@click.option('--waiting', is_flag=True, help='The jobs that wait in the queues, too, or instead of --registry.')
 @filter_options
+@ids_from_option
+@click.option('--limit', type=Count(), help='The most jobs to write.')
 @fail_if_none_option
 @output_option('table', 'json')
 @server_options
@@ -63,15 +68,22 @@ def export(
     patterns: Sequence[str],
     chosen: bool,
     registries: list[str],
+    waiting: bool,
     filters: dict[str, Any],
+    ids_from: BinaryIO | None,
+    limit: int | None,
     fail_if_none: bool,
     output: str,
 ) -> None:
-    """Write the jobs that match all filters into FILE, for `rqreg restore`; - is stdout.
+    """Write the jobs that match all filters, or those with given ids, into FILE, for `rqreg restore`; - is stdout.
 
     FILE must not exist, and is compressed if its name ends with .gz. Nothing in Redis is changed.
     """
     _check_file(file)
+    if waiting:
+        check_scores(filters)
+        registries = [QUEUED, *(registries if is_given('registries') else [])]
+    ids = None if ids_from is None else given_ids(ids_from, filters)
     report = _Report('export', 'exported', f'into {printable(file)}', output, to_stderr=file == '-')
 
     def make() -> BulkResults:
@@ -83,11 +95,13 @@ def export(
                 server.named(patterns)
                 if not server.has_own_jobs
                 else [server.queue(name) for name in server.queues(patterns)],
+                ids=ids,
                 progress=_report_of(progress),
+                limit=limit,
                 **filters,
             )
 
-    results = report.of(make, file=file)
+    results = report.of(make, file=file, given=None if ids is None or limit is not None else len(ids))
     if results.errors or results.total.failed or (fail_if_none and not results.total.done):
         raise click.exceptions.Exit(statuses.INCOMPLETE)
 
@@ -210,7 +224,7 @@ def exported(selection: Selection, file: str) -> Selection:
         with Progress(selection.total, 'jobs exported') as progress, Export(file, _CHUNK, None) as export:
             for name, registry, ids in selection.chosen():
                 result = export.begin_result()
-                export.add_ids(registry, spooled.spool(name, ids), progress.add_part())
+                export.add_ids(registry, spooled.spool(name, ids), progress.add_part(), are_there=True)
                 failed += result.failed
             if failed:
                 job_id, error = failed[0]
@@ -243,8 +257,9 @@ class _Report:
         self._output = output
         self._stream = sys.stderr if to_stderr else sys.stdout
 
-    def of(self, make: Callable[[], BulkResults], **values: Any) -> BulkResults:
-        """Make the call, and print its result."""
+    def of(self, make: Callable[[], BulkResults], given: int | None = None, **values: Any) -> BulkResults:
+        """Make the call, and print its result. given: how many ids were given, if all of them were looked for."""
+        self._given = given
         started = time.monotonic()
         try:
             results = make()
@@ -271,6 +286,7 @@ class _Report:
                     'command': self._command,
                     **values,
                     'jobs': total.total,
+                    **({} if self._given is None else {'not_found': self._not_found(results)}),
                     'interrupted': results.interrupted,
                     'seconds': seconds,
                     'queues': {name: result.to_dict() for name, result in results.items()},
@@ -293,4 +309,13 @@ class _Report:
             ]
         jobs = jobs_of({name: result.done for name, result in results.items()})
         ended = 'interrupted: ' if results.interrupted else ''
-        return [f'{ended}{self._done} {jobs} {self._where} in {seconds:.1f} s', *not_done(total, self._done)]
+        not_found = self._not_found(results)
+        return [
+            f'{ended}{self._done} {jobs} {self._where} in {seconds:.1f} s',
+            *not_done(total, self._done),
+            *([f'{counted(not_found, "id")} not found'] if not_found else []),
+        ]
+
+    def _not_found(self, results: BulkResults) -> int:
+        # In queues that cannot be read, nobody has looked.
+        return 0 if self._given is None or results.errors else max(self._given - results.total.total, 0)

@@ -262,7 +262,7 @@ def test_the_rights_that_the_page_names(shop_jobs: Redis, changing: Command) -> 
     page = source_of(DOCS / 'rights.md')
     (paragraph,) = (part for part in page.split('\n\n') if part.startswith('`rqreg --log stream`'))
     (_, registries, *_) = (line for block in code_blocks(page, 'text') for line in block.splitlines())
-    writing, reading = re.findall(r'`(\+x[a-z]+)`', paragraph)
+    writing, reading = (f'+{command.lower()}' for command in re.findall('`(X[A-Z]+)`', paragraph))
     url = changing.url.replace('//', '//app:secret@')
     try:
         for rights, status in (([reading], 4), ([writing], 0), ([writing, reading], 0)):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from private_redis import PrivateRedis
 from redis import Redis
+from rq import Queue
 from transfer.state import state
 
 from rqreg_ext.cli.root import run
@@ -157,6 +158,102 @@ def test_jobs_are_exported_before_they_are_changed(
             shop_jobs.delete(f'rq:job:{job_id}', f'rq:results:{job_id}', 'rq:queue:mail')
     assert changing('restore', path, '--yes').status == 0
     assert state(shop_jobs) == before
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ['move', '--waiting', '--queue', 'mail', '--to', 'night', '--new-queue'],
+        ['delete', '--waiting', '--queue', 'mail', '--kwarg', 'template=reminder'],
+        ['cancel', '--waiting', '--queue', 'mail', '--limit', '7'],
+        ['delete', '--waiting', '--queue', 'mail', '--ids-from', 'IDS'],
+        ['empty', 'mail', 'labels'],
+    ],
+)
+def test_jobs_that_wait_are_exported_before_they_are_changed(
+    words: list[str], shop_jobs: Redis, changing: Command, tmp_path: Path
+) -> None:
+    assert changing('requeue', '--all-queues', '--yes').status == 0
+    (tmp_path / 'ids').write_text(''.join(changing('ls', '--waiting', '--queue', 'mail', '-o', 'ids').out))
+    words = [word.replace('IDS', str(tmp_path / 'ids')) for word in words]
+    before = state(shop_jobs)
+    path = str(tmp_path / 'first.gz')
+    ended = changing(*words, '--export', path, '--dry-run')
+    assert (ended.status, (tmp_path / 'first.gz').exists()) == (0, False)
+    ended = changing(*words, '--export', path, '--yes', '-o', 'json')
+    assert (ended.status, ended.err) == (0, '')
+    with gzip.open(path) as file:
+        exported = list(map(json.loads, file.readlines()[1:-1]))
+    assert len(exported) == ended.json['total']['done'] == ended.json['jobs'] > 0
+    assert {job['registry'] for job in exported} == {'queued'}
+    changing('empty', 'night', '--yes')
+    changing('delete', '--all-queues', '--registry', 'canceled', '--yes')
+    shop_jobs.srem('rq:queues', 'rq:queue:night')
+    assert changing('restore', path, '--yes').out.startswith(f'restored {len(exported)} jobs')
+    after = state(shop_jobs)
+    # They come to the end.
+    assert sorted(after.pop(b'rq:queue:mail')) == sorted(before.pop(b'rq:queue:mail'))
+    assert after == before
+
+
+def test_a_job_that_was_not_exported_is_not_deleted(connection: Redis, changing: Command, tmp_path: Path) -> None:
+    queue = Queue('mail', connection=connection)
+    for number in range(10):
+        queue.enqueue(len, 'text', job_id=f'job-{number}')
+    terminal = changing.at_terminal('empty', 'mail', '--export', str(tmp_path / 'jobs'))
+    terminal.wait_for('[y/N] ')
+    # As a worker does.
+    connection.lpop('rq:queue:mail', 4)
+    queue.enqueue(len, 'text', job_id='later')
+    queue.enqueue(len, 'text', job_id='latest')
+    terminal.type('y\n')
+    assert terminal.end() == 0
+    written = [json.loads(line)['id'] for line in (tmp_path / 'jobs').read_text().splitlines()[1:-1]]
+    kept = [job_id.decode() for job_id in connection.lrange('rq:queue:mail', 0, -1)]
+    assert [*written, *kept] == [*(f'job-{number}' for number in range(4, 10)), 'later', 'latest']
+
+
+def test_export_of_jobs_that_wait(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+    assert changing('requeue', '--queue', 'mail', '--queue', 'supply', '--yes').status == 0
+    before = state(shop_jobs)
+    path = str(tmp_path / 'jobs')
+    for options, counts in (
+        (['--waiting'], {'mail': 40, 'supply': 3}),
+        (['--waiting', '--kwarg', 'template=reminder'], {'mail': 10}),
+        (['--waiting', '--registry', 'finished'], {'mail': 40, 'supply': 6}),
+        (['--waiting', '--registry', 'all', '--limit', '45'], {'labels': 40, 'mail': 5}),
+    ):
+        ended = changing('export', path, *options, '-o', 'json')
+        assert ended.status == 0
+        assert {name: result['done'] for name, result in ended.json['queues'].items() if result['done']} == counts
+        Path(path).unlink()
+    changing('export', path, '--waiting', '--registry', 'all')
+    other = f'{changing.url[:-1]}1'
+    assert changing('restore', path, '--url', other, '--yes').out.startswith('restored 86 jobs of 3 queues')
+    with Redis.from_url(other) as client:
+        assert state(client) == before
+    ended = changing('export', '-', '--waiting', '--min-score', '5')
+    assert (ended.status, '--min-score is for registries' in ended.err) == (2, True)
+
+
+def test_export_of_given_ids(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+    assert changing('requeue', '--queue', 'supply', '--limit', '1', '--yes').status == 0
+    ids = [*changing('ls', '-o', 'ids', '--exc-text', 'order 7').lines, *changing('ls', '--waiting', '-o', 'ids').lines]
+    given = '\n'.join([*ids, 'none', *ids])
+    for options, count, not_found in (
+        ([], 2, 2),
+        (['--waiting'], 1, 3),
+        (['--waiting', '--registry', 'failed'], 3, 1),
+        (['--limit', '1'], 1, 0),
+    ):
+        ended = changing('export', '-', '--ids-from', '-', *options, given=given)
+        assert (ended.status, len(ended.lines)) == (0, count + 2)
+        assert {json.loads(line)['id'] for line in ended.lines[1:-1]} <= set(ids)
+        said = [f'{not_found} {"id" if not_found == 1 else "ids"} not found'] if not_found else []
+        assert ended.err.splitlines()[1:] == said
+    ended = changing('export', str(tmp_path / 'jobs'), '--ids-from', '-', '-o', 'json', given=given)
+    assert (ended.json['jobs'], ended.json['not_found']) == (2, 2)
+    assert changing('export', '-', '--ids-from', '-', '--func', 'x', given=given).status == 2
 
 
 def test_trim_exports_too(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:

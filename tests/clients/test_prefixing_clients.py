@@ -513,6 +513,7 @@ ON_WAITING: dict[str, Call] = {
     ),
     'empty': Call(waiting(lambda w: w.empty().total), queued(empty_queue)),
     'empty, limit': Call(waiting(lambda w: w.empty(limit=2).total), queued(lambda q: empty_queue(q, 2))),
+    'export': Call(waiting(lambda w: w.export(io.BytesIO())), None),
     'find': Call(waiting(lambda w: list(w.find(description='wait*'))), queued(lambda q: existing(q))),
     'get_job_ids': Call(
         waiting(lambda w: [w.get_job_ids(), w.get_job_ids(desc=True)]), queued(lambda q: [q.job_ids, q.job_ids[::-1]])

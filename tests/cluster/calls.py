@@ -435,6 +435,12 @@ READS: dict[str, Call] = {
         lambda on: dict(Counter(on.job(i).func_name for i in on.failed.get_job_ids())),
     ),
     'export': Call(_exported, _exported_by_hand),
+    'export of queues': Call(
+        lambda on: (
+            on.package.export(on.client, io.BytesIO(), ['queued', 'failed'], ids=on.failed.get_job_ids()).total.done
+        ),
+        lambda on: len(on.failed.get_job_ids()),
+    ),
     'find of queues': Call(
         lambda on: [[queue, job_id] for queue, job_id in on.package.find(on.client, queues=['q'], func_name='*len')],
         lambda on: [['q', i] for i in on.failed.get_job_ids() if _is_len(on.job(i))],

@@ -188,11 +188,12 @@ def transfer_calls(client: redis.Redis) -> Any:
     file, of_all = io.BytesIO(), io.BytesIO()
     exported = failed.export(file, chunk_size=5)
     rqreg_ext.export(client, of_all, progress=lambda *counts: None, description='*')
+    waiting = rqreg_ext.WaitingJobs('waiting', connection=client).export(of_all, progress=lambda *counts: None)
     client.delete('rq:job:job-0002', 'rq:job:job-0005')
     client.zrem('rq:failed:q', 'job-0002', 'job-0005')
     file.seek(0)
     restored = rqreg_ext.restore(client, file, skip_existing=True).total
-    return [(result.done, dict(result.skipped), result.failed) for result in (exported, restored)]
+    return [(result.done, dict(result.skipped), result.failed) for result in (exported, waiting, restored)]
 
 
 CALLS: dict[str, tuple[Callable[[redis.Redis], Any], list[str]]] = {

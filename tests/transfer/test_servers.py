@@ -86,6 +86,68 @@ def test_filters(filled: redis.Redis) -> None:
         failed(filled).export(file, ids=[], meta={'n': 3})
 
 
+def test_jobs_that_wait(connection: redis.Redis) -> None:
+    states.fill(connection)
+    before = state(connection)
+    ids = connection.lrange('rq:queue:mail', 0, -1)
+    waiting = rqreg_ext.WaitingJobs('mail', connection=connection)
+    file = io.BytesIO()
+    assert waiting.export(file, chunk_size=2).done == len(ids) == 3
+    found = [json.loads(line) for line in file.getvalue().splitlines()[1:-1]]
+    assert [job['id'].encode() for job in found] == ids
+    assert {(job['queue'], job['registry']) for job in found} == {('mail', 'queued')}
+    assert rqreg_ext.export(connection, io.BytesIO(), 'queued').total.done == 2 * len(ids)
+    for job_id in ids:
+        connection.delete(b'rq:job:' + job_id, b'rq:dependencies:' + job_id)
+    connection.delete('rq:queue:mail')
+    file.seek(0)
+    assert rqreg_ext.restore(connection, file)['mail'].done == len(ids)
+    assert state(connection) == before
+
+
+def test_ids_of_jobs_that_wait(connection: redis.Redis) -> None:
+    states.fill(connection)
+    waiting = rqreg_ext.WaitingJobs('mail', connection=connection)
+    first, second, *_ = waiting.get_job_ids()
+    (finished, *_) = connection.zrange('rq:finished:mail', 0, -1)
+    file = io.BytesIO()
+    result = waiting.export(file, ids=[second, finished, 'none', first], chunk_size=2)
+    assert (result.done, result.missing) == (2, 2)
+    assert [json.loads(line)['id'] for line in file.getvalue().splitlines()[1:-1]] == [second, first]
+    with pytest.raises(TypeError, match='min_score'):
+        waiting.export(io.BytesIO(), min_score=1)
+    with pytest.raises(TypeError, match='min_score'):
+        rqreg_ext.export(connection, io.BytesIO(), ['failed', 'queued'], min_score=1)
+
+
+def test_limit_and_ids_of_many_queues(connection: redis.Redis) -> None:
+    states.fill(connection)
+    everywhere = ['failed', 'finished', 'queued', 'started', 'scheduled']
+
+    def exported(**options: Any) -> list[str]:
+        file = io.BytesIO()
+        rqreg_ext.export(connection, file, everywhere, **options)
+        *lines, last = file.getvalue().splitlines()[1:]
+        assert json.loads(last)['jobs'] == len(lines)
+        return [json.loads(line)['id'] for line in lines]
+
+    every = exported()
+    for limit in (0, 1, 5, len(every) - 1, len(every), 10**30):
+        assert exported(limit=limit, chunk_size=3) == every[:limit]
+    some = [every[-1], 'none', every[3], every[-1]]
+    assert sorted(exported(ids=some)) == sorted({every[-1], every[3]})
+    assert len(exported(ids=some, limit=1)) == 1
+    connection.zadd('rq:failed:mail', {'gone': 1})
+    # It has nothing to write.
+    assert exported(limit=2) == every[:2]
+    result = FailedJobRegistry('mail', connection=connection).export(io.BytesIO(), limit=2)
+    assert (result.done, result.skipped['no such job'], result.remaining) == (2, 1, None)
+    with pytest.raises(ValueError, match='limit=-1'):
+        exported(limit=-1)
+    with pytest.raises(ValueError, match='either filters or ids='):
+        exported(ids=[], status='failed')
+
+
 def test_started_jobs_are_one_line_each(connection: redis.Redis) -> None:
     states.fill(connection)
     started = StartedJobRegistry('mail', connection=connection)
