@@ -10,12 +10,12 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._all_queues.batch import Batch, PendingResult, batch
-    from ._all_queues.counting import count_by
-    from ._all_queues.finding import find
-    from ._all_queues.listing import JobListing, list_jobs
+    from ._all_queues.count_by import count_by
+    from ._all_queues.export import export, restore
+    from ._all_queues.find import find
+    from ._all_queues.list_jobs import JobListing, list_jobs
     from ._all_queues.operations import BulkResults, cancel_all, check, purge, repair, requeue_all
     from ._all_queues.snapshot import QueueSnapshot, Snapshot, snapshot
-    from ._all_queues.transfer import export, restore
     from ._all_queues.trimming import trim
     from ._all_queues.workers import WorkerSnapshot
     from ._bulk.result import BulkResult
@@ -106,7 +106,7 @@ if not TYPE_CHECKING:
         'JobGroup': 'rqreg_ext._query.count_by',
         'JobGroups': 'rqreg_ext._query.count_by',
         'JobList': 'rqreg_ext._query.jobs',
-        'JobListing': 'rqreg_ext._all_queues.listing',
+        'JobListing': 'rqreg_ext._all_queues.list_jobs',
         'JobPage': 'rqreg_ext._query.pages',
         'Page': 'rqreg_ext._query.pages',
         'PendingResult': 'rqreg_ext._all_queues.batch',
@@ -121,17 +121,17 @@ if not TYPE_CHECKING:
         'batch': 'rqreg_ext._all_queues.batch',
         'cancel_all': 'rqreg_ext._all_queues.operations',
         'check': 'rqreg_ext._all_queues.operations',
-        'count_by': 'rqreg_ext._all_queues.counting',
-        'export': 'rqreg_ext._all_queues.transfer',
-        'find': 'rqreg_ext._all_queues.finding',
+        'count_by': 'rqreg_ext._all_queues.count_by',
+        'export': 'rqreg_ext._all_queues.export',
+        'find': 'rqreg_ext._all_queues.find',
         'get_jobs': 'rqreg_ext._query.jobs',
         'install': 'rqreg_ext._install.installation',
         'is_installed': 'rqreg_ext._install.installation',
-        'list_jobs': 'rqreg_ext._all_queues.listing',
+        'list_jobs': 'rqreg_ext._all_queues.list_jobs',
         'purge': 'rqreg_ext._all_queues.operations',
         'repair': 'rqreg_ext._all_queues.operations',
         'requeue_all': 'rqreg_ext._all_queues.operations',
-        'restore': 'rqreg_ext._all_queues.transfer',
+        'restore': 'rqreg_ext._all_queues.export',
         'snapshot': 'rqreg_ext._all_queues.snapshot',
         'trim': 'rqreg_ext._all_queues.trimming',
         'uninstall': 'rqreg_ext._install.installation',

@@ -18,8 +18,8 @@ from .._fastpath.server_errors import concerns_one_queue, describe, is_denied, n
 from .._fastpath.wording import counted
 from .cleanup import registries_to_clean
 from .counts import by_queue, count_commands, score_commands, score_from
+from .oldest_waiting import oldest_from, waiting_commands
 from .selection import Existence, all_queues, list_queues, requested_queues
-from .waiting import oldest_from, waiting_commands
 from .workers import WorkerSnapshot, WorkersReader, WorkerState
 
 if TYPE_CHECKING:

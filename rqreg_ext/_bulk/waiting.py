@@ -13,7 +13,7 @@ from .._fastpath.dispatch import can_read_jobs
 from .._fastpath.script_arguments import Value
 from .._query.arguments import by_name_only, limit_of
 from .._query.filters import JobFilters
-from .._query.waiting import WaitingReadsMixin, filters_of
+from .._query.waiting_reads import WaitingReadsMixin, filters_of
 from . import waiting_fallback as fallback
 from .emptying import Emptying
 from .mixin import finder_of

@@ -20,7 +20,7 @@ from .._query.arguments import check_holds_jobs, chunk_size_of, limit_of, progre
 from .._query.filters import Filters, JobFilters
 from .._query.list_cursor import ListCursor
 from .._query.listing import cursor_of, parser_of
-from .._query.waiting import WaitingReadsMixin, filters_of
+from .._query.waiting_reads import WaitingReadsMixin, filters_of
 from .files import OutputFile
 from .lines import end, header
 from .reading import QUEUED, JobReader, Place

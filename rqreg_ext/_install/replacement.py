@@ -9,7 +9,7 @@ from .._fastpath import releases
 from .._fastpath.registry_type import impersonate_rq, impersonates_rq, stop_impersonating
 from ..executions import ExecutionRegistry
 from ..registry import COMPOSED, BaseRegistry
-from .clean_registries import CleaningFunction, replace_cleaning
+from .cleaning_function import CleaningFunction, replace_cleaning
 from .derived_classes import derived_before, names_used
 from .own_names import own_names
 from .patched_methods import PatchedMethod, show_patches

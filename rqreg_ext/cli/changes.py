@@ -19,6 +19,7 @@ from .._fastpath.locations import REGISTRIES, REGISTRY_NAMES
 from .._fastpath.server_errors import concerns_one_queue, describe, note_key
 from . import statuses
 from .change_log import ChangeLog, counts_of, log_options
+from .export import exported
 from .filters import WAITING, fail_if_none_option, filter_options, queue_options, registry_option
 from .output import counted, output_option, print_json, print_outcome, printable
 from .parameters import Count, Moment, Rate, check_name
@@ -26,7 +27,6 @@ from .results import jobs_of, not_done, say_errors
 from .selecting import AllButNewest, Given, Matching, Selection, check_no_filters, ids_from_option, registries_of
 from .server import Server, mistyped_queues, server_options
 from .terminal import Progress, confirm, grouped, say
-from .transfer import exported
 
 # Those whose jobs are put on a queue when they are moved.
 _PUT_ON_QUEUE = ('failed', WAITING)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .._all_queues.counting import count_by
+from .._all_queues.count_by import count_by
 from .._fastpath.server_errors import describe
 from .._query.count_by import JobGroup, JobGroups
 from . import statuses

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from .._all_queues.counting import count_by
+from .._all_queues.count_by import count_by
 from .._all_queues.snapshot import Snapshot, snapshot
 from .._fastpath.server_errors import Meaning, describe, meaning_of
 from .filters import queue_options

@@ -16,7 +16,7 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 
 import rqreg_ext
-from rqreg_ext._all_queues.listing import JobListing
+from rqreg_ext._all_queues.list_jobs import JobListing
 
 if TYPE_CHECKING:
     from every_client import ClientWithout

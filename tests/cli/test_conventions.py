@@ -33,7 +33,7 @@ MONITORING = ('check',)
 LOCAL = ('completion', 'man')
 # It needs a terminal, and is tested in tests/cli/top.
 AT_TERMINAL = ('top',)
-# They need a file: tests/cli/test_transfer.py.
+# They need a file: tests/cli/test_export.py.
 WITH_FILE = ('export', 'restore')
 WITHOUT_TERMINAL = [name for name in COMMANDS if name not in (*AT_TERMINAL, *WITH_FILE)]
 # The options of RQ's command that choose a class of what this command never uses.

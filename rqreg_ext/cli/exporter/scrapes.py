@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from prometheus_client.metrics_core import Metric
 
-from ..._all_queues.counting import count_by
+from ..._all_queues.count_by import count_by
 from ..._all_queues.snapshot import Snapshot, snapshot
 from ..._fastpath.server_errors import describe
 from .. import statuses

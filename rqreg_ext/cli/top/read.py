@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ... import registry as registries
-from ..._all_queues.counting import count_by
+from ..._all_queues.count_by import count_by
 from ..._all_queues.snapshot import NAMES, QueueSnapshot, Snapshot, snapshot
 from ..._all_queues.workers import WorkerSnapshot
 from ..._fastpath.exchange import ENTRIES, SCORE, Command, exchange

@@ -9,9 +9,9 @@ from typing import Any, BinaryIO, cast
 
 import click
 
+from .._all_queues.export import export as export_jobs
+from .._all_queues.export import restore as restore_jobs
 from .._all_queues.operations import BulkResults
-from .._all_queues.transfer import export as export_jobs
-from .._all_queues.transfer import restore as restore_jobs
 from .._bulk.result import BulkResult
 from .._export.exporting import Export
 from .._export.files import InputFile

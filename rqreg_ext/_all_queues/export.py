@@ -21,7 +21,7 @@ from .._fastpath.locations import REGISTRIES
 from .._fastpath.server_errors import concerns_one_queue, note_key
 from .._query.arguments import text_ids_of
 from .._query.filters import Filters, JobFilters, fixed_in_time
-from .._query.waiting import filters_of
+from .._query.waiting_reads import filters_of
 from .operations import BulkResults
 from .selection import existing_queues
 

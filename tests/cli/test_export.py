@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from export.state import state
 from private_redis import PrivateRedis
 from redis import Redis
 from rq import Queue
-from transfer.state import state
 
 from rqreg_ext.cli.root import run
 
