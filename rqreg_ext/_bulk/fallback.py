@@ -29,7 +29,7 @@ from .._fastpath.locations import (
     executions_key,
     registry_kind_of,
 )
-from .._fastpath.server_errors import concerns_whole_server, is_denied, is_wrong_type
+from .._fastpath.server_errors import CommandDenied, concerns_whole_server, is_denied, is_wrong_type, raising_denied
 from .._query.listing import parser_of
 from .._query.membership import Members
 
@@ -50,7 +50,7 @@ def _refuse_ids_as_rq_does(step: Callable[..., None]) -> Callable[..., None]:
         try:
             step(*arguments)
         except UnicodeEncodeError as error:
-            raise refusal_of(arguments[-1]) or error from None
+            raise id_error_of(arguments[-1]) or error from None
 
     return checked
 
@@ -124,10 +124,10 @@ def _check_id(registry: Any, job_class: Any, job_id: str) -> None:
     """
     if parser_of(registry) is None and not is_taken_by_rq(job_id):
         _check_is_not_cut(registry, job_class, job_id)
-        refusal = refusal_of(parse_job_id(job_id))
+        id_error = id_error_of(parse_job_id(job_id))
         # RQ does not refuse the empty id.
-        if refusal is not None and parse_job_id(job_id):
-            raise refusal if _exists(job_class, registry, parse_job_id(job_id)) else _no_such_job(job_class, job_id)
+        if id_error is not None and parse_job_id(job_id):
+            raise id_error if _exists(job_class, registry, parse_job_id(job_id)) else _no_such_job(job_class, job_id)
 
 
 @contextlib.contextmanager
@@ -162,7 +162,7 @@ def delete_in_transaction(registry: Any, members: Members, job_id: str) -> None:
     """
     try:
         _in_transaction(registry, job_id, _write_deletion, removes_stale_entry=True)
-    except _Denied:
+    except CommandDenied:
         _check_is_listed(members, job_id)
         _delete_in_steps(registry, job_id)
     except UnicodeEncodeError:
@@ -184,23 +184,9 @@ def requeue_in_transaction(registry: Any, members: Members, at_front: bool, job_
 
     try:
         _in_transaction(registry, job_id, write, removes_stale_entry=False)
-    except _Denied:
+    except CommandDenied:
         _check_is_listed(members, job_id)
         _requeue_in_steps(partial(registry._rq_class.requeue, registry), registry, members, at_front, job_id)
-
-
-class _Denied(Exception):
-    """The user has no right to WATCH or ZSCORE, which RQ's methods do not send."""
-
-
-@contextlib.contextmanager
-def _raising_denied() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if is_denied(error):
-            raise _Denied from error
-        raise
 
 
 def _delete_in_steps(registry: Any, job_id: str) -> None:
@@ -307,7 +293,8 @@ def _try_transaction(registry: Any, job_id: str, write: Write, removes_stale_ent
     """Run the transaction once; return a function to call after it, or None."""
     job_class = Job if removes_stale_entry else registry.job_class
     with registry.connection.pipeline() as pipeline:
-        with _raising_denied():
+        # RQ's methods send neither of these commands: the user may have no right to them.
+        with raising_denied():
             pipeline.watch(job_class.key_for(parse_job_id(job_id)))
             score = pipeline.zscore(registry.key, job_id)
         if score is None:
@@ -364,7 +351,7 @@ def _fetch(job_class: Any, registry: Any, job_id: str) -> Any:
     try:
         return job_class.fetch(job_id, connection=registry.connection, serializer=registry.serializer)
     except ValueError:
-        if refusal_of(parse_job_id(job_id)) is None or _exists(job_class, registry, parse_job_id(job_id)):
+        if id_error_of(parse_job_id(job_id)) is None or _exists(job_class, registry, parse_job_id(job_id)):
             raise
         raise _no_such_job(job_class, job_id) from None
 
@@ -372,7 +359,7 @@ def _fetch(job_class: Any, registry: Any, job_id: str) -> Any:
 def _check_is_not_cut(registry: Any, job_class: Any, job_id: str) -> None:
     """Raise ValueError if a job has this id, but RQ cuts the id off at a colon and would load another job."""
     if parse_job_id(job_id) != job_id and _exists(job_class, registry, job_id):
-        raise refusal_of(job_id) or ValueError(f'RQ takes {job_id!r} for the id of job {parse_job_id(job_id)!r}')
+        raise id_error_of(job_id) or ValueError(f'RQ takes {job_id!r} for the id of job {parse_job_id(job_id)!r}')
 
 
 def _no_such_job(job_class: Any, job_id: str) -> NoSuchJobError:
@@ -394,10 +381,10 @@ def is_taken_by_rq(job_id: str) -> bool:
     RQ from 2.7 on refuses ids with other characters than letters, digits, - and _. Every RQ takes an id with a colon
     for an entry of a started registry (`job id:execution id`), and uses only what comes before the colon.
     """
-    return parse_job_id(job_id) == job_id and refusal_of(job_id) is None
+    return parse_job_id(job_id) == job_id and id_error_of(job_id) is None
 
 
-def refusal_of(job_id: str) -> ValueError | None:
+def id_error_of(job_id: str) -> ValueError | None:
     """Return RQ's error for an id that it refuses; None if it accepts the id."""
     # RQ before 2.7 accepts any text.
     validate = getattr(rq_job, 'validate_job_id', None)
@@ -405,11 +392,11 @@ def refusal_of(job_id: str) -> ValueError | None:
         try:
             validate(job_id)
         except ValueError:
-            return _refusal_by_job(job_id)
+            return _id_error_by_job(job_id)
     return None
 
 
-def _refusal_by_job(job_id: str) -> ValueError | None:
+def _id_error_by_job(job_id: str) -> ValueError | None:
     """Return the error that Job() raises for an id. It does not validate the empty id."""
     try:
         # The constructor only stores the connection.
@@ -542,7 +529,7 @@ def requeue_on_in_transaction(registry: Any, members: Members, to: Any, at_front
 
     try:
         _in_transaction(registry, job_id, write, removes_stale_entry=False)
-    except _Denied:
+    except CommandDenied:
         _check_is_listed(members, job_id)
         _requeue_on_in_steps(registry, to, at_front, job_id)
 
@@ -569,7 +556,7 @@ def move_entry_in_transaction(registry: Any, members: Members, to: Any, job_id: 
 
     try:
         _in_transaction(registry, job_id, write, removes_stale_entry=False)
-    except _Denied:
+    except CommandDenied:
         move_entry(registry, members, to, job_id)
 
 

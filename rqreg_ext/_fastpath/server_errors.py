@@ -27,6 +27,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -151,6 +153,21 @@ def concerns_one_queue(error: BaseException) -> bool:
 def is_denied(reply: Any) -> bool:
     """Tell whether this is the server's error that it does not run this command, for this user or at all."""
     return isinstance(reply, Exception) and meaning_of(reply) in (Meaning.COMMAND_DENIED, Meaning.KEY_DENIED)
+
+
+class CommandDenied(Exception):
+    """The server does not run a command that the caller can do without. Its cause is the server's error."""
+
+
+@contextmanager
+def raising_denied() -> Iterator[None]:
+    """Raise CommandDenied for an error that is_denied()."""
+    try:
+        yield
+    except Exception as error:
+        if is_denied(error):
+            raise CommandDenied from error
+        raise
 
 
 def is_wrong_type(error: Exception) -> bool:

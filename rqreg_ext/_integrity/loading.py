@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from rq.job import Job, parse_job_id
 from rq.utils import parse_timeout, str_to_date
 
-from .._bulk.fallback import is_taken_by_rq, refusal_of
+from .._bulk.fallback import id_error_of, is_taken_by_rq
 from .._fastpath.exchange import INTEGER, VALUE, Command
 from .._fastpath.locations import STATUSES, JobKeys, group_key
 from .._fastpath.server_errors import describe
@@ -220,8 +220,7 @@ def unloadable(keys: JobKeys, job_id: str, job_hash: Hash, connection: Any) -> P
         return problem
     key = keys.job(job_id)
     if not is_taken_by_rq(job_id):
-        refusal = refusal_of(job_id)
-        reason = str(refusal) if refusal is not None else f'an id ends at its first colon, as {parse_job_id(job_id)!r}'
+        reason = id_error_of(job_id) or f'an id ends at its first colon, as {parse_job_id(job_id)!r}'
         detail = f'job {job_id} has an id that this RQ refuses ({reason}): it can neither load, requeue nor delete it'
         return Problem(ProblemKind.REFUSED_ID, job_id, key, detail)
     error = _restore_error(keys, job_hash, connection)

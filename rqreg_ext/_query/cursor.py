@@ -10,17 +10,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .._fastpath.exchange import ENTRIES, INTEGER, TEXTS, VALUE, Command, ask
-from .._fastpath.server_errors import is_denied
+from .._fastpath.server_errors import CommandDenied, raising_denied
 
 # (member, score), as a range WITHSCORES returns them.
 Entry = tuple[str, float]
 
 # How many ranks are probed in one round trip when a position among entries of equal score is searched.
 _PROBES = 31
-
-
-class _Denied(Exception):
-    """The user may not run a command that the cursor needs."""
 
 
 class Cursor:
@@ -63,40 +59,29 @@ class Cursor:
         One round trip per chunk, and a few more if entries that were read have been removed. Raises
         redis.exceptions.RedisError, and UnicodeDecodeError for a member that is not UTF-8.
         """
-        try:
-            yield from self._chunks()
-        except _Denied:
-            yield from self._remaining()
-
-    def _chunks(self) -> Iterator[list[Entry]]:
-        entries, is_last = self._begin()
-        while True:
-            if entries:
-                self._position = entries[-1]
-                yield entries
-            if is_last:
-                return
-            self._correct_rank()
-            entries, is_last = self._read_entries()
+        return self._until_denied(only_members=False)
 
     def member_chunks(self) -> Iterator[list[str]]:
         """Yield the members in chunks, like chunks(). It is faster: formatting the scores takes the server longest."""
-        try:
-            yield from self._member_chunks()
-        except _Denied:
-            for entries in self._remaining():
-                yield [member for member, _ in entries]
+        return self._until_denied(only_members=True)
 
-    def _member_chunks(self) -> Iterator[list[str]]:
+    def _until_denied(self, only_members: bool) -> Iterator[list[Any]]:
+        try:
+            yield from self._chunks(only_members)
+        except CommandDenied:
+            for entries in self._remaining():
+                yield _members_of(entries) if only_members else entries
+
+    def _chunks(self, only_members: bool) -> Iterator[list[Any]]:
         entries, is_last = self._begin()
         while True:
             if entries:
                 self._position = entries[-1]
-                yield [member for member, _ in entries]
+                yield _members_of(entries) if only_members else entries
             if is_last:
                 return
             self._correct_rank()
-            while members := self._read_members():
+            while only_members and (members := self._read_members()):
                 yield members
                 self._correct_rank()
             entries, is_last = self._read_entries()
@@ -114,12 +99,8 @@ class Cursor:
             yield entries[start : start + self._chunk_size]
 
     def _ask(self, commands: Sequence[Command]) -> list[Any]:
-        try:
+        with raising_denied():
             return ask(self._connection, commands)
-        except Exception as error:
-            if is_denied(error):
-                raise _Denied from error
-            raise
 
     def _correct_rank(self) -> None:
         """Search for the rank of the position, if entries before it are being removed."""
@@ -245,3 +226,7 @@ class Cursor:
                 break
             entries.pop()
         return entries, is_last
+
+
+def _members_of(entries: list[Entry]) -> list[str]:
+    return [member for member, _ in entries]
