@@ -23,96 +23,49 @@ _SHOWN = 10
 class ProblemKind(str, Enum):
     """The kind of a Problem. Each member is equal to its value: `problem.kind == 'orphan'`.
 
-    RQ's clean-up is what workers run, every ten minutes by default.
+    The page "Problem kinds" of the guide says what follows from each, and what RQ and repair() do about it.
     """
 
     MISSING_JOB = 'missing_job'
-    """An entry of a registry, or an id in a queue, whose job's hash is gone. It is still counted and listed. Workers
-    skip such an id in a queue. RQ's clean-up removes the entry from ready registries, and from started, finished and
-    failed ones when it expires; elsewhere it stays. repair() removes it.
-    """
+    """An entry of a registry, or an id in a queue, whose job's hash is gone."""
     EXPIRED = 'expired'
-    """An entry of a finished or failed registry, or of a job's executions, that has expired but is not cleaned up yet;
-    with RQ 2.6 and 2.7 also a deferred job that has exceeded its time to live. RQ's next clean-up removes the entry,
-    and fails the deferred job. repair() does the same.
-    """
+    """An entry that has expired and is not cleaned up yet."""
     ABANDONED = 'abandoned'
-    """A started job whose worker ended in the middle of it, so that no heartbeat came until its entry expired. RQ's
-    next clean-up retries or fails the job, and runs its callbacks. repair() runs that clean-up.
-    """
+    """A started job whose worker gave no sign of life until the entry expired."""
     WRONG_STATUS = 'wrong_status'
-    """An entry whose job has a status that does not belong in this registry or queue. Requeueing it may run the job
-    twice. RQ removes it from ready registries, and in RQ 3 from started ones when it expires; before RQ 3, it fails the
-    started job. repair() removes the entry if the job is also where its status belongs, or is canceled but still
-    queued.
-    """
+    """An entry whose job has a status that does not belong in this registry or queue."""
     WRONG_QUEUE = 'wrong_queue'
-    """An entry whose job belongs to another queue. RQ removes it from ready registries. repair() removes it if the job
-    is also where it belongs. It leaves a job in the list of another queue, which runs from there, as that may be
-    intended.
-    """
+    """An entry whose job belongs to another queue."""
     UNREADABLE_JOB = 'unreadable_job'
-    """A job that RQ cannot load, as it has no data, or has a status, date, number or text that RQ cannot read. Loading
-    a list of jobs fails if this one is among them. Neither RQ nor repair() changes it.
-    """
+    """A job that RQ cannot load."""
     REFUSED_ID = 'refused_id'
-    """A job whose id the installed RQ refuses, like 'mail.send', which RQ 2.6 allowed. RQ can neither load, requeue nor
-    delete it. Neither RQ nor repair() changes it.
-    """
+    """A job whose id the installed RQ refuses."""
     MISSING_GROUP = 'missing_group'
-    """A job whose group is gone. RQ cannot delete it, as Job.delete() raises NoSuchGroupError. repair() removes the
-    group from the job, which RQ can then delete.
-    """
+    """A job whose group is gone."""
     ORPHAN = 'orphan'
-    """A job that has a status, but is in no registry, in no queue and with no worker, so that nothing runs or lists it.
-    RQ does nothing. repair() puts it back where its status belongs, which is its registry, the set of jobs that wait
-    for their rate limit, or its queue once it was missing there for a minute. It passes a started job to RQ's clean-up,
-    which retries or fails it. It leaves a scheduled job, whose time is unknown, and a job that runs without a worker.
-    """
+    """A job that has a status, but is in no registry, in no queue and with no worker."""
     MISSING_EXECUTION = 'missing_execution'
-    """A started job whose execution's hash is gone, or an entry of a job's ExecutionRegistry whose execution is gone.
-    RQ can then neither read the job's executions nor delete the job. RQ removes the entry of the execution when it
-    expires, and treats the started job as abandoned when that entry expires, which it may never do. repair() removes
-    the entry of the execution, and leaves the started job.
-    """
+    """A started job, or an entry of its ExecutionRegistry, whose execution is gone."""
     EXECUTION_WITHOUT_JOB = 'execution_without_job'
-    """An execution, or a registry of executions, of a job that was deleted while it ran. Redis removes the key if it
-    expires; otherwise it stays. repair() deletes a key that does not expire.
-    """
+    """An execution, or a registry of executions, whose job is gone."""
     MALFORMED_ENTRY = 'malformed_entry'
-    """An entry of a started registry that is not a job id, a colon and an execution id. RQ can neither list nor clean
-    up this registry. repair() removes the entry if no job exists that it may name.
-    """
+    """An entry of a started registry that is not a job id, a colon and an execution id."""
     QUEUED_TWICE = 'queued_twice'
-    """A job that is more than once in its queue, and runs as often, which may be intended. Neither RQ nor repair()
-    changes it.
-    """
+    """A job that is more than once in its queue."""
     STUCK = 'stuck'
-    """A job that a worker took from its queue, but did not start before it ended. RQ retries or fails it, a minute
-    after its clean-up first found it. repair() leaves it to RQ.
-    """
+    """A job that a worker took from its queue, but did not start before it ended."""
     DEPENDENCIES_MET = 'dependencies_met'
-    """A deferred job whose dependencies have all ended. A worker ended before it enqueued this job, and RQ does not do
-    so later. repair() enqueues it.
-    """
+    """A deferred job whose dependencies have all ended."""
     MISSING_DEPENDENCY = 'missing_dependency'
-    """A deferred job that has no dependencies, or whose dependencies are gone. RQ never enqueues it. repair() leaves
-    it, as nothing says whether it should run.
-    """
+    """A deferred job that has no dependencies, or whose dependencies are gone."""
     NOT_A_DEPENDENT = 'not_a_dependent'
-    """A deferred job that is not in the set of dependents of a job that it depends on, so that RQ will not enqueue it.
-    repair() adds it to that set.
-    """
+    """A deferred job that is not in the set of dependents of a job that it depends on."""
     STALE_KEY = 'stale_key'
-    """A set of dependents or dependencies of a job that is gone. It never expires, and a new job with the same id would
-    inherit it. RQ does nothing. repair() deletes the set, unless a deferred job is in it.
-    """
+    """A set of dependents or dependencies of a job that is gone."""
     MISSING_WORKER = 'missing_worker'
-    """A worker that is gone, but still in a set of workers, and counted. RQ removes it. repair() removes it as well."""
+    """A worker that is gone, but still in a set of workers."""
     UNKNOWN_QUEUE = 'unknown_queue'
-    """A queue that has jobs, but is not in RQ's set of queues. RQ adds it when a job is enqueued there. repair() adds
-    it.
-    """
+    """A queue that has jobs, but is not in RQ's set of queues."""
 
     def __str__(self) -> str:
         return str(self.value)
