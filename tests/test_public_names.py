@@ -33,19 +33,19 @@ def is_of_a_newer_rq(name: str) -> bool:
     return name == 'ReadyJobRegistry' and not hasattr(rq.registry, name)
 
 
-def test_the_module_has_every_name_of_rqs() -> None:
+def test_module_has_every_name_of_rq_registry() -> None:
     names = [name for name in vars(rq.registry) if not name.startswith('__')]
     assert [name for name in names if not hasattr(rqreg_ext.registry, name)] == []
 
 
-def test_the_package_has_every_class() -> None:
+def test_package_has_every_class() -> None:
     expected = {*REGISTRIES, 'ExecutionRegistry', 'Queue', 'clean_registries'}
     assert expected <= set(rqreg_ext.__all__)
     assert expected <= set(dir(rqreg_ext))
     assert [name for name in expected if not callable(getattr(rqreg_ext, name))] == []
 
 
-def test_the_package_has_every_call_on_a_whole_redis() -> None:
+def test_package_has_every_call_on_whole_redis() -> None:
     expected = {'batch', 'check', 'purge', 'requeue_all', 'snapshot', 'BulkResult', 'BulkResults', 'Snapshot'}
     assert expected <= set(rqreg_ext.__all__)
 
@@ -57,7 +57,7 @@ def test_every_name_resolves_and_is_documented(name: str) -> None:
     assert (found.__doc__ or '').strip()
 
 
-def test_a_name_that_does_not_exist() -> None:
+def test_missing_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match='no_such_name'):
         _ = rqreg_ext.no_such_name
     with pytest.raises(AttributeError, match='no_such_name'):
@@ -65,7 +65,7 @@ def test_a_name_that_does_not_exist() -> None:
 
 
 @pytest.mark.parametrize('name', CLASSES)
-def test_a_class_has_every_attribute_of_rqs(name: str) -> None:
+def test_class_has_every_attribute_of_rq_class(name: str) -> None:
     assert [attribute for attribute in dir(rqs(name)) if not hasattr(getattr(rqreg_ext, name), attribute)] == []
 
 
@@ -108,7 +108,7 @@ def test_signatures_have_rqs_parameters(name: str) -> None:
 
 
 @pytest.mark.parametrize('name', ['cleanup', 'get_job_ids', 'remove'])
-def test_a_patch_with_autospec_is_called(connection: Redis, name: str) -> None:
+def test_patch_with_autospec_is_called(connection: Redis, name: str) -> None:
     """mock gives `self` only to a patched method that is written in Python: the one thing such a patch shows of C."""
     registry = rqreg_ext.FailedJobRegistry('q', connection)
     calls = {'cleanup': lambda: registry.count, 'get_job_ids': lambda: registry.get_job_ids(0, 5)}
@@ -131,7 +131,7 @@ def test_names_resolve_on_first_use() -> None:
     assert run_python(code) == 'True'
 
 
-def test_the_package_has_a_version() -> None:
+def test_package_has_version() -> None:
     assert rqreg_ext.__version__.count('.') == 2
 
 

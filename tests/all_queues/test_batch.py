@@ -85,7 +85,7 @@ def test_results_are_available_after_block(client: redis.Redis) -> None:
     assert client.zrange(KEY, 0, -1) == [b'b', b'c']
 
 
-def test_get_page(client: redis.Redis) -> None:
+def test_batched_get_page_returns_same_as_single_call(client: redis.Redis) -> None:
     client.zadd(StartedJobRegistry('q', client).key, {'running:run': NEVER})
     failed = FailedJobRegistry('q', client)
     with batch(client) as calls:
@@ -131,7 +131,7 @@ def test_execution_registry_is_accepted(client: redis.Redis) -> None:
     assert (count.result(), ids.result()) == (1, ['run'])
 
 
-def test_empty_block(client: redis.Redis) -> None:
+def test_block_without_calls_is_empty(client: redis.Redis) -> None:
     with batch(client) as calls:
         assert len(calls) == 0
 

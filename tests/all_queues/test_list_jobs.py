@@ -105,7 +105,7 @@ def test_says_where_jobs_are(filled: redis.Redis) -> None:
     assert repr(listing) == '<JobListing 1 of 1: 60 jobs, of 60 entries>'
 
 
-def test_filters(filled: redis.Redis) -> None:
+def test_filters_select_jobs_and_min_score_is_refused(filled: redis.Redis) -> None:
     put(filled, 'mail', 'failed', 'odd', 5, meta={'tenant': 'acme'}, description='bad')
     assert ids_of(rqreg_ext.list_jobs(filled, meta={'tenant': 'acme'})) == ['odd']
     listing = rqreg_ext.list_jobs(filled, enqueued_before=START + timedelta(minutes=6), job_id='o*')
@@ -160,7 +160,7 @@ def test_queue_objects_bring_their_job_class_and_serializer(connection: redis.Re
     assert (type(job), job.meta) == (Mine, {'n': 1})
 
 
-def test_results(connection: redis.Redis) -> None:
+def test_with_results_reads_results_of_listed_jobs(connection: redis.Redis) -> None:
     put(connection, 'q', 'finished', 'a', 1)
     put(connection, 'q', 'queued', 'b', 2)
     Result.create(Job.fetch('a', connection), Result.Type.SUCCESSFUL, ttl=9, return_value=7)
@@ -187,7 +187,7 @@ def test_needs_no_rights_but_those_of_rq(connection: redis.Redis, client_without
     assert ids_of(rqreg_ext.list_jobs(client, chunk_size=4)) == expected
 
 
-def test_round_trips(redis_server: PrivateRedis, filled: redis.Redis) -> None:
+def test_listing_of_two_registries_takes_five_round_trips(redis_server: PrivateRedis, filled: redis.Redis) -> None:
     with Recorder(redis_server.port) as recorder, redis_server.client(port=recorder.port) as client:
         rqreg_ext.snapshot(client)
         recorder.clear()

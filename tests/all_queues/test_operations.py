@@ -183,7 +183,7 @@ def test_every_registry_name(client: Any) -> None:
 
 
 @pytest.mark.skipif(not hasattr(rq.registry, 'ReadyJobRegistry'), reason='this RQ has no such registry')
-def test_ready_registry(client: Any) -> None:
+def test_dry_run_of_purge_counts_jobs_of_ready_registry(client: Any) -> None:
     """RQ's cleanup() moves its jobs to their queue, so only a dry run finds any."""
     queue = rq.Queue('q', connection=client)
     queue.create_job('len', job_id='a').save()
@@ -220,7 +220,7 @@ def test_queue_given_twice_is_processed_once(client: Any) -> None:
     assert result.total.missing == 0
 
 
-def test_single_queue(client: Any) -> None:
+def test_queue_given_by_name_or_object_is_only_one_changed(client: Any) -> None:
     fail(client, 'a', 'a1')
     fail(client, 'b', 'b1')
     assert list(rqreg_ext.purge(client, queues='a')) == ['a']
@@ -318,7 +318,7 @@ def test_url_as_connection(connection: redis.Redis, redis_server: PrivateRedis) 
 
 
 @call_of_each
-def test_every_client(job_client: Any, call: Any) -> None:
+def test_call_works_on_each_kind_of_client(job_client: Any, call: Any) -> None:
     for queue in ('a', 'b'):
         fail(job_client, queue, f'{queue}1', f'{queue}2')
     seen: list[Any] = []

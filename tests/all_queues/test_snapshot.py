@@ -186,7 +186,7 @@ def test_time_is_of_server(client: redis.Redis) -> None:
     assert taken.time == datetime.fromtimestamp(taken.timestamp, timezone.utc)
 
 
-def test_to_dict(client: redis.Redis) -> None:
+def test_to_dict_can_be_dumped_and_has_all_counts(client: redis.Redis) -> None:
     populate(client)
     taken = snapshot(client, ['high'], scores=True)
     values = json.loads(json.dumps(taken.to_dict()))
@@ -209,7 +209,7 @@ def test_to_dict(client: redis.Redis) -> None:
     assert 'workers' not in snapshot(client, workers=False).to_dict()
 
 
-def test_repr(client: redis.Redis) -> None:
+def test_repr_names_counts_and_workers(client: redis.Redis) -> None:
     populate(client)
     taken = snapshot(client)
     assert repr(taken).startswith(f'<Snapshot of 3 queues at {taken.time.isoformat()}: Counts(queued=5, ')
@@ -235,7 +235,7 @@ def test_parts_not_requested_raise_attribute_error(client: redis.Redis) -> None:
         _ = taken['low'].lost  # type: ignore[attr-defined]
 
 
-def test_empty_redis(client: redis.Redis) -> None:
+def test_snapshot_of_empty_redis_has_no_queues_and_workers(client: redis.Redis) -> None:
     taken = snapshot(client, scores=True)
     assert (len(taken), sum(taken.total.values()), taken.workers) == (0, 0, {})
 

@@ -123,7 +123,7 @@ def w1_execution(client: Any) -> Any:
 
 
 @pytest.mark.skipif(not HAS_EXECUTION_SETS, reason='this RQ has no sets of executions')
-def test_of_several_executions_the_longest_counts_and_expired_ones_do_not(busy: redis.Redis) -> None:
+def test_current_job_is_of_execution_that_runs_longest_and_is_not_expired(busy: redis.Redis) -> None:
     first = w1_execution(busy)
     with busy.pipeline() as pipeline:
         for job_id, minutes in (('later', 1), ('earlier', -1), ('expired', -2)):
@@ -146,7 +146,7 @@ def test_current_job_of_a_worker_of_rq_2(busy: redis.Redis) -> None:
     assert snapshot(busy, worker_details=True).worker_details['w2'].current_job_started_at is None
 
 
-def test_damaged_values(busy: redis.Redis) -> None:
+def test_damaged_values_of_workers_are_none(busy: redis.Redis) -> None:
     busy.hset('rq:worker:w2', mapping={'last_heartbeat': 'yesterday', 'birth': ''})
     busy.hdel('rq:worker:w2', 'pid', 'hostname', 'queues')
     busy.set('rq:worker:w3:executions', 'text')
@@ -161,7 +161,7 @@ def test_damaged_values(busy: redis.Redis) -> None:
     assert set(taken.worker_details) == {'w1', 'w2', 'w3'}
 
 
-def test_real_worker(busy: redis.Redis, redis_server: PrivateRedis) -> None:
+def test_details_of_real_worker_name_its_job(busy: redis.Redis, redis_server: PrivateRedis) -> None:
     job = Queue('real', connection=busy).enqueue('time.sleep', 30, job_id='sleeping')
     program = [sys.executable, '-m', 'rq.cli', 'worker', '-u', redis_server.url, '-n', 'real', 'real']
     process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -262,7 +262,7 @@ def recorded(redis_server: PrivateRedis, busy: redis.Redis) -> Iterator[tuple[Re
         yield recorder, client
 
 
-def test_round_trips(recorded: tuple[Recorder, Any]) -> None:
+def test_details_and_oldest_take_no_more_round_trips(recorded: tuple[Recorder, Any]) -> None:
     recorder, client = recorded
     snapshot(client, worker_details=True, oldest=True)
     counts = 2 * (1 + len(locations.REGISTRIES))
@@ -328,7 +328,7 @@ def test_more_workers_than_one_command_reads(busy: redis.Redis, monkeypatch: pyt
         assert values(busy) == expected
 
 
-def test_fakeredis() -> None:
+def test_snapshot_on_fakeredis_has_details_and_oldest() -> None:
     client = fakeredis.FakeRedis()
     execute(client, worker(client, 'w1', ['q']), 'q', 'running')
     moment = enqueue(client, 'q', 'old', 3)

@@ -39,7 +39,7 @@ def test_same_as_rqs_cancel_of_each_job(connection: redis.Redis) -> None:
     assert differences(expected, dump(connection)) == []
 
 
-def test_filters_select(connection: redis.Redis) -> None:
+def test_filters_and_limit_select_canceled_jobs(connection: redis.Redis) -> None:
     registry = schedule(connection)
     would = registry.cancel_all(description='odd', dry_run=True)
     assert (would.done, registry.count) == (3, 6)
@@ -64,7 +64,7 @@ def test_canceled_jobs_are_skipped(connection: redis.Redis) -> None:
     assert (result.done, dict(result.skipped)) == (0, {'already canceled': 2})
 
 
-def test_started_jobs(connection: redis.Redis) -> None:
+def test_started_jobs_of_all_queues_are_canceled(connection: redis.Redis) -> None:
     job = rq.Queue('q', connection=connection).enqueue('time.sleep', 60, job_id='runs')
     worker = SimpleWorker(['q'], connection=connection)
     worker.prepare_execution(job)

@@ -54,7 +54,7 @@ def fill(connection: Any, count: int, chances: random.Random) -> None:
 
 
 @pytest.mark.parametrize('seed', range(100 if IS_DEEP else 10))
-def test_it_leaves_what_rq_leaves(connection: redis.Redis, seed: int) -> None:
+def test_empty_leaves_same_keys_as_rq(connection: redis.Redis, seed: int) -> None:
     chances = random.Random(seed)
     fill(connection, chances.choice([0, 1, 70, 200]), chances)
     copy = {key: connection.dump(key) for key in connection.scan_iter()}
@@ -68,7 +68,7 @@ def test_it_leaves_what_rq_leaves(connection: redis.Redis, seed: int) -> None:
     assert (result.total, result.by_rq) == (count, 0)
 
 
-def test_what_is_counted(connection: redis.Redis) -> None:
+def test_entry_of_missing_job_counts_as_skipped(connection: redis.Redis) -> None:
     queue = rqreg_ext.Queue('q', connection=connection)
     for number in range(5):
         queue.enqueue('len', job_id=f'job-{number}')
@@ -174,7 +174,7 @@ def test_where_the_script_is_refused_jobs_are_deleted_one_by_one(
 
 
 @pytest.mark.parametrize(('limit', 'dry_run'), [(None, False), (2, False), (None, True)])
-def test_the_right_to_count_is_not_needed(
+def test_empty_needs_no_right_to_count(
     client_without: Any, connection: redis.Redis, limit: int | None, dry_run: bool
 ) -> None:
     queue = rq.Queue('q', connection=connection)
@@ -186,7 +186,7 @@ def test_the_right_to_count_is_not_needed(
 
 
 @pytest.mark.parametrize('denied', ['unlink', 'hstrlen', 'exists', 'lindex', 'llen', 'ltrim', 'time'])
-def test_what_is_refused_in_the_script_is_refused_before_it_changes_anything(
+def test_script_that_lacks_a_right_leaves_all_jobs_to_rq(
     client_without: Any, connection: redis.Redis, denied: str
 ) -> None:
     """What it had deleted would not be counted."""
@@ -254,7 +254,7 @@ def test_who_has_replaced_it_is_called(connection: redis.Redis, monkeypatch: pyt
     assert calls == ['q', 'patched']
 
 
-def test_a_key_of_another_type(connection: redis.Redis) -> None:
+def test_key_of_another_type_raises_wrongtype(connection: redis.Redis) -> None:
     connection.set(KEY, 'text')
     with pytest.raises(ResponseError, match='WRONGTYPE'):
         WaitingJobs('q', connection=connection).empty()
@@ -269,7 +269,7 @@ def test_long_data_ends_a_batch(connection: redis.Redis) -> None:
     assert (result.done, list(connection.scan_iter('rq:job:*')), queue.count) == (10, [], 0)
 
 
-def test_wrong_arguments(connection: redis.Redis) -> None:
+def test_wrong_chunk_size_and_progress_raise(connection: redis.Redis) -> None:
     waiting = WaitingJobs('q', connection=connection)
     with pytest.raises(ValueError, match='chunk_size=0'):
         waiting.empty(chunk_size=0)
@@ -277,7 +277,7 @@ def test_wrong_arguments(connection: redis.Redis) -> None:
         waiting.empty(progress=5)  # type: ignore[arg-type]
 
 
-def test_it_sends_one_script_per_chunk(connection: redis.Redis, redis_server: PrivateRedis) -> None:
+def test_empty_sends_one_script_per_chunk(connection: redis.Redis, redis_server: PrivateRedis) -> None:
     queue = rqreg_ext.Queue('q', connection=connection)
     for _ in range(10):
         queue.enqueue('len')

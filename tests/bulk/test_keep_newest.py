@@ -57,7 +57,7 @@ def test_those_that_ended_last_stay(
     assert not Job.exists('job-00', failed.connection) or keep >= 20
 
 
-def test_of_those_that_match(failed: FailedJobRegistry) -> None:
+def test_keep_newest_counts_only_jobs_that_match(failed: FailedJobRegistry) -> None:
     result = failed.purge(description='odd', ended_before=START + timedelta(minutes=16), keep_newest=2)
     assert result.done == 6
     gone = {f'job-{minute:02}' for minute in range(1, 12, 2)}

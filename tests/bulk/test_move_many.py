@@ -118,7 +118,7 @@ def test_other_jobs_come_into_the_same_registry(
     assert state(connection) == expected
 
 
-def test_a_deferred_job_runs_where_it_was_moved_to(connection: redis.Redis) -> None:
+def test_moved_deferred_job_is_enqueued_on_new_queue(connection: redis.Redis) -> None:
     queue = rqreg_ext.Queue('q', connection=connection)
     first = queue.enqueue('os.getpid', job_id='first')
     queue.enqueue('os.getpid', depends_on=first, job_id='second')
@@ -128,7 +128,7 @@ def test_a_deferred_job_runs_where_it_was_moved_to(connection: redis.Redis) -> N
     assert Job.fetch('second', connection=connection).is_queued
 
 
-def test_a_scheduled_job_is_enqueued_where_it_was_moved_to(connection: redis.Redis) -> None:
+def test_moved_scheduled_job_is_enqueued_on_new_queue(connection: redis.Redis) -> None:
     from datetime import timedelta
 
     from rq.scheduler import RQScheduler
@@ -143,7 +143,7 @@ def test_a_scheduled_job_is_enqueued_where_it_was_moved_to(connection: redis.Red
 
 
 @pytest.mark.parametrize('name', ['failed', 'scheduled'])
-def test_what_is_not_done_is_told(name: str, connection: redis.Redis) -> None:
+def test_jobs_not_moved_are_counted_with_reason(name: str, connection: redis.Redis) -> None:
     if name == 'failed':
         fill(connection, 5)
         registry: Any = FailedJobRegistry('q', connection=connection)
@@ -235,14 +235,14 @@ def test_rate_limited_jobs_wait_on_the_other_queue(connection: redis.Redis) -> N
         (lambda c: FailedJobRegistry('q', connection=c).move_many('abc', 'low'), TypeError, 'not a collection'),
     ],
 )
-def test_wrong_arguments(
+def test_wrong_arguments_of_move_many_raise(
     call: Callable[[Any], Any], error: type[Exception], words: str, connection: redis.Redis
 ) -> None:
     with pytest.raises(error, match=words):
         call(connection)
 
 
-def test_a_queue_of_a_name_that_is_not_ascii(connection: redis.Redis) -> None:
+def test_job_moves_to_queue_whose_name_is_not_ascii(connection: redis.Redis) -> None:
     ids = fill(connection, 5)
     assert FailedJobRegistry('q', connection=connection).move_many(ids, 'späte').by_rq == 0
     assert Job.fetch(ids[0], connection=connection).origin == 'späte'

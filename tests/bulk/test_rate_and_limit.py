@@ -124,7 +124,7 @@ def test_limit_with_keep_newest(connection: redis.Redis) -> None:
     assert registry.purge(keep_newest=2, limit=3).done == 1
 
 
-def test_what_remains_of_a_generator_is_unknown(connection: redis.Redis) -> None:
+def test_remaining_is_none_for_generator(connection: redis.Redis) -> None:
     registry = put(connection, 'q', 6)
     ids = iter(registry.get_job_ids())
     result = registry.requeue_many(ids, limit=2)
@@ -132,7 +132,7 @@ def test_what_remains_of_a_generator_is_unknown(connection: redis.Redis) -> None
     assert registry.requeue_many(iter(registry.get_job_ids())).remaining == 0
 
 
-def test_what_remains_after_the_end_of_a_call(connection: redis.Redis) -> None:
+def test_remaining_counts_what_stopped_or_interrupted_call_left(connection: redis.Redis) -> None:
     registry = put(connection, 'q', 6)
     result = registry.purge(chunk_size=2, progress=lambda processed, total: False)
     assert (result.done, result.remaining, result.stopped) == (2, 4, True)
@@ -284,7 +284,7 @@ def test_limit_over_all_queues(connection: redis.Redis) -> None:
     )
 
 
-def test_what_remains_in_other_queues(connection: redis.Redis) -> None:
+def test_remaining_counts_entries_of_queues_not_begun(connection: redis.Redis) -> None:
     for name in ('a', 'b'):
         put(connection, name, 2)
     result = rqreg_ext.purge(connection, limit=1)

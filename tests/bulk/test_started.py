@@ -139,7 +139,7 @@ def test_failed_jobs_tell_why(connection: redis.Redis) -> None:
     assert 'AbandonedJobError' in (result.exc_string or '')
 
 
-def test_what_cannot_be_failed(connection: redis.Redis) -> None:
+def test_fail_many_leaves_broken_jobs_and_counts_missing_ones(connection: redis.Redis) -> None:
     for job_id in ('good', 'gone', 'broken'):
         begin(connection, job_id)
     connection.delete('rq:job:gone')
@@ -219,7 +219,7 @@ def test_removes_what_execution_delete_removes(connection: redis.Redis) -> None:
     assert Job.fetch('a', connection).get_status() == JobStatus.STARTED
 
 
-def test_deletes_jobs(connection: redis.Redis) -> None:
+def test_remove_many_with_delete_job_leaves_no_keys_of_jobs(connection: redis.Redis) -> None:
     group = Group.create(connection=connection, name='crew')
     begin(connection, 'a', worker='w')
     begin(connection, 'b', worker='w')

@@ -44,7 +44,7 @@ def left(registry: Any) -> list[str]:
 
 
 @pytest.mark.parametrize('kind', NAMES)
-def test_older_than(connection: redis.Redis, kind: str) -> None:
+def test_older_than_deletes_jobs_before_that_time(connection: redis.Redis, kind: str) -> None:
     for older_than in (timedelta(days=3, hours=12), days_ago(4) + timedelta(hours=12), days_ago(4).timestamp() + 43200):
         registry = fill(connection, kind)
         assert registry.trim(older_than=older_than, dry_run=True).done == 6
@@ -56,21 +56,21 @@ def test_older_than(connection: redis.Redis, kind: str) -> None:
 
 
 @pytest.mark.parametrize('kind', NAMES)
-def test_a_job_of_that_very_time_is_kept(connection: redis.Redis, kind: str) -> None:
+def test_job_of_exactly_that_time_is_kept(connection: redis.Redis, kind: str) -> None:
     registry = fill(connection, kind)
     assert registry.trim(older_than=days_ago(5)).done == 4
     assert left(registry) == [f'q-{days}' for days in range(6)]
 
 
 @pytest.mark.parametrize('kind', NAMES)
-def test_keep(connection: redis.Redis, kind: str) -> None:
+def test_keep_leaves_that_many_newest_jobs(connection: redis.Redis, kind: str) -> None:
     registry = fill(connection, kind)
     assert registry.trim(keep=3).done == 7
     assert left(registry) == ['q-0', 'q-1', 'q-2']
 
 
 @pytest.mark.parametrize('kind', NAMES)
-def test_with_filters(connection: redis.Redis, kind: str) -> None:
+def test_filters_limit_what_trim_deletes(connection: redis.Redis, kind: str) -> None:
     registry = fill(connection, kind)
     assert registry.trim(older_than=timedelta(days=2, hours=1), job_id='q-[1-5]').done == 3
     assert left(registry) == [f'q-{days}' for days in (0, 1, 2, 6, 7, 8, 9)]
@@ -86,7 +86,7 @@ def test_bounds_on_scores_of_canceled_jobs_are_kept_to(connection: redis.Redis) 
 
 
 @pytest.mark.parametrize('kind', NAMES)
-def test_of_many_queues(connection: redis.Redis, kind: str) -> None:
+def test_trim_over_many_queues_trims_each(connection: redis.Redis, kind: str) -> None:
     both = [fill(connection, kind, name) for name in ('mail', 'pdf')]
     result = rqreg_ext.trim(connection, kind, older_than=timedelta(days=7, hours=1))  # type: ignore[arg-type]
     assert {name: one.done for name, one in result.items()} == {'mail': 2, 'pdf': 2}
@@ -108,7 +108,9 @@ def test_of_many_queues(connection: redis.Redis, kind: str) -> None:
         ({'older_than': timedelta(1), 'fnc_name': 'x'}, TypeError),
     ],
 )
-def test_wrong_arguments(connection: redis.Redis, options: dict[str, Any], error: type[Exception]) -> None:
+def test_wrong_arguments_of_trim_raise_and_delete_nothing(
+    connection: redis.Redis, options: dict[str, Any], error: type[Exception]
+) -> None:
     registry = fill(connection, 'failed')
     for call in (registry.trim, lambda **options: rqreg_ext.trim(connection, 'failed', **options)):
         with pytest.raises(error):
@@ -116,7 +118,7 @@ def test_wrong_arguments(connection: redis.Redis, options: dict[str, Any], error
     assert len(left(registry)) == 10
 
 
-def test_what_is_still_to_be_done_is_not_trimmed(connection: redis.Redis) -> None:
+def test_registries_of_unfinished_jobs_refuse_trim(connection: redis.Redis) -> None:
     for name in ('StartedJobRegistry', 'DeferredJobRegistry', 'ScheduledJobRegistry'):
         with pytest.raises(NotImplementedError, match=f'the jobs of a {name} are still to be done'):
             getattr(registries, name)('q', connection=connection).trim(keep=1)

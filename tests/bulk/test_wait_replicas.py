@@ -135,7 +135,7 @@ def test_dry_run_waits_for_nothing(master: PrivateRedis, replica: PrivateRedis) 
         assert registry.purge(chunk_size=CHUNK, dry_run=True, wait_replicas=1).unacknowledged == 0
 
 
-def test_all_queues(master: PrivateRedis, replica: PrivateRedis) -> None:
+def test_chunks_of_all_queues_wait_for_replicas(master: PrivateRedis, replica: PrivateRedis) -> None:
     client = master.client(socket_timeout=10)
     plain_jobs(client)
     client.sadd('rq:queues', 'rq:queue:q')

@@ -129,7 +129,7 @@ def masked(found: dict[bytes, Any]) -> dict[bytes, Any]:
 
 @pytest.mark.parametrize('change', CHANGES)
 @pytest.mark.parametrize('seed', range(60 if IS_DEEP else 8))
-def test_the_same_as_by_rq(change: str, seed: int, connection: redis.Redis) -> None:
+def test_changed_waiting_jobs_leave_same_keys_as_by_rq(change: str, seed: int, connection: redis.Redis) -> None:
     chances = random.Random(seed)
     kinds = chances.choices([*PLAIN, *ODD], k=chances.choice([3, 40, 150]))
     ids = fill(connection, kinds)
@@ -192,7 +192,7 @@ def test_rights_of_rqs_loop_are_enough(change: str, connection: redis.Redis, red
 
 
 @pytest.mark.parametrize('change', CHANGES)
-def test_a_dry_run_says_the_same_and_changes_nothing(change: str, connection: redis.Redis) -> None:
+def test_dry_run_counts_same_and_changes_nothing(change: str, connection: redis.Redis) -> None:
     ids = [*fill(connection, [*PLAIN, *ODD] * 3), 'nothing']
     waiting = WaitingJobs('q', connection=connection)
     before = state(connection)
@@ -260,7 +260,7 @@ def test_jobs_that_moved_far_are_searched_again(connection: redis.Redis) -> None
     assert not set(ids) & set(waiting.get_job_ids())
 
 
-def test_what_a_worker_has_taken_is_missing(connection: redis.Redis) -> None:
+def test_job_taken_by_worker_counts_as_missing(connection: redis.Redis) -> None:
     ids = fill(connection, ['plain'] * 5)
     connection.lpop(KEY)
     waiting = WaitingJobs('q', connection=connection)
@@ -269,7 +269,7 @@ def test_what_a_worker_has_taken_is_missing(connection: redis.Redis) -> None:
     assert connection.exists(f'rq:job:{ids[0]}')
 
 
-def test_a_rate_limited_job_keeps_its_slot(connection: redis.Redis) -> None:
+def test_moved_rate_limited_job_keeps_its_slot(connection: redis.Redis) -> None:
     rate_limit = pytest.importorskip('rq.rate_limit')
     queue = rqreg_ext.Queue('q', connection=connection)
     for number in range(2):
@@ -291,7 +291,7 @@ def test_move_in_order_and_at_front(connection: redis.Redis) -> None:
     assert waiting.get_job_ids() == [ids[0], ids[5]]
 
 
-def test_the_timeout_of_the_other_queue(connection: redis.Redis) -> None:
+def test_moved_job_without_timeout_gets_that_of_other_queue(connection: redis.Redis) -> None:
     (job_id,) = fill(connection, ['plain'])
     connection.hdel(f'rq:job:{job_id}', 'timeout')
     other = rq.Queue('low', connection=connection, default_timeout=77)
@@ -299,7 +299,7 @@ def test_the_timeout_of_the_other_queue(connection: redis.Redis) -> None:
     assert connection.hget(f'rq:job:{job_id}', 'timeout') == b'77'
 
 
-def test_a_key_of_another_type(connection: redis.Redis) -> None:
+def test_key_of_another_type_raises_wrongtype_and_stays(connection: redis.Redis) -> None:
     connection.set(KEY, 'text')
     waiting = WaitingJobs('q', connection=connection)
     for call in (
@@ -313,7 +313,7 @@ def test_a_key_of_another_type(connection: redis.Redis) -> None:
     assert connection.get(KEY) == b'text'
 
 
-def test_wrong_arguments(connection: redis.Redis) -> None:
+def test_wrong_arguments_of_waiting_jobs_raise(connection: redis.Redis) -> None:
     waiting = WaitingJobs('q', connection=connection)
     with pytest.raises(TypeError, match='takes no min_score'):
         waiting.purge(min_score=5)

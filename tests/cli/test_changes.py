@@ -73,7 +73,7 @@ def test_each_change_of_all_queues(shop_jobs: Redis, changing: Command) -> None:
     assert len(list(shop_jobs.scan_iter('rq:job:*'))) == 26
 
 
-def test_json(shop_jobs: Redis, changing: Command) -> None:
+def test_json_has_counts_of_dry_run_and_of_result(shop_jobs: Redis, changing: Command) -> None:
     found = changing('requeue', '--all-queues', '--dry-run', '-o', 'json').json
     assert set(found) == DRY_RUN
     assert (found['schema'], found['command'], found['dry_run'], found['jobs']) == (1, 'requeue', True, 83)
@@ -85,7 +85,7 @@ def test_json(shop_jobs: Redis, changing: Command) -> None:
 
 
 @pytest.mark.parametrize('name', CHANGES)
-def test_a_dry_run_changes_nothing(name: str, shop_jobs: Redis, changing: Command) -> None:
+def test_dry_run_of_change_counts_jobs_and_changes_nothing(name: str, shop_jobs: Redis, changing: Command) -> None:
     before = {key: shop_jobs.dump(key) for key in shop_jobs.scan_iter()}
     ended = changing(name, '--all-queues', '--dry-run')
     assert (ended.status, ended.err) == (0, '')
@@ -123,7 +123,7 @@ def test_without_a_terminal_it_needs_yes(name: str, shop_jobs: Redis, changing: 
     ('answer', 'status', 'left'),
     [('y\n', 0, {}), ('\n', 3, {'supply': 3}), ('no\n', 3, {'supply': 3}), ('\x03', 130, {'supply': 3})],
 )
-def test_it_asks_at_a_terminal(
+def test_change_asks_before_it_runs_on_terminal(
     answer: str, status: int, left: dict[str, int], shop_jobs: Redis, changing: Command
 ) -> None:
     terminal = changing.at_terminal('delete', '--queue', 'supply')
@@ -147,7 +147,7 @@ def test_clean_up_is_not_run(shop_jobs: Redis, changing: Command) -> None:
     assert shop_jobs.zrange('rq:failed:mail', 0, -1) == [b'expired']
 
 
-def test_limit(shop_jobs: Redis, changing: Command) -> None:
+def test_limit_is_for_all_queues_together(shop_jobs: Redis, changing: Command) -> None:
     assert changing('delete', '--all-queues', '--limit', '45', '--yes').out.startswith(
         'deleted 45 of 45 jobs of 2 queues (labels 40, mail 5)'
     )
@@ -157,7 +157,9 @@ def test_limit(shop_jobs: Redis, changing: Command) -> None:
 
 
 @pytest.mark.parametrize('command', [('requeue',), ('delete',), ('cancel',), ('trim', '--keep', '1')])
-def test_rate(command: tuple[str, ...], shop_jobs: Redis, changing: Command) -> None:
+def test_change_at_rate_goes_on_until_it_is_interrupted(
+    command: tuple[str, ...], shop_jobs: Redis, changing: Command
+) -> None:
     # The first at once, and all others later than any test may take.
     process = changing.start(*command, '--all-queues', '--rate', '1/h', '--yes')
     deadline = time.monotonic() + 60
@@ -173,7 +175,7 @@ def test_rate(command: tuple[str, ...], shop_jobs: Redis, changing: Command) -> 
 
 
 @pytest.mark.parametrize('rate', ['0', '-1/s', '1/d', 'x', '1/0', '1e400'])
-def test_wrong_rates(rate: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_rate_is_wrong_usage(rate: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(['delete', '--all-queues', '--rate', rate]) == 2
     assert f'{rate!r} is no rate: give one like 10/s, 100/m or 5000/h' in capsys.readouterr().err
 
@@ -197,7 +199,7 @@ def test_ids_from_a_file_and_from_another_command(shop_jobs: Redis, changing: Co
     assert changing('delete', '--queue', 'mail', '--ids-from', str(tmp_path / 'none'), '-y').status == 2
 
 
-def test_an_id_that_is_given_twice_is_one_job(shop_jobs: Redis, changing: Command) -> None:
+def test_id_given_twice_is_one_job(shop_jobs: Redis, changing: Command) -> None:
     ids = changing('ls', '--queue', 'supply', '-o', 'ids').out
     ended = changing('requeue', '--queue', 'supply', '--ids-from', '-', '--yes', given=f'{ids}{ids}none\nnone\n')
     assert (ended.status, ended.err) == (0, '')
@@ -205,7 +207,7 @@ def test_an_id_that_is_given_twice_is_one_job(shop_jobs: Redis, changing: Comman
     assert ended.lines[1:] == ['1 id not found in the registry']
 
 
-def test_the_same_jobs_as_rq_does(shop_jobs: Redis, changing: Command) -> None:
+def test_requeue_leaves_job_as_rq_requeue_does(shop_jobs: Redis, changing: Command) -> None:
     queue = Queue('supply', connection=shop_jobs)
     job_id, *_ = queue.failed_job_registry.get_job_ids()
     copy = {key: shop_jobs.dump(key) for key in shop_jobs.scan_iter()}
@@ -243,7 +245,7 @@ def test_jobs_that_rq_cannot_requeue_are_named(shop_jobs: Redis, changing: Comma
     assert ended.err.startswith(f"rqreg: job '{job_id.decode()}' failed: ")
 
 
-def test_a_queue_that_cannot_be_changed_leaves_the_others(shop_jobs: Redis, changing: Command) -> None:
+def test_queue_that_cannot_be_changed_leaves_others_changed(shop_jobs: Redis, changing: Command) -> None:
     shop_jobs.delete('rq:queue:mail')
     shop_jobs.set('rq:queue:mail', 'text')
     ended = changing('requeue', '--all-queues', '--yes', '-o', 'json')
@@ -263,7 +265,7 @@ def test_a_queue_that_cannot_be_changed_leaves_the_others(shop_jobs: Redis, chan
         ['trim', '--older-than', '1s'],
     ],
 )
-def test_a_queue_that_cannot_be_read_leaves_the_others(
+def test_queue_that_cannot_be_read_leaves_others_changed(
     command: list[str], shop_jobs: Redis, changing: Command, tmp_path: Path
 ) -> None:
     (tmp_path / 'ids').write_text(changing('ls', '--queue', 'supply', '-o', 'ids').out)
@@ -351,7 +353,7 @@ def test_rich_is_imported_for_a_bar_only(missing: bool, connection: Redis, chang
         assert changing('delete', '--all-queues', '--yes', PYTHONPATH=str(tmp_path)).status == 0
 
 
-def test_a_server_that_is_lost_is_4_with_what_was_done() -> None:
+def test_server_lost_during_change_is_status_4_with_counts() -> None:
     with PrivateRedis() as server:
         connection = server.client()
         many_failed(connection, 30_000)
@@ -365,7 +367,7 @@ def test_a_server_that_is_lost_is_4_with_what_was_done() -> None:
     assert 'rqreg: no answer from the server: ' in err
 
 
-def test_a_server_that_is_lost_while_it_asks_is_4() -> None:
+def test_server_lost_during_question_is_status_4() -> None:
     with PrivateRedis() as server:
         many_failed(server.client(), 10)
         terminal = Command(server.url).at_terminal('requeue', '--queue', 'mail')

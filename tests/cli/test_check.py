@@ -60,7 +60,7 @@ def test_without_bounds_it_is_ok(rqreg: Command) -> None:
     ],
     ids=lambda value: ' '.join(value) if isinstance(value, list) else '',
 )
-def test_bounds(
+def test_counts_beyond_bounds_are_warning_or_critical(
     arguments: list[str], expected: tuple[int, str], rqreg: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found, text = status(rqreg, capsys, *arguments)
@@ -117,31 +117,31 @@ def test_wrong_usage_is_unknown(arguments: list[str], rqreg: Command, capsys: py
     assert err.startswith('rqreg check: ')
 
 
-def test_a_probe_is_0_or_1(rqreg: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_probe_ends_with_status_0_or_1(rqreg: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert status(rqreg, capsys, '--probe')[0] == 0
     assert status(rqreg, capsys, '--probe', '--failed', '1:100')[0] == 0
     assert status(rqreg, capsys, '--probe', '--failed', '1')[0] == 1
     assert Command(f'redis://127.0.0.1:{free_port()}')('check', '--probe').status == 1
 
 
-def test_a_server_that_is_not_there_is_critical() -> None:
+def test_missing_server_is_critical() -> None:
     ended = Command(f'redis://127.0.0.1:{free_port()}')('check')
     assert (ended.status, ended.err) == (2, '')
     assert ended.out.startswith('RQ CRITICAL - ConnectionError: ')
 
 
-def test_a_server_that_does_not_answer_is_critical() -> None:
+def test_silent_server_is_critical_after_timeout() -> None:
     with socket.create_server(('127.0.0.1', 0)) as silent:
         ended = Command(f'redis://127.0.0.1:{silent.getsockname()[1]}')('check', '--timeout', '1')
     assert (ended.status, ended.out, ended.err) == (2, 'RQ CRITICAL - no answer within 1 s\n', '')
 
 
-def test_a_time_that_is_up_at_once(rqreg: Command) -> None:
+def test_tiny_timeout_is_critical_at_once(rqreg: Command) -> None:
     ended = rqreg('check', '--timeout', '1e-9')
     assert (ended.status, ended.out, ended.err) == (2, 'RQ CRITICAL - no answer within 1e-09 s\n', '')
 
 
-def test_what_cannot_be_read_is_unknown(
+def test_unreadable_queue_is_unknown_unless_another_is_critical(
     connection: Redis, changing: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     connection.sadd('rq:queues', 'rq:queue:mail', 'rq:queue:labels')

@@ -20,7 +20,7 @@ def cluster() -> Iterator[PrivateCluster]:
         yield running
 
 
-def test_the_commands_on_a_cluster(cluster: PrivateCluster) -> None:
+def test_commands_work_on_cluster(cluster: PrivateCluster) -> None:
     command = Command(f'redis+cluster://127.0.0.1:{cluster.masters[0].port}')
 
     def rqreg(*arguments: str) -> Ended:
@@ -60,7 +60,7 @@ def test_the_commands_on_a_cluster(cluster: PrivateCluster) -> None:
     assert client.zcard('{rq}:failed:mail') == 2
 
 
-def test_a_cluster_that_is_not_there_is_4() -> None:
+def test_missing_cluster_is_status_4() -> None:
     ended = Command(f'redis+cluster://127.0.0.1:{free_port()}')('stats')
     assert (ended.status, ended.out) == (4, '')
     assert len(ended.err.splitlines()) == 1

@@ -57,7 +57,7 @@ def completions(command: Command, line: str, **variables: str) -> list[str]:
     return [text.removeprefix('plain,') for text in ended.stdout.split('\n') if text]
 
 
-def test_what_is_completed(rqreg: Command) -> None:
+def test_commands_options_and_queues_are_completed(rqreg: Command) -> None:
     assert completions(rqreg, 'rqreg re') == ['requeue', 'restore']
     assert set(completions(rqreg, 'rqreg ')) >= set(COMMANDS)
     assert completions(rqreg, 'rqreg requeue --exc-te') == ['--exc-text']
@@ -70,7 +70,7 @@ def test_what_is_completed(rqreg: Command) -> None:
     assert completions(rqreg, 'rqreg completion ') == list(SHELLS)
 
 
-def test_the_server_of_the_line_is_asked(rqreg: Command) -> None:
+def test_completion_asks_server_given_on_line(rqreg: Command) -> None:
     nowhere = Command('redis://127.0.0.1:1')
     assert completions(nowhere, f'rqreg ls -u {rqreg.url} --queue m') == ['mail']
     assert completions(nowhere, f'rqreg ls --url={rqreg.url} --queue m') == ['mail']
@@ -84,7 +84,7 @@ def test_names_with_signs(connection: Redis, changing: Command) -> None:
     assert completions(changing, 'rqreg stats it') == ["it\\'s"]
 
 
-def test_a_server_that_does_not_answer_is_not_waited_for(rqreg: Command) -> None:
+def test_completion_does_not_wait_for_silent_server(rqreg: Command) -> None:
     assert completions(Command(f'redis://127.0.0.1:{free_port()}'), 'rqreg ls --queue ') == []
     assert completions(Command('nonsense'), 'rqreg ls --queue ') == []
     with socket.create_server(('127.0.0.1', 0)) as silent:
@@ -94,7 +94,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for(rqreg: Command) -> None
 
 
 @needs('bash')
-def test_bash(rqreg: Command, tmp_path: Path) -> None:
+def test_bash_completes_by_script(rqreg: Command, tmp_path: Path) -> None:
     script = tmp_path / 'rqreg.bash'
     script.write_text(rqreg('completion', 'bash').out)
     bash = Bash(rqreg, script)
@@ -109,7 +109,7 @@ def test_bash(rqreg: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('shell', [pytest.param(shell, marks=needs(shell)) for shell in SHELLS])
-def test_the_scripts_are_scripts(shell: str, rqreg: Command, tmp_path: Path) -> None:
+def test_completion_script_passes_its_shell(shell: str, rqreg: Command, tmp_path: Path) -> None:
     ended = rqreg('completion', shell)
     assert (ended.status, ended.err) == (0, '')
     script = tmp_path / 'script'
@@ -118,7 +118,7 @@ def test_the_scripts_are_scripts(shell: str, rqreg: Command, tmp_path: Path) -> 
 
 
 @needs('zsh')
-def test_zsh(rqreg: Command, tmp_path: Path) -> None:
+def test_zsh_completes_queue_by_script(rqreg: Command, tmp_path: Path) -> None:
     (tmp_path / '_rqreg').write_text(rqreg('completion', 'zsh').out)
     environment = rqreg.environment(PATH=f'{BIN}:{os.environ["PATH"]}', PS1='> ', TERM='dumb', HOME=str(tmp_path))
     zsh = Terminal(['zsh', '-f', '-i'], environment)
@@ -131,7 +131,7 @@ def test_zsh(rqreg: Command, tmp_path: Path) -> None:
 
 
 @needs('fish')
-def test_fish(rqreg: Command, tmp_path: Path) -> None:
+def test_fish_completes_queue_by_script(rqreg: Command, tmp_path: Path) -> None:
     (tmp_path / 'rqreg.fish').write_text(rqreg('completion', 'fish').out)
     asked = f'source {tmp_path}/rqreg.fish; complete --do-complete "rqreg ls --queue sup"'
     environment = rqreg.environment(PATH=f'{BIN}:{os.environ["PATH"]}', HOME=str(tmp_path))
@@ -142,7 +142,7 @@ def test_fish(rqreg: Command, tmp_path: Path) -> None:
 # ---- Manual pages
 
 
-def test_a_page_of_each_command(rqreg: Command, tmp_path: Path) -> None:
+def test_man_writes_page_of_each_command(rqreg: Command, tmp_path: Path) -> None:
     assert rqreg('man', '--folder', str(tmp_path / 'man1')).status == 0
     pages = {path.stem: path.read_text() for path in (tmp_path / 'man1').iterdir()}
     assert set(pages) == {'rqreg', *(f'rqreg-{name}' for name in COMMANDS)}

@@ -40,7 +40,7 @@ WITHOUT_TERMINAL = [name for name in COMMANDS if name not in (*AT_TERMINAL, *WIT
 NOT_OURS = {'--worker-class', '--queue-class'}
 
 
-def test_the_version_needs_no_import_of_rq_redis_or_click() -> None:
+def test_version_imports_neither_rq_nor_redis_nor_click() -> None:
     program = (
         'import sys; sys.argv = ["rqreg", "--version"]; from rqreg_ext.cli import main; status = main(); '
         'print(status, [name for name in ("click", "redis", "rq", "asyncio") if name in sys.modules])'
@@ -49,7 +49,7 @@ def test_the_version_needs_no_import_of_rq_redis_or_click() -> None:
     assert ended.stdout.splitlines() == [f'rqreg {rqreg_ext.__version__}', '0 []']
 
 
-def test_the_console_script_is_installed() -> None:
+def test_console_script_is_installed() -> None:
     command = Path(sys.executable).parent / 'rqreg'
     ended = subprocess.run([command, '--version'], capture_output=True, text=True, check=True)
     assert ended.stdout == f'rqreg {rqreg_ext.__version__}\n'
@@ -112,7 +112,7 @@ def test_its_json_has_the_schema(name: str, rqreg: Command, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize('name', WITHOUT_TERMINAL)
-def test_it_prints_the_same_in_a_file_as_in_a_pipe(name: str, rqreg: Command, tmp_path: Path) -> None:
+def test_command_prints_no_control_characters_into_pipe(name: str, rqreg: Command, tmp_path: Path) -> None:
     log = tmp_path / 'log'
     log.touch()
     ended = rqreg(*arguments_of(name), RQREG_LOG=str(log))
@@ -122,7 +122,7 @@ def test_it_prints_the_same_in_a_file_as_in_a_pipe(name: str, rqreg: Command, tm
 
 
 @pytest.mark.parametrize('name', COMMANDS)
-def test_a_wrong_option_of_it_is_wrong_usage(name: str, rqreg: Command) -> None:
+def test_unknown_option_is_wrong_usage(name: str, rqreg: Command) -> None:
     ended = rqreg(name, '--no-such-option')
     assert (ended.status, ended.out) == (3 if name in MONITORING else 2, '')
     assert '--no-such-option' in ended.err
@@ -142,7 +142,7 @@ def test_without_a_server_it_says_so_in_a_line(name: str, rqreg: Command) -> Non
 @pytest.mark.parametrize(
     ('name', 'output'), [(name, output) for name in WITHOUT_TERMINAL for output in formats_of(name) or ['table']]
 )
-def test_a_closed_pipe_ends_it_quietly(name: str, output: str, rqreg: Command, tmp_path: Path) -> None:
+def test_command_ends_quietly_if_pipe_is_closed(name: str, output: str, rqreg: Command, tmp_path: Path) -> None:
     log = tmp_path / 'log'
     log.touch()
     chosen = ['--output', output] if output in formats_of(name) else []
@@ -165,7 +165,9 @@ def test_a_closed_pipe_ends_it_quietly(name: str, output: str, rqreg: Command, t
 
 @pytest.mark.parametrize('name', WITHOUT_TERMINAL)
 @pytest.mark.parametrize('variables', [{}, {'PYTHONUNBUFFERED': '1'}])
-def test_a_full_disk_is_said_in_a_line(name: str, variables: dict[str, str], rqreg: Command, tmp_path: Path) -> None:
+def test_full_disk_is_reported_in_one_line(
+    name: str, variables: dict[str, str], rqreg: Command, tmp_path: Path
+) -> None:
     (tmp_path / 'log').touch()
     with open('/dev/full', 'w') as full:
         ended = subprocess.run(
@@ -203,7 +205,7 @@ def test_streams_that_are_closed(name: str, rqreg: Command, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize('name', [name for name in WITHOUT_TERMINAL if '--limit' in options_of(name)])
-def test_a_limit_that_is_larger_than_any_number_of_jobs(name: str, rqreg: Command, tmp_path: Path) -> None:
+def test_limit_larger_than_any_number_is_taken(name: str, rqreg: Command, tmp_path: Path) -> None:
     (tmp_path / 'log').touch()
     arguments = [*arguments_of(name), *(['--newest'] if name == 'ls' else [])]
     ended = rqreg(*arguments, '--limit', '9' * 30, RQREG_LOG=str(tmp_path / 'log'))
@@ -214,7 +216,7 @@ def test_a_limit_that_is_larger_than_any_number_of_jobs(name: str, rqreg: Comman
 
 
 @pytest.mark.parametrize('name', [name for name in WITHOUT_TERMINAL if {'--queue', 'queues'} & options_of(name).keys()])
-def test_it_names_the_queues_that_are_near(name: str, rqreg: Command) -> None:
+def test_mistyped_queue_is_answered_with_near_names(name: str, rqreg: Command) -> None:
     options = options_of(name)
     arguments = [argument for argument in arguments_of(name) if argument != '--all-queues']
     ended = rqreg(*arguments, *(['--queue'] if '--queue' in options else []), 'mial')
@@ -278,14 +280,14 @@ def test_wrong_usage_is_2(arguments: list[str], message: str, rqreg: Command) ->
     assert message in ended.err
 
 
-def test_a_server_that_is_not_there_is_4(rqreg: Command) -> None:
+def test_missing_server_is_status_4(rqreg: Command) -> None:
     ended = rqreg('stats', '-u', f'redis://127.0.0.1:{free_port()}')
     assert (ended.status, ended.out) == (4, '')
     assert ended.err.startswith('rqreg: no answer from the server: ConnectionError')
     assert len(ended.err.splitlines()) == 1
 
 
-def test_a_server_that_refuses_is_4() -> None:
+def test_server_that_refuses_is_status_4() -> None:
     with PrivateRedis(requirepass='secret') as server:
         ended = Command(server.url)('stats')
         assert (ended.status, ended.out) == (4, '')
@@ -293,7 +295,7 @@ def test_a_server_that_refuses_is_4() -> None:
         assert Command(server.url.replace('//', '//:secret@'))('stats').status == 0
 
 
-def test_the_settings_of_rq_are_used(shop_server: PrivateRedis, tmp_path: Path) -> None:
+def test_settings_of_rq_choose_server(shop_server: PrivateRedis, tmp_path: Path) -> None:
     (tmp_path / 'shop_settings.py').write_text(f'REDIS_HOST = "127.0.0.1"\nREDIS_PORT = {shop_server.port}\n')
     without = Command('')
     assert 'mail' in without('stats', '-c', 'shop_settings', '--path', str(tmp_path)).out
@@ -331,7 +333,7 @@ def test_colours_are_for_terminals(rqreg: Command) -> None:
     assert '\x1b[' not in rqreg('stats').out
 
 
-def test_a_terminal_that_cannot_show_a_name(connection: Redis, changing: Command) -> None:
+def test_name_that_terminal_cannot_show_is_escaped(connection: Redis, changing: Command) -> None:
     connection.sadd('rq:queues', 'rq:queue:größe')
     ended = changing('stats', PYTHONIOENCODING='ascii')
     assert (ended.status, ended.err) == (0, '')

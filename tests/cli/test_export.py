@@ -82,7 +82,9 @@ def test_to_another_queue(shop_jobs: Redis, changing: Command, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(('answer', 'status'), [('y\n', 0), ('n\n', 3), ('\x03', 130)])
-def test_it_asks_at_a_terminal(answer: str, status: int, shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_restore_asks_before_it_runs_on_terminal(
+    answer: str, status: int, shop_jobs: Redis, changing: Command, tmp_path: Path
+) -> None:
     path = str(tmp_path / 'supply.gz')
     changing('export', path, '--queue', 'supply')
     changing('delete', '--queue', 'supply', '-y')
@@ -120,7 +122,7 @@ def test_files_that_cannot_be_used(
     assert [each.name for each in tmp_path.iterdir()] == ['jobs']
 
 
-def test_a_file_that_is_cut_off(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_restore_of_cut_file_keeps_what_it_did(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     path = tmp_path / 'mail'
     changing('export', str(path), '--queue', 'mail')
     changing('delete', '--queue', 'mail', '-y')
@@ -292,7 +294,7 @@ def test_if_the_export_fails_nothing_is_changed(
     assert [each.name for each in tmp_path.iterdir()] == ['jobs']
 
 
-def test_an_export_onto_a_full_disk(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_export_onto_full_disk_is_reported(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     before = state(shop_jobs)
     for name in ('jobs', 'jobs.gz'):
         path = tmp_path / name
@@ -404,7 +406,7 @@ def test_ctrl_c_while_it_restores_says_what_was_done(connection: Redis, changing
     assert state(connection) == before
 
 
-def test_a_server_that_is_lost_is_4(tmp_path: Path) -> None:
+def test_server_lost_during_export_or_restore_is_status_4(tmp_path: Path) -> None:
     with PrivateRedis() as server:
         connection = server.client()
         many_failed(connection, 30_000)
@@ -428,7 +430,7 @@ def test_a_server_that_is_lost_is_4(tmp_path: Path) -> None:
     assert 'rqreg: no answer from the server: ' in err
 
 
-def test_a_closed_pipe_ends_quietly(connection: Redis, changing: Command) -> None:
+def test_export_ends_quietly_if_pipe_is_closed(connection: Redis, changing: Command) -> None:
     many_failed(connection, 30_000)
     process = changing.start('export', '-')
     assert process.stdout is not None

@@ -23,7 +23,7 @@ def broken(connection: Redis) -> Redis:
     return connection
 
 
-def test_a_healthy_redis(connection: Redis, changing: Command) -> None:
+def test_healthy_redis_is_status_0(connection: Redis, changing: Command) -> None:
     Queue('mail', connection=connection).enqueue('len', ())
     ended = changing('fsck')
     assert (ended.status, ended.err) == (0, '')
@@ -54,7 +54,7 @@ def test_problems_as_json_and_ids(broken: Redis, changing: Command) -> None:
     assert len(changing('fsck', '--settle', '0.1', '--limit', '1', '-o', 'jsonl').values) == 1
 
 
-def test_some_queues(broken: Redis, changing: Command) -> None:
+def test_queue_option_limits_check_to_queues(broken: Redis, changing: Command) -> None:
     broken.zadd('rq:failed:labels', {'gone': 4e9})
     broken.sadd('rq:queues', 'rq:queue:labels')
     assert changing('fsck', '--settle', '0.1', '--queue', 'l*', '-o', 'ids').lines == ['gone']
@@ -70,13 +70,13 @@ def test_some_queues(broken: Redis, changing: Command) -> None:
         (['--queue', 'mial'], "did you mean 'mail'?"),
     ],
 )
-def test_wrong_usage(arguments: list[str], message: str, broken: Redis, changing: Command) -> None:
+def test_wrong_usage_of_fsck_is_status_2(arguments: list[str], message: str, broken: Redis, changing: Command) -> None:
     ended = changing('fsck', *arguments)
     assert (ended.status, ended.out) == (2, '')
     assert message in ended.err
 
 
-def test_repair(broken: Redis, changing: Command) -> None:
+def test_repair_asks_and_repairs_chosen_kinds(broken: Redis, changing: Command) -> None:
     arguments = ['fsck', '--settle', '0.1', '--repair', '--all-queues']
     ended = changing(*arguments)
     assert (ended.status, broken.zcard('rq:failed:mail')) == (3, 1)
@@ -104,7 +104,7 @@ def test_repair_asks_at_a_terminal(broken: Redis, changing: Command) -> None:
     assert '1 missing_job repaired' in terminal.text
 
 
-def test_a_queue_that_cannot_be_read(connection: Redis, changing: Command) -> None:
+def test_unreadable_queue_is_left_out_with_status_1(connection: Redis, changing: Command) -> None:
     connection.sadd('rq:queues', 'rq:queue:mail')
     connection.set('rq:failed:mail', 'text')
     ended = changing('fsck', '--settle', '0.1')

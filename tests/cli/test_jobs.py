@@ -68,7 +68,9 @@ def in_process(command: Command, *arguments: str) -> int:
 @pytest.mark.parametrize(
     ('arguments', 'count'), FILTERS, ids=lambda value: ' '.join(value) if isinstance(value, list) else ''
 )
-def test_filters(arguments: list[str], count: int, rqreg: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_filters_select_listed_jobs(
+    arguments: list[str], count: int, rqreg: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert in_process(rqreg, 'ls', '--output', 'ids', *arguments) == 0
     out, err = capsys.readouterr()
     assert (len(out.splitlines()), err) == (count, '')
@@ -106,7 +108,9 @@ def test_each_filter_of_find_is_an_option_and_is_tried() -> None:
     ],
     ids=lambda value: ' '.join(value) if isinstance(value, list) else '',
 )
-def test_wrong_usage(arguments: list[str], message: str, rqreg: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_of_ls_is_status_2(
+    arguments: list[str], message: str, rqreg: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert in_process(rqreg, 'ls', *arguments) == 2
     out, err = capsys.readouterr()
     assert out == ''
@@ -114,7 +118,7 @@ def test_wrong_usage(arguments: list[str], message: str, rqreg: Command, capsys:
 
 
 @pytest.mark.parametrize('columns', [80, 200])
-def test_text(columns: int, rqreg: Command) -> None:
+def test_table_of_jobs_fits_terminal(columns: int, rqreg: Command) -> None:
     ended = rqreg('ls', '--queue', 'mail', '--fields', 'func_name,exc_message,end', COLUMNS=str(columns))
     title, *rows = ended.lines
     assert title.split()[:2] == ['id', 'queue']
@@ -143,7 +147,7 @@ def test_nothing_that_a_job_holds_moves_the_cursor(connection: Redis, changing: 
     assert r'one\ntwo\x1b[2J' in changing('show', job.id).out
 
 
-def test_json(rqreg: Command) -> None:
+def test_json_has_schema_and_chosen_fields(rqreg: Command) -> None:
     found = rqreg('ls', '--limit', '2', '--output', 'json').json
     assert (list(found), found['schema']) == (['schema', 'jobs'], 1)
     assert [list(job) for job in found['jobs']] == [['id', 'queue', 'func_name', 'exc_type', 'end']] * 2
@@ -207,7 +211,7 @@ def test_nothing_is_unpickled_unless_asked_for(connection: Redis, changing: Comm
     assert not connection.exists('rq:job:a')
 
 
-def test_another_serializer(connection: Redis, changing: Command) -> None:
+def test_serializer_option_reads_jobs_of_another_serializer(connection: Redis, changing: Command) -> None:
     queue = Queue('mail', connection=connection, serializer=JSONSerializer)
     queue.failed_job_registry.add(queue.enqueue('math.sqrt', 9, meta={'a': {'b': 1}}), ttl=100)
     # The short name that RQ 3 has for it, json, is not RQ 2's.
@@ -219,7 +223,7 @@ def test_another_serializer(connection: Redis, changing: Command) -> None:
     assert (ended.status, '--serializer no.such' in ended.err) == (2, True)
 
 
-def test_a_job_that_is_gone_and_a_queue_that_cannot_be_read(connection: Redis, changing: Command) -> None:
+def test_missing_job_is_listed_and_unreadable_queue_is_left_out(connection: Redis, changing: Command) -> None:
     connection.sadd('rq:queues', 'rq:queue:mail', 'rq:queue:labels')
     connection.zadd('rq:failed:mail', {'gone': 4e9})
     connection.set('rq:failed:labels', 'text')
@@ -239,9 +243,7 @@ def test_fail_if_none(rqreg: Command) -> None:
         assert rqreg(command, '--fail-if-none').status == 0
 
 
-def test_a_long_listing_is_read_in_constant_memory_and_ends_with_its_reader(
-    connection: Redis, changing: Command
-) -> None:
+def test_long_listing_takes_constant_memory_and_ends_with_reader(connection: Redis, changing: Command) -> None:
     connection.sadd('rq:queues', 'rq:queue:mail')
     for start in range(0, 200_000, 20_000):
         connection.zadd('rq:failed:mail', {f'job-{number:06}': 4e9 + number for number in range(start, start + 20_000)})
@@ -266,14 +268,14 @@ def test_a_long_listing_is_read_in_constant_memory_and_ends_with_its_reader(
     process.stderr.close()
 
 
-def test_the_ids_are_those_of_find(shop_jobs: Redis, changing: Command) -> None:
+def test_ids_equal_those_of_find(shop_jobs: Redis, changing: Command) -> None:
     registry = rqreg_ext.FailedJobRegistry('mail', connection=shop_jobs)
     expected = list(registry.find(exc_message='reminder'))
     assert changing('ls', '--queue', 'mail', '--exc-message', 'reminder', '-o', 'ids').lines == expected
     assert len(expected) == 10
 
 
-def test_a_server_that_is_lost_in_a_listing_is_4() -> None:
+def test_server_lost_during_listing_is_status_4() -> None:
     with PrivateRedis() as server:
         connection = server.client()
         connection.sadd('rq:queues', 'rq:queue:mail')

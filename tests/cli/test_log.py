@@ -41,7 +41,7 @@ def records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_change_is_a_line_of_the_log(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_change_is_one_line_of_log(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     log = tmp_path / 'changes.jsonl'
     before = datetime.now(timezone.utc)
     arguments = ('--exc-type', 'shop.Mail*', '--ended-after', '2h', '--limit', '15', '--yes')
@@ -91,7 +91,7 @@ def test_each_command_that_changes_jobs_is_logged(
     assert record['total']['done'] == record['jobs'] > 0
 
 
-def test_a_repair_is_logged(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_repair_is_logged_but_check_is_not(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     log = tmp_path / 'log'
     (job_id, *_) = shop_jobs.zrange('rq:failed:mail', 0, -1)
     shop_jobs.delete(b'rq:job:' + job_id)
@@ -120,7 +120,9 @@ def test_nothing_is_changed_if_the_log_cannot_be_written(
 
 @pytest.mark.parametrize('name', ['', '-'])
 @pytest.mark.parametrize('option', ['--log', '--export'])
-def test_what_is_no_name_of_a_file(option: str, name: str, shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_option_without_name_of_file_is_wrong_usage(
+    option: str, name: str, shop_jobs: Redis, changing: Command, tmp_path: Path
+) -> None:
     before = set(Path().iterdir())
     ended = changing('delete', '--all-queues', '--yes', option, name)
     assert (ended.status, ended.out) == (2, '')
@@ -128,14 +130,14 @@ def test_what_is_no_name_of_a_file(option: str, name: str, shop_jobs: Redis, cha
     assert (sizes(shop_jobs), set(Path().iterdir())) == ({'labels': 40, 'mail': 40, 'supply': 3}, before)
 
 
-def test_a_reason_needs_a_log(shop_jobs: Redis, changing: Command) -> None:
+def test_reason_without_log_is_wrong_usage(shop_jobs: Redis, changing: Command) -> None:
     ended = changing('delete', '--all-queues', '--yes', '--reason', 'x')
     assert ended.status == 2
     assert 'give --log, or set RQREG_LOG' in ended.err
     assert sizes(shop_jobs) == {'labels': 40, 'mail': 40, 'supply': 3}
 
 
-def test_a_change_that_could_not_be_logged_is_said(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_change_that_could_not_be_logged_is_reported(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     log = tmp_path / 'log'
     log.write_text('x' * 4090)
     ended = subprocess.run(
@@ -154,7 +156,7 @@ def test_a_change_that_could_not_be_logged_is_said(shop_jobs: Redis, changing: C
     assert json.loads(line)['total']['done'] == 3
 
 
-def test_the_lines_of_commands_at_the_same_time_do_not_mix(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_lines_of_concurrent_commands_do_not_mix(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     log = tmp_path / 'log'
     reasons = [letter * 20_000 for letter in 'abcd']
     processes = [
@@ -170,7 +172,7 @@ def test_the_lines_of_commands_at_the_same_time_do_not_mix(shop_jobs: Redis, cha
 
 
 @pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_change_is_logged(
+def test_interrupted_change_is_logged(
     signum: signal.Signals, connection: Redis, changing: Command, tmp_path: Path
 ) -> None:
     log = tmp_path / 'log'
@@ -187,7 +189,7 @@ def test_an_interrupted_change_is_logged(
     assert f'interrupted: deleted {record["total"]["done"]:,} of'.replace(',', ' ') in out
 
 
-def test_a_change_whose_terminal_is_closed_is_logged(connection: Redis, changing: Command, tmp_path: Path) -> None:
+def test_change_is_logged_if_terminal_is_closed(connection: Redis, changing: Command, tmp_path: Path) -> None:
     log = tmp_path / 'log'
     many_failed(connection, 100_000)
     terminal = changing.at_terminal('delete', '--queue', 'mail', '--yes', '--log', str(log))
@@ -198,7 +200,7 @@ def test_a_change_whose_terminal_is_closed_is_logged(connection: Redis, changing
     assert 0 < record['total']['done'] < 100_000
 
 
-def test_a_change_that_lost_its_server_is_logged(tmp_path: Path) -> None:
+def test_change_is_logged_if_server_is_lost(tmp_path: Path) -> None:
     log = tmp_path / 'log'
     with PrivateRedis() as server:
         connection = server.client()
@@ -218,7 +220,7 @@ def test_a_change_that_lost_its_server_is_logged(tmp_path: Path) -> None:
 # ---- The stream
 
 
-def test_the_stream(shop_jobs: Redis, changing: Command) -> None:
+def test_log_in_stream_is_shown_and_no_problem(shop_jobs: Redis, changing: Command) -> None:
     for name in ('labels', 'mail'):
         assert (
             changing('requeue', '--queue', name, '--limit', '1', '-y', '--log', 'stream', '--reason', name).status == 0
@@ -231,7 +233,7 @@ def test_the_stream(shop_jobs: Redis, changing: Command) -> None:
     assert changing('stats', '-o', 'json').json['queues'][0]['queue'] == 'labels'
 
 
-def test_the_stream_is_capped(shop_jobs: Redis, changing: Command) -> None:
+def test_stream_keeps_newest_changes_only(shop_jobs: Redis, changing: Command) -> None:
     with shop_jobs.pipeline(transaction=False) as pipe:
         for _ in range(STREAM_LENGTH + 1000):
             pipe.xadd(KEY, {'json': '{}'})
@@ -241,7 +243,7 @@ def test_the_stream_is_capped(shop_jobs: Redis, changing: Command) -> None:
     assert changing('log', '--log', 'stream', '--limit', '1', '-o', 'json').json['changes'][0]['action'] == 'delete'
 
 
-def test_a_stream_that_cannot_be_written(shop_jobs: Redis, changing: Command) -> None:
+def test_unwritable_stream_prevents_change(shop_jobs: Redis, changing: Command) -> None:
     shop_jobs.set(KEY, 'text')
     ended = changing('delete', '--queue', 'supply', '-y', '--log', 'stream')
     assert (ended.status, 'the server refuses' in ended.err, f'(key {KEY})' in ended.err) == (4, True, True)
@@ -258,7 +260,7 @@ def test_a_stream_that_cannot_be_written(shop_jobs: Redis, changing: Command) ->
     assert not shop_jobs.exists(KEY)
 
 
-def test_the_rights_that_the_page_names(shop_jobs: Redis, changing: Command) -> None:
+def test_rights_named_on_page_are_enough_for_log(shop_jobs: Redis, changing: Command) -> None:
     page = source_of(DOCS / 'rights.md')
     (paragraph,) = (part for part in page.split('\n\n') if part.startswith('`rqreg --log stream`'))
     (_, registries, *_) = (line for block in code_blocks(page, 'text') for line in block.splitlines())
@@ -311,7 +313,7 @@ def syslog(kind: int) -> Iterator[tuple[str, list[bytes]]]:
 
 
 @pytest.mark.parametrize('kind', [socket.SOCK_DGRAM, socket.SOCK_STREAM])
-def test_syslog(kind: int, shop_jobs: Redis, changing: Command) -> None:
+def test_change_is_sent_to_syslog(kind: int, shop_jobs: Redis, changing: Command) -> None:
     with syslog(kind) as (path, messages):
         ended = changing('delete', '--queue', 'supply', '-y', '--log', f'syslog:{path}', '--reason', 'größer')
         assert (ended.status, ended.err) == (0, '')
@@ -326,7 +328,7 @@ def test_syslog(kind: int, shop_jobs: Redis, changing: Command) -> None:
 # ---- rqreg log
 
 
-def test_it_shows_the_log(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_log_shows_changes_and_counts_torn_lines(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     log = str(tmp_path / 'log')
     for name in ('labels', 'mail', 'supply'):
         changing('cancel', '--queue', name, '-y', RQREG_LOG=log, RQREG_REASON=f'for {name}')
@@ -347,7 +349,7 @@ def test_it_shows_the_log(shop_jobs: Redis, changing: Command, tmp_path: Path) -
     assert changing('log', '--since', '2999-01-01T00:00Z', '-o', 'jsonl', RQREG_LOG=log).out == ''
 
 
-def test_a_log_that_is_not_there(changing: Command, tmp_path: Path) -> None:
+def test_missing_log_is_wrong_usage(changing: Command, tmp_path: Path) -> None:
     ended = changing('log')
     assert (ended.status, 'give --log FILE or --log stream, or set RQREG_LOG' in ended.err) == (2, True)
     ended = changing('log', '--log', str(tmp_path / 'none'))

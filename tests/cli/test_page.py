@@ -73,6 +73,6 @@ def test_each_command_prints_what_the_page_shows(
         assert masked(ended.stdout) == masked(expected), command
 
 
-def test_the_page_names_each_command() -> None:
+def test_page_names_each_command() -> None:
     named = {found[1] for row in table_rows(PAGE) for found in re.finditer(r'`rqreg (\w+)', row[0])}
     assert named == set(COMMANDS)

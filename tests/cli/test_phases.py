@@ -49,7 +49,7 @@ def in_each_phase(name: str, port: int, silent: bool) -> Iterator[list[tuple[Cut
 
 
 @pytest.mark.parametrize('name', WITH_SERVER)
-def test_a_connection_that_is_lost(name: str, shop_jobs: Redis, redis_server: PrivateRedis) -> None:
+def test_connection_lost_in_any_phase_is_one_line(name: str, shop_jobs: Redis, redis_server: PrivateRedis) -> None:
     with in_each_phase(name, redis_server.port, silent=False) as runs:
         for relay, process in runs:
             out, err = process.communicate(timeout=SECONDS)
@@ -62,7 +62,7 @@ def test_a_connection_that_is_lost(name: str, shop_jobs: Redis, redis_server: Pr
 
 
 @pytest.mark.parametrize('name', WITH_SERVER)
-def test_ctrl_c(name: str, shop_jobs: Redis, redis_server: PrivateRedis) -> None:
+def test_ctrl_c_in_any_phase_is_status_130(name: str, shop_jobs: Redis, redis_server: PrivateRedis) -> None:
     with in_each_phase(name, redis_server.port, silent=True) as runs:
         for relay, process in runs:
             assert relay.is_cut.wait(SECONDS)

@@ -21,7 +21,7 @@ def show(command: Command, job_id: str) -> dict:  # type: ignore[type-arg]
     return found  # type: ignore[no-any-return]
 
 
-def test_a_failed_job(rqreg: Command) -> None:
+def test_show_has_place_and_result_of_failed_job(rqreg: Command) -> None:
     (job_id,) = rqreg('ls', '--exc-message', 'tea', '-o', 'ids').lines
     found = show(rqreg, job_id)
     assert found['exists'] is True
@@ -41,7 +41,7 @@ def test_a_failed_job(rqreg: Command) -> None:
     assert 'TimeoutError: no answer about tea' in text[-1]
 
 
-def test_a_job_that_waits_for_another_one(connection: Redis, changing: Command) -> None:
+def test_show_has_dependents_and_dependencies(connection: Redis, changing: Command) -> None:
     queue = Queue('mail', connection=connection)
     for number in range(2):
         queue.enqueue('len', (), job_id=f'other-{number}')
@@ -60,7 +60,7 @@ def test_a_job_that_waits_for_another_one(connection: Redis, changing: Command) 
     assert 'successful: 2' in changing('show', 'first').out
 
 
-def test_a_started_job_and_its_execution(connection: Redis, changing: Command) -> None:
+def test_show_has_execution_of_started_job(connection: Redis, changing: Command) -> None:
     queue = Queue('mail', connection=connection)
     job = queue.enqueue('len', (), job_id='a')
     worker = SimpleWorker([queue], connection=connection)
@@ -138,7 +138,7 @@ def test_errors_as_json(rqreg: Command) -> None:
 @pytest.mark.parametrize(
     'arguments', [[], ['--queue', 'm*'], ['--ended-before', '30d'], ['--func', 're:mail|label', '--meta', 'shop=de']]
 )
-def test_the_filter_of_a_group_selects_it(arguments: list[str], rqreg: Command) -> None:
+def test_filter_of_group_selects_its_jobs(arguments: list[str], rqreg: Command) -> None:
     groups = rqreg('errors', '-o', 'jsonl', *arguments).values
     assert groups
     for group in groups:
@@ -149,7 +149,7 @@ def test_the_filter_of_a_group_selects_it(arguments: list[str], rqreg: Command) 
 TRACEBACK = 'Traceback (most recent call last):\n  File "x", line 1, in y\nValueError: z\n'
 
 
-def test_the_filter_of_names_with_wildcards_and_of_no_exception(connection: Redis, changing: Command) -> None:
+def test_filter_of_group_quotes_wildcards_and_is_none_without_exception(connection: Redis, changing: Command) -> None:
     queue = Queue('mail', connection=connection)
     for name, text in (('shop.a[1]*', TRACEBACK), ('shop.a1', TRACEBACK), ('shop.b', None)):
         job = queue.enqueue(name, job_id=name.translate({ord(c): '-' for c in '.[]*'}))
@@ -173,7 +173,7 @@ def selected_by(command: Command, filter_as_printed: str) -> list[str]:
 NAMES = ("it's", 'a "b" $c \\n', 'two\nlines', 'tab\t\\', 'esc\x1b[31m', 're:shop', '-x', 'é\u2028', 'mail', '[x]*?')
 
 
-def test_a_shell_takes_back_the_filter_of_any_name(connection: Redis, changing: Command) -> None:
+def test_filter_of_any_name_survives_shell(connection: Redis, changing: Command) -> None:
     queue = Queue('mail', connection=connection)
     for number, name in enumerate(NAMES):
         job = queue.enqueue(name, job_id=f'job-{number}')
@@ -189,7 +189,7 @@ def test_a_shell_takes_back_the_filter_of_any_name(connection: Redis, changing: 
     assert all(line.isprintable() for line in printed)
 
 
-def test_the_filter_keeps_words_that_are_equal(rqreg: Command) -> None:
+def test_filter_keeps_equal_words_of_different_options(rqreg: Command) -> None:
     # A queue, a text and a function of the same name.
     arguments = ['--queue', 'mail', '--description', 'shop.send_mail*', '--func', 'shop.send_mail*']
     (group,) = rqreg('errors', '-o', 'jsonl', *arguments).values
@@ -197,7 +197,7 @@ def test_the_filter_keeps_words_that_are_equal(rqreg: Command) -> None:
     assert len(selected_by(rqreg, group['filter'])) == group['count'] == 40
 
 
-def test_the_filter_keeps_a_key_that_ends_with_a_colon(connection: Redis, changing: Command) -> None:
+def test_filter_keeps_key_that_ends_with_colon(connection: Redis, changing: Command) -> None:
     queue = Queue('mail', connection=connection)
     job = queue.enqueue('len', job_id='a', meta={'shop:': 'de'})
     queue.failed_job_registry.add(job, ttl=100)

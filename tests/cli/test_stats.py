@@ -18,7 +18,7 @@ QUEUE = {'queue', 'oldest', 'oldest_age', 'workers', *COUNTS}
 
 
 @pytest.mark.parametrize('columns', ['80', '200'])
-def test_text(columns: str, rqreg: Command) -> None:
+def test_table_of_stats_fits_terminal(columns: str, rqreg: Command) -> None:
     ended = rqreg('stats', COLUMNS=columns)
     assert (ended.status, ended.err) == (0, '')
     assert ended.lines == [
@@ -41,7 +41,7 @@ def test_all_registries_at_80_columns(connection: Redis, changing: Command) -> N
     assert row.split().count('12345') == 5
 
 
-def test_json(rqreg: Command) -> None:
+def test_json_has_counts_and_total(rqreg: Command) -> None:
     found = rqreg('stats', '--output', 'json').json
     assert set(found) == {'schema', 'time', 'queues', 'total', 'workers', 'errors'}
     assert found['schema'] == 1
@@ -52,7 +52,7 @@ def test_json(rqreg: Command) -> None:
     assert (found['total']['failed'], found['workers'], found['errors']) == (83, {}, {})
 
 
-def test_json_lines(rqreg: Command) -> None:
+def test_json_lines_have_one_queue_each(rqreg: Command) -> None:
     found = rqreg('stats', '--output', 'jsonl', 'm*', 'labels').values
     assert [set(queue) for queue in found] == [QUEUE | {'schema', 'time'}] * 2
     assert [queue['queue'] for queue in found] == ['labels', 'mail']
@@ -76,7 +76,7 @@ def test_workers_and_waiting_jobs(connection: Redis, changing: Command) -> None:
 @pytest.mark.parametrize(
     ('sort', 'order'), [('name', ['a', 'b', 'c']), ('failed', ['c', 'a', 'b']), ('queued', ['b', 'a', 'c'])]
 )
-def test_sort(sort: str, order: list[str], connection: Redis, changing: Command) -> None:
+def test_sort_orders_queues_by_column(sort: str, order: list[str], connection: Redis, changing: Command) -> None:
     for name, failed in (('a', 2), ('b', 1), ('c', 3)):
         connection.sadd('rq:queues', f'rq:queue:{name}')
         connection.zadd(f'rq:failed:{name}', {f'job-{n}': 4e9 for n in range(failed)})
@@ -84,7 +84,7 @@ def test_sort(sort: str, order: list[str], connection: Redis, changing: Command)
     assert [queue['queue'] for queue in changing('stats', '--sort', sort, '-o', 'jsonl').values] == order
 
 
-def test_a_queue_that_cannot_be_read(connection: Redis, changing: Command) -> None:
+def test_unreadable_queue_is_left_out_with_status_1(connection: Redis, changing: Command) -> None:
     connection.sadd('rq:queues', 'rq:queue:mail', 'rq:queue:labels')
     connection.set('rq:failed:mail', 'text')
     ended = changing('stats', '-o', 'json')
@@ -122,7 +122,7 @@ def test_watch_at_a_terminal(connection: Redis, changing: Command) -> None:
     assert '\x1b[2J' in terminal.text
 
 
-def test_a_server_that_is_lost_while_it_watches_is_4() -> None:
+def test_server_lost_during_watch_is_status_4() -> None:
     with PrivateRedis() as server:
         server.client().sadd('rq:queues', 'rq:queue:mail')
         process = Command(server.url).start('stats', '--watch', '0.2', '-o', 'jsonl')

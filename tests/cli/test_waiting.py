@@ -60,7 +60,7 @@ def many_waiting(connection: Redis, count: int) -> None:
 # ---- ls
 
 
-def test_ls(waiting_jobs: Redis, changing: Command) -> None:
+def test_ls_waiting_lists_jobs_in_order_of_queue(waiting_jobs: Redis, changing: Command) -> None:
     queue = Queue('mail', connection=waiting_jobs)
     assert changing('ls', '--waiting', '--queue', 'mail', '-o', 'ids').lines == queue.job_ids
     assert len(changing('ls', '--waiting', '--kwarg', 'template=reminder', '-o', 'ids').lines) == 10
@@ -79,7 +79,7 @@ def test_ls_as_text(columns: int, waiting_jobs: Redis, changing: Command) -> Non
     assert max(map(len, rows)) <= columns
 
 
-def test_a_job_that_is_gone_is_listed(waiting_jobs: Redis, changing: Command) -> None:
+def test_missing_job_is_listed_without_fields(waiting_jobs: Redis, changing: Command) -> None:
     waiting_jobs.rpush('rq:queue:supply', 'gone')
     found = changing('ls', '--waiting', '--queue', 'supply', '-o', 'jsonl').values
     assert found[-1] == {'schema': 1, 'id': 'gone', 'queue': 'supply', 'func_name': None, 'enqueued_at': None}
@@ -108,7 +108,7 @@ def test_a_job_that_is_gone_is_listed(waiting_jobs: Redis, changing: Command) ->
     ],
     ids=lambda value: ' '.join(value) if isinstance(value, list) else '',
 )
-def test_wrong_usage(
+def test_wrong_usage_changes_nothing_and_is_status_2(
     arguments: list[str], message: str, waiting_jobs: Redis, changing: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {key: waiting_jobs.dump(key) for key in waiting_jobs.scan_iter()}
@@ -122,7 +122,7 @@ def test_wrong_usage(
 # ---- Changes of jobs that wait
 
 
-def test_each_change(waiting_jobs: Redis, changing: Command) -> None:
+def test_cancel_move_and_delete_change_waiting_jobs(waiting_jobs: Redis, changing: Command) -> None:
     ended = changing('cancel', '--waiting', '--all-queues', '--func', 'shop.ask_supplier', '--yes')
     assert (ended.status, ended.err) == (0, '')
     assert ended.out.startswith('canceled 3 of 3 jobs of 1 queue (supply 3) in ')
@@ -160,7 +160,7 @@ def test_move_of_failed_jobs(shop_jobs: Redis, changing: Command) -> None:
     assert (set(found), found['queues']) == (DRY_RUN, {'labels': 40, 'supply': 3})
 
 
-def test_it_asks_where_to(shop_jobs: Redis, changing: Command) -> None:
+def test_move_names_target_in_its_question(shop_jobs: Redis, changing: Command) -> None:
     terminal = changing.at_terminal('move', '--queue', 'supply', '--to', 'mail')
     terminal.wait_for('move 3 jobs of 1 queue (supply 3) to mail? [y/N] ')
     terminal.type('y\n')
@@ -194,7 +194,7 @@ def test_ctrl_c_prints_what_was_done_and_the_same_command_does_the_rest(
 # ---- empty
 
 
-def test_empty(waiting_jobs: Redis, changing: Command) -> None:
+def test_empty_asks_deletes_and_counts(waiting_jobs: Redis, changing: Command) -> None:
     ended = changing('empty', 'mail', 'supply', '--dry-run')
     assert (ended.status, ended.out) == (0, 'would delete 43 jobs of 2 queues (mail 40, supply 3)\n')
     ended = changing('empty', 'mail')
@@ -250,7 +250,7 @@ def test_ctrl_c_in_empty(connection: Redis, changing: Command) -> None:
     assert list(connection.scan_iter('rq:job:job-*')) == []
 
 
-def test_a_server_that_is_lost_while_a_queue_is_emptied() -> None:
+def test_server_lost_during_empty_is_status_4() -> None:
     with PrivateRedis() as server:
         connection = server.client()
         many_waiting(connection, 100_000)
@@ -272,7 +272,7 @@ def test_progress_at_a_terminal(connection: Redis, changing: Command) -> None:
     assert 'deleted 50 000 of 50 000 jobs' in terminal.text.rpartition('\x1b[K')[2]
 
 
-def test_a_closed_pipe(connection: Redis, changing: Command) -> None:
+def test_ls_waiting_ends_quietly_if_pipe_is_closed(connection: Redis, changing: Command) -> None:
     many_waiting(connection, 20_000)
     process = changing.start('ls', '--waiting', '--queue', 'mail', '-o', 'ids')
     assert process.stdout is not None

@@ -41,7 +41,7 @@ def add_user(admin: redis.Redis, *rules: str) -> dict[str, str]:
     return {'username': 'worker', 'password': 'worker-secret'}
 
 
-def test_password(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+def test_client_with_password_uses_own_connection(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
     assert_went_well(assert_same_tour(lambda: guarded_server.client(password=PASSWORD), admin))
     assert len(beside(guarded_server.client(password=PASSWORD), admin)) == 1
 
@@ -54,14 +54,16 @@ def test_password_in_url(guarded_server: PrivateRedis, admin: redis.Redis) -> No
 
 
 @pytest.mark.parametrize('protocol', [2, 3])
-def test_acl_user(guarded_server: PrivateRedis, admin: redis.Redis, protocol: int) -> None:
+def test_client_of_acl_user_uses_own_connection(
+    guarded_server: PrivateRedis, admin: redis.Redis, protocol: int
+) -> None:
     user = add_user(admin, '~*', '&*', '+@all')
     assert_went_well(assert_same_tour(lambda: guarded_server.client(**user, protocol=protocol), admin))
     (ours,) = beside(guarded_server.client(**user, protocol=protocol), admin)
     assert ours['user'] == 'worker'
 
 
-def test_credential_provider(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+def test_client_with_credential_provider_uses_own_connection(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
     provider = UsernamePasswordCredentialProvider(**add_user(admin, '~*', '&*', '+@all'))
     assert_went_well(assert_same_tour(lambda: guarded_server.client(credential_provider=provider), admin))
     (ours,) = beside(guarded_server.client(credential_provider=provider), admin)
@@ -114,7 +116,7 @@ def assert_same_refusal(name: str, make: Any, admin: redis.Redis, error: type[Ex
 
 
 @pytest.mark.parametrize('name', CALLS)
-def test_missing_password(guarded_server: PrivateRedis, admin: redis.Redis, name: str) -> None:
+def test_missing_password_raises_same_error_as_rq(guarded_server: PrivateRedis, admin: redis.Redis, name: str) -> None:
     assert_same_refusal(name, lambda: guarded_server.client(retry=None), admin, redis.AuthenticationError)
 
 
@@ -123,7 +125,7 @@ def test_missing_password_with_default_retries(guarded_server: PrivateRedis, adm
 
 
 @pytest.mark.parametrize('name', CALLS)
-def test_wrong_password(guarded_server: PrivateRedis, admin: redis.Redis, name: str) -> None:
+def test_wrong_password_raises_same_error_as_rq(guarded_server: PrivateRedis, admin: redis.Redis, name: str) -> None:
     def make() -> Any:
         return guarded_server.client(password='wrong', retry=None)
 

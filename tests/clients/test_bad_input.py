@@ -84,7 +84,9 @@ def assert_same(server: PrivateRedis, admin: redis.Redis, kind: str, call: Calla
 
 @pytest.mark.parametrize('call', CALLS)
 @pytest.mark.parametrize('value', BAD_IDS)
-def test_ids(redis_server: PrivateRedis, connection: redis.Redis, value: str, call: str) -> None:
+def test_bad_ids_have_same_outcome_as_rq(
+    redis_server: PrivateRedis, connection: redis.Redis, value: str, call: str
+) -> None:
     for kind in REGISTRIES:
         assert_same(redis_server, connection, kind, lambda registry: CALLS[call](registry, BAD_IDS[value]))
 
@@ -142,7 +144,9 @@ RANGES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize('kind', ['FailedJobRegistry', 'StartedJobRegistry', 'DeferredJobRegistry'])
 @pytest.mark.parametrize('arguments', RANGES, ids=repr)
-def test_ranges(redis_server: PrivateRedis, connection: redis.Redis, kind: str, arguments: dict[str, Any]) -> None:
+def test_bad_ranges_have_same_outcome_as_rq(
+    redis_server: PrivateRedis, connection: redis.Redis, kind: str, arguments: dict[str, Any]
+) -> None:
     outcome = assert_same(redis_server, connection, kind, lambda registry: registry.get_job_ids(**arguments))
     assert outcome.error is not None or outcome.value[0] is list
 
@@ -151,7 +155,7 @@ TIMES: list[Any] = [None, 0, -1, 1.5, '5', b'5', 'now', '+inf', '(5', float('inf
 
 
 @pytest.mark.parametrize('time', TIMES, ids=lambda time: repr(time)[:12])
-def test_times(redis_server: PrivateRedis, connection: redis.Redis, time: Any) -> None:
+def test_bad_times_have_same_outcome_as_rq(redis_server: PrivateRedis, connection: redis.Redis, time: Any) -> None:
     for kind in ('FailedJobRegistry', 'FinishedJobRegistry', 'DeferredJobRegistry'):
         assert_same(redis_server, connection, kind, lambda registry: registry.get_expired_job_ids(time))
         assert_same(redis_server, connection, kind, lambda registry: registry.cleanup(time))
@@ -161,7 +165,9 @@ def test_times(redis_server: PrivateRedis, connection: redis.Redis, time: Any) -
 
 
 @pytest.mark.parametrize('size', [None, 0, -1, 1.5, '2', 'two', True, 10**30], ids=repr)
-def test_chunk_sizes(redis_server: PrivateRedis, connection: redis.Redis, size: Any) -> None:
+def test_bad_chunk_sizes_have_same_outcome_as_rq(
+    redis_server: PrivateRedis, connection: redis.Redis, size: Any
+) -> None:
     assert_same(
         redis_server,
         connection,
@@ -276,7 +282,7 @@ BAD_URLS = [
         pytest.param(lambda url: rqreg_ext.Queue('q', connection=url or ' '), id='queue'),
     ],
 )
-def test_invalid_urls(make: Callable[[str], Any], url: str) -> None:
+def test_invalid_url_raises_error_that_names_it(make: Callable[[str], Any], url: str) -> None:
     with pytest.raises(ValueError, match=r'connection=') as raised:
         make(url)
     assert repr(url)[1:-1] in str(raised.value)
@@ -326,7 +332,7 @@ def registries(redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[
 
 
 @pytest.mark.parametrize('key', [None, 5, b'rq:failed:q', '', Text('rq:failed:q'), ['q']], ids=repr)
-def test_replaced_key(registries: list[Any], key: Any) -> None:
+def test_replaced_key_has_same_outcome_as_rq(registries: list[Any], key: Any) -> None:
     found = []
     for registry in registries:
         registry.key = key
@@ -345,7 +351,7 @@ def test_key_that_cannot_be_encoded(registries: list[Any], call: str) -> None:
 
 
 @pytest.mark.parametrize('attribute', ['key', 'connection', 'job_class', 'serializer', 'name'])
-def test_deleted_attribute(registries: list[Any], attribute: str) -> None:
+def test_deleted_attribute_has_same_outcome_as_rq(registries: list[Any], attribute: str) -> None:
     found = []
     for registry in registries:
         delattr(registry, attribute)
@@ -354,7 +360,7 @@ def test_deleted_attribute(registries: list[Any], attribute: str) -> None:
         assert (ours.call, ours.value, ours.error) == (theirs.call, theirs.value, theirs.error)
 
 
-def test_replaced_connection(registries: list[Any], redis_server: PrivateRedis) -> None:
+def test_replaced_connection_is_used_from_then_on(registries: list[Any], redis_server: PrivateRedis) -> None:
     for registry in registries:
         registry.connection = redis_server.client(db=9)
         assert registry.count == 0

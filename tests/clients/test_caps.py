@@ -255,7 +255,7 @@ def test_full_server_still_serves_connection_of_client(small_server: PrivateRedi
     assert ours == theirs
 
 
-def test_invalid_limit(filled: PrivateRedis, connection: redis.Redis) -> None:
+def test_limit_that_is_no_integer_is_no_limit(filled: PrivateRedis, connection: redis.Redis) -> None:
     client = filled.client()
     client.connection_pool.max_connections = float('inf')
     assert len(beside(client, connection)) == 1

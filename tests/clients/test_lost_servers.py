@@ -82,7 +82,7 @@ RETRIES: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize('retry', RETRIES)
 @pytest.mark.parametrize('kind', ['tcp', 'unix'])
-def test_closed_port(tmp_path_factory: pytest.TempPathFactory, retry: str, kind: str) -> None:
+def test_closed_port_raises_same_error_as_rq(tmp_path_factory: pytest.TempPathFactory, retry: str, kind: str) -> None:
     missing = tmp_path_factory.mktemp('none') / 'redis.sock'
     port = free_port()
 
@@ -94,7 +94,7 @@ def test_closed_port(tmp_path_factory: pytest.TempPathFactory, retry: str, kind:
     assert_same_failures(make, redis.ConnectionError)
 
 
-def test_unknown_host() -> None:
+def test_unknown_host_raises_same_error_as_rq() -> None:
     assert_same_failures(lambda: redis.Redis(host='no-such-host.invalid', retry=None), redis.ConnectionError)
 
 
@@ -114,7 +114,7 @@ def patiently(call: Callable[[], Any]) -> Any:
 
 @pytest.mark.parametrize('retry', RETRIES)
 @pytest.mark.parametrize('kind', ['tcp', 'unix'])
-def test_stopped_server(own_server: PrivateRedis, retry: str, kind: str) -> None:
+def test_stopped_server_times_out_as_by_rq(own_server: PrivateRedis, retry: str, kind: str) -> None:
     path = {'unix_socket_path': own_server.socket_path} if kind == 'unix' else {}
     if path and redis.UnixDomainSocketConnection(socket_timeout=0.05).socket_timeout is None:
         pytest.skip('this redis-py forgets socket_timeout on unix sockets: RQ waits for ever there, and so do we')
@@ -135,7 +135,7 @@ def test_stopped_server(own_server: PrivateRedis, retry: str, kind: str) -> None
     assert {outcome.error for outcome in found[1]} == {redis.TimeoutError}
 
 
-def test_restarted_server(own_server: PrivateRedis) -> None:
+def test_restarted_server_is_connected_again(own_server: PrivateRedis) -> None:
     clients = [own_server.client(), own_server.client(unix_socket_path=own_server.socket_path)]
     registries = [FailedJobRegistry('lost', connection=client) for client in clients]
     for _ in range(3):

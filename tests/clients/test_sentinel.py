@@ -68,7 +68,7 @@ def sentinel(own_server: PrivateRedis, tmp_path: Path) -> Iterator[SentinelProce
     process.stop()
 
 
-def test_master(own_server: PrivateRedis, sentinel: SentinelProcess) -> None:
+def test_master_of_sentinel_is_used_directly(own_server: PrivateRedis, sentinel: SentinelProcess) -> None:
     admin = own_server.client()
     assert_went_well(assert_same_tour(lambda: sentinel.sentinel().master_for('tests'), admin))
     assert len(beside(sentinel.sentinel().master_for('tests'), admin)) == 1
@@ -79,7 +79,7 @@ def test_replica_or_else_master(own_server: PrivateRedis, sentinel: SentinelProc
     assert_went_well(assert_same_tour(lambda: sentinel.sentinel().slave_for('tests'), admin))
 
 
-def test_other_database(own_server: PrivateRedis, sentinel: SentinelProcess) -> None:
+def test_database_given_to_sentinel_is_used(own_server: PrivateRedis, sentinel: SentinelProcess) -> None:
     own_server.client(db=2).zadd('rq:failed:watched', {'a': 4_000_000_000})
     client = sentinel.sentinel().master_for('tests', db=2)
     assert FailedJobRegistry('watched', connection=client).get_job_ids() == ['a']
@@ -94,7 +94,7 @@ def test_connection_killed_between_calls(own_server: PrivateRedis, sentinel: Sen
         kill_all(admin)
 
 
-def test_failover(own_server: PrivateRedis, sentinel: SentinelProcess) -> None:
+def test_new_connection_goes_to_new_master(own_server: PrivateRedis, sentinel: SentinelProcess) -> None:
     """A new connection goes to the master that the sentinel names then."""
     client = sentinel.sentinel().master_for('tests')
     registry = FailedJobRegistry('watched', connection=client)
@@ -121,7 +121,7 @@ Make = Callable[[SentinelProcess], redis.Redis]
         ),
     ],
 )
-def test_missing_master(sentinel: SentinelProcess, make: Make) -> None:
+def test_missing_master_raises_same_error_as_rq(sentinel: SentinelProcess, make: Make) -> None:
     outcomes = []
     for namespace in (rq.registry, rqreg_ext.registry):
         registry = namespace.FailedJobRegistry('watched', connection=make(sentinel))

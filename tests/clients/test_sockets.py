@@ -113,7 +113,7 @@ def test_errors_of_socket(filled: PrivateRedis, failing: str, failure: Exception
 
 
 @pytest.mark.parametrize('count', [1 << 24, -1])
-def test_impossible_count(filled: PrivateRedis, count: int) -> None:
+def test_impossible_count_of_socket_raises_value_error(filled: PrivateRedis, count: int) -> None:
     """No memory is read that was not written."""
     client = client_with(OwnConnection, filled)
     registry = FailedJobRegistry('own', connection=client)
@@ -125,7 +125,7 @@ def test_impossible_count(filled: PrivateRedis, count: int) -> None:
     assert registry.get_job_count(cleanup=False) == 1
 
 
-def test_closed_socket(filled: PrivateRedis) -> None:
+def test_closed_socket_raises_error_each_time(filled: PrivateRedis) -> None:
     client = filled.client(redis_connect_func=lambda connection: connection._sock.close())
     registry = FailedJobRegistry('own', connection=client)
     for _ in range(3):

@@ -55,7 +55,7 @@ def answered(recorder: Recorder, registry: Any, call: str, reply: bytes) -> Any:
 
 
 @pytest.mark.parametrize('call', CALLS)
-def test_invalid_reply(recorder: Recorder, call: str) -> None:
+def test_reply_that_is_no_resp_raises_invalid_response(recorder: Recorder, call: str) -> None:
     for registry_class in (rq.registry.FailedJobRegistry, FailedJobRegistry):
         registry = registry_of(recorder, registry_class)
         with pytest.raises(InvalidResponse, match='Protocol Error'):
@@ -90,7 +90,7 @@ def test_score_that_is_no_number(recorder: Recorder) -> None:
             answered(recorder, registry_of(recorder, registry_class), 'in', b'$4\r\nsoon\r\n')
 
 
-def test_loading_server(recorder: Recorder) -> None:
+def test_loading_server_raises_same_error_as_rq(recorder: Recorder) -> None:
     """An error that redis-py treats like a broken connection."""
     reply = b'-LOADING Redis is loading the dataset in memory\r\n'
     outcomes = []
@@ -133,7 +133,7 @@ def test_more_entries_than_preallocated(recorder: Recorder, registry_class: type
 
 
 @pytest.mark.parametrize('ended', [b'*2\r\n$1\r\na\r\n', b'*2\r\n$5\r\nab', b'*'])
-def test_unfinished_reply(recorder: Recorder, ended: bytes) -> None:
+def test_unfinished_reply_raises_timeout_error(recorder: Recorder, ended: bytes) -> None:
     client = redis.Redis(host='127.0.0.1', port=recorder.port, retry=None, socket_timeout=0.2)
     registry = FailedJobRegistry('strange', connection=client)
     recorder.answer('ZRANGE', ended)

@@ -72,12 +72,14 @@ def tls_client(proxy: TlsProxy, issued: Issued, **arguments: Any) -> redis.Redis
 
 
 @pytest.mark.parametrize('protocol', [2, 3])
-def test_verified(connection: redis.Redis, proxy: TlsProxy, issued: Issued, protocol: int) -> None:
+def test_verified_tls_client_uses_own_connection(
+    connection: redis.Redis, proxy: TlsProxy, issued: Issued, protocol: int
+) -> None:
     assert_went_well(assert_same_tour(lambda: tls_client(proxy, issued, protocol=protocol), connection))
     assert len(beside(tls_client(proxy, issued), connection)) == 1
 
 
-def test_by_url(connection: redis.Redis, proxy: TlsProxy, issued: Issued) -> None:
+def test_tls_url_reaches_server(connection: redis.Redis, proxy: TlsProxy, issued: Issued) -> None:
     connection.zadd('rq:failed:tls', {'a': 4_000_000_000})
     url = f'rediss://localhost:{proxy.port}/0?ssl_ca_certs={issued.authority.file}'
     assert FailedJobRegistry('tls', connection=url).get_job_ids() == ['a']
@@ -100,7 +102,9 @@ def test_large_commands_and_replies(connection: redis.Redis, proxy: TlsProxy, is
         assert registry.count == len(ids)
 
 
-def test_client_certificate(redis_server: PrivateRedis, connection: redis.Redis, issued: Issued) -> None:
+def test_client_certificate_is_sent_and_required(
+    redis_server: PrivateRedis, connection: redis.Redis, issued: Issued
+) -> None:
     with TlsProxy(
         redis_server.port, issued.server.certificate, issued.server.key, clients_authority=issued.authority.file
     ) as proxy:
@@ -141,7 +145,9 @@ def test_connection_killed_between_calls(connection: redis.Redis, proxy: TlsProx
         kill_all(connection)
 
 
-def test_vanishing_proxy(redis_server: PrivateRedis, connection: redis.Redis, issued: Issued) -> None:
+def test_changed_pool_connects_without_tls_after_proxy_vanishes(
+    redis_server: PrivateRedis, connection: redis.Redis, issued: Issued
+) -> None:
     connection.zadd('rq:failed:tls', {'a': 4_000_000_000})
     with TlsProxy(redis_server.port, issued.server.certificate, issued.server.key) as proxy:
         client = tls_client(proxy, issued, retry=None)

@@ -143,7 +143,7 @@ def test_command_patched_on_client(redis_server: PrivateRedis, connection: redis
 
 
 @pytest.mark.xfail(strict=True, reason='a difference that docs/differences.md names: callbacks are not asked')
-def test_response_callback(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_response_callback_of_client_is_asked(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     client = redis_server.client()
     client.set_response_callback('ZCARD', lambda reply, **options: reply + 100)
     assert FailedJobRegistry('asked', connection=client).count == 100
@@ -183,7 +183,7 @@ def test_wrapper_of_client(redis_server: PrivateRedis, connection: redis.Redis) 
     assert [name for name in wrapper.asked if name.startswith('z')] == [c.lower() for c in SERVED_BY_COMMANDS]
 
 
-def test_mock(connection: redis.Redis) -> None:
+def test_mock_client_is_called_by_its_methods(connection: redis.Redis) -> None:
     client = mock.MagicMock()
     client.zcard.return_value = 12
     assert FailedJobRegistry('asked', connection=client).count == 12
@@ -214,7 +214,7 @@ def test_pipeline_as_connection(redis_server: PrivateRedis, connection: redis.Re
     assert outcomes[1][0].value == (bool, True)
 
 
-def test_asyncio_client(redis_server: PrivateRedis) -> None:
+def test_asyncio_client_has_same_outcome_as_rq(redis_server: PrivateRedis) -> None:
     """RQ does not support it, and returns what the client returns. So do we, without a crash."""
     outcomes = []
     for namespace in (rq.registry, rqreg_ext.registry):
@@ -227,7 +227,7 @@ def test_asyncio_client(redis_server: PrivateRedis) -> None:
 
 
 @pytest.mark.parametrize('kind', ['FakeRedis', 'FakeStrictRedis', 'FakeRedis by url', 'FakeRedis protocol 3'])
-def test_fakeredis(kind: str) -> None:
+def test_fakeredis_has_same_outcome_as_rq(kind: str) -> None:
     server = fakeredis.FakeServer()
     admin = fakeredis.FakeRedis(server=server)
     make: Callable[[], Any] = {
@@ -260,7 +260,7 @@ def cluster() -> Iterator[PrivateRedis]:
         yield server
 
 
-def test_cluster(cluster: PrivateRedis) -> None:
+def test_registries_on_cluster_without_hash_tag_can_be_read(cluster: PrivateRedis) -> None:
     # The keys of one RQ lie on many slots: RQ's own jobs cannot be written there, registries can be read.
     client = redis.RedisCluster(host='127.0.0.1', port=cluster.port)
     cluster.client().zadd('rq:failed:asked', {'a': 4_000_000_000, 'b': 4_000_000_001})

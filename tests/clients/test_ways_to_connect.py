@@ -112,13 +112,13 @@ def test_client_side_caching_answers_as_with_rq(redis_server: PrivateRedis, conn
     assert_same_tour(lambda: redis_server.client(protocol=3, cache_config=cache.CacheConfig()), connection)
 
 
-def test_other_database(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_client_of_other_database_uses_own_connection(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     assert_went_well(assert_same_tour(lambda: redis_server.client(db=3), redis_server.client(db=3)))
     (ours,) = beside(redis_server.client(db=3), connection)
     assert ours['db'] == '3'
 
 
-def test_client_name(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_connection_has_name_of_client(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     assert_went_well(assert_same_tour(lambda: redis_server.client(client_name='named'), connection))
     (ours,) = beside(redis_server.client(client_name='named'), connection)
     assert ours['name'] == 'named'
@@ -140,7 +140,7 @@ def test_clients_of_several_databases(redis_server: PrivateRedis, connection: re
         assert [registry.count for registry in registries] == [1, 2, 3, 4, 5]
 
 
-def test_url(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_url_is_taken_for_client(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     url = redis_server.url
     connection.zadd('rq:failed:by url', {'a': 4_000_000_000})
     connection.zadd('rq:executions:job', {'one': 4_000_000_000})

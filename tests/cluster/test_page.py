@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize('tagging', ['hash tag'])
 @pytest.mark.parametrize('page', ON_A_CLUSTER)
-def test_the_examples_of(page: str, cluster: PrivateCluster, tagging: str, child: Child) -> None:
+def test_examples_of_page_run_on_cluster(page: str, cluster: PrivateCluster, tagging: str, child: Child) -> None:
     program = '\n'.join(str(example.parsed) for example in PAGES[page])
     assert program.count('assert') >= 3
     child.run(run_program, program, place_of(cluster, tagging))

@@ -54,12 +54,12 @@ def test_nothing_is_noticed_in_a_subclass_that_changes_nothing(wrong: Callable[.
     wrong('FailedJobRegistry', Call('get_job_ids'))
 
 
-def test_a_count_that_is_off_by_one(wrong: Callable[..., Any]) -> None:
+def test_count_off_by_one_is_noticed(wrong: Callable[..., Any]) -> None:
     with noticed('result'):
         wrong('FailedJobRegistry', Call('get_job_count'), get_job_count=lambda self, cleanup=True: 2)
 
 
-def test_an_integer_where_rq_returns_a_boolean(wrong: Callable[..., Any]) -> None:
+def test_result_of_other_type_is_noticed(wrong: Callable[..., Any]) -> None:
     with noticed('result'):
         wrong('FailedJobRegistry', Call('get_job_count', cleanup=False), get_job_count=lambda self, cleanup=True: 2.0)
 
@@ -74,22 +74,22 @@ def test_ids_in_another_order(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('get_job_ids', cleanup=False), get_job_ids=lambda self, **_: ['a', 'b'])
 
 
-def test_a_tuple_where_rq_returns_a_list(wrong: Callable[..., Any]) -> None:
+def test_tuple_instead_of_list_is_noticed(wrong: Callable[..., Any]) -> None:
     with noticed('result'):
         wrong('FailedJobRegistry', Call('get_job_ids', cleanup=False), get_job_ids=lambda self, **_: ('b', 'a'))
 
 
-def test_an_entry_that_was_not_removed(wrong: Callable[..., Any]) -> None:
+def test_entry_not_removed_is_noticed(wrong: Callable[..., Any]) -> None:
     with noticed("database: b'rq:failed:q'"):
         wrong('FailedJobRegistry', Call('remove', 'a'), remove=lambda self, job: 1)
 
 
-def test_a_cleanup_that_did_not_happen(wrong: Callable[..., Any]) -> None:
+def test_missing_cleanup_is_noticed(wrong: Callable[..., Any]) -> None:
     with noticed("database: b'rq:failed:q'"):
         wrong('FailedJobRegistry', Call('cleanup'), cleanup=lambda self: None)
 
 
-def test_a_key_left_behind(wrong: Callable[..., Any]) -> None:
+def test_key_left_behind_is_noticed(wrong: Callable[..., Any]) -> None:
     def remove(self: Any, job: str, delete_job: bool = False) -> int:
         self.connection.zrem(self.key, job)
         return 1
@@ -98,7 +98,7 @@ def test_a_key_left_behind(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('remove', 'a', delete_job=True), remove=remove)
 
 
-def test_a_key_that_is_gone(wrong: Callable[..., Any]) -> None:
+def test_missing_key_is_noticed(wrong: Callable[..., Any]) -> None:
     def remove(self: Any, job: str) -> Any:
         self.connection.delete('rq:job:b')
         return self.connection.zrem(self.key, job)
@@ -107,7 +107,7 @@ def test_a_key_that_is_gone(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('remove', 'a'), remove=remove)
 
 
-def test_another_score(wrong: Callable[..., Any]) -> None:
+def test_other_score_is_noticed(wrong: Callable[..., Any]) -> None:
     def add(self: Any, job: Any, ttl: int) -> Any:
         return self.connection.zadd(self.key, {job.id: At(ttl + 60).seconds + 1})
 
@@ -116,7 +116,7 @@ def test_another_score(wrong: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize('ttl', [None, 4000])
-def test_another_expiry(wrong: Callable[..., Any], ttl: int | None) -> None:
+def test_other_expiry_is_noticed(wrong: Callable[..., Any], ttl: int | None) -> None:
     def remove(self: Any, job: str) -> Any:
         self.connection.expire('rq:job:a', ttl) if ttl else self.connection.persist('rq:job:a')
         return self.connection.zrem(self.key, job)
@@ -126,7 +126,7 @@ def test_another_expiry(wrong: Callable[..., Any], ttl: int | None) -> None:
         wrong('FailedJobRegistry', Call('remove', 'a'), world, remove=remove)
 
 
-def test_a_field_of_the_hash(wrong: Callable[..., Any]) -> None:
+def test_other_field_of_hash_is_noticed(wrong: Callable[..., Any]) -> None:
     def requeue(self: Any, job: str) -> Any:
         result = OURS['FailedJobRegistry'].requeue(self, job)
         self.connection.hset('rq:job:a', 'timeout', 181)
@@ -136,7 +136,7 @@ def test_a_field_of_the_hash(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('requeue', 'a'), requeue=requeue)
 
 
-def test_a_time_in_another_format(wrong: Callable[..., Any]) -> None:
+def test_time_in_other_format_is_noticed(wrong: Callable[..., Any]) -> None:
     def requeue(self: Any, job: str) -> Any:
         result = OURS['FailedJobRegistry'].requeue(self, job)
         text = self.connection.hget('rq:job:a', 'enqueued_at')
@@ -147,7 +147,7 @@ def test_a_time_in_another_format(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('requeue', 'a'), requeue=requeue)
 
 
-def test_an_old_time_where_rq_writes_the_present(wrong: Callable[..., Any]) -> None:
+def test_old_time_instead_of_present_is_noticed(wrong: Callable[..., Any]) -> None:
     def requeue(self: Any, job: str) -> Any:
         result = OURS['FailedJobRegistry'].requeue(self, job)
         self.connection.hset('rq:job:a', 'enqueued_at', '2024-02-29T12:30:00.250000Z')
@@ -157,7 +157,7 @@ def test_an_old_time_where_rq_writes_the_present(wrong: Callable[..., Any]) -> N
         wrong('FailedJobRegistry', Call('requeue', 'a'), requeue=requeue)
 
 
-def test_an_attribute_of_the_returned_job(wrong: Callable[..., Any]) -> None:
+def test_other_attribute_of_returned_job_is_noticed(wrong: Callable[..., Any]) -> None:
     def requeue(self: Any, job: str) -> Any:
         result = OURS['FailedJobRegistry'].requeue(self, job)
         result._exc_info = None
@@ -167,7 +167,7 @@ def test_an_attribute_of_the_returned_job(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('requeue', 'a'), requeue=requeue)
 
 
-def test_an_argument_left_otherwise(wrong: Callable[..., Any]) -> None:
+def test_changed_argument_is_noticed(wrong: Callable[..., Any]) -> None:
     def remove(self: Any, job: Any) -> Any:
         job.description = 'removed'
         return self.connection.zrem(self.key, job.id)
@@ -176,7 +176,7 @@ def test_an_argument_left_otherwise(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('remove', TheJob('a')), remove=remove)
 
 
-def test_a_command_missing_in_the_pipeline(wrong: Callable[..., Any]) -> None:
+def test_command_missing_in_pipeline_is_noticed(wrong: Callable[..., Any]) -> None:
     with noticed('pipelines'):
         wrong('FailedJobRegistry', Call('remove', 'a', APipeline()), remove=lambda self, job, pipeline: pipeline)
 
@@ -186,7 +186,7 @@ def test_no_exception_where_rq_raises(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('requeue', 'missing'), requeue=lambda self, job: None)
 
 
-def test_another_exception(wrong: Callable[..., Any]) -> None:
+def test_other_exception_is_noticed(wrong: Callable[..., Any]) -> None:
     def requeue(self: Any, job: str) -> None:
         raise InvalidJobOperation
 
@@ -202,7 +202,7 @@ def test_other_arguments_of_the_exception(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('requeue', TheJob('stale')), World(), requeue=requeue)
 
 
-def test_a_missing_log_line(wrong: Callable[..., Any]) -> None:
+def test_missing_log_line_is_noticed(wrong: Callable[..., Any]) -> None:
     def requeue(self: Any, job: str) -> Any:
         logger = logging.getLogger('rq.queue')
         logger.disabled = True
@@ -215,7 +215,7 @@ def test_a_missing_log_line(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('requeue', 'a'), requeue=requeue)
 
 
-def test_a_log_line_of_ours(wrong: Callable[..., Any]) -> None:
+def test_additional_log_line_is_noticed(wrong: Callable[..., Any]) -> None:
     def cleanup(self: Any) -> None:
         logging.getLogger('rqreg_ext').debug('cleaning up')
         self.connection.zremrangebyscore(self.key, 0, 2_000_000_000 - 1)
@@ -225,7 +225,7 @@ def test_a_log_line_of_ours(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('cleanup'), world, cleanup=cleanup)
 
 
-def test_a_missing_warning(wrong: Callable[..., Any]) -> None:
+def test_missing_warning_is_noticed(wrong: Callable[..., Any]) -> None:
     def get_job_ids(self: Any, cleanup: bool) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -247,7 +247,7 @@ def test_another_attribute_of_the_registry(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('len'), key_template='rq:failure:{0}')
 
 
-def test_a_key_of_another_application(wrong: Callable[..., Any]) -> None:
+def test_change_past_prefixing_client_is_noticed(wrong: Callable[..., Any]) -> None:
     """By a client that puts a prefix before each key of its own."""
 
     def remove(self: Any, job: str) -> Any:
@@ -261,7 +261,7 @@ def test_a_key_of_another_application(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('remove', 'a'), setup=setup, remove=remove)
 
 
-def test_a_command_that_rq_does_not_send(wrong: Callable[..., Any]) -> None:
+def test_command_that_rq_does_not_send_is_noticed(wrong: Callable[..., Any]) -> None:
     """By a client of a user who may do no more than RQ's call does."""
 
     def get_job_count(self: Any, cleanup: bool = True) -> Any:
@@ -283,7 +283,7 @@ def test_a_command_that_rq_does_not_send(wrong: Callable[..., Any]) -> None:
         ('observed: class', 'commands observed'),
     ],
 )
-def test_a_call_past_the_clients_own_methods(wrong: Callable[..., Any], client: str, what: str) -> None:
+def test_call_past_methods_of_client_is_noticed(wrong: Callable[..., Any], client: str, what: str) -> None:
     def get_job_count(self: Any, cleanup: bool = True) -> Any:
         with redis.Connection(**self.connection.connection_pool.connection_kwargs) as connection:
             connection.send_command('ZCARD', self.key)
@@ -306,7 +306,7 @@ def test_fewer_rights_are_enough_for_a_removal_only(comparison: Comparison, righ
     assert isinstance(outcomes[0].error, redis.exceptions.NoPermissionError)
 
 
-def test_the_known_difference_is_allowed_only_for_a_running_job(wrong: Callable[..., Any]) -> None:
+def test_known_difference_is_allowed_only_for_running_job(wrong: Callable[..., Any]) -> None:
     overrides = {'allowed': running_job_needs_no_scan, '__contains__': lambda self, item: True}
     wrong('StartedJobRegistry', Call('in', 'a'), RUNNING, **overrides)
     with noticed('result'):

@@ -15,7 +15,9 @@ from .strategies import examples
 
 
 @pytest.mark.parametrize('kind', [*KINDS, 'mixed'])
-def test_random_calls(kind: str, comparison: Comparison, record_property: Callable[[str, Any], None]) -> None:
+def test_random_calls_equal_those_of_rq(
+    kind: str, comparison: Comparison, record_property: Callable[[str, Any], None]
+) -> None:
     ran = 0
 
     @given(example=examples(kind))

@@ -41,7 +41,7 @@ def test_only_import_lines_differ(script: Script) -> None:
     assert 'rqreg_ext' not in with_rq_imports(script.source)
 
 
-def test_started_jobs() -> None:
+def test_script_on_started_jobs_prints_same_three_ways() -> None:
     outcome = outcome_of_all(STARTED)
     queue, *answers = outcome.output.splitlines()
     assert queue.startswith('Queue associated with the registry: ')
@@ -60,7 +60,7 @@ def test_registries_of_a_queue() -> None:
     assert outcome.output.splitlines() == documented
 
 
-def test_removing_jobs() -> None:
+def test_script_on_removing_jobs_leaves_same_three_ways() -> None:
     outcome = outcome_of_all(REMOVING)
     assert not keys_named(outcome, 'rq:failed:default')
     assert keys_named(outcome, 'rq:job:') == [f'rq:job:{job_id}' for job_id in BROKEN_JOBS]

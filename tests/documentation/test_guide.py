@@ -36,7 +36,7 @@ def pages_with_examples() -> list[str]:
 
 
 @pytest.mark.parametrize('page', pages_with_examples())
-def test_the_examples_of(
+def test_examples_of_page_run(
     page: str, redis_server: PrivateRedis, connection: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Where they find the server that their readers have.
@@ -46,7 +46,7 @@ def test_the_examples_of(
         example.evaluate()
 
 
-def test_a_reader_can_let_the_same_jobs_fail(
+def test_program_of_shop_lets_same_jobs_fail(
     redis_server: PrivateRedis, connection: Redis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert '(program/shop.py)' in (DOCS / 'index.md').read_text(encoding='utf-8')
@@ -58,7 +58,7 @@ def test_a_reader_can_let_the_same_jobs_fail(
 
 
 @pytest.mark.parametrize('page', IN_A_PROCESS_OF_THEIR_OWN)
-def test_the_examples_in_a_process_of_their_own_of(page: str) -> None:
+def test_examples_of_page_run_in_own_process(page: str) -> None:
     program = '\n'.join(str(example.parsed) for example in PAGES[page])
     assert program.count('assert') >= 3
     ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=60, check=False)

@@ -42,7 +42,7 @@ def restored(connection: Redis, file: Any, **options: Any) -> Any:
     return rqreg_ext.restore(connection, file, **options)['q']
 
 
-def test_a_line_is_what_the_guide_says(exported: tuple[Path, Any]) -> None:
+def test_line_of_job_is_as_in_guide(exported: tuple[Path, Any]) -> None:
     first, *jobs, last = map(json.loads, exported[0].read_text().splitlines())
     assert (first['rqreg_export'], first['key_prefix']) == (1, 'rq')
     assert last == {'end': True, 'jobs': COUNT, 'queues': {'q': COUNT}}
@@ -54,7 +54,9 @@ def test_a_line_is_what_the_guide_says(exported: tuple[Path, Any]) -> None:
 
 
 @pytest.mark.parametrize('line', range(1, COUNT + 2))
-def test_a_file_that_is_cut_off_at_the_end_of_a_line(connection: Redis, exported: tuple[Path, Any], line: int) -> None:
+def test_file_cut_at_end_of_line_restores_lines_before(
+    connection: Redis, exported: tuple[Path, Any], line: int
+) -> None:
     path, before = exported
     lines = path.read_bytes().splitlines(keepends=True)
     with pytest.raises(ValueError, match=f'line {line}: the file ends after it, .* cut off') as raised:
@@ -69,7 +71,7 @@ def test_a_file_that_is_cut_off_at_the_end_of_a_line(connection: Redis, exported
 
 @pytest.mark.parametrize('octets', [1, 40, 700])
 @pytest.mark.parametrize('is_compressed', [False, True])
-def test_a_file_that_is_cut_off_in_a_line(
+def test_file_cut_within_line_restores_lines_before(
     connection: Redis, exported: tuple[Path, Any], octets: int, is_compressed: bool
 ) -> None:
     path, before = exported
@@ -106,7 +108,9 @@ def test_a_file_that_is_cut_off_in_a_line(
         (lambda line: b'', 'it has'),
     ],
 )
-def test_a_line_that_is_damaged(connection: Redis, exported: tuple[Path, Any], change: Any, message: str) -> None:
+def test_damaged_line_ends_restore_with_its_number(
+    connection: Redis, exported: tuple[Path, Any], change: Any, message: str
+) -> None:
     path, before = exported
     lines = path.read_bytes().splitlines(keepends=True)
     damaged = [*lines[:8], change(lines[8]), *lines[9:]]
@@ -132,7 +136,7 @@ def test_a_line_that_is_damaged(connection: Redis, exported: tuple[Path, Any], c
         (os.urandom(1000).replace(b'\n', b' '), 'line 1: '),
     ],
 )
-def test_what_is_no_export(connection: Redis, data: bytes, message: str) -> None:
+def test_data_that_is_no_export_restores_nothing(connection: Redis, data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         rqreg_ext.restore(connection, io.BytesIO(data))
     assert list(connection.scan_iter()) == []
@@ -145,7 +149,7 @@ def test_two_exports_in_one_file(connection: Redis, exported: tuple[Path, Any]) 
     assert connection.zcard('rq:failed:q') == COUNT
 
 
-def test_a_file_that_exists_is_not_overwritten(connection: Redis, tmp_path: Path) -> None:
+def test_existing_file_is_not_overwritten(connection: Redis, tmp_path: Path) -> None:
     fill(connection, COUNT)
     failed = FailedJobRegistry('q', connection=connection)
     (tmp_path / 'jobs').write_text('mine')
@@ -163,7 +167,7 @@ def test_a_file_that_exists_is_not_overwritten(connection: Redis, tmp_path: Path
     ]
 
 
-def test_an_interrupted_export_leaves_no_file(connection: Redis, tmp_path: Path) -> None:
+def test_interrupted_export_leaves_no_file(connection: Redis, tmp_path: Path) -> None:
     fill(connection, COUNT)
     failed = FailedJobRegistry('q', connection=connection)
 
@@ -181,7 +185,7 @@ def test_an_interrupted_export_leaves_no_file(connection: Redis, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ['jobs']
 
 
-def test_open_files(connection: Redis, tmp_path: Path) -> None:
+def test_open_file_is_used_and_left_open(connection: Redis, tmp_path: Path) -> None:
     fill(connection, COUNT)
     failed = FailedJobRegistry('q', connection=connection)
     with open(tmp_path / 'jobs', 'wb') as file:
@@ -196,7 +200,7 @@ def test_open_files(connection: Redis, tmp_path: Path) -> None:
         assert not file.closed
 
 
-def test_a_file_without_a_name(connection: Redis) -> None:
+def test_empty_name_of_file_is_refused(connection: Redis) -> None:
     fill(connection, COUNT)
     before = set(Path().iterdir())
     with pytest.raises(FileNotFoundError, match='give one'):
@@ -205,7 +209,7 @@ def test_a_file_without_a_name(connection: Redis) -> None:
 
 
 @pytest.mark.parametrize('file', [None, 5, io.StringIO(), b'name'])
-def test_what_is_no_file(connection: Redis, file: Any) -> None:
+def test_argument_that_is_no_file_raises(connection: Redis, file: Any) -> None:
     for call in (
         FailedJobRegistry('q', connection=connection).export,
         lambda file: rqreg_ext.restore(connection, file),

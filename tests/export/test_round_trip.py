@@ -16,7 +16,7 @@ ALL = ['failed', 'finished', 'started', 'deferred', 'scheduled', 'canceled', 're
 
 
 @pytest.mark.parametrize('name', ['jobs.jsonl', 'jobs.jsonl.gz'])
-def test_all_registries(connection: Redis, tmp_path: Path, name: str) -> None:
+def test_restore_leaves_all_registries_as_exported(connection: Redis, tmp_path: Path, name: str) -> None:
     fill(connection)
     for waiting in ('rq:queue:mail', 'rq:queue:étiquettes'):
         for job_id in connection.lrange(waiting, 0, -1):
@@ -36,7 +36,7 @@ def test_all_registries(connection: Redis, tmp_path: Path, name: str) -> None:
     assert same_expiries(expiries(connection), times)
 
 
-def test_one_registry(connection: Redis, tmp_path: Path) -> None:
+def test_restore_leaves_one_registry_as_exported(connection: Redis, tmp_path: Path) -> None:
     fill(connection)
     failed = FailedJobRegistry('mail', connection=connection)
     job_ids = failed.get_job_ids()

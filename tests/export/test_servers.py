@@ -60,7 +60,7 @@ def test_clients_of_each_kind(filled: redis.Redis, any_client: Any) -> None:
     assert state(filled) == before
 
 
-def test_an_empty_registry(connection: redis.Redis) -> None:
+def test_export_of_empty_registry_restores_nothing(connection: redis.Redis) -> None:
     file = io.BytesIO()
     assert failed(connection).export(file).total == 0
     file.seek(0)
@@ -68,7 +68,7 @@ def test_an_empty_registry(connection: redis.Redis) -> None:
     assert list(connection.scan_iter()) == []
 
 
-def test_what_is_missing_is_counted(filled: redis.Redis) -> None:
+def test_missing_ids_and_jobs_are_counted(filled: redis.Redis) -> None:
     filled.delete('rq:job:job-0003')
     file = io.BytesIO()
     result = failed(filled).export(file, ids=['job-0001', 'job-0003', 'nobody', 'job-0002'])
@@ -76,7 +76,7 @@ def test_what_is_missing_is_counted(filled: redis.Redis) -> None:
     assert [json.loads(line)['id'] for line in file.getvalue().splitlines()[1:-1]] == ['job-0001', 'job-0002']
 
 
-def test_filters(filled: redis.Redis) -> None:
+def test_filters_select_exported_jobs(filled: redis.Redis) -> None:
     file = io.BytesIO()
     assert failed(filled).export(file, meta={'n': 3}).done == 1
     assert failed(filled).export(file, min_score=4_000_000_010).done == COUNT - 10
@@ -171,7 +171,7 @@ def test_started_jobs_are_one_line_each(connection: redis.Redis) -> None:
     assert state(connection) == before
 
 
-def test_what_has_expired_meanwhile_is_skipped(filled: redis.Redis) -> None:
+def test_job_that_has_expired_is_skipped(filled: redis.Redis) -> None:
     filled.pexpireat('rq:job:job-0001', 4_102_444_800_000)
     file = exported(filled)
     data = file.getvalue().replace(b'"hash": 41024448', b'"hash": 11024448')
@@ -181,7 +181,7 @@ def test_what_has_expired_meanwhile_is_skipped(filled: redis.Redis) -> None:
     assert filled.zscore('rq:failed:q', 'job-0001') is None
 
 
-def test_a_registry_that_this_rq_does_not_have(filled: redis.Redis) -> None:
+def test_job_of_unknown_registry_is_failed(filled: redis.Redis) -> None:
     data = exported(filled).getvalue().replace(b'"registry": "failed"', b'"registry": "later"', 1)
     filled.flushdb()
     result = rqreg_ext.restore(filled, io.BytesIO(data))['q']
@@ -205,7 +205,7 @@ def test_nothing_of_an_existing_job_is_changed(filled: redis.Redis) -> None:
     assert {job_id for job_id, _ in rqreg_ext.restore(filled, io.BytesIO(b''.join(lines)))['q'].failed} >= {'job-0001'}
 
 
-def test_dry_run(filled: redis.Redis) -> None:
+def test_dry_run_of_restore_counts_and_changes_nothing(filled: redis.Redis) -> None:
     file = exported(filled)
     filled.delete(*[f'rq:job:job-{number:04}' for number in range(10)])
     before = state(filled)
@@ -215,7 +215,7 @@ def test_dry_run(filled: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize('key', ['rq:failed:q', 'rq:queues', 'rq:group:crew', 'rq:groups'])
-def test_a_key_of_another_type(filled: redis.Redis, key: str) -> None:
+def test_restore_leaves_no_job_if_key_is_of_another_type(filled: redis.Redis, key: str) -> None:
     file = exported(filled)
     filled.flushdb()
     filled.set(key, 'text')
@@ -232,7 +232,7 @@ def test_a_key_of_another_type(filled: redis.Redis, key: str) -> None:
     assert len(filled.keys('rq:job:*')) == result.done == COUNT - len(result.failed)
 
 
-def test_a_key_of_another_type_is_not_exported(filled: redis.Redis) -> None:
+def test_job_with_key_of_another_type_is_not_exported(filled: redis.Redis) -> None:
     filled.set('rq:results:job-0001', 'text')
     filled.delete('rq:job:job-0002')
     filled.set('rq:job:job-0002', 'text')
@@ -240,7 +240,7 @@ def test_a_key_of_another_type_is_not_exported(filled: redis.Redis) -> None:
     assert (result.done, sorted(job_id for job_id, _ in result.failed)) == (COUNT - 2, ['job-0001', 'job-0002'])
 
 
-def test_the_error_of_a_queue_names_the_key(filled: redis.Redis) -> None:
+def test_error_of_queue_names_its_key(filled: redis.Redis) -> None:
     filled.set('rq:finished:q', 'text')
     file = io.BytesIO()
     result = rqreg_ext.export(filled, file, ('failed', 'finished'))
@@ -296,7 +296,7 @@ def relay(redis_server: PrivateRedis) -> Iterator[Relay]:
         yield relay
 
 
-def test_a_chunk_that_was_sent_again_is_unconfirmed(filled: redis.Redis, relay: Relay) -> None:
+def test_resent_chunk_is_unconfirmed(filled: redis.Redis, relay: Relay) -> None:
     before = state(filled)
     file = exported(filled)
     filled.flushdb()
@@ -316,7 +316,7 @@ def test_a_chunk_that_was_sent_again_is_unconfirmed(filled: redis.Redis, relay: 
     client.close()
 
 
-def test_a_lost_connection_leaves_each_job_restored_or_not(filled: redis.Redis, relay: Relay) -> None:
+def test_lost_connection_leaves_no_job_half_restored(filled: redis.Redis, relay: Relay) -> None:
     before = state(filled)
     file = exported(filled)
     for octets in range(0, 150, 10):

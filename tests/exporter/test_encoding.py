@@ -58,9 +58,9 @@ def all_metrics(connection: Redis) -> list[Metric]:
     ]
 
 
-def test_prometheus(all_metrics: list[Metric]) -> None:
+def test_text_format_equals_that_of_prometheus_client(all_metrics: list[Metric]) -> None:
     assert encode(all_metrics, False) == generate_latest(Registry(all_metrics))
 
 
-def test_open_metrics(all_metrics: list[Metric]) -> None:
+def test_open_metrics_format_equals_that_of_prometheus_client(all_metrics: list[Metric]) -> None:
     assert encode(all_metrics, True) == exposition.generate_latest(Registry(all_metrics))

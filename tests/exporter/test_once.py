@@ -43,7 +43,7 @@ def test_jobs_of_each_queue(rqreg: Command) -> None:
     assert named(samples, 'rq_queue_workers') == {(name,): 0 for name in QUEUES}
 
 
-def test_the_exporter_itself(rqreg: Command) -> None:
+def test_exporter_reports_its_own_scrape(rqreg: Command) -> None:
     samples = once(rqreg)
     assert value(samples, 'rq_up') == 1
     assert set(named(samples, 'rq_scrape_errors').values()) == {0}
@@ -57,7 +57,7 @@ def test_the_exporter_itself(rqreg: Command) -> None:
     assert not [name for name, _ in samples if name.startswith(('process_', 'python_'))]
 
 
-def test_workers(connection: Redis, changing: Command) -> None:
+def test_workers_are_counted_by_state_and_queue(connection: Redis, changing: Command) -> None:
     queues = [Queue(name, connection=connection) for name in ('mail', 'labels')]
     for _ in range(3):
         queues[0].enqueue('len', ())
@@ -108,7 +108,7 @@ def test_without_names_of_workers(connection: Redis, changing: Command) -> None:
     assert not [name for name, labels in samples if 'name' in dict(labels)]
 
 
-def test_latency(connection: Redis, changing: Command) -> None:
+def test_latency_is_that_of_oldest_waiting_job(connection: Redis, changing: Command) -> None:
     queue = Queue('mail', connection=connection)
     for _ in range(2):
         job = queue.enqueue('len', ())
@@ -148,7 +148,7 @@ def test_names_with_any_characters(connection: Redis, changing: Command) -> None
     assert all(value(samples, 'rq_jobs', queue=name, status='failed') == 1 for name in NAMES)
 
 
-def test_a_queue_that_cannot_be_read(connection: Redis, changing: Command) -> None:
+def test_unreadable_queue_is_left_out_with_status_1(connection: Redis, changing: Command) -> None:
     connection.sadd('rq:queues', 'rq:queue:mail', 'rq:queue:labels')
     connection.set('rq:failed:mail', 'text')
     ended = changing('exporter', '--once')
@@ -159,7 +159,7 @@ def test_a_queue_that_cannot_be_read(connection: Redis, changing: Command) -> No
     assert (value(samples, 'rq_up'), value(samples, 'rq_scrape_errors', part='queues')) == (1, 1)
 
 
-def test_a_worker_that_is_not_rqs(connection: Redis, changing: Command) -> None:
+def test_damaged_worker_leaves_workers_out_only(connection: Redis, changing: Command) -> None:
     connection.sadd('rq:queues', 'rq:queue:mail')
     connection.sadd('rq:workers', 'rq:worker:odd')
     connection.hset('rq:worker:odd', mapping={'birth': 'x', 'state': b'\xff', 'pid': 'many'})
@@ -171,7 +171,7 @@ def test_a_worker_that_is_not_rqs(connection: Redis, changing: Command) -> None:
     assert not named(samples, 'rq_workers_by_state')
 
 
-def test_a_user_with_few_rights(redis_server: PrivateRedis, shop_jobs: Redis) -> None:
+def test_user_with_few_rights_gets_readable_metrics(redis_server: PrivateRedis, shop_jobs: Redis) -> None:
     Queue('mail', connection=shop_jobs).enqueue('len', ())
     commands = ('+smembers', '+llen', '+zcard', '+time', '+exists', '+sort', '+lrange')
     keys = ('~rq:queues', '~rq:queue:*', '~rq:wip:*', '~rq:finished:*', '~rq:failed:mail', '~rq:failed:labels')
@@ -203,7 +203,7 @@ def test_a_user_with_few_rights(redis_server: PrivateRedis, shop_jobs: Redis) ->
     assert ("queue 'mail'" in ended.err) == bool(latency)
 
 
-def test_the_rights_that_are_enough(redis_server: PrivateRedis, shop_jobs: Redis) -> None:
+def test_documented_rights_give_all_metrics(redis_server: PrivateRedis, shop_jobs: Redis) -> None:
     Queue('mail', connection=shop_jobs).enqueue('len', ())
     worker = SimpleWorker([Queue('mail', connection=shop_jobs)], connection=shop_jobs, name='first')
     worker.register_birth()
@@ -222,7 +222,7 @@ def test_the_rights_that_are_enough(redis_server: PrivateRedis, shop_jobs: Redis
     assert len(named(samples, 'rq_worker_job_start_timestamp_seconds')) == 1
 
 
-def test_no_server() -> None:
+def test_missing_server_makes_rq_up_0() -> None:
     with PrivateRedis() as server:
         url = server.url
     ended = Command(url)('exporter', '--once')
@@ -237,7 +237,7 @@ def test_no_server() -> None:
 # ---- The file
 
 
-def test_file(rqreg: Command, tmp_path: Path) -> None:
+def test_file_is_replaced_at_once_and_readable(rqreg: Command, tmp_path: Path) -> None:
     file = tmp_path / 'rq.prom'
     file.write_text('what was there before')
     ended = rqreg('exporter', '--once', '--file', str(file))
@@ -267,7 +267,7 @@ def test_file_that_cannot_be_written(rqreg: Command, tmp_path: Path) -> None:
         (('--print', 'rules'), "'rules' is not one of"),
     ],
 )
-def test_wrong_usage(arguments: tuple[str, ...], message: str, rqreg: Command) -> None:
+def test_wrong_usage_of_exporter_is_status_2(arguments: tuple[str, ...], message: str, rqreg: Command) -> None:
     ended = rqreg('exporter', *arguments)
     assert (ended.status, ended.out) == (2, '')
     assert message in ended.err
@@ -286,14 +286,14 @@ def test_without_prometheus_client(rqreg: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('name', 'text'), [('alerts', 'alert: RQRedisDown'), ('keda', 'kind: ScaledObject'), ('dashboard', '"title": "RQ"')]
 )
-def test_print(name: str, text: str, rqreg: Command) -> None:
+def test_print_writes_files_for_prometheus(name: str, text: str, rqreg: Command) -> None:
     ended = rqreg('exporter', '--print', name)
     assert (ended.status, ended.err) == (0, '')
     assert text in ended.out
     assert name != 'dashboard' or json.loads(ended.out)['panels']
 
 
-def test_closed_pipe(rqreg: Command) -> None:
+def test_exporter_ends_quietly_if_pipe_is_closed(rqreg: Command) -> None:
     process = subprocess.Popen(
         words('exporter', '--once'),
         env=rqreg.environment(),

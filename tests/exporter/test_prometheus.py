@@ -172,16 +172,16 @@ def test_rules_are_evaluated(scraped: tuple[Serving, Prometheus]) -> None:
     assert alert['annotations']['summary'] == '1 jobs wait in queue mial, and no worker listens to it.'
 
 
-def test_check_metrics(scraped: tuple[Serving, Prometheus]) -> None:
+def test_promtool_accepts_metrics_of_exporter(scraped: tuple[Serving, Prometheus]) -> None:
     serving, _ = scraped
     promtool('check', 'metrics', given=serving.get()[0])
 
 
-def test_check_rules() -> None:
+def test_promtool_accepts_alert_rules() -> None:
     promtool('check', 'rules', str(FILES / 'alerts.yml'))
 
 
-def test_test_rules() -> None:
+def test_alert_rules_pass_their_own_tests() -> None:
     promtool('test', 'rules', str(Path(__file__).with_name('alerts.test.yml')))
 
 

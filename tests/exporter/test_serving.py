@@ -25,14 +25,14 @@ def serving(rqreg: Command):
         yield server
 
 
-def test_scrape(serving: Serving) -> None:
+def test_scrape_gives_text_format(serving: Serving) -> None:
     text, headers = serving.get()
     assert headers['Content-Type'] == 'text/plain; version=0.0.4; charset=utf-8'
     assert 'rq_jobs{queue="mail",status="failed"} 40.0' in text.splitlines()
     assert 'process_resident_memory_bytes ' in text
 
 
-def test_open_metrics(serving: Serving) -> None:
+def test_open_metrics_are_served_if_accepted(serving: Serving) -> None:
     text, headers = serving.get(Accept='application/openmetrics-text; version=1.0.0')
     assert headers['Content-Type'].startswith('application/openmetrics-text; version=1.0.0')
     assert text.endswith('# EOF\n')
@@ -48,7 +48,7 @@ def test_whatever_is_accepted(accept: str, serving: Serving) -> None:
     assert 'rq_up 1.0' in serving.get(Accept=accept)[0]
 
 
-def test_compressed(serving: Serving) -> None:
+def test_scrape_is_compressed_if_accepted(serving: Serving) -> None:
     text, headers = serving.get(**{'Accept-Encoding': 'gzip'})
     assert headers['Content-Encoding'] == 'gzip'
     assert 'rq_up 1.0' in text
@@ -60,7 +60,7 @@ def test_some_of_the_metrics(serving: Serving) -> None:
     assert families == {'rq_jobs', 'rq_up'}
 
 
-def test_other_pages(serving: Serving) -> None:
+def test_other_pages_are_index_health_and_errors(serving: Serving) -> None:
     assert 'href="/metrics"' in serving.get('/')[0]
     assert serving.get('/-/healthy')[0] == 'OK\n'
     with pytest.raises(urllib.error.HTTPError, match='404'):
@@ -69,7 +69,7 @@ def test_other_pages(serving: Serving) -> None:
         urllib.request.urlopen(serving.url, data=b'', timeout=60)
 
 
-def test_a_queue_that_is_gone_is_no_longer_exported(connection: Redis, changing: Command) -> None:
+def test_deleted_queue_is_no_longer_exported(connection: Redis, changing: Command) -> None:
     for name in ('mail', 'labels'):
         Queue(name, connection=connection).enqueue('len', ())
     with Serving(changing) as serving:
@@ -124,7 +124,7 @@ def test_redis_goes_away_and_comes_back() -> None:
     assert lines[-1] == 'rqreg: all is read again'
 
 
-def test_it_begins_without_redis() -> None:
+def test_exporter_begins_without_redis() -> None:
     server = PrivateRedis()
     with server:
         url = server.url
@@ -132,7 +132,7 @@ def test_it_begins_without_redis() -> None:
         assert value(serving.scrape(), 'rq_up') == 0
 
 
-def test_a_redis_that_hangs() -> None:
+def test_hanging_redis_makes_rq_up_0_until_it_answers() -> None:
     with PrivateRedis() as server, Serving(Command(server.url), '--timeout', '1') as serving:
         assert value(serving.scrape(), 'rq_up') == 1
         os.kill(server.pid, signal.SIGSTOP)
@@ -160,7 +160,7 @@ def test_failed_jobs_are_counted_in_the_background(rqreg: Command) -> None:
 
 
 @pytest.mark.parametrize(('number', 'status', 'said'), [(signal.SIGTERM, 0, ''), (signal.SIGINT, 130, 'interrupted')])
-def test_signals(number: int, status: int, said: str, rqreg: Command) -> None:
+def test_exporter_ends_with_status_of_signal(number: int, status: int, said: str, rqreg: Command) -> None:
     with Serving(rqreg) as serving:
         serving.scrape()
         assert serving.end(number) == (status, f'rqreg: {said}\n' if said else '')
@@ -185,13 +185,13 @@ def test_port_in_use(serving: Serving, rqreg: Command) -> None:
     assert f'--port {port}: Address already in use' in ended.err
 
 
-def test_unknown_host(rqreg: Command) -> None:
+def test_unknown_host_to_serve_at_is_wrong_usage(rqreg: Command) -> None:
     ended = rqreg('exporter', '--host', 'no.such.host.invalid', '--port', '0')
     assert ended.status == 2
     assert '--host no.such.host.invalid' in ended.err
 
 
-def test_ipv6(rqreg: Command) -> None:
+def test_exporter_serves_at_ipv6_address(rqreg: Command) -> None:
     if not socket.has_ipv6:
         pytest.skip('no IPv6')
     try:
@@ -203,7 +203,7 @@ def test_ipv6(rqreg: Command) -> None:
         assert value(serving.scrape(), 'rq_up') == 1
 
 
-def test_tls(rqreg: Command, tmp_path: Path) -> None:
+def test_exporter_serves_by_tls(rqreg: Command, tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path)
     with Serving(rqreg, '--tls-cert', str(certificate), '--tls-key', str(key)) as serving:
         assert serving.url.startswith('https://')

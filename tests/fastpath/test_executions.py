@@ -44,7 +44,7 @@ def test_get_job_ids_returns_execution_ids(same_as_rq: Same) -> None:
     assert same_as_rq('ExecutionRegistry', call, world=RUNNING).value == ['run', 'live', 'dead']
 
 
-def test_get_executions(same_as_rq: Same) -> None:
+def test_get_executions_returns_executions_of_rq(same_as_rq: Same) -> None:
     outcome = same_as_rq('ExecutionRegistry', Call('get_executions'), world=RUNNING)
     assert [type(execution) for execution in outcome.value] == [rq.executions.Execution] * 2
 
@@ -54,7 +54,7 @@ def test_get_executions_of_missing_hash(same_as_rq: Same) -> None:
 
 
 @pytest.mark.parametrize('item', ['live', 'dead', 'missing', None, b'live'])
-def test_membership(same_as_rq: Same, item: Any) -> None:
+def test_membership_of_execution_equals_rq(same_as_rq: Same, item: Any) -> None:
     same_as_rq('ExecutionRegistry', Call('in', item), world=RUNNING)
 
 
@@ -68,7 +68,7 @@ def test_non_ascii_execution_ids(same_as_rq: Same, member: str | bytes) -> None:
     same_as_rq('ExecutionRegistry', Call('get_execution_ids'), world=world)
 
 
-def test_add(same_as_rq: Same) -> None:
+def test_add_of_execution_sets_expiry(same_as_rq: Same) -> None:
     call = Call('add', TheExecution('a', 'new'), 500, APipeline())
     assert same_as_rq('ExecutionRegistry', call).database[b'rq:executions:a'].expires is not None
 
@@ -78,7 +78,7 @@ def test_remove_removes_entry(same_as_rq: Same) -> None:
     assert len(outcome.database[b'rq:executions:a'].content) == 2
 
 
-def test_delete(same_as_rq: Same) -> None:
+def test_delete_of_executions_equals_rq(same_as_rq: Same) -> None:
     outcome = same_as_rq('ExecutionRegistry', Call('delete', TheJob('a'), APipeline()), world=RUNNING)
     assert b'rq:executions:a' not in outcome.database
 
@@ -114,18 +114,18 @@ def test_module_has_every_name_of_rqs() -> None:
 # The started registry
 
 
-def test_add_execution(same_as_rq: Same) -> None:
+def test_add_execution_without_ttl_scores_infinity(same_as_rq: Same) -> None:
     call = Call('add_execution', TheExecution('a', 'new'), APipeline(), -1)
     content = same_as_rq('StartedJobRegistry', call).database[b'rq:wip:q'].content
     assert content == [(b'a:new', b'inf')]
 
 
-def test_remove_execution(same_as_rq: Same) -> None:
+def test_remove_execution_with_delete_job_equals_rq(same_as_rq: Same) -> None:
     call = Call('remove_execution', TheExecution('a', 'live'), delete_job=True)
     outcome = same_as_rq('StartedJobRegistry', call, world=RUNNING)
     assert b'a:live' not in dict(outcome.database[b'rq:wip:q'].content)
 
 
-def test_remove_executions(same_as_rq: Same) -> None:
+def test_remove_executions_leaves_entries_of_dead_ones(same_as_rq: Same) -> None:
     outcome = same_as_rq('StartedJobRegistry', Call('remove_executions', TheJob('a')), world=RUNNING)
     assert [member for member, _ in outcome.database[b'rq:wip:q'].content] == [b'a:dead']

@@ -98,7 +98,7 @@ def test_queue_without_connection() -> None:
     assert errors[0] == errors[1]
 
 
-def test_get_queue(same_as_rq: Same) -> None:
+def test_get_queue_has_serializer_and_job_class(same_as_rq: Same) -> None:
     setup = Setup(serializer='rq.serializers.JSONSerializer', job_class='AppJob')
     assert same_as_rq('FailedJobRegistry', Call('get_queue'), setup=setup).value.name == 'q'
 

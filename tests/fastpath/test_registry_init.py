@@ -34,7 +34,7 @@ def test_constructed_registry_has_same_attributes(same_as_rq: Same, kind: str, h
 
 
 @pytest.mark.parametrize('registry_class', [rq.registry.FailedJobRegistry, rqreg_ext.FailedJobRegistry])
-def test_default_arguments(connection: Redis, registry_class: Any) -> None:
+def test_registry_without_arguments_has_defaults_of_rq(connection: Redis, registry_class: Any) -> None:
     registry = registry_class(connection=connection)
     assert registry.name == 'default'
     assert registry.key == 'rq:failed:default'
@@ -189,7 +189,7 @@ def test_malformed_url_is_named_in_error(url: str) -> None:
 
 
 @pytest.mark.parametrize('other', [TheRegistry(), TheRegistry('FinishedJobRegistry'), TheRegistry(name='r')])
-def test_equality(same_as_rq: Same, other: TheRegistry) -> None:
+def test_equality_of_registries_equals_rq(same_as_rq: Same, other: TheRegistry) -> None:
     assert same_as_rq('FailedJobRegistry', Call('==', other)).value is (other.name is None)
     assert same_as_rq('FailedJobRegistry', Call('!=', other)).value is (other.name is not None)
 

@@ -207,7 +207,7 @@ def test_decoding_client_fails_before_entries_are_parsed(same_as_rq: Same, call:
 
 
 @pytest.mark.parametrize('item', ['a', 'missing', '', 'é', TheJob('a'), TheJob('missing'), b'a', 5, 1.5])
-def test_membership(same_as_rq: Same, item: Any) -> None:
+def test_membership_of_any_item_equals_rq(same_as_rq: Same, item: Any) -> None:
     for kind, world in (('FailedJobRegistry', FAILED), ('StartedJobRegistry', RUNNING)):
         outcome = same_as_rq(kind, Call('in', item), world=world)
         is_job_a = item in ('a', TheJob('a')) or (item == b'a' and kind == 'FailedJobRegistry')

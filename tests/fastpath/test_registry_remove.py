@@ -82,7 +82,7 @@ def test_remove_from_started_registry(same_as_rq: Same) -> None:
 
 
 @pytest.mark.parametrize('job', ['a', TheJob('a')])
-def test_delete_job(same_as_rq: Same, job: Any) -> None:
+def test_remove_with_delete_job_leaves_no_key_of_job(same_as_rq: Same, job: Any) -> None:
     outcome = same_as_rq('FailedJobRegistry', Call('remove', job, delete_job=True), world=failed('in_queue'))
     assert outcome.value == 1
     assert job_keys(outcome) == set()

@@ -75,6 +75,6 @@ def test_table_lists_cleaned_registries_of_installed_release() -> None:
     assert [*releases.cleaned, *rate_limits] == names
 
 
-def test_the_installed_release_is_in_the_table(redis_server: PrivateRedis) -> None:
+def test_installed_release_is_in_table(redis_server: PrivateRedis) -> None:
     printed = run(redis_server, CALLS)
     assert printed == ANSWERS + "scripts\n['rq:job:a', 'rq:queue:q', 'rq:queues']\n"

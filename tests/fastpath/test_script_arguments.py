@@ -65,7 +65,7 @@ def test_script_has_the_arguments_of_what_it_requires_and_its_own(tmp_path: Path
     assert script.text.startswith(b'local first, second, third = unpack(ARGV, 1, 3)\nlocal REST = 4\n-- Shared.\n')
 
 
-def test_what_is_required_twice_is_there_once(tmp_path: Path) -> None:
+def test_file_required_twice_is_included_once(tmp_path: Path) -> None:
     (tmp_path / 'base.inc.lua').write_text('-- arguments: base\n')
     for name in ('left', 'right'):
         (tmp_path / f'{name}.inc.lua').write_text(f'-- requires base.inc.lua\n-- arguments: {name}\n')

@@ -78,7 +78,7 @@ def test_subclass_means_what_its_base_means() -> None:
 
 
 @pytest.mark.parametrize('error', [redis.ConnectionError('lost'), redis.TimeoutError('late'), KeyError('READONLY')])
-def test_what_is_no_answer_means_nothing_of_a_server(error: Exception) -> None:
+def test_error_without_answer_says_nothing_of_server(error: Exception) -> None:
     assert meaning_of(error) is Meaning.NO_ANSWER
     assert not concerns_whole_server(error)
     assert not concerns_one_key(error)
@@ -117,7 +117,7 @@ def test_refusal_of_script_is_not_raised(words: str) -> None:
 
 
 @pytest.mark.parametrize('line', NO_REFUSALS)
-def test_what_is_no_refusal_of_script_is_raised_as_it_is(line: str) -> None:
+def test_error_that_refuses_no_script_is_raised_as_it_is(line: str) -> None:
     error = error_of(line)
     assert error_to_raise(error) is error
 

@@ -137,7 +137,7 @@ def peak() -> int:
 
 
 @pytest.mark.parametrize('lie', LIES)
-def test_invalid_reply(relay: Relay, database: Database, lie: str) -> None:
+def test_invalid_reply_raises_or_is_of_type_of_call(relay: Relay, database: Database, lie: str) -> None:
     """An exception of redis-py's, or where the lie could be an answer, one of the type that the call has."""
     for name in NAMES if IS_DEEP else SHORT:
         database.restore()
@@ -154,7 +154,7 @@ def test_invalid_reply(relay: Relay, database: Database, lie: str) -> None:
 
 @pytest.mark.parametrize('octets', [b':5\r\n', b'*0\r\n', b'+', b'$', b'$3\r\nab', b'\0', b'-ERR late\r\n', b'>1\r\n'])
 @pytest.mark.parametrize('name', NAMES if IS_DEEP else SHORT)
-def test_surplus_reply(relay: Relay, database: Database, name: str, octets: bytes) -> None:
+def test_surplus_bytes_are_never_next_answer(relay: Relay, database: Database, name: str, octets: bytes) -> None:
     """Bytes after the reply, sent with it or later, complete or not, are never the answer of the next call."""
     on = connected(relay)
     for _ in range(2):

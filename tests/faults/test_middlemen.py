@@ -292,7 +292,7 @@ class Rotating(CredentialProvider):
 
 
 @pytest.mark.parametrize('protocol', [2, 3])
-def test_password_change(own_server: PrivateRedis, protocol: int) -> None:
+def test_changed_password_is_used_by_new_connections_only(own_server: PrivateRedis, protocol: int) -> None:
     """Open connections stay, new ones get the new password, and the old password raises RQ's error."""
     admin = own_server.client()
     found = []

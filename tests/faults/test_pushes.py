@@ -118,7 +118,7 @@ def track(connection: Any) -> None:
     connection.read_response()
 
 
-def test_real_invalidations(redis_server: PrivateRedis, database: Database) -> None:
+def test_real_invalidations_are_never_taken_for_replies(redis_server: PrivateRedis, database: Database) -> None:
     """The server tells our connection about every change of a key of RQ's, ours included, whenever it happens."""
     client = redis_server.client(
         protocol=3, retry=None, socket_timeout=20, redis_connect_func=track, client_name='tracking'

@@ -185,7 +185,7 @@ def changed(
 
 
 @pytest.mark.parametrize('reason', REFUSALS)
-def test_refused_command(server: PrivateRedis, reason: str, is_deep: bool) -> None:
+def test_refused_command_leaves_same_error_and_data_as_rq(server: PrivateRedis, reason: str, is_deep: bool) -> None:
     """The same error as RQ's, and the same data.
 
     Without memory RQ's requeue stops after its first step: the job is in no registry and on no queue. Ours begins with
@@ -206,7 +206,7 @@ def test_refused_command(server: PrivateRedis, reason: str, is_deep: bool) -> No
 # ---- A server that loads its data -----------------------------------------------------------------
 
 
-def test_loading_server() -> None:
+def test_server_that_loads_refuses_until_it_is_done() -> None:
     """It was restarted and is still reading its file: -LOADING, and after that the connection is another one."""
     with PrivateRedis() as server:
         admin = server.client()

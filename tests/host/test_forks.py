@@ -71,7 +71,7 @@ def test_registry_in_parent_and_children(registry: FailedJobRegistry) -> None:
         ask(registry, 5)
 
 
-def test_concurrent_children(registry: FailedJobRegistry) -> None:
+def test_concurrent_children_and_parent_get_own_answers(registry: FailedJobRegistry) -> None:
     ask(registry, 5)
     children = []
     for _ in range(8):
@@ -81,7 +81,7 @@ def test_concurrent_children(registry: FailedJobRegistry) -> None:
     ask(registry, 5)
 
 
-def test_grandchildren(registry: FailedJobRegistry) -> None:
+def test_grandchildren_get_own_answers(registry: FailedJobRegistry) -> None:
     def descend(depth: int) -> int:
         answers = ask(registry, 5)
         if depth:
@@ -202,7 +202,7 @@ def ask_by_url(url: str, rounds: int) -> int:
     return ask(FailedJobRegistry('forking', connection=redis.Redis.from_url(url)), rounds)
 
 
-def test_multiprocessing_fork(registry: FailedJobRegistry) -> None:
+def test_pool_of_forked_processes_gets_own_answers(registry: FailedJobRegistry) -> None:
     INHERITED[:] = [registry]
     context = multiprocessing.get_context('fork')
     ask(registry, 5)

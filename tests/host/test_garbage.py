@@ -220,7 +220,7 @@ def test_thousands_of_registries(connection: redis.Redis) -> None:
     assert resident_kilobytes() - before < 2 * CLIENTS
 
 
-def test_closed_clients(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_closed_client_leaves_no_connection(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     """After client.close() the server has no connection of that client's any more, ours included."""
     connections = server_connections(connection)
     client = redis_server.client()

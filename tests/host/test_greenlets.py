@@ -109,7 +109,7 @@ def test_call_after_killed_greenlet_is_right(program: Program, kind: str, end: s
     observer.close()
 
 
-def test_concurrent_greenlets(program: Program) -> None:
+def test_concurrent_greenlets_get_own_answers(program: Program) -> None:
     for name in SHORT_CALLS:
         assert program.ask('storm', name) == RIGHT[name]
 

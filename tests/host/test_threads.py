@@ -58,7 +58,7 @@ def own_content(connection: redis.Redis, number: int) -> list[str]:
     return ids
 
 
-def test_shared_client(connection: redis.Redis) -> None:
+def test_threads_with_shared_client_get_own_answers(connection: redis.Redis) -> None:
     contents = [own_content(connection, number) for number in range(THREADS)]
     registries = [FailedJobRegistry(f'queue-{number}', connection=connection) for number in range(THREADS)]
 
@@ -70,7 +70,7 @@ def test_shared_client(connection: redis.Redis) -> None:
     assert in_threads(work) == list(range(THREADS))
 
 
-def test_shared_registry(connection: redis.Redis) -> None:
+def test_threads_with_shared_registry_get_right_answers(connection: redis.Redis) -> None:
     registry = FailedJobRegistry('shared', connection=connection)
     ids = job_ids(100)
     fill(connection, registry, ids)

@@ -81,7 +81,9 @@ def test_job_and_worker_read_the_same(redis_server: PrivateRedis, connection: re
     assert len(pids) == len(looking), 'each job runs in a process of its own'
 
 
-def test_failing_jobs(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_failing_jobs_are_seen_in_registry_by_worker_and_jobs(
+    redis_server: PrivateRedis, connection: redis.Redis
+) -> None:
     queue = Queue(QUEUE_NAME, connection=connection)
     failing = [queue.enqueue(jobs.fail, job_id=f'fail-{number}') for number in range(5)]
     last = queue.enqueue(jobs.look)

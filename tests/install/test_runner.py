@@ -78,7 +78,7 @@ def test_interpreter_options_apply_to_program(look: Programs, options: tuple[str
     assert '"argv": ["look.py", "x"]' in same(look, 'look.py', 'x', options=options)
 
 
-def test_joined_options(look: Programs) -> None:
+def test_joined_options_of_python_work_with_runner(look: Programs) -> None:
     plain = look.run('-OB', 'look.py')
     assert look.run('-OBm', 'rqreg_ext', 'look.py').stdout == plain.stdout
     assert look.run('-O', '-B', '-mrqreg_ext', 'look.py').stdout == look.run('-O', '-B', 'look.py').stdout
@@ -88,18 +88,18 @@ def test_program_on_stdin(look: Programs) -> None:
     assert same(look, '-', 'x', stdin='import sys; print(sys.argv, __name__)') == "['-', 'x'] __main__\n"
 
 
-def test_zip_file(look: Programs) -> None:
+def test_zip_file_runs_as_under_python(look: Programs) -> None:
     with zipfile.ZipFile(look.folder / 'app.zip', 'w') as archive:
         archive.write(look.write('__main__.py', LOOK), '__main__.py')
     assert 'app.zip' in same(look, 'app.zip')
 
 
-def test_absolute_path(look: Programs) -> None:
+def test_absolute_path_runs_as_under_python(look: Programs) -> None:
     assert 'look.py' in same(look, str(look.folder / 'look.py'))
 
 
 @pytest.mark.parametrize('status', [0, 1, 7, 255])
-def test_exit_status(look: Programs, status: int) -> None:
+def test_exit_status_of_program_is_kept(look: Programs, status: int) -> None:
     same(look, 'look.py', STATUS=str(status))
 
 

@@ -277,7 +277,7 @@ def test_search_does_not_load_lazy_modules(strange_modules: dict[str, Any], caps
     assert 'Zen' not in capsys.readouterr().out
 
 
-def test_skipped_modules() -> None:
+def test_modules_of_python_and_ours_are_skipped() -> None:
     names = {module.name for module in loaded_modules()}
     assert {'os', 'json', 'rqreg_ext', 'rqreg_ext.registry'} & names == set()
     assert {'pytest', 'rq'} & names == {'pytest', 'rq'} & sys.modules.keys()

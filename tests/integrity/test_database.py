@@ -74,7 +74,7 @@ def test_only_selected_queues_are_checked(queue: Queue) -> None:
     assert not check_everything(queue.connection, [], settle=0)
 
 
-def test_unlisted_queue(queue: Queue) -> None:
+def test_unlisted_queue_is_problem_and_checked(queue: Queue) -> None:
     populate(queue)
     queue.connection.zadd(queue.failed_job_registry.key, {'gone': '+inf'})
     queue.connection.srem('rq:queues', queue.key)
@@ -91,7 +91,7 @@ def test_registry_of_unlisted_queue(queue: Queue) -> None:
     assert [problem.kind.value for problem in report] == ['unknown_queue', 'missing_job']
 
 
-def test_missing_worker(queue: Queue) -> None:
+def test_missing_worker_is_problem_in_each_set(queue: Queue) -> None:
     queue.connection.sadd('rq:workers', 'rq:worker:here', 'rq:worker:gone')
     queue.connection.sadd('rq:workers:q', 'rq:worker:gone')
     queue.connection.hset('rq:worker:here', 'state', 'idle')
@@ -118,7 +118,7 @@ def test_job_deleted_while_running(queue: Queue) -> None:
     assert problem.key == f'rq:execution:{entry}'
 
 
-def test_missing_execution(queue: Queue) -> None:
+def test_missing_execution_of_finished_job_is_problem(queue: Queue) -> None:
     """RQ can neither read the job's executions nor delete the job."""
     entry = states.started(queue, 's')
     queue.connection.delete(f'rq:execution:{entry}')
@@ -141,7 +141,7 @@ def test_executions_of_running_job_are_no_problem(queue: Queue) -> None:
     assert not ExecutionRegistry('no such', connection=queue.connection).check(settle=0)
 
 
-def test_stale_sets(queue: Queue) -> None:
+def test_stale_set_is_problem_unless_it_expires(queue: Queue) -> None:
     parent = states.scheduled(queue, 'parent')
     states.deferred(queue, 'child', parent)
     queue.connection.delete('rq:job:child', queue.deferred_job_registry.key)
@@ -211,7 +211,7 @@ def test_wrong_queues_raise(queue: Queue, queues: Any, words: str) -> None:
         check_everything(queue.connection, queues)
 
 
-def test_report(queue: Queue) -> None:
+def test_report_counts_selects_and_adds_problems(queue: Queue) -> None:
     queue.connection.zadd('rq:failed:q', {'gone': '+inf', 'late': time.time() - 5})
     report = check_everything(queue.connection, ['q'], settle=0)
     assert report.counts == {ProblemKind.EXPIRED: 1, ProblemKind.MISSING_JOB: 1}

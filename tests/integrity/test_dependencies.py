@@ -36,7 +36,9 @@ def test_unfinished_dependency_is_no_problem(queue: Queue, parent: Job, status: 
 
 
 @pytest.mark.parametrize(('allow_failure', 'status'), [(False, 'finished'), (True, 'finished'), (True, 'failed')])
-def test_met_dependency(queue: Queue, parent: Job, allow_failure: bool, status: str) -> None:
+def test_deferred_job_with_met_dependency_is_problem(
+    queue: Queue, parent: Job, allow_failure: bool, status: str
+) -> None:
     """A worker ended after it wrote the end of the dependency, and before it enqueued the dependents."""
     states.deferred(queue, 'child', Dependency([parent], allow_failure=allow_failure))
     parent.set_status(JobStatus(status))
@@ -45,7 +47,7 @@ def test_met_dependency(queue: Queue, parent: Job, allow_failure: bool, status: 
     assert 'parent' in problem.detail
 
 
-def test_missing_dependency(queue: Queue, parent: Job) -> None:
+def test_deferred_job_with_missing_dependency_is_problem(queue: Queue, parent: Job) -> None:
     states.deferred(queue, 'child', parent)
     parent.delete()
     problem = only_problem(queue)

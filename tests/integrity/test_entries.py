@@ -62,7 +62,7 @@ def test_entry_of_missing_job(queue: Queue, name: str) -> None:
 
 
 @pytest.mark.parametrize('name', ['failed', 'finished'])
-def test_expired_entry(queue: Queue, name: str) -> None:
+def test_expired_entry_is_problem_until_cleanup(queue: Queue, name: str) -> None:
     """RQ removes it at its next clean-up, whether its job exists or not."""
     job = populate(queue)[name]
     registry = registry_of(queue, name)

@@ -22,7 +22,7 @@ def only_problem(registry: Any) -> Problem:
 
 
 @pytest.mark.parametrize('name', ['failed', 'finished', 'canceled'])
-def test_interrupted_requeue(queue: Queue, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_of_interrupted_requeue_is_orphan(queue: Queue, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """RQ removes the job from the registry, and then enqueues it."""
     make = {'failed': states.failed, 'finished': states.finished, 'canceled': states.canceled}[name]
     job = make(queue, 'half')
@@ -39,14 +39,14 @@ def test_interrupted_requeue(queue: Queue, name: str, monkeypatch: pytest.Monkey
     assert not registry.check(settle=0, orphans=False)
 
 
-def test_stopped_job(queue: Queue) -> None:
+def test_stopped_job_without_registry_is_orphan(queue: Queue) -> None:
     job = states.failed(queue, 'stopped')
     job.set_status(JobStatus.STOPPED)
     queue.connection.delete(queue.failed_job_registry.key)
     assert only_problem(queue.failed_job_registry).job_id == 'stopped'
 
 
-def test_scheduled_job(queue: Queue) -> None:
+def test_scheduled_job_without_registry_is_orphan_without_repair(queue: Queue) -> None:
     """A job that returned a Retry: RQ sets its status first. Its time is not stored anywhere else."""
     states.scheduled(queue, 'lost')
     queue.connection.delete(queue.scheduled_job_registry.key)
@@ -55,7 +55,7 @@ def test_scheduled_job(queue: Queue) -> None:
     assert 'when it was due' in problem.detail
 
 
-def test_deferred_job(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deferred_job_without_registry_is_orphan(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     """enqueue_many() saves the jobs as deferred, and then adds them to the registry."""
     parent = states.scheduled(queue, 'parent')
     data = Queue.prepare_data(jobs.succeed, job_id='child', depends_on=parent)
@@ -70,7 +70,7 @@ def test_deferred_job(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (problem.job_id, problem.repair) == ('child', 'add the job to it')
 
 
-def test_started_job(queue: Queue) -> None:
+def test_started_job_without_registry_is_orphan_after_its_timeout(queue: Queue) -> None:
     """RQ's clean-up fails it in several steps, and removes it from the registry in the first."""
     job = queue.enqueue(jobs.succeed, job_id='s', job_timeout=180)
     states.die(states.LeavingWorker, queue)
@@ -136,7 +136,7 @@ def test_job_about_to_expire_is_no_problem(queue: Queue) -> None:
 
 
 @pytest.mark.skipif(not hasattr(JobStatus, 'READY_TO_ENQUEUE'), reason='this RQ has no registry of ready jobs')
-def test_ready_job(queue: Queue) -> None:
+def test_ready_job_without_registry_is_orphan(queue: Queue) -> None:
     job = states.finished(queue, 'ready')
     job.set_status(JobStatus.READY_TO_ENQUEUE)
     queue.connection.delete(queue.finished_job_registry.key)
@@ -145,7 +145,7 @@ def test_ready_job(queue: Queue) -> None:
     assert not queue.ready_job_registry.check(settle=0)
 
 
-def test_many_orphans(queue: Queue) -> None:
+def test_thousands_of_orphans_are_all_found(queue: Queue) -> None:
     """More than SCAN returns at once, and more than one round trip reads."""
     with queue.connection.pipeline() as pipe:
         for number in range(2300):

@@ -29,7 +29,7 @@ def test_queued_jobs_are_no_problem(queue: Queue) -> None:
     assert (report.entries, report.jobs) == (5, 5)
 
 
-def test_missing_job(queue: Queue) -> None:
+def test_missing_job_in_queue_is_problem_until_cleanup(queue: Queue) -> None:
     """As when its ttl has ended. A worker of one queue leaves it in the intermediate queue, for RQ's maintenance."""
     job = queue.enqueue(jobs.succeed, job_id='gone')
     queue.connection.delete(job.key)
@@ -44,7 +44,7 @@ def test_missing_job(queue: Queue) -> None:
     assert not check(queue)
 
 
-def test_canceled_job(queue: Queue) -> None:
+def test_canceled_job_still_in_queue_is_problem(queue: Queue) -> None:
     """cancel() removes one entry from the queue; a worker that takes the other one runs the job."""
     job = queue.enqueue(jobs.succeed, job_id='c')
     queue.push_job_id('c')
@@ -127,7 +127,7 @@ def test_stale_entries_of_intermediate_queue(queue: Queue) -> None:
     assert {job_id for job_id, problem in problems.items() if problem.repaired_by_rq} == {'gone'}
 
 
-def test_deleted_queue(queue: Queue) -> None:
+def test_jobs_of_deleted_queue_are_orphans(queue: Queue) -> None:
     for number in range(1200):
         queue.enqueue(jobs.succeed, job_id=f'j{number}')
     queue.connection.delete(queue.key)

@@ -92,7 +92,7 @@ def test_job_that_exists_again(queue: Queue) -> None:
 
 
 @pytest.mark.parametrize('name', ['failed', 'finished'])
-def test_expired_entry(queue: Queue, name: str) -> None:
+def test_repair_removes_expired_entry_of_registry(queue: Queue, name: str) -> None:
     registry = getattr(queue, f'{name}_job_registry')
     queue.enqueue(jobs.succeed, job_id='other')
     queue.connection.zadd(registry.key, {'old': time.time() - 5, 'new': time.time() + 30})
@@ -172,7 +172,7 @@ def test_stale_entry_of_finished_job(queue: Queue) -> None:
     assert queue.started_job_registry.count == 0
 
 
-def test_malformed_entry(queue: Queue) -> None:
+def test_repair_removes_malformed_entry(queue: Queue) -> None:
     entry = states.started(queue, 's')
     queue.connection.zadd(queue.started_job_registry.key, {'a:b:c': time.time() + 1000})
     repair_only_problem(queue, ProblemKind.MALFORMED_ENTRY)
@@ -183,7 +183,7 @@ class TestOrphans:
     """Orphans are put back where their status belongs."""
 
     @pytest.mark.parametrize('options', [{}, {'failure_ttl': 1000}, {'failure_ttl': -1}])
-    def test_failed(self, queue: Queue, options: dict[str, Any]) -> None:
+    def test_failed_orphan_is_put_back_with_its_ttl(self, queue: Queue, options: dict[str, Any]) -> None:
         job = states.failed(queue, 'f', **options)
         score = queue.connection.zscore(queue.failed_job_registry.key, 'f')
         queue.connection.delete(queue.failed_job_registry.key)
@@ -197,7 +197,7 @@ class TestOrphans:
         assert FailedJobRegistry(queue=queue).get_job_ids() == ['f']
 
     @pytest.mark.parametrize('result_ttl', [1000, -1])
-    def test_finished(self, queue: Queue, result_ttl: int) -> None:
+    def test_finished_orphan_is_put_back_with_its_ttl(self, queue: Queue, result_ttl: int) -> None:
         job = states.finished(queue, 's', result_ttl=result_ttl)
         score = queue.connection.zscore(queue.finished_job_registry.key, 's')
         queue.connection.delete(queue.finished_job_registry.key)
@@ -207,7 +207,7 @@ class TestOrphans:
         job.delete()
         assert queue.finished_job_registry.count == 0
 
-    def test_canceled(self, queue: Queue) -> None:
+    def test_canceled_orphan_is_put_back(self, queue: Queue) -> None:
         job = states.canceled(queue, 'c')
         queue.connection.delete(queue.canceled_job_registry.key)
         repair_only_problem(queue, ProblemKind.ORPHAN)
@@ -215,14 +215,14 @@ class TestOrphans:
         queue.canceled_job_registry.requeue(job.id)
         assert queue.job_ids == ['c']
 
-    def test_scheduled(self, queue: Queue) -> None:
+    def test_scheduled_orphan_is_left_alone(self, queue: Queue) -> None:
         """Its time is not stored anywhere else."""
         states.scheduled(queue, 's')
         queue.connection.delete(queue.scheduled_job_registry.key)
         done = queue.scheduled_job_registry.repair(check(queue))
         assert [problem.kind for problem, _ in done.left] == [ProblemKind.ORPHAN]
 
-    def test_deferred(self, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_deferred_orphan_is_put_back_with_dependency(self, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
         parent = queue.enqueue(jobs.succeed, job_id='parent')
         data = Queue.prepare_data(jobs.succeed, job_id='child', depends_on=parent)
 
@@ -252,7 +252,7 @@ class TestOrphans:
         assert list(check(queue)) == []
 
     @pytest.mark.skipif(not hasattr(JobStatus, 'READY_TO_ENQUEUE'), reason='this RQ has no registry of ready jobs')
-    def test_ready(self, queue: Queue) -> None:
+    def test_ready_orphan_is_put_back_and_enqueued(self, queue: Queue) -> None:
         job = states.finished(queue, 'r')
         job.set_status(JobStatus.READY_TO_ENQUEUE)
         queue.connection.delete(queue.finished_job_registry.key)
@@ -261,7 +261,7 @@ class TestOrphans:
         assert queue.job_ids == ['r']
 
     @pytest.mark.skipif(not hasattr(JobStatus, 'RATE_LIMITED'), reason='this RQ has no rate limits')
-    def test_rate_limited(self, queue: Queue) -> None:
+    def test_rate_limited_orphan_is_put_back_and_runs(self, queue: Queue) -> None:
         from rq.rate_limit import RateLimit, RateLimitRegistry
 
         limit = RateLimit('site', 1)
@@ -275,7 +275,7 @@ class TestOrphans:
         assert sorted(queue.finished_job_registry.get_job_ids()) == ['first', 'second']
 
     @pytest.mark.parametrize('retry', [None, Retry(max=1)])
-    def test_started(self, queue: Queue, retry: Retry | None) -> None:
+    def test_started_orphan_is_retried_or_failed_by_rq(self, queue: Queue, retry: Retry | None) -> None:
         """RQ's own clean-up treats it as abandoned, and retries or fails it."""
         job = queue.enqueue(jobs.succeed, job_id='s', retry=retry)
         states.die(states.LeavingWorker, queue)
@@ -394,7 +394,7 @@ class TestLostFromQueue:
 
 
 class TestQueues:
-    def test_missing_job(self, queue: Queue) -> None:
+    def test_repair_removes_missing_jobs_from_queue(self, queue: Queue) -> None:
         for job_id in ('a', 'b', 'c', 'd'):
             queue.enqueue(jobs.succeed, job_id=job_id)
         for gone in ('a', 'd'):
@@ -436,7 +436,7 @@ class TestQueues:
         ]
         assert queue.count == 700_000 - 500 - 3
 
-    def test_canceled_job(self, queue: Queue) -> None:
+    def test_repair_removes_canceled_job_from_queue(self, queue: Queue) -> None:
         job = queue.enqueue(jobs.succeed, job_id='c')
         queue.push_job_id('c')
         job.cancel()
@@ -457,7 +457,7 @@ class TestQueues:
         assert [problem.kind for problem, _ in done.left] == [ProblemKind.QUEUED_TWICE]
         assert queue.job_ids == ['twice', 'twice']
 
-    def test_unlisted_queue(self, queue: Queue) -> None:
+    def test_repair_lists_unlisted_queue(self, queue: Queue) -> None:
         queue.enqueue(jobs.succeed)
         queue.connection.delete('rq:queues')
         repair_only_problem(queue, ProblemKind.UNKNOWN_QUEUE)
@@ -503,7 +503,7 @@ class TestAbandoned:
 
 class TestDependencies:
     @pytest.mark.parametrize('at_front', [False, True])
-    def test_met_dependency(self, queue: Queue, at_front: bool) -> None:
+    def test_repair_enqueues_job_with_met_dependency(self, queue: Queue, at_front: bool) -> None:
         parent = states.scheduled(queue, 'parent')
         dependency = Dependency([parent], enqueue_at_front=at_front, allow_failure=True)
         child = states.deferred(queue, 'child', dependency, ttl=1000)
@@ -545,7 +545,7 @@ class TestDependencies:
         assert [problem.kind for problem, _ in done.left] == [ProblemKind.MISSING_DEPENDENCY]
         assert queue.deferred_job_registry.get_job_ids() == ['child']
 
-    def test_stale_sets(self, queue: Queue) -> None:
+    def test_repair_deletes_stale_sets(self, queue: Queue) -> None:
         queue.connection.sadd('rq:job:gone:dependents', 'x', 'y')
         repair_only_problem(queue, ProblemKind.STALE_KEY)
         queue.connection.sadd('rq:job::gone:dependencies', 'x')
@@ -574,7 +574,7 @@ class TestExecutions:
         job.delete()
         assert not queue.connection.exists(job.key)
 
-    def test_expired_entry(self, queue: Queue) -> None:
+    def test_repair_removes_expired_entry_of_executions(self, queue: Queue) -> None:
         states.finished(queue, 's')
         registry = ExecutionRegistry('s', connection=queue.connection)
         queue.connection.zadd(registry.key, {'run': 5})
@@ -608,7 +608,7 @@ def repair_registry(registry: Any, kind: ProblemKind) -> None:
     assert list(registry.check(settle=0)) == []
 
 
-def test_missing_worker(queue: Queue) -> None:
+def test_repair_removes_missing_worker_from_set(queue: Queue) -> None:
     queue.enqueue(jobs.succeed)
     queue.connection.sadd('rq:workers', 'rq:worker:gone')
     assert Worker.count(queue.connection) == 1
@@ -643,7 +643,7 @@ class TestCalls:
         assert done.total == 10
         assert len(broken.failed_job_registry.check(settle=0)) == 442
 
-    def test_database(self, broken: Queue) -> None:
+    def test_repair_of_database_repairs_all_queues(self, broken: Queue) -> None:
         other = Queue('other', connection=broken.connection)
         broken.connection.zadd(other.finished_job_registry.key, {'gone': '+inf'})
         broken.connection.sadd('rq:queues', other.key)
@@ -665,7 +665,7 @@ class TestCalls:
         broken.connection.script_flush()
         assert broken.failed_job_registry.repair().total == 452
 
-    def test_report(self, broken: Queue) -> None:
+    def test_report_of_repair_counts_and_gives_reasons(self, broken: Queue) -> None:
         states.scheduled(broken, 's')
         broken.connection.delete(broken.scheduled_job_registry.key)
         report = check(broken)
@@ -728,7 +728,7 @@ def test_user_without_right_to_scripts(redis_server: PrivateRedis, connection: r
     connection.acl_deluser('reader')
 
 
-def test_concurrent_repairs(queue: Queue, redis_server: PrivateRedis) -> None:
+def test_concurrent_repairs_repair_each_problem_once(queue: Queue, redis_server: PrivateRedis) -> None:
     """Each problem is repaired once."""
     ids = [f'j{number}' for number in range(500)]
     for job_id in ids:

@@ -35,7 +35,7 @@ def test_job_being_started_is_no_problem(queue: Queue) -> None:
 
 
 @pytest.mark.parametrize('begun', [True, False])
-def test_abandoned_job(queue: Queue, begun: bool) -> None:
+def test_abandoned_job_is_problem_until_cleanup(queue: Queue, begun: bool) -> None:
     queue.enqueue(jobs.succeed, job_id='s')
     states.die(states.LeavingWorker if begun else states.EnteringWorker, queue)
     states.let_time_pass(queue.connection)
@@ -46,7 +46,7 @@ def test_abandoned_job(queue: Queue, begun: bool) -> None:
     assert not queue.started_job_registry.check(settle=0)
 
 
-def test_missing_execution(queue: Queue) -> None:
+def test_started_job_without_execution_is_problem_without_repair(queue: Queue) -> None:
     entry = states.started(queue, 's')
     queue.connection.delete(f'rq:execution:{entry}')
     problem = only_problem(queue)
@@ -113,7 +113,7 @@ def test_running_job_with_another_status(queue: Queue) -> None:
     assert 'a worker still runs it' in problem.detail
 
 
-def test_malformed_entry(queue: Queue) -> None:
+def test_malformed_entry_is_problem_with_repair_if_no_job_matches(queue: Queue) -> None:
     """It is removed if no job exists that it may name. RQ can neither list nor clean up the registry before."""
     registry = queue.started_job_registry
     states.finished(queue, 's')

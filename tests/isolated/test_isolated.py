@@ -69,10 +69,10 @@ def leaks(script: str, told: dict[str, Any]) -> dict[str, int]:
 
 
 @pytest.mark.parametrize('script', SCRIPTS)
-def test_nothing_grows(redis_server: PrivateRedis, script: str) -> None:
+def test_memory_and_connections_do_not_grow_in_script(redis_server: PrivateRedis, script: str) -> None:
     told = run(script, redis_server.port)
     assert leaks(script, told) == {}, told
 
 
-def test_a_leak_is_found(redis_server: PrivateRedis) -> None:
+def test_leak_of_script_is_found(redis_server: PrivateRedis) -> None:
     assert 'blocks' in leaks(LEAKING, run(LEAKING, redis_server.port))

@@ -49,7 +49,7 @@ def test_no_references_are_kept(python: DebugPython, redis_server: PrivateRedis,
     assert {name: growth for name, growth in growths.items() if growth[-1] > TIMES // 10} == {}
 
 
-def test_the_core_tests_meet_no_failing_assertion(python: DebugPython) -> None:
+def test_core_tests_pass_on_debug_python(python: DebugPython) -> None:
     ran = python.run('-X', 'dev', '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *CORE_TESTS)
     assert 'Fatal Python error' not in ran.stdout
     assert ran.returncode == 0, ran.stdout[-5000:]

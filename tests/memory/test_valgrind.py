@@ -67,7 +67,7 @@ def test_no_error_in_the_core(redis_server: PrivateRedis, tmp_path: Path, protoc
     assert errors_of_ours(report) == []
 
 
-def test_a_lost_block_is_found(tmp_path: Path) -> None:
+def test_lost_block_is_found_by_valgrind(tmp_path: Path) -> None:
     report = tmp_path / 'valgrind.xml'
     lose = (
         'import ctypes; malloc = ctypes.CDLL(None).malloc; malloc.restype = ctypes.c_void_p; malloc(1000); malloc(2000)'

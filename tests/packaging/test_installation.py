@@ -32,13 +32,15 @@ def test_some_interpreter_is_tried() -> None:
     assert any(interpreters.find(version) for version in interpreters.VERSIONS)
 
 
-def test_checkout(venv: FreshVenv, checkout: Path, empty: Path, redis_server: PrivateRedis) -> None:
+def test_checkout_installs_and_works(venv: FreshVenv, checkout: Path, empty: Path, redis_server: PrivateRedis) -> None:
     venv.install('.', cwd=checkout)
     working.check(venv, redis_server, cwd=empty)
     working.check_subinterpreters(venv, redis_server, cwd=empty)
 
 
-def test_sdist(venv: FreshVenv, sdist: Path, empty: Path, redis_server: PrivateRedis) -> None:
+def test_sdist_installs_by_building_and_works(
+    venv: FreshVenv, sdist: Path, empty: Path, redis_server: PrivateRedis
+) -> None:
     here = shutil.copy(sdist, empty)
     output = venv.install(here, cwd=empty)
     assert 'building' in output
@@ -46,7 +48,9 @@ def test_sdist(venv: FreshVenv, sdist: Path, empty: Path, redis_server: PrivateR
     assert [path.name for path in empty.iterdir()] == [sdist.name]
 
 
-def test_wheel(venv: FreshVenv, checkout: Path, empty: Path, redis_server: PrivateRedis) -> None:
+def test_wheel_installs_without_compiler_and_works(
+    venv: FreshVenv, checkout: Path, empty: Path, redis_server: PrivateRedis
+) -> None:
     wheel = venv.wheel(checkout, empty)
     # Nothing is left to build from.
     shutil.rmtree(checkout)

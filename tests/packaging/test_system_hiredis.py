@@ -74,7 +74,7 @@ def test_no_pkg_config(fresh_venv: FreshVenv, copy: Path) -> None:
 
 
 @needs_pkg_config
-def test_no_hiredis(fresh_venv: FreshVenv, copy: Path, tmp_path: Path) -> None:
+def test_missing_hiredis_is_named_with_remedy(fresh_venv: FreshVenv, copy: Path, tmp_path: Path) -> None:
     output = failed_install(fresh_venv, copy, PKG_CONFIG_LIBDIR=str(tmp_path))
     assert 'RQREG_SYSTEM_HIREDIS=1' in output
     assert 'libhiredis-dev' in output

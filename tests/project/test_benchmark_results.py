@@ -97,7 +97,7 @@ def results() -> Results:
     )
 
 
-def test_what_is_kept_is_without_single_rounds(results: Results, tmp_path: Path) -> None:
+def test_kept_results_have_no_single_rounds(results: Results, tmp_path: Path) -> None:
     results.keep(tmp_path / 'kept.json')
     kept = Results.read(tmp_path / 'kept.json')
     # A line for each workload, so that two runs can be compared by eye.
@@ -230,7 +230,7 @@ def test_every_row_of_the_readme_was_measured() -> None:
     assert [row.name for row in readme.CALLS if Results.read().call(row.name) is None] == []
 
 
-def test_what_is_published_is_what_was_kept() -> None:
+def test_published_pages_equal_kept_results() -> None:
     """Publishing again changes no page."""
     calls, programs = Results.read(), programs_kept.read()
     assert TABLES.read_text(encoding='utf-8') == markdown.everything(calls)

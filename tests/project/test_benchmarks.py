@@ -148,7 +148,9 @@ def test_other_answer_on_everything_is_refused(run: Run, redis_server: PrivateRe
 
 
 @pytest.mark.parametrize('name', CHANGING)
-def test_what_was_changed_is_restored(run: Run, ours_at: Any, redis_server: PrivateRedis, name: str) -> None:
+def test_workload_is_restored_after_leg_that_changes_it(
+    run: Run, ours_at: Any, redis_server: PrivateRedis, name: str
+) -> None:
     leg, _ = ours_at(name)
     client = redis_server.client(db=DATABASE)
     before = dump(client, masks=NOTHING)
@@ -185,7 +187,7 @@ def test_bound_is_of_the_bytes_that_are_sent(ours_at: Any) -> None:
     assert exchange.reply_length == len(b':0\r\n:100\r\n')
 
 
-def test_what_goes_on_for_a_time_has_no_bound(run: Run, redis_server: PrivateRedis) -> None:
+def test_measurement_of_purge_has_all_legs_and_exchanges(run: Run, redis_server: PrivateRedis) -> None:
     measurement = run.measure(BY_NAME['purge-1'], Server(redis_server.port))
     assert list(measurement.seconds) == [RQ, BY_HAND, OURS]
     assert len(measurement.recording.exchanges) > 0
@@ -222,7 +224,7 @@ def test_population_is_shared(run: Run, redis_server: PrivateRedis, monkeypatch:
     assert filled == [populations.FailedIds(100), populations.FailedIds(1)]
 
 
-def test_what_holds_the_server_is_seen(run: Run, redis_server: PrivateRedis) -> None:
+def test_command_that_holds_server_is_measured(run: Run, redis_server: PrivateRedis) -> None:
     """By the server's own log, and by the second client."""
 
     def hold(registries: Any, name: str) -> int:
@@ -304,6 +306,6 @@ def test_leg_is_bound(placed: str) -> None:
         assert os.sched_getaffinity(leg.pid) == of_legs
 
 
-def test_spread() -> None:
+def test_spread_has_median_and_quartiles() -> None:
     found = spread([1.0, 2.0, 3.0, 4.0, 5.0])
     assert (found.q1, found.median, found.q3) == (2.0, 3.0, 4.0)

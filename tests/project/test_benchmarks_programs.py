@@ -58,7 +58,7 @@ def test_whose_time_it_is(frames: list[str], group: str) -> None:
     assert profiling.group_of(profiling._stack(';'.join(frames))) == group
 
 
-def test_shares(tmp_path: Path) -> None:
+def test_looks_of_profiler_are_grouped_by_owner(tmp_path: Path) -> None:
     looks = tmp_path / 'looks'
     looks.write_text(f'{RUN};{COUNT} 3\n{RUN};{PAGE} 1\n', encoding='utf-8')
     shares = profiling.grouped(profiling._read(looks, 0, b''))
@@ -70,7 +70,7 @@ def test_nothing_seen_is_told() -> None:
         profiling.grouped([])
 
 
-def test_a_profiler_that_may_not_look_is_told(tmp_path: Path) -> None:
+def test_refused_profiler_raises_its_message(tmp_path: Path) -> None:
     with pytest.raises(profiling.NoProfiler, match=r'status 1 .*Permission denied'):
         profiling._read(tmp_path / 'looks', 1, b'Permission denied')
 
@@ -87,7 +87,7 @@ def test_requests_are_told_from_the_wait_for_them(frames: list[str], expected: b
     assert profiling._is_in_request(profiling._stack(';'.join(frames))) is expected
 
 
-def test_the_options() -> None:
+def test_profile_option_takes_optional_bound() -> None:
     assert parse([]).profile is None
     assert parse(['--profile']).profile > 1e9
     assert parse(['--profile', '1.5']).profile == 1.5
@@ -118,7 +118,7 @@ FOUND = {
 }
 
 
-def test_the_tables() -> None:
+def test_tables_have_ratios_and_shares() -> None:
     text = report.text(FOUND)
     assert 'a program: rq-3.0.0, 2 CPUs\n' in text
     assert '2.00 s (1.00-3.00), 50.0 jobs/s  1.00 s (0.50-2.00), 100 jobs/s' in text

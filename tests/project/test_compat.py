@@ -33,7 +33,7 @@ def problems(plain: str, accelerated: str, known: dict[str, str] | None = None) 
 
 
 @pytest.mark.parametrize(('plain', 'accelerated'), [('p', 'p'), ('s', 's')])
-def test_the_same_outcome_is_no_problem(plain: str, accelerated: str) -> None:
+def test_equal_outcomes_are_no_problem(plain: str, accelerated: str) -> None:
     assert problems(plain, accelerated) == []
 
 
@@ -55,7 +55,7 @@ def test_the_same_outcome_is_no_problem(plain: str, accelerated: str) -> None:
         ('fp' + 'p' * 9, 'f' * 6 + 'p' * 5),
     ],
 )
-def test_a_difference_is_a_problem(plain: str, accelerated: str) -> None:
+def test_different_outcomes_are_problem(plain: str, accelerated: str) -> None:
     assert problems(plain, accelerated) == [f'differs: {TEST}']
 
 
@@ -63,33 +63,33 @@ def test_a_difference_is_a_problem(plain: str, accelerated: str) -> None:
     ('plain', 'accelerated'),
     [('f' + 'p' * 10, 'p' * 11), ('pf' + 'p' * 9, 'f' + 'p' * 10), ('fffff' + 'p' * 6, 'p' + 'f' * 6 + 'p' * 4)],
 )
-def test_what_plain_rq_fails_as_often_is_unsteady(plain: str, accelerated: str) -> None:
+def test_failure_as_often_on_plain_rq_is_unsteady(plain: str, accelerated: str) -> None:
     verdict = judge({TEST: runs(plain, accelerated)})
     assert verdict.unsteady == (TEST,)
     assert verdict.problems({}) == []
 
 
-def test_what_plain_rq_was_seen_to_fail_may_fail_seldom() -> None:
+def test_known_unsteady_test_may_fail_seldom() -> None:
     assert judge({TEST: runs('p' * 11, 'f' + 'p' * 10)}, {TEST}).unsteady == (TEST,)
     assert judge({TEST: runs('p' * 11, 'f' * 6 + 'p' * 5)}, {TEST}).different == (TEST,)
     assert judge({TEST: runs('p' * 11, 'f' + 'p' * 10)}, {'another'}).different == (TEST,)
 
 
-def test_a_failure_on_both_sides_needs_a_reason() -> None:
+def test_failure_on_both_sides_needs_reason() -> None:
     assert problems('f', 'f') == [f'fails on both sides, and no reason is given: {TEST}']
     assert problems('f', 'f', {TEST: 'it needs a network'}) == []
 
 
 @pytest.mark.parametrize(('plain', 'accelerated'), [('p', 'p'), ('s', 's')])
-def test_a_listed_failure_must_fail(plain: str, accelerated: str) -> None:
+def test_listed_failure_that_passes_is_problem(plain: str, accelerated: str) -> None:
     assert problems(plain, accelerated, {TEST: 'it needs a network'}) == [f'is listed as failing, and does not: {TEST}']
 
 
-def test_a_listed_failure_must_be_there() -> None:
+def test_listed_failure_that_is_missing_is_problem() -> None:
     assert judge({}).problems({TEST: 'it needs a network'}) == [f'is listed as failing, and does not: {TEST}']
 
 
-def test_a_listed_failure_may_not_differ() -> None:
+def test_listed_failure_that_differs_is_problem() -> None:
     assert f'differs: {TEST}' in problems('f' * 11, 'p' * 11, {TEST: 'it needs a network'})
 
 
@@ -97,15 +97,15 @@ def test_a_listed_failure_may_not_differ() -> None:
     ('plain', 'accelerated', 'again'),
     [('p', 'p', False), ('s', 's', False), ('p', 'f', True), ('f', 'p', True), ('f', 'f', True), ('p', 'm', False)],
 )
-def test_what_is_not_settled_is_run_again(plain: str, accelerated: str, again: bool) -> None:
+def test_unsettled_test_is_run_again(plain: str, accelerated: str, again: bool) -> None:
     assert to_run_again({TEST: runs(plain, accelerated)}, {}) == ([TEST] if again else [])
 
 
-def test_a_known_failure_is_not_run_again() -> None:
+def test_known_failure_is_not_run_again() -> None:
     assert to_run_again({TEST: runs('f', 'f')}, {TEST: 'it needs a network'}) == []
 
 
-def test_the_report_names_what_differs_and_counts_the_rest() -> None:
+def test_report_names_differences_and_counts_rest() -> None:
     found = {TEST: runs('p' * 11, 'f' + 'p' * RUNS_AGAIN), 'passing': runs('p', 'p'), 'skipping': runs('s', 's')}
     said = {TEST: 'AssertionError: 1 != 2', 'skipping': 'no such server'}
     result = SuiteResult('3.0.0', '8.1.0', 12.0, found, judge(found), {}, said)
@@ -117,9 +117,7 @@ def test_the_report_names_what_differs_and_counts_the_rest() -> None:
 
 
 @pytest.mark.parametrize('status', [0, 1, 3])
-def test_a_run_that_did_not_come_to_its_end_is_no_result(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
-) -> None:
+def test_unfinished_run_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     """As where no server could be started: the status may be one that pytest itself ends with."""
     ends = ['sh', '-c', f'echo no server >&2; exit {status}']
     monkeypatch.setattr(network, 'beside_redis', lambda *_: ends)
@@ -168,7 +166,7 @@ def processor_seconds(pid: int) -> float:
     return (int(stat(pid)[11]) + int(stat(pid)[12])) / os.sysconf('SC_CLK_TCK')
 
 
-def test_a_timeout_ends_what_runs() -> None:
+def test_timeout_ends_running_processes() -> None:
     """SIGTERM, which the first process of a namespace ignores, as this one does."""
     with subprocess.Popen([sys.executable, '-c', RUNS_TWO], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -280,7 +278,7 @@ def test_a_signal_to_a_child():
 """
 
 
-def test_a_signal_to_the_group_of_pytest_is_no_end(tmp_path: Path) -> None:
+def test_signal_to_group_does_not_end_pytest(tmp_path: Path) -> None:
     (tmp_path / 'test_signals.py').write_text(SIGNALS)
     ended = run_in(tmp_path, '-m', 'pytest', '-p', 'own_group', 'test_signals.py')
     assert 'AssertionError: goes on' in ended.stdout

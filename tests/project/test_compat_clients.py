@@ -62,7 +62,7 @@ def test_equal_databases_are_equal(databases: tuple[Any, Any]) -> None:
         (('LMOVE', 'rq:queue:default', 'rq:queue:default', 'LEFT', 'RIGHT'), 'rq:queue:default'),
     ],
 )
-def test_a_difference_of_a_key_is_seen_once(databases: tuple[Any, Any], command: tuple[Any, ...], key: str) -> None:
+def test_difference_of_key_is_seen_once(databases: tuple[Any, Any], command: tuple[Any, ...], key: str) -> None:
     plain, ours = databases
     ours.execute_command(*command)
     (line, *_) = key_differences(plain, ours, seconds=1)
@@ -92,7 +92,7 @@ def test_times_of_the_step_are_no_difference(databases: tuple[Any, Any]) -> None
 @pytest.mark.parametrize(
     'date', ['2026-01-01T00:00:05.000123Z', '2025-12-31T23:59:56.000123Z', '2026-01-01T00:00:01Z', '', '1']
 )
-def test_a_date_further_away_or_written_otherwise_is_a_difference(databases: tuple[Any, Any], date: str) -> None:
+def test_far_or_otherwise_written_date_is_difference(databases: tuple[Any, Any], date: str) -> None:
     plain, ours = databases
     plain.hset('rq:job:a', 'ended_at', '2026-01-01T00:00:01.000123Z')
     ours.hset('rq:job:a', 'ended_at', date)
@@ -100,7 +100,7 @@ def test_a_date_further_away_or_written_otherwise_is_a_difference(databases: tup
 
 
 @pytest.mark.parametrize('other', [('5000-0', 'x'), ('1000-0', 'y')])
-def test_a_stream_entry_that_is_another_is_a_difference(databases: tuple[Any, Any], other: tuple[str, str]) -> None:
+def test_other_stream_entry_is_difference(databases: tuple[Any, Any], other: tuple[str, str]) -> None:
     plain, ours = databases
     plain.xadd('rq:results:a', {'type': 'x'}, '1000-0')
     ours.xadd('rq:results:a', {'type': other[1]}, other[0])
@@ -109,7 +109,7 @@ def test_a_stream_entry_that_is_another_is_a_difference(databases: tuple[Any, An
     assert key_differences(plain, ours, seconds=3)
 
 
-def test_a_score_further_away_than_the_step_took_is_a_difference(databases: tuple[Any, Any]) -> None:
+def test_score_farther_than_duration_of_step_is_difference(databases: tuple[Any, Any]) -> None:
     plain, ours = databases
     plain.zadd('rq:failed:default', {'a': FAR + 10})
     ours.zadd('rq:failed:default', {'a': FAR + 14})
@@ -126,7 +126,7 @@ def test_a_score_further_away_than_the_step_took_is_a_difference(databases: tupl
         answer('one\ntwo\nDate now', Date='now'),
     ],
 )
-def test_a_difference_of_an_answer_is_seen(other: str) -> None:
+def test_difference_of_answer_is_seen(other: str) -> None:
     assert text_differences(answer('one\ntwo', Date='then'), answer('one\ntwo', Date='now'), [DATE]) == []
     assert text_differences(answer('one\ntwo', Date='then'), other, [DATE])
 
@@ -157,7 +157,7 @@ def test_a_difference_of_an_answer_is_seen(other: str) -> None:
         ),
     ],
 )
-def test_a_mask_hides_what_it_names_and_no_more(client: Any, text: str, equal: str, different: str) -> None:
+def test_mask_hides_what_it_names_and_no_more(client: Any, text: str, equal: str, different: str) -> None:
     assert text_differences(text, equal, client.MASKS) == []
     assert text_differences(text, different, client.MASKS)
     assert text_differences(text, f'{text} and more', client.MASKS)
@@ -169,7 +169,7 @@ def test_no_mask_hides_a_count(masks: Any) -> None:
         assert text_differences(line % '200001', line % '200000', masks)
 
 
-def test_an_outcome_that_is_not_the_same_is_a_difference() -> None:
+def test_other_outcome_is_difference() -> None:
     passed, failed = {'test_a': ('passed', '')}, {'test_a': ('failed', 'why')}
     assert outcome_differences(passed, dict(passed)) == []
     assert outcome_differences(passed, failed) == ['test_a: passed on plain RQ, failed on ours\nwhy']
@@ -178,7 +178,7 @@ def test_an_outcome_that_is_not_the_same_is_a_difference() -> None:
     assert outcome_differences({}, {}) == ['there are no tests']
 
 
-def test_an_environment_whose_registries_are_others_is_refused(redis_server: PrivateRedis) -> None:
+def test_environment_with_other_registries_is_refused(redis_server: PrivateRedis) -> None:
     environment = Environment(Path(sys.prefix))
     for side in (PLAIN, OURS):
         programs.require_effect(side, environment, redis_server.url)
@@ -199,7 +199,7 @@ class WithoutEffect(Environment):
         return super().variables(self.side.accelerated, **more)
 
 
-def test_a_program_that_ran_on_other_registries_is_refused(tmp_path: Path) -> None:
+def test_program_run_on_other_registries_is_refused(tmp_path: Path) -> None:
     environment = Environment(Path(sys.prefix))
     linger = 'import time; time.sleep(0.5)'
     uses_rq = ('python', '-c', f'import rq; {linger}')

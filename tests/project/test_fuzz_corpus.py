@@ -48,13 +48,13 @@ def replay(program: Path, files: list[Path]) -> None:
 
 
 @pytest.mark.parametrize('target', TARGETS)
-def test_what_fuzzing_reached_and_found(programs: dict[str, Path], target: str) -> None:
+def test_inputs_of_fuzzing_pass_again(programs: dict[str, Path], target: str) -> None:
     reached = sorted(FOLDER.glob(f'corpus/{target}/*'))
     assert reached
     replay(programs[target], [*sorted(FOLDER.glob(f'findings/{target}/*')), *reached])
 
 
-def test_a_file_that_cannot_be_read_is_no_success(programs: dict[str, Path], tmp_path: Path) -> None:
+def test_unreadable_file_is_no_success(programs: dict[str, Path], tmp_path: Path) -> None:
     missing = tmp_path / 'no-such-file'
     result = subprocess.run([str(programs['reply']), str(missing)], capture_output=True, text=True, check=False)
     assert result.returncode != 0

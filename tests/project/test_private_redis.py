@@ -34,7 +34,7 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize('case', ['running server', 'stopped server', 'after a restart'])
-def test_a_server_ends_with_its_owner(case: str) -> None:
+def test_server_ends_with_its_owner(case: str) -> None:
     command = [sys.executable, '-c', OWNER, str(TOOLS), case]
     owner = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None

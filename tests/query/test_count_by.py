@@ -87,7 +87,9 @@ def counts(groups: JobGroups) -> dict[Any, int]:
         (['queue', 'day', 'queue'], {('q', date(2024, 2, 29)): 4, ('q', date(2024, 3, 1)): 1}),
     ],
 )
-def test_groups_of(registry: FailedJobRegistry, names: list[Any], found: dict[Any, int]) -> None:
+def test_groups_equal_those_of_loop_over_jobs(
+    registry: FailedJobRegistry, names: list[Any], found: dict[Any, int]
+) -> None:
     for chunk_size in (1000, 2):
         groups = registry.count_by(*names, chunk_size=chunk_size)
         assert counts(groups) == found
@@ -201,7 +203,7 @@ def test_started_jobs_are_counted(connection: redis.Redis) -> None:
 # ---- What is printed
 
 
-def test_printed_groups(connection: redis.Redis) -> None:
+def test_groups_print_as_table_and_dump_as_json(connection: redis.Redis) -> None:
     populate(connection)
     groups = FailedJobRegistry('q', connection=connection).count_by('func_name', 'exc_type')
     first, *lines = str(groups).splitlines()
@@ -223,7 +225,7 @@ def test_printed_groups(connection: redis.Redis) -> None:
     assert by_day['groups'][0]['values'] == {'day': '2024-02-29'}
 
 
-def test_a_long_result_is_printed_in_part() -> None:
+def test_long_result_is_printed_in_part() -> None:
     groups = JobGroups(['last_line'], [JobGroup({'last_line': 'x' * 100}, 1, None, None, 'a')] * 25)
     lines = str(groups).splitlines()
     assert len(lines) == 22

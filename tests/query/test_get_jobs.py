@@ -129,7 +129,7 @@ def test_names_of_fields_that_are_not_utf8(connection: redis.Redis) -> None:
     assert jobs[1] is not None
 
 
-def test_every_client(job_client: Any, storing_client: Any) -> None:
+def test_get_jobs_works_on_each_kind_of_client(job_client: Any, storing_client: Any) -> None:
     stored = store(storing_client, 'a', 'b', meta={'n': 1})
     finish(stored[1], [7])
     jobs = rqreg_ext.get_jobs(job_client, ['b', 'gone', 'a', 'b'], job_class=Mine, with_results=True)
@@ -143,7 +143,7 @@ def test_every_client(job_client: Any, storing_client: Any) -> None:
 
 
 @pytest.mark.parametrize('serializer', ['rq.serializers.JSONSerializer', 'rq.serializers.DefaultSerializer', None])
-def test_serializers(connection: redis.Redis, serializer: str | None) -> None:
+def test_get_jobs_uses_serializer_for_jobs_and_results(connection: redis.Redis, serializer: str | None) -> None:
     [stored] = store(connection, 'a', serializer=serializer, meta={'tries': 3})
     finish(stored, {'n': 1})
     jobs = rqreg_ext.get_jobs(connection, ['a'], serializer=serializer, with_results=True)
@@ -192,7 +192,7 @@ def test_results_are_those_of_latest_result(connection: redis.Redis) -> None:
     assert registry.get_jobs().results is None
 
 
-def test_unreadable_results(connection: redis.Redis) -> None:
+def test_unreadable_results_are_named_with_error(connection: redis.Redis) -> None:
     jobs = store(connection, 'a', 'b', 'c')
     connection.xadd(Result.get_key('a'), {'type': 1, 'return_value': 'no base64 of a pickle'})
     connection.set(Result.get_key('b'), 'text')

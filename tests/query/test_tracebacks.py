@@ -94,7 +94,7 @@ def test_exception_of_a_traceback(error: Exception, name: str, message: str) -> 
     assert (found[0], found[1].partition(' while calling')[0]) == (name, message)
 
 
-def test_exception_group() -> None:
+def test_exception_group_gives_its_name_and_message() -> None:
     exec_globals: dict[str, Any] = {}
     try:
         exec('error = ExceptionGroup("many", [ValueError("a"), KeyError("b")])', exec_globals)
@@ -195,7 +195,7 @@ def test_c_leaves_nothing_that_is_usual() -> None:
 
 
 @given(st.binary(max_size=40))
-def test_base64(data: bytes) -> None:
+def test_decode_base64_reverses_encoding(data: bytes) -> None:
     assert _core.decode_base64(b64encode(data)) == data
 
 
@@ -208,7 +208,7 @@ def test_base64_that_is_malformed(text: bytes) -> None:
     assert _core.decode_base64(text) in (None, expected)
 
 
-def test_wrong_arguments() -> None:
+def test_wrong_arguments_of_core_functions_raise() -> None:
     assert _core.decode_base64('text') is None  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="'text' is not bytes"):
         _core.exception_in('text')  # type: ignore[arg-type]

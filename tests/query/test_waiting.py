@@ -29,7 +29,7 @@ def waiting(any_client: Any) -> WaitingJobs:
     return WaitingJobs('q', connection=any_client)
 
 
-def test_the_same_as_rqs_queue(waiting: WaitingJobs) -> None:
+def test_reads_of_waiting_jobs_equal_those_of_rq_queue(waiting: WaitingJobs) -> None:
     queue = rq.Queue('q', connection=waiting.connection)
     assert waiting.count == len(waiting) == queue.count
     assert waiting.get_job_ids() == queue.get_job_ids() == IDS
@@ -45,7 +45,7 @@ def test_the_same_as_rqs_queue(waiting: WaitingJobs) -> None:
 
 @pytest.mark.parametrize('desc', [False, True])
 @pytest.mark.parametrize('chunk_size', [1, 7, 100, 299, 300, 301, 1000])
-def test_iteration(waiting: WaitingJobs, chunk_size: int, desc: bool) -> None:
+def test_iteration_yields_each_id_once_in_order(waiting: WaitingJobs, chunk_size: int, desc: bool) -> None:
     assert list(waiting.iter_job_ids(chunk_size, desc)) == (IDS[::-1] if desc else IDS)
     pieces = list(ListCursor(waiting.connection, KEY, chunk_size, desc).pieces())
     places = {member: place for piece in pieces for member, place in zip(piece.members, piece.places, strict=True)}
@@ -54,7 +54,7 @@ def test_iteration(waiting: WaitingJobs, chunk_size: int, desc: bool) -> None:
 
 @pytest.mark.parametrize('desc', [False, True])
 @pytest.mark.parametrize('per_page', [1, 100, 299, 2**70])
-def test_pages(waiting: WaitingJobs, per_page: int, desc: bool) -> None:
+def test_pages_have_total_and_ids_in_order(waiting: WaitingJobs, per_page: int, desc: bool) -> None:
     page = waiting.get_page(per_page=per_page, desc=desc)
     expected = IDS[::-1] if desc else IDS
     assert (page.total, page.job_ids) == (300, expected[:per_page])
@@ -63,7 +63,7 @@ def test_pages(waiting: WaitingJobs, per_page: int, desc: bool) -> None:
     assert repr(waiting.get_page(2, 100)) == '<Page 2 of 3: 100 of 300 entries>'
 
 
-def test_an_empty_queue(any_client: Any) -> None:
+def test_empty_queue_has_no_jobs_and_pages(any_client: Any) -> None:
     waiting = WaitingJobs('q', connection=any_client)
     assert (waiting.count, list(waiting.iter_job_ids()), list(waiting.iter_job_ids(desc=True))) == (0, [], [])
     assert (waiting.get_page().pages, 'a' in waiting, list(waiting.find())) == (0, False, [])
@@ -87,7 +87,7 @@ def jobs(job_client: Any, storing_client: Any) -> WaitingJobs:
     return WaitingJobs('q', connection=job_client)
 
 
-def test_find(jobs: WaitingJobs) -> None:
+def test_find_selects_waiting_jobs_and_changes_nothing(jobs: WaitingJobs) -> None:
     before = contents(jobs.connection)
     assert list(jobs.find(func_name='os.*')) == ['job-1', 'job-5']
     assert list(jobs.find(func_name='os.*', desc=True, limit=1)) == ['job-5']
@@ -101,7 +101,7 @@ def test_find(jobs: WaitingJobs) -> None:
     assert contents(jobs.connection) == before
 
 
-def test_count_by(jobs: WaitingJobs) -> None:
+def test_count_by_groups_waiting_jobs(jobs: WaitingJobs) -> None:
     groups = jobs.count_by('func_name', 'queue')
     assert {group.values['func_name']: group.count for group in groups} == {'time.time': 3, 'os.getpid': 2}
     assert (groups.skipped, groups[0].values['queue']) == (Counter({'no such job': 1}), 'q')
@@ -110,7 +110,7 @@ def test_count_by(jobs: WaitingJobs) -> None:
     assert jobs.count_by('func_name', func_name='os.*').total == 2
 
 
-def test_jobs(jobs: WaitingJobs) -> None:
+def test_get_jobs_leaves_out_missing_jobs_and_changes_nothing(jobs: WaitingJobs) -> None:
     before = contents(jobs.connection)
     page = jobs.get_jobs(per_page=4)
     assert ([job.id for job in page], page.missing, page.total) == (['job-0', 'job-1', 'job-2'], ['job-3'], 6)
@@ -121,7 +121,7 @@ def test_jobs(jobs: WaitingJobs) -> None:
     assert contents(jobs.connection) == before
 
 
-def test_of_a_queue(connection: redis.Redis) -> None:
+def test_waiting_jobs_of_queue_have_its_job_class_and_serializer(connection: redis.Redis) -> None:
     class OwnJob(rq.job.Job):
         pass
 
@@ -151,14 +151,14 @@ def test_of_a_queue(connection: redis.Redis) -> None:
         (lambda w: WaitingJobs('q'), TypeError, 'connection=None is no client'),
     ],
 )
-def test_wrong_arguments(
+def test_wrong_arguments_of_reads_raise(
     call: Callable[[WaitingJobs], Any], error: type[Exception], words: str, connection: redis.Redis
 ) -> None:
     with pytest.raises(error, match=words):
         call(WaitingJobs('q', connection=connection))
 
 
-def test_a_key_of_another_type(any_client: Any) -> None:
+def test_key_of_another_type_raises_wrongtype(any_client: Any) -> None:
     any_client.set(KEY, 'text')
     waiting = WaitingJobs('q', connection=any_client)
     for read in (
@@ -228,7 +228,7 @@ def test_each_job_that_stays_is_listed_once(connection: redis.Redis, seed: int) 
 
 @pytest.mark.parametrize('desc', [False, True])
 @pytest.mark.parametrize('chunk_size', [10, 1000])
-def test_what_is_listed_can_be_removed_meanwhile(connection: redis.Redis, chunk_size: int, desc: bool) -> None:
+def test_listed_jobs_can_be_removed_during_iteration(connection: redis.Redis, chunk_size: int, desc: bool) -> None:
     ids = [f'job-{number}' for number in range(2500)]
     connection.rpush(KEY, *ids)
     found = []
@@ -239,7 +239,7 @@ def test_what_is_listed_can_be_removed_meanwhile(connection: redis.Redis, chunk_
     assert found == (ids[::-1] if desc else ids)
 
 
-def test_an_iteration_ends_although_jobs_are_added(connection: redis.Redis) -> None:
+def test_iteration_ends_although_jobs_are_added(connection: redis.Redis) -> None:
     connection.rpush(KEY, *IDS)
     found = []
     for number, job_id in enumerate(WaitingJobs('q', connection=connection).iter_job_ids(10)):

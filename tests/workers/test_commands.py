@@ -30,7 +30,7 @@ def three_queues(side: Side) -> dict[str, Queue]:
     return queues
 
 
-def test_info(sides: Sides) -> None:
+def test_info_of_rq_prints_same_counts(sides: Sides) -> None:
     def scenario(side: Side) -> list[str]:
         three_queues(side)
         side.client.zadd('rq:finished:mixed', {'mixed-0': 1_000_000})
@@ -151,7 +151,7 @@ def test_empty_of_all(sides: Sides) -> None:
     assert sides.same(scenario) == [f'{count} jobs removed from {name} queue' for count, name in EMPTIED]
 
 
-def test_empty(sides: Sides) -> None:
+def test_empty_of_rq_removes_same_jobs(sides: Sides) -> None:
     def scenario(side: Side) -> tuple[str, list[str], list[str]]:
         queue = three_queues(side)['waiting']
         said = side.rq('empty', 'waiting', 'fine')

@@ -18,7 +18,7 @@ DYING = ('--worker-class', 'workers.jobs.DyingWorker')
 END = 'the end of the commands'
 
 
-def test_a_worker_killed_before_the_start(sides: Sides) -> None:
+def test_job_in_intermediate_queue_is_retried_or_failed(sides: Sides) -> None:
     def scenario(side: Side) -> list[list[str]]:
         queue = Queue('one', connection=side.client)
         queue.enqueue(jobs.succeed, job_id='lost')
@@ -39,7 +39,7 @@ def test_a_worker_killed_before_the_start(sides: Sides) -> None:
     assert sides.same(scenario) == [['lost', 'retried', 'deleted'], ['lost', 'retried'], [], ['lost'], ['retried']]
 
 
-def test_a_worker_on_two_queues_killed_before_the_start(sides: Sides) -> None:
+def test_job_of_killed_worker_on_two_queues_is_lost(sides: Sides) -> None:
     """Such a worker uses no intermediate queue: its job is in no queue and no registry, by RQ as by us."""
 
     def scenario(side: Side) -> tuple[list[str], str]:

@@ -56,7 +56,7 @@ def test_jobs_of_workers_that_died(sides: Sides) -> None:
     }
 
 
-def test_expired_entries(sides: Sides) -> None:
+def test_expired_entries_are_removed_by_next_worker(sides: Sides) -> None:
     def scenario(side: Side) -> list[list[bytes]]:
         queue = Queue('kept', connection=side.client)
         registries = {'finished': jobs.succeed, 'failed': jobs.fail}
@@ -73,7 +73,7 @@ def test_expired_entries(sides: Sides) -> None:
     assert sides.same(scenario) == [[b'finished-1'], [b'failed-1']]
 
 
-def test_a_work_horse_that_died(sides: Sides) -> None:
+def test_job_of_dead_work_horse_is_retried_or_failed(sides: Sides) -> None:
     def scenario(side: Side) -> list[str]:
         queue = Queue('kept', connection=side.client)
         queue.enqueue(jobs.kill_the_worker_once, job_id='lost')
@@ -85,7 +85,7 @@ def test_a_work_horse_that_died(sides: Sides) -> None:
     assert sides.same(scenario) == ['lost', 'retried']
 
 
-def test_the_heartbeats_of_a_job_that_runs(sides: Sides) -> None:
+def test_heartbeats_move_expiry_of_running_job(sides: Sides) -> None:
     """The worker moves the moment at which the job counts as abandoned, as long as its work-horse lives."""
 
     def scenario(side: Side) -> dict[str, int]:
@@ -110,7 +110,7 @@ def started_until(side: Side) -> dict[bytes, float]:
     return dict(side.client.zrange('rq:wip:kept', 0, -1, withscores=True))
 
 
-def test_the_callback_and_the_handler_of_an_abandoned_job(sides: Sides) -> None:
+def test_callback_and_handler_of_abandoned_job_are_called(sides: Sides) -> None:
     def scenario(side: Side) -> list[list[bytes]]:
         queue = Queue('kept', connection=side.client)
         queue.enqueue(jobs.kill_the_worker_once, job_id='lost', on_failure=Callback(jobs.note_failure))
@@ -129,7 +129,7 @@ def test_the_callback_and_the_handler_of_an_abandoned_job(sides: Sides) -> None:
 
 
 @pytest.mark.skipif(not hasattr(rq, 'RateLimit'), reason='this RQ has no rate limits')
-def test_an_abandoned_job_frees_its_slot(sides: Sides) -> None:
+def test_abandoned_job_frees_its_rate_limit_slot(sides: Sides) -> None:
     def scenario(side: Side) -> dict[str, Any]:
         queue = Queue('kept', connection=side.client)
         limit = rq.RateLimit('one-at-a-time', 1)

@@ -53,7 +53,7 @@ def an_hour_later(side: Side, *names: str) -> None:
         side.work('--with-scheduler', '--name', name, 'one')
 
 
-def test_a_job_taken_by_the_connection_of_a_dead_worker(sides: Sides) -> None:
+def test_job_given_to_connection_of_dead_worker_has_same_end(sides: Sides) -> None:
     """The scheduler, a child of the worker, holds the connection open on which the worker waited for a job.
 
     So the server goes on waiting for the dead worker, before all others, and gives it the next job.
@@ -80,7 +80,7 @@ def is_waiting(client: redis.Redis) -> bool:
     return any('b' in other['flags'] for other in client.client_list())
 
 
-def test_a_job_lost_between_its_status_and_the_registry(sides: Sides) -> None:
+def test_job_lost_between_status_and_registry_has_same_end(sides: Sides) -> None:
     """`Job.retry` sets the status `scheduled` at once, and puts the job into the registry in a later transaction."""
 
     def scenario(side: Side) -> tuple[str, list[str], int]:
@@ -94,7 +94,7 @@ def test_a_job_lost_between_its_status_and_the_registry(sides: Sides) -> None:
     assert sides.same(scenario) == (('scheduled', [], 1) if LEAVES_OTHERS_ALONE else ('finished', ['finished'], 2))
 
 
-def test_a_job_that_fails_because_deaths_have_used_its_retries(sides: Sides) -> None:
+def test_job_whose_retries_are_used_by_deaths_fails(sides: Sides) -> None:
     def scenario(side: Side) -> tuple[str, list[str], int]:
         one_queue(side).enqueue(jobs.fail_once, job_id='job', retry=Retry(1))
         let_a_worker_die(side, *worker_class('DyingWorker'), '--name', 'first', 'one')
@@ -105,7 +105,7 @@ def test_a_job_that_fails_because_deaths_have_used_its_retries(sides: Sides) -> 
     assert sides.same(scenario) == ('failed', ['failed'], 1)
 
 
-def test_a_work_horse_killed_before_the_start(sides: Sides) -> None:
+def test_jobs_of_work_horse_killed_before_start_have_same_ends(sides: Sides) -> None:
     """It is the work-horse that takes the job off the intermediate queue, and the worker does not do it instead."""
 
     def scenario(side: Side) -> list[Any]:
@@ -132,7 +132,7 @@ def test_a_work_horse_killed_before_the_start(sides: Sides) -> None:
     ]
 
 
-def test_a_worker_killed_before_the_fork(sides: Sides) -> None:
+def test_jobs_of_worker_killed_before_fork_have_same_ends(sides: Sides) -> None:
     """The job is in the intermediate queue and among the started ones: RQ 2 looks after it in both."""
 
     def scenario(side: Side) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def test_a_worker_killed_before_the_fork(sides: Sides) -> None:
     assert sides.same(scenario) == {'once': ('failed', ['failed'], 0), 'again': ('finished', ['finished'], runs)}
 
 
-def test_a_work_horse_killed_after_the_end(sides: Sides) -> None:
+def test_jobs_of_work_horse_killed_after_end_have_same_ends(sides: Sides) -> None:
     """The worker knows an end only by `finished` and `failed`: it fails, or retries, what is to run again already."""
 
     def scenario(side: Side) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def test_a_work_horse_killed_after_the_end(sides: Sides) -> None:
     }
 
 
-def test_an_end_that_is_taken_for_a_death(sides: Sides) -> None:
+def test_job_whose_end_is_taken_for_death_has_same_end(sides: Sides) -> None:
     """Nobody dies here: the end of a work-horse falls together with that of the interval in which the worker waits for
     it.
 
@@ -197,7 +197,7 @@ def test_an_end_that_is_taken_for_a_death(sides: Sides) -> None:
     }
 
 
-def test_a_worker_killed_before_it_tells_the_dependents(sides: Sides) -> None:
+def test_dependents_of_worker_killed_before_telling_them_stay_deferred(sides: Sides) -> None:
     """A failure is stored before its dependents are let run, and nobody looks after those that were not."""
 
     def scenario(side: Side) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def test_a_worker_killed_before_it_tells_the_dependents(sides: Sides) -> None:
 
 
 @pytest.mark.skipif(not hasattr(Queue, 'ready_job_registry'), reason='this RQ enqueues dependents with the success')
-def test_a_worker_killed_before_it_enqueues_the_dependents(sides: Sides) -> None:
+def test_dependents_of_worker_killed_before_enqueueing_run_later(sides: Sides) -> None:
     """Those of a success are `ready` by then, in the same transaction, and the next worker enqueues them."""
 
     def scenario(side: Side) -> dict[str, Any]:

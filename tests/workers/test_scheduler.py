@@ -17,7 +17,7 @@ from .waiting import let_an_hour_pass
 LOCK = 'rq:scheduler-lock:timed'
 
 
-def test_a_scheduler_process(sides: Sides) -> None:
+def test_scheduler_process_enqueues_scheduled_jobs(sides: Sides) -> None:
     def scenario(side: Side) -> Counter[str]:
         queue = Queue('timed', connection=side.client)
         queue.enqueue_in(timedelta(seconds=1), jobs.succeed, job_id='scheduled')
@@ -43,7 +43,7 @@ def test_overdue_jobs_in_burst_mode(sides: Sides) -> None:
     assert sides.same(scenario) == {'in-1': 1}
 
 
-def test_a_scheduler_that_died(sides: Sides) -> None:
+def test_dead_scheduler_is_started_again(sides: Sides) -> None:
     """The worker starts another in its maintenance, when the dead one's lock has expired."""
 
     def scenario(side: Side) -> Counter[str]:

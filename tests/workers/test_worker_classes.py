@@ -29,7 +29,7 @@ def test_each_class_of_worker(sides: Sides, worker_class: str) -> None:
     assert sides.same(scenario) == {'failed': ['fail'], 'finished': ['look', 'succeed']}
 
 
-def test_a_worker_that_ends_after_some_jobs(sides: Sides) -> None:
+def test_worker_ends_after_max_jobs(sides: Sides) -> None:
     def scenario(side: Side) -> dict[str, list[str]]:
         queue = Queue('worked', connection=side.client)
         for number in range(5):
@@ -41,7 +41,7 @@ def test_a_worker_that_ends_after_some_jobs(sides: Sides) -> None:
     assert sides.same(scenario) == {'finished': ['job-0', 'job-1', 'job-2'], 'waiting': ['job-3', 'job-4']}
 
 
-def test_a_job_that_is_stopped(sides: Sides) -> None:
+def test_stopped_job_is_in_failed_registry(sides: Sides) -> None:
     def scenario(side: Side) -> tuple[str, list[str], list[str]]:
         queue = Queue('worked', connection=side.client)
         job = queue.enqueue(jobs.wait_for_release, job_id='stopped')

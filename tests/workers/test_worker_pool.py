@@ -42,7 +42,7 @@ def stop(pool: Program, side: Side, workers: int) -> None:
     pool.wait()
 
 
-def test_a_pool_in_burst_mode(sides: Sides) -> None:
+def test_pool_in_burst_mode_runs_all_jobs(sides: Sides) -> None:
     def scenario(side: Side) -> tuple[int, int]:
         queue = fill(side)
         side.rq('worker-pool', '--burst', '--num-workers', '2', 'pooled')
@@ -51,7 +51,7 @@ def test_a_pool_in_burst_mode(sides: Sides) -> None:
     assert sides.same(scenario) == (JOBS // 4, JOBS * 3 // 4 + 1)
 
 
-def test_a_pool_that_is_stopped(sides: Sides) -> None:
+def test_stopped_pool_has_run_all_jobs(sides: Sides) -> None:
     def scenario(side: Side) -> tuple[int, int]:
         queue = fill(side)
         with side.running('worker-pool', '--num-workers', '2', 'pooled') as pool:
@@ -62,7 +62,7 @@ def test_a_pool_that_is_stopped(sides: Sides) -> None:
     assert sides.same(scenario) == (JOBS // 4, JOBS * 3 // 4 + 1)
 
 
-def test_a_pool_whose_worker_is_killed(sides: Sides) -> None:
+def test_pool_replaces_killed_worker(sides: Sides) -> None:
     """The pool starts another in its place, which looks after the job that was abandoned."""
 
     def scenario(side: Side) -> dict[str, object]:

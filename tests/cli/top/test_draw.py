@@ -47,7 +47,7 @@ Tab panel  Enter open  / filter  s sort  r requeue  d delete  ? help  q quit
 """
 
 
-def test_the_whole_screen() -> None:
+def test_whole_screen_is_drawn_as_expected() -> None:
     assert lines(state(width=80, height=24)) == SCREEN.strip('\n').split('\n')
 
 
@@ -55,7 +55,7 @@ def test_the_whole_screen() -> None:
 @pytest.mark.parametrize(
     'changes', [{}, {'view': 'failed'}, {'is_zoomed': True}, {'error': 'ConnectionError: no'}, {'text': 1}]
 )
-def test_it_has_the_size_of_the_terminal(size: tuple[int, int], changes: dict[str, object]) -> None:
+def test_screen_has_size_of_terminal(size: tuple[int, int], changes: dict[str, object]) -> None:
     shop = state(width=size[0], height=size[1], **changes)
     if shop.text is not None:
         shop.text = Text('job', [str(number) * 30 for number in range(100)])
@@ -66,7 +66,7 @@ def test_it_has_the_size_of_the_terminal(size: tuple[int, int], changes: dict[st
 
 
 @pytest.mark.parametrize('size', [(1, 1), (19, 24), (80, 5), (0, 0)])
-def test_a_terminal_that_is_too_small(size: tuple[int, int]) -> None:
+def test_screen_fits_terminal_that_is_too_small(size: tuple[int, int]) -> None:
     drawn = lines(state(width=size[0], height=size[1]))
     assert len(drawn) <= size[1]
     assert all(len(line) <= size[0] for line in drawn)
@@ -77,7 +77,7 @@ def test_before_anything_was_read() -> None:
     assert drawn.count('reading...') == 5
 
 
-def test_a_redis_without_queues() -> None:
+def test_redis_without_queues_is_said_to_be_empty() -> None:
     empty = State(now=NOW, overview=overview(), failures=Failures(), groups=Groups(NOW))
     drawn = '\n'.join(lines(empty))
     assert [drawn.count(text) for text in ('no queue', 'no worker', 'no failed job', 'reading')] == [1, 1, 2, 0]
@@ -104,7 +104,7 @@ def test_wide_characters_and_those_that_move_the_cursor() -> None:
     assert '邮件' in drawn
 
 
-def test_a_full_page_and_the_next_one() -> None:
+def test_next_page_shows_next_rows() -> None:
     shop = state(view='failed', is_zoomed=True)
     assert '━ 1-18 of 30 ━' in lines(shop)[2]
     press(shop, 'pagedown')
@@ -113,21 +113,21 @@ def test_a_full_page_and_the_next_one() -> None:
     assert sum(line.startswith('>') for line in drawn) == 1
 
 
-def test_the_selected_row_is_marked_without_colours_too() -> None:
+def test_selected_row_is_marked_without_colours() -> None:
     drawn = [encoded(line, has_colours=False) for line in draw(state())]
     selected = [line for line in drawn if line.startswith('\x1b[7m>')]
     assert len(selected) == 1
     assert not [code for line in drawn for code in re.findall(r'\x1b\[([\d;]*)m', line) if '3' in code or '4' in code]
 
 
-def test_what_was_sorted_by_is_marked() -> None:
+def test_sorted_column_has_arrow() -> None:
     shop = state()
     assert 'queued▼' in lines(shop)[3]
     press(shop, 'S')
     assert 'queued▲' in lines(shop)[3]
 
 
-def test_a_lost_connection_shows_the_error_and_the_age_of_the_data() -> None:
+def test_lost_connection_shows_error_and_age_of_data() -> None:
     shop = state(error='ConnectionError: refused\n', now=NOW + 75)
     (line,) = [line for line in lines(shop) if 'ConnectionError' in line]
     assert '1m 15s' in line
@@ -157,7 +157,7 @@ def test_paused_and_read_only() -> None:
         ({'view': 'errors'}, 'in labels; latest job-1'),
     ],
 )
-def test_the_line_above_the_keys(changes: dict[str, object], text: str) -> None:
+def test_line_above_keys_describes_state(changes: dict[str, object], text: str) -> None:
     assert lines(state(**changes))[-2] == text
 
 
@@ -190,7 +190,7 @@ def test_rare_registries_have_columns_if_there_are_any() -> None:
     assert 'sched' in lines(shop)[3]
 
 
-def test_numbers() -> None:
+def test_numbers_and_rates_are_short() -> None:
     numbers = {0: '0', 1234: '1 234', 999_999: '999 999', 1_234_567: '1.2M', 12 * 10**12: '12.0T'}
     assert {number: number_text(number) for number in numbers} == numbers
     rates = {None: '-', 0.0: '0', 0.04: '0', -0.5: '-0.5', 99.9: '+99.9', 100.0: '+100', 12_345.0: '+12k', 2e6: '+2M'}
@@ -210,13 +210,13 @@ def test_texts_of_a_width() -> None:
     assert rule(['abcdef'], 5, is_thick=True) == '━ abc'
 
 
-def test_a_filter_that_nothing_matches() -> None:
+def test_filter_without_matches_is_said() -> None:
     shop = state()
     shop.panels['queues'].search = Search('x')
     assert any('nothing matches the filter' in line for line in lines(shop))
     assert 'filter: x' in lines(shop)[2]
 
 
-def test_an_overview_without_rates() -> None:
+def test_overview_without_rates_is_drawn() -> None:
     shop = state(overview=Overview(NOW))
     assert '0 queues' in '\n'.join(lines(shop))

@@ -58,7 +58,7 @@ def selected_key(of: State) -> object:
     return None if row is None else row.key
 
 
-def test_panels() -> None:
+def test_tab_and_digits_change_panel() -> None:
     shop = state()
     seen = []
     for key in ('tab', 'tab', 'tab', 'tab', 'backtab', '3', '1'):
@@ -67,7 +67,7 @@ def test_panels() -> None:
     assert seen == ['workers', 'failed', 'errors', 'queues', 'errors', 'failed', 'queues']
 
 
-def test_the_selection_moves_by_rows_and_pages() -> None:
+def test_selection_moves_by_rows_and_pages() -> None:
     shop = state(view='failed')
     page = shop.page
     assert 5 < page < 20
@@ -78,7 +78,7 @@ def test_the_selection_moves_by_rows_and_pages() -> None:
     assert seen == [1, 2, 1, 1 + page, 29, 29, 28, 28 - page, 0, 0]
 
 
-def test_the_selection_stays_with_its_row() -> None:
+def test_selection_stays_with_its_row() -> None:
     shop = state(view='failed')
     pressed(shop, 'down', 'down')
     assert selected_key(shop) == ('mail', 'job-2')
@@ -94,7 +94,7 @@ def test_the_selection_stays_with_its_row() -> None:
     assert selected_key(shop) == ('mail', 'new')
 
 
-def test_sorting() -> None:
+def test_sort_keys_change_order_of_rows() -> None:
     shop = state()
     assert [row.name for row in shop.rows('queues')] == ['mail', 'labels', 'supply']
     while shop.order_of('queues').name != 'failed':
@@ -115,7 +115,7 @@ def test_every_order_can_compare_every_row(view: str) -> None:
         assert shop.rows(view)
 
 
-def test_a_filter_is_typed() -> None:
+def test_typed_filter_selects_rows() -> None:
     shop = state()
     assert pressed(shop, '/', *'lax', 'backspace', 'enter') is None
     assert [row.name for row in shop.rows('queues')] == ['labels']
@@ -134,14 +134,14 @@ def test_keys_are_text_while_a_filter_is_typed() -> None:
     assert shop.typed == ' ö'
 
 
-def test_a_filter_of_failed_jobs_is_searched_for_on_the_server() -> None:
+def test_filter_of_failed_jobs_is_searched_on_server() -> None:
     shop = state(view='failed')
     asked = pressed(shop, '/', *'exc=Key*', 'enter')
     assert isinstance(asked, FindFailures)
     assert asked.search.text == 'exc=Key*'
 
 
-def test_enter() -> None:
+def test_enter_opens_what_is_selected() -> None:
     shop = state()
     asked = pressed(shop, 'enter')
     assert isinstance(asked, FindFailures)
@@ -156,7 +156,7 @@ def test_enter() -> None:
     assert pressed(shop, 'down', 'enter') == OpenJob('job-1', shop.failures.rows[1])
 
 
-def test_a_change_is_counted_and_asked_for() -> None:
+def test_change_is_counted_before_it_is_asked_for() -> None:
     shop = state(view='failed')
     asked = pressed(shop, 'down', 'r')
     assert isinstance(asked, Count)
@@ -178,7 +178,7 @@ def test_any_other_answer_is_no(key: str) -> None:
     assert (shop.question, shop.counting, shop.running, shop.message) == (None, None, None, 'nothing was changed')
 
 
-def test_a_group_and_all_that_match() -> None:
+def test_capital_key_changes_all_jobs_that_match() -> None:
     shop = state(view='errors')
     asked = pressed(shop, 'd')
     assert isinstance(asked, Count)
@@ -190,13 +190,13 @@ def test_a_group_and_all_that_match() -> None:
 
 
 @pytest.mark.parametrize(('view', 'key'), [('queues', 'r'), ('workers', 'd'), ('queues', 'D'), ('errors', 'R')])
-def test_what_cannot_be_changed(view: str, key: str) -> None:
+def test_key_of_change_without_jobs_gives_message(view: str, key: str) -> None:
     shop = state(view=view)
     assert press(shop, key) is None
     assert shop.message
 
 
-def test_read_only() -> None:
+def test_read_only_refuses_keys_of_changes() -> None:
     shop = state(view='failed', is_read_only=True)
     for key in 'rdRD':
         assert press(shop, key) is None
@@ -213,7 +213,7 @@ def test_one_change_at_a_time() -> None:
     assert press(shop, 'escape') == Stop()
 
 
-def test_what_is_typed_while_jobs_are_counted_is_no_answer() -> None:
+def test_keys_typed_during_count_are_no_answer() -> None:
     shop = state(view='failed')
     press(shop, 'R')
     assert [press(shop, key) for key in ('/', 'm', 'y', 'd', 'down', '4')] == [None] * 6
@@ -222,7 +222,7 @@ def test_what_is_typed_while_jobs_are_counted_is_no_answer() -> None:
     assert press(shop, 'q') == Quit()
 
 
-def test_a_job_fills_the_screen_and_can_be_changed() -> None:
+def test_opened_job_scrolls_and_can_be_changed() -> None:
     shop = state(view='failed', text=Text('job job-1', [str(number) for number in range(100)], failure('job-1')))
     assert shop.text is not None
     pressed(shop, 'down', 'pagedown')
@@ -237,7 +237,7 @@ def test_a_job_fills_the_screen_and_can_be_changed() -> None:
     assert shop.text is None
 
 
-def test_the_others() -> None:
+def test_pause_refresh_zoom_help_and_quit_keys_work() -> None:
     shop = state()
     press(shop, 'p')
     assert shop.is_paused

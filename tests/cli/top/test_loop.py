@@ -25,13 +25,13 @@ def test_data_is_taken_and_the_error_is_gone_with_it() -> None:
     assert (len(shop.rows('failed')), len(shop.rows('errors'))) == (1, 0)
 
 
-def test_a_pause_keeps_the_overview() -> None:
+def test_paused_screen_keeps_overview() -> None:
     shop = state(is_paused=True)
     take(shop, overview())
     assert len(shop.rows('queues')) == 3
 
 
-def test_the_steps_of_a_change() -> None:
+def test_change_goes_from_count_to_done() -> None:
     shop = state(counting=Target('delete', failure('a')))
     take(shop, Counted('delete 3 jobs?'))
     assert (shop.question, shop.counting is not None) == ('delete 3 jobs?', True)
@@ -43,14 +43,14 @@ def test_the_steps_of_a_change() -> None:
     assert (shop.running, shop.message) == (None, 'deleted 3')
 
 
-def test_a_job_is_opened() -> None:
+def test_opened_job_is_shown_as_text() -> None:
     shop = state()
     take(shop, Opened('a', ('id  a',), failure('a')))
     assert shop.text is not None
     assert (shop.text.title, shop.text.lines, shop.text.row) == ('job a', ('id  a',), failure('a'))
 
 
-def test_the_inbox_wakes_who_waits() -> None:
+def test_inbox_wakes_waiting_loop() -> None:
     inbox = Inbox()
     keyboard, typing = os.pipe()
     assert inbox.wait(keyboard, 0.0) == []
@@ -67,7 +67,7 @@ def test_the_inbox_wakes_who_waits() -> None:
     assert inbox.wait(keyboard, 60.0) == [keyboard]
 
 
-def test_the_inbox_never_blocks_who_posts() -> None:
+def test_inbox_never_blocks_posting_thread() -> None:
     inbox = Inbox()
     for number in range(100_000):
         inbox.post(Done(str(number)))

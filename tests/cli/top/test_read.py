@@ -104,7 +104,7 @@ def test_workers_and_what_they_run(connection: Redis, server: Server) -> None:
     assert later.processed == pytest.approx(8 / (later.timestamp - found.timestamp))
 
 
-def test_a_queue_that_cannot_be_read_is_named(connection: Redis, server: Server) -> None:
+def test_unreadable_queue_is_named_in_overview(connection: Redis, server: Server) -> None:
     connection.sadd('rq:queues', 'rq:queue:mail', 'rq:queue:labels')
     connection.set('rq:failed:mail', 'text')
     found = OverviewReader(server, ()).read()
@@ -116,7 +116,7 @@ def test_a_queue_that_cannot_be_read_is_named(connection: Redis, server: Server)
 # ---- The newest failed jobs
 
 
-def test_the_newest_failed_jobs(connection: Redis, server: Server) -> None:
+def test_newest_failed_jobs_of_all_queues_are_read(connection: Redis, server: Server) -> None:
     failing(connection, 'mail', NEWEST + 20)
     failing(connection, 'labels', 5, prefix='label')
     reader = FailuresReader(server)
@@ -161,14 +161,14 @@ def test_jobs_that_expire_at_other_times_are_found_by_reading_all(connection: Re
         ('exc=Other*', []),
     ],
 )
-def test_a_search_reads_all_failed_jobs(text: str, ids: list[str], connection: Redis, server: Server) -> None:
+def test_search_reads_all_failed_jobs(text: str, ids: list[str], connection: Redis, server: Server) -> None:
     failing(connection, 'mail', 5)
     failing(connection, 'labels', 1, prefix='label')
     found = FailuresReader(server).find({'mail': 5, 'labels': 1}, Search(text))
     assert (found.search, [row.job_id for row in found.rows]) == (text, ids)
 
 
-def test_a_job_that_is_gone_and_one_that_is_broken(connection: Redis, server: Server) -> None:
+def test_missing_and_broken_jobs_are_rows_without_fields(connection: Redis, server: Server) -> None:
     failing(connection, 'mail', 2)
     connection.delete('rq:job:job-0000')
     connection.hset('rq:job:job-0001', mapping={'data': b'\x80broken', 'exc_info': b'broken', 'ended_at': 'never'})
@@ -242,7 +242,7 @@ def opened(server: Server, job_id: str) -> Opened:
     return message
 
 
-def test_a_job_is_shown_as_by_rqreg_show(shop_jobs: Redis, server: Server, changing: Any) -> None:
+def test_opened_job_equals_output_of_show(shop_jobs: Redis, server: Server, changing: Any) -> None:
     job_id = Queue('mail', connection=shop_jobs).failed_job_registry.get_job_ids()[0]
     shown = changing('show', job_id).lines
     mine = list(opened(server, job_id).lines)
@@ -252,7 +252,7 @@ def test_a_job_is_shown_as_by_rqreg_show(shop_jobs: Redis, server: Server, chang
     ]
 
 
-def test_a_job_that_is_gone(connection: Redis, server: Server) -> None:
+def test_missing_job_is_not_opened(connection: Redis, server: Server) -> None:
     asked = Asked(server)
     asked.actions.open(OpenJob('x\n'))
     assert asked.posted == [Done("there is no job 'x\\n' any more")]
@@ -305,7 +305,7 @@ def test_no_more_jobs_are_changed_than_the_question_said(connection: Redis, serv
     assert connection.zcard('rq:failed:mail') == 3
 
 
-def test_a_change_that_is_stopped(connection: Redis, server: Server) -> None:
+def test_stopped_change_leaves_jobs_and_says_so(connection: Redis, server: Server) -> None:
     failing(connection, 'mail', 3)
     is_stopped = [False]
     asked = Asked(server, lambda: is_stopped[0])
@@ -323,7 +323,7 @@ def test_a_change_that_is_stopped(connection: Redis, server: Server) -> None:
     assert asked.posted == [Counted(None, 'stopped, nothing was changed')]
 
 
-def test_a_change_without_a_question_does_nothing(connection: Redis, server: Server) -> None:
+def test_change_without_question_does_nothing(connection: Redis, server: Server) -> None:
     failing(connection, 'mail', 1)
     asked = Asked(server)
     asked.actions.change(Target('delete', search=Search()))

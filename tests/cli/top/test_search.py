@@ -26,23 +26,23 @@ JOB = failure('job-1', queue='mail-eu')
         'x=y refused'.replace('x=y ', ''),
     ],
 )
-def test_a_row_matches(text: str) -> None:
+def test_search_matches_row_with_all_words(text: str) -> None:
     assert Search(text).matches(JOB.fields())
 
 
 @pytest.mark.parametrize(
     'text', ['labels', 'refused labels', 'queue=mail', 'queue=MAIL-EU', 'state=busy', 'x=y', '"refused x"']
 )
-def test_a_row_does_not_match(text: str) -> None:
+def test_search_rejects_row_without_some_word(text: str) -> None:
     assert not Search(text).matches(JOB.fields())
 
 
-def test_a_value_that_is_missing_matches_no_glob() -> None:
+def test_missing_value_matches_no_glob() -> None:
     assert not Search('exc=*').matches(failure('a', exc_type=None).fields())
 
 
 @pytest.mark.parametrize('name', ['mail', 'a*b', '[x]', 'a b', "it's", 'a=b'])
-def test_a_search_for_values_matches_them_only(name: str) -> None:
+def test_search_for_value_matches_it_only(name: str) -> None:
     search = search_for(queue=name)
     assert search.matches(failure('a', queue=name).fields())
     assert not search.matches(failure('a', queue=f'{name}x').fields())

@@ -91,12 +91,12 @@ def has_ended(terminal: Window, status: int) -> None:
     assert {'icanon', 'echo', 'isig', 'ixon'} <= modes
 
 
-def test_the_screen(shop: Window) -> None:
+def test_first_screen_is_drawn_in_terminal(shop: Window) -> None:
     shop.wait_for('labels +0 +0')
     assert masked(shop.screen).split('\n') == SCREEN.strip('\n').split('\n')
 
 
-def test_q_quits(shop: Window) -> None:
+def test_q_ends_program_with_status_0(shop: Window) -> None:
     shop.press('q')
     has_ended(shop, 0)
 
@@ -170,9 +170,7 @@ class Failing(Redis):
 """
 
 
-def test_an_exception_ends_it_and_is_shown(
-    shop_jobs: Redis, terminal: Window, changing: Command, tmp_path: Path
-) -> None:
+def test_exception_ends_top_and_is_shown(shop_jobs: Redis, terminal: Window, changing: Command, tmp_path: Path) -> None:
     (tmp_path / 'failing_client.py').write_text(FAILING_CLIENT)
     (tmp_path / 'failing_settings.py').write_text(f'REDIS_URL = {changing.url!r}\n')
     terminal.run(f'export PYTHONPATH={tmp_path}:$PYTHONPATH; unset RQ_REDIS_URL')
@@ -181,7 +179,7 @@ def test_an_exception_ends_it_and_is_shown(
     has_ended(terminal, 1)
 
 
-def test_a_resize(shop: Window) -> None:
+def test_resized_terminal_is_drawn_anew(shop: Window) -> None:
     shop.resize(120, 40)
     shop.wait_for('━' * 90, r'(?m)^Tab panel')
     assert len(shop.lines) == 40
@@ -249,7 +247,7 @@ def test_one_job_is_requeued_after_a_question(shop: Window, connection: Redis) -
     assert (failed.count, Queue('supply', connection=connection).count) == (2, 1)
 
 
-def test_a_group_is_deleted_after_a_question_with_its_number(shop: Window, connection: Redis) -> None:
+def test_deleting_group_asks_with_its_number(shop: Window, connection: Redis) -> None:
     shop.type('4')
     shop.press('Down')
     shop.wait_for('>.*MailServerDown')
@@ -269,7 +267,7 @@ def test_all_failed_jobs_that_match_are_requeued(shop: Window, connection: Redis
     assert Queue('mail', connection=connection).count == 40
 
 
-def test_a_change_is_logged(shop_jobs: Redis, terminal: Window, tmp_path: Path) -> None:
+def test_change_in_top_is_logged(shop_jobs: Redis, terminal: Window, tmp_path: Path) -> None:
     log = tmp_path / 'changes'
     terminal.run(rqreg('top', '--log', str(log), '--reason', 'the printer is back'))
     terminal.wait_for('KeyError')
@@ -285,7 +283,7 @@ def test_a_change_is_logged(shop_jobs: Redis, terminal: Window, tmp_path: Path) 
     assert (record['reason'], record['interrupted'], record['error']) == ('the printer is back', False, None)
 
 
-def test_a_change_that_cannot_be_logged_is_said_at_the_end(shop_jobs: Redis, terminal: Window) -> None:
+def test_change_that_cannot_be_logged_is_reported_at_end(shop_jobs: Redis, terminal: Window) -> None:
     terminal.run(rqreg('top', '--log', '/dev/full'))
     terminal.wait_for('KeyError')
     terminal.type('4d')
@@ -298,7 +296,7 @@ def test_a_change_that_cannot_be_logged_is_said_at_the_end(shop_jobs: Redis, ter
     has_ended(terminal, 1)
 
 
-def test_read_only(shop_jobs: Redis, terminal: Window) -> None:
+def test_read_only_top_changes_nothing(shop_jobs: Redis, terminal: Window) -> None:
     terminal.run(rqreg('top', '--read-only'))
     screen = terminal.wait_for('1 Queues', 'KeyError')
     assert 'requeue' not in screen
@@ -307,7 +305,7 @@ def test_read_only(shop_jobs: Redis, terminal: Window) -> None:
     assert Queue('mail', connection=shop_jobs).failed_job_registry.count == 40
 
 
-def test_a_pause_stands_still(shop: Window, connection: Redis) -> None:
+def test_paused_screen_ignores_new_jobs_but_takes_keys(shop: Window, connection: Redis) -> None:
     shop.type('p')
     shop.wait_for('PAUSED')
     before = shop.screen
@@ -323,7 +321,7 @@ def test_a_pause_stands_still(shop: Window, connection: Redis) -> None:
     shop.wait_for(' 1 waiting', gone='PAUSED')
 
 
-def test_help(shop: Window) -> None:
+def test_help_is_shown_until_escape(shop: Window) -> None:
     shop.type('?')
     screen = shop.wait_for('━ help', 'Shift-Tab')
     assert 'Ctrl-C' in screen
@@ -349,7 +347,7 @@ def test_workers_and_the_job_that_one_runs(shop_jobs: Redis, terminal: Window, c
         worker.wait()
 
 
-def test_a_lost_server_comes_back(terminal: Window) -> None:
+def test_top_goes_on_after_server_comes_back(terminal: Window) -> None:
     server = PrivateRedis().start()
     try:
         Queue('mail', connection=server.client()).enqueue('shop.send_mail', 1)
@@ -366,7 +364,7 @@ def test_a_lost_server_comes_back(terminal: Window) -> None:
         server.stop()
 
 
-def test_a_server_that_does_not_answer(terminal: Window) -> None:
+def test_silent_server_makes_data_old_but_keys_work(terminal: Window) -> None:
     """Nothing says that the connection is lost. Keys work."""
     with PrivateRedis() as server:
         Queue('mail', connection=server.client()).enqueue('shop.send_mail', 1)
@@ -427,7 +425,7 @@ def test_names_with_control_characters(connection: Redis, terminal: Window) -> N
     terminal.wait_for(re.escape(r'job j\x1b[2J of a\x1b[2J'))
 
 
-def test_no_colour(shop_jobs: Redis, terminal: Window) -> None:
+def test_no_color_variable_leaves_colours_out(shop_jobs: Redis, terminal: Window) -> None:
     terminal.run(rqreg('top'))
     terminal.wait_for('MailServerDown')
     assert re.search(r'\x1b\[[\d;]*3[1-6]m', terminal.styled())

@@ -16,7 +16,7 @@ def test_without_a_terminal_it_names_stats(rqreg: Command) -> None:
     assert 'rqreg stats --watch' in ended.err
 
 
-def test_a_terminal_that_cannot_move_its_cursor(rqreg: Command) -> None:
+def test_terminal_without_cursor_is_refused(rqreg: Command) -> None:
     terminal = rqreg.at_terminal('top', TERM='dumb')
     assert terminal.end() == 2
     assert 'rqreg stats --watch' in terminal.text
@@ -46,9 +46,7 @@ def test_its_help_needs_no_rich(rqreg: Command, tmp_path: Path) -> None:
         (['--url', f'redis://127.0.0.1:{free_port()}'], 4, 'no answer from the server'),
     ],
 )
-def test_what_is_wrong_at_the_start_leaves_the_terminal_alone(
-    arguments: list[str], status: int, text: str, rqreg: Command
-) -> None:
+def test_error_at_start_leaves_terminal_alone(arguments: list[str], status: int, text: str, rqreg: Command) -> None:
     terminal = rqreg.at_terminal('top', *arguments)
     assert terminal.end() == status
     assert text in terminal.text
