@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._all_queues.snapshot import QueueSnapshot, Snapshot, snapshot
     from ._all_queues.trimming import trim
     from ._all_queues.workers import WorkerSnapshot
+    from ._bulk.options import BulkOptions
     from ._bulk.result import BulkResult
     from ._export.waiting import WaitingJobs
     from ._install.installation import InstallReport, install, is_installed, uninstall
@@ -45,6 +46,7 @@ __version__ = '0.1.0'
 __all__ = [
     'BaseRegistry',
     'Batch',
+    'BulkOptions',
     'BulkResult',
     'BulkResults',
     'CanceledJobRegistry',
@@ -97,6 +99,7 @@ if not TYPE_CHECKING:
     # The module of each name that is not in rqreg_ext.registry.
     _MODULES = {
         'Batch': 'rqreg_ext._all_queues.batch',
+        'BulkOptions': 'rqreg_ext._bulk.options',
         'BulkResult': 'rqreg_ext._bulk.result',
         'BulkResults': 'rqreg_ext._all_queues.operations',
         'CheckReport': 'rqreg_ext._integrity.problems',

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rq import Queue
     from typing_extensions import Unpack
 
-    from .._bulk.operation import IdsProgress
+    from .._bulk.options import IdsProgress
 
 PlaceName = Literal['queued', 'started', 'finished', 'failed', 'deferred', 'scheduled', 'canceled', 'ready']
 """A registry of a queue, as in `queue.failed_job_registry`; 'queued' for the jobs that wait. 'ready' needs RQ 3."""

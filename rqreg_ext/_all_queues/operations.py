@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .. import registry as registries
-from .._bulk.operation import Options
+from .._bulk.options import Options
 from .._bulk.pace import Pace
 from .._bulk.result import BulkResult, sum_of_known
 from .._fastpath.clients import client_from
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from rq.job import Job
     from typing_extensions import Unpack
 
-    from .._bulk.operation import Progress
+    from .._bulk.options import Progress
     from .._integrity.problems import CheckReport, Problem, ProblemKind
     from .._integrity.repair_report import RepairReport
 
@@ -141,15 +141,7 @@ def purge(
         queues: Names of queues, or Queue objects, whose job class and serializer are then used; None for all queues.
         delete_job: Whether to delete the jobs too.
         keep_newest: How many of the jobs that match to keep in each queue; see the registry's purge().
-        progress: Called after each chunk as progress(processed, total), both int and the sums of all queues; returning
-            False ends the call.
-        dry_run: Whether to change nothing and report what would be done.
-        chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-            worth.
-        wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-        rate: The most jobs to change per second in all queues together, evenly; the call sleeps between chunks. A dry
-            run does not.
-        limit: The most jobs to change in all queues together. Jobs that are not changed do not count.
+        progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
         **filters: See JobFilters. Without filters, all jobs match.
 
     Returns:
@@ -196,15 +188,7 @@ def requeue_all(
         registry: 'failed', 'finished', 'deferred', 'scheduled', 'canceled', or with RQ 3 'ready'.
         queues: Names of queues, or Queue objects, whose job class and serializer are then used; None for all queues.
         at_front: Whether to put each job at the front of its queue.
-        progress: Called after each chunk as progress(processed, total), both int and the sums of all queues; returning
-            False ends the call.
-        dry_run: Whether to change nothing and report what would be done.
-        chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-            worth.
-        wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-        rate: The most jobs to change per second in all queues together, evenly; the call sleeps between chunks. A dry
-            run does not.
-        limit: The most jobs to change in all queues together. Jobs that are not changed do not count.
+        progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
         **filters: See JobFilters. Without filters, all jobs match.
 
     Returns:
@@ -248,15 +232,7 @@ def cancel_all(
         queues: Names of queues, or Queue objects, whose job class and serializer are then used; None for all queues.
         enqueue_dependents: Whether to enqueue the jobs that depend on the canceled ones.
         remove_from_dependencies: Whether to remove the jobs from the dependents of the jobs they depend on.
-        progress: Called after each chunk as progress(processed, total), both int and the sums of all queues; returning
-            False ends the call.
-        dry_run: Whether to change nothing and report what would be done.
-        chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-            worth.
-        wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-        rate: The most jobs to change per second in all queues together, evenly; the call sleeps between chunks. A dry
-            run does not.
-        limit: The most jobs to change in all queues together. Jobs that are not changed do not count.
+        progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
         **filters: See JobFilters. Without filters, all jobs match.
 
     Returns:

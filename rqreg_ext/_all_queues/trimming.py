@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rq import Queue
     from typing_extensions import Unpack
 
-    from .._bulk.operation import Progress
+    from .._bulk.options import Progress
 
 
 def trim(
@@ -41,12 +41,7 @@ def trim(
         keep: How many of the jobs that match to keep in each queue, the newest.
         older_than: The time before which jobs are old: when they ended, or were canceled. A datetime with a time zone,
             a timedelta before now, or a Unix timestamp in seconds. Give this or `keep`.
-        progress: Called after each chunk as progress(processed, total), both int and the sums of all queues; returning
-            False ends the call.
-        dry_run: Whether to change nothing and report what would be done.
-        chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-            worth.
-        wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
+        progress, dry_run, chunk_size, wait_replicas: See BulkOptions.
         **filters: See JobFilters. Without filters, all jobs match.
 
     Returns:

@@ -21,7 +21,8 @@ from .._query.filters import Filters, JobFilters
 from .._query.membership import Members
 from . import fallback
 from .newest import NewestByEnd, NewestByScore, newest_of
-from .operation import BulkOperation, EntryRemoval, Find, IdsProgress, JobSteps, Options, Progress
+from .operation import BulkOperation, EntryRemoval, Find, JobSteps
+from .options import IdsProgress, Options, Progress
 from .result import BulkResult
 from .scripts import Cancellation, Deletion, Requeue
 
@@ -59,15 +60,7 @@ class BulkMixin:
             ids: Job ids or Job objects, from any iterable.
             delete_job: Whether to delete the jobs too. Unlike remove(), this never deletes a job that is not in the
                 registry, and it deletes jobs that RQ cannot load (with an invalid date, say).
-            progress: Called after each chunk as progress(processed, total); returning False ends the call. `total` is
-                None if `ids` has no length (a generator, say).
-            dry_run: Whether to change nothing and report what would be done.
-            chunk_size: The most jobs per script and between two calls of progress(). By default, as many as a script
-                can do in about 2 milliseconds, during which Redis serves no one else.
-            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
-                does not.
-            limit: The most jobs to change, the first of those given. Jobs that are not changed do not count.
+            progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
 
         Returns:
             A BulkResult. Ids that are not in the registry count as missing; jobs that RQ cannot remove are in `failed`.
@@ -110,14 +103,7 @@ class BulkMixin:
             delete_job: Whether to delete the jobs too, as in remove_many().
             keep_newest: How many of the jobs that match to keep: in a failed or finished registry, those that ended
                 last (jobs whose end is unknown are skipped); in others, those with the highest scores.
-            progress: Called after each chunk as progress(processed, total), both int; returning False ends the call.
-            dry_run: Whether to change nothing and report what would be done.
-            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-                worth.
-            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
-                does not.
-            limit: The most jobs to change, those with the lowest scores first. Jobs that are not changed do not count.
+            progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
             **filters: See JobFilters. Without filters, all jobs match.
 
         Returns:
@@ -158,15 +144,7 @@ class BulkMixin:
         Args:
             ids: Job ids or Job objects, from any iterable.
             at_front: Whether to put each job at the front of its queue, so that the last id given runs first.
-            progress: Called after each chunk as progress(processed, total); returning False ends the call. `total` is
-                None if `ids` has no length (a generator, say).
-            dry_run: Whether to change nothing and report what would be done.
-            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-                worth.
-            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
-                does not.
-            limit: The most jobs to change, the first of those given. Jobs that are not changed do not count.
+            progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
 
         Returns:
             A BulkResult. Ids that are not in the registry count as missing; jobs that RQ cannot requeue are in
@@ -208,14 +186,7 @@ class BulkMixin:
 
         Args:
             at_front: Whether to put each job at the front of its queue, so that the last one runs first.
-            progress: Called after each chunk as progress(processed, total), both int; returning False ends the call.
-            dry_run: Whether to change nothing and report what would be done.
-            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-                worth.
-            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
-                does not.
-            limit: The most jobs to change, those with the lowest scores first. Jobs that are not changed do not count.
+            progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
             **filters: See JobFilters. Without filters, all jobs match.
 
         Returns:
@@ -256,15 +227,7 @@ class BulkMixin:
                 executions; each of its jobs needs RQ's own code.
             enqueue_dependents: Whether to enqueue the jobs that depend on the canceled ones.
             remove_from_dependencies: Whether to remove the jobs from the dependents of the jobs they depend on.
-            progress: Called after each chunk as progress(processed, total); returning False ends the call. `total` is
-                None if `ids` has no length (a generator, say).
-            dry_run: Whether to change nothing and report what would be done.
-            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-                worth.
-            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
-                does not.
-            limit: The most jobs to change, the first of those given. Jobs that are not changed do not count.
+            progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
 
         Returns:
             A BulkResult. Ids that are not in the registry count as missing, jobs that are already canceled as skipped.
@@ -304,14 +267,7 @@ class BulkMixin:
         Args:
             enqueue_dependents: Whether to enqueue the jobs that depend on the canceled ones.
             remove_from_dependencies: Whether to remove the jobs from the dependents of the jobs they depend on.
-            progress: Called after each chunk as progress(processed, total), both int; returning False ends the call.
-            dry_run: Whether to change nothing and report what would be done.
-            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-                worth.
-            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
-                does not.
-            limit: The most jobs to change, those with the lowest scores first. Jobs that are not changed do not count.
+            progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
             **filters: See JobFilters. Without filters, all jobs match.
 
         Returns:

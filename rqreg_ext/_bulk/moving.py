@@ -19,7 +19,8 @@ from .._query.arguments import no_jobs_to_change
 from .._query.membership import Members
 from . import fallback
 from .mixin import finder_of
-from .operation import BulkOperation, IdsProgress, JobSteps, Options
+from .operation import BulkOperation, JobSteps
+from .options import IdsProgress, Options
 from .result import BulkResult
 from .scripts import Requeue, Script
 
@@ -55,15 +56,7 @@ class MoveMixin:
             ids: Job ids or Job objects, from any iterable.
             to: The name of the other queue, or a Queue.
             at_front: Whether to put each failed job at the front of the queue, so that the last id given runs first.
-            progress: Called after each chunk as progress(processed, total); returning False ends the call. `total` is
-                None if `ids` has no length (a generator, say).
-            dry_run: Whether to change nothing and report what would be done.
-            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-                worth.
-            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
-                does not.
-            limit: The most jobs to change, the first of those given. Jobs that are not changed do not count.
+            progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
 
         Returns:
             A BulkResult. Ids that are not in the registry count as missing; jobs that RQ cannot load are in `failed`.

@@ -23,6 +23,7 @@ from .._query.filters import NO_SUCH_JOB
 from .._query.membership import Members, in_parts
 from .._query.queue_search import find_in_queue, length_of
 from . import fallback
+from .options import IdsProgress, Options
 from .pace import Pace
 from .replicas import ReplicaWait
 from .result import ALREADY_CANCELED, BulkResult
@@ -49,11 +50,6 @@ _IN_PLAIN_ID = f'{ascii_letters}{digits}_-'.encode()
 # The codes that many_jobs.inc.lua returns.
 _NOT_IN_REGISTRY, _FOR_RQ, _NO_SUCH_JOB, QUEUE_UNKNOWN, _ALREADY_CANCELED, _DATA_UNKNOWN = range(6)
 
-# progress(processed, total), called after each chunk; returning False ends the call.
-Progress = Callable[[int, int], Any]
-# The same for calls that take ids: `total` is None for an iterable without a length. Declared as Any so that a function
-# with two int parameters is accepted too: it is safe for lists, and most ids come in lists.
-IdsProgress = Callable[[int, Any], Any]
 # Returns the ids to process, and their number, or None if it is unknown.
 Find = Callable[[], 'tuple[Iterable[str], int | None]']
 # Returns those of the ids that match the filters.
@@ -71,17 +67,6 @@ class ChunkSizer:
         """Adjust the size to the time that a script took; 0 microseconds if its server has no clock for scripts."""
         most = self._most if microseconds else min(self._most, _LARGEST_WITHOUT_CLOCK)
         self.size = max(1, min(most, processed * SCRIPT_MICROSECONDS // max(microseconds, 1), 2 * self.size))
-
-
-class Options(NamedTuple):
-    """The arguments that all operations have."""
-
-    progress: IdsProgress | None
-    dry_run: bool
-    chunk_size: int | None
-    wait_replicas: int = 0
-    rate: float | None = None
-    limit: int | None = None
 
 
 class JobSteps(NamedTuple):

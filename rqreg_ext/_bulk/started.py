@@ -25,7 +25,8 @@ from .._query.job_fields import pairs_of
 from .._query.listing import parser_of
 from . import fallback
 from .mixin import finder_of, run_on_selected
-from .operation import BulkOperation, IdsProgress, JobSteps, Options, Progress
+from .operation import BulkOperation, JobSteps
+from .options import IdsProgress, Options, Progress
 from .result import NO_WORKER, BulkResult
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ class StartedMixin:
 
         Args:
             ids: Job ids or Job objects, from any iterable.
-            progress: Called after each chunk as progress(processed, total); returning False ends the call. `total` is
-                None if `ids` has no length (a generator, say).
+            progress: See BulkOptions.
             dry_run: Whether to send no command and report which would be sent.
             chunk_size: The most jobs between two calls of progress(); 100 by default.
 
@@ -95,7 +95,7 @@ class StartedMixin:
         As with get_job_ids(), RQ's cleanup() of abandoned jobs runs first.
 
         Args:
-            progress: Called after each chunk as progress(processed, total), both int; returning False ends the call.
+            progress: See BulkOptions.
             dry_run: Whether to send no command and report which would be sent.
             chunk_size: The most jobs between two calls of progress(); 100 by default.
             **filters: See JobFilters. Without filters, all jobs match.
@@ -135,9 +135,7 @@ class StartedMixin:
         Args:
             ids: Job ids or Job objects, from any iterable.
             exception_handlers: Functions that are called for each job, as by cleanup().
-            progress: Called after each chunk as progress(processed, total); returning False ends the call. `total` is
-                None if `ids` has no length (a generator, say).
-            dry_run: Whether to change nothing and report what would be done.
+            progress, dry_run: See BulkOptions.
             chunk_size: The most jobs between two calls of progress(); 100 by default.
 
         Returns:
@@ -177,15 +175,11 @@ class StartedMixin:
         Args:
             ids: Job ids or Job objects, from any iterable.
             delete_job: Whether to delete the jobs too, as Job.delete() does.
-            progress: Called after each chunk as progress(processed, total); returning False ends the call. `total` is
-                None if `ids` has no length (a generator, say).
-            dry_run: Whether to change nothing and report what would be done.
+            progress, dry_run: See BulkOptions.
             chunk_size: The most jobs between two calls of progress(); 100 by default.
             wait_replicas: As in the other registries. RQ's methods change each job here, so that no chunk is
                 acknowledged.
-            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
-                does not.
-            limit: The most jobs to change, the first of those given. Jobs that are not changed do not count.
+            rate, limit: See BulkOptions.
 
         Returns:
             A BulkResult. Ids that are not in the registry count as missing; jobs that RQ cannot delete are in `failed`.

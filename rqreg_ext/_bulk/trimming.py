@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .._fastpath.locations import CANCELED, FAILED, FINISHED, RegistryKind, registry_kind_of
 from .._query.arguments import by_name_only, keep_newest_of
 from .._query.filters import Filters, JobFilters, moment_of_filter
-from .operation import Progress
+from .options import Progress
 from .result import BulkResult
 
 if TYPE_CHECKING:
@@ -43,11 +43,7 @@ class TrimMixin:
             keep: How many of the jobs that match to keep, the newest.
             older_than: The time before which jobs are old: a datetime with a time zone, a timedelta before now, or a
                 Unix timestamp in seconds. Give this or `keep`.
-            progress: Called after each chunk as progress(processed, total), both int; returning False ends the call.
-            dry_run: Whether to change nothing and report what would be done.
-            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-                worth.
-            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
+            progress, dry_run, chunk_size, wait_replicas: See BulkOptions.
             **filters: See JobFilters. Without filters, all jobs match.
 
         Returns:

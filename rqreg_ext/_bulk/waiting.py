@@ -18,7 +18,8 @@ from . import waiting_fallback as fallback
 from .emptying import Emptying
 from .mixin import finder_of
 from .moving import RequeueOn, Target, target_of
-from .operation import IdsProgress, JobSteps, Options, Progress
+from .operation import JobSteps
+from .options import IdsProgress, Options, Progress
 from .result import BulkResult
 from .scripts import Cancellation, Deletion, Script
 from .waiting_operation import WaitingOperation
@@ -51,11 +52,9 @@ class WaitingChangesMixin(WaitingReadsMixin):
 
         Args:
             limit: The most jobs to delete, from the front of the queue; None for all.
-            progress: Called after each chunk as progress(processed, total), both int; returning False ends the call.
+            progress: See BulkOptions.
             dry_run: Whether to change nothing and report how many entries there are.
-            chunk_size: The most jobs per script; by default, as many as a script can do in about 2 milliseconds.
-            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-            rate: The most jobs to delete per second, evenly, in smaller chunks; the call sleeps between them.
+            chunk_size, wait_replicas, rate: See BulkOptions.
 
         Returns:
             A BulkResult. Entries of jobs whose hash was gone are removed, and count as skipped: 'no such job'. Where
@@ -94,15 +93,7 @@ class WaitingChangesMixin(WaitingReadsMixin):
             ids: Job ids or Job objects, from any iterable.
             delete_job: Whether to delete the jobs too. Without it they stay in Redis, with the status 'queued', and
                 nothing will run them.
-            progress: Called after each chunk as progress(processed, total); returning False ends the call. `total` is
-                None if `ids` has no length (a generator, say).
-            dry_run: Whether to change nothing and report what would be done.
-            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-                worth.
-            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
-                does not.
-            limit: The most jobs to change, the first of those given. Jobs that are not changed do not count.
+            progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
 
         Returns:
             A BulkResult. Ids that do not wait in the queue count as missing, and their jobs are not changed: a worker
@@ -144,14 +135,7 @@ class WaitingChangesMixin(WaitingReadsMixin):
 
         Args:
             delete_job: Whether to delete the jobs too, as in remove_many().
-            progress: Called after each chunk as progress(processed, total), both int; returning False ends the call.
-            dry_run: Whether to change nothing and report what would be done.
-            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-                worth.
-            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
-                does not.
-            limit: The most jobs to change, from the front of the queue. Jobs that are not changed do not count.
+            progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
             **filters: See JobFilters, of which `min_score` and `max_score` are not taken. Without filters, all jobs
                 match.
 
@@ -194,15 +178,7 @@ class WaitingChangesMixin(WaitingReadsMixin):
             ids: Job ids or Job objects, from any iterable.
             enqueue_dependents: Whether to enqueue the jobs that depend on the canceled ones.
             remove_from_dependencies: Whether to remove the jobs from the dependents of the jobs they depend on.
-            progress: Called after each chunk as progress(processed, total); returning False ends the call. `total` is
-                None if `ids` has no length (a generator, say).
-            dry_run: Whether to change nothing and report what would be done.
-            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-                worth.
-            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
-                does not.
-            limit: The most jobs to change, the first of those given. Jobs that are not changed do not count.
+            progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
 
         Returns:
             A BulkResult. Ids that do not wait in the queue count as missing, jobs that are already canceled as skipped.
@@ -253,15 +229,7 @@ class WaitingChangesMixin(WaitingReadsMixin):
             ids: Job ids or Job objects, from any iterable.
             to: The name of the other queue, or a Queue, whose default timeout jobs without one then get.
             at_front: Whether to put each job at the front of the other queue, so that the last id given runs first.
-            progress: Called after each chunk as progress(processed, total); returning False ends the call. `total` is
-                None if `ids` has no length (a generator, say).
-            dry_run: Whether to change nothing and report what would be done.
-            chunk_size: The most jobs per script and between two calls of progress(); by default, about 2 milliseconds'
-                worth.
-            wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-            rate: The most jobs to change per second, evenly, in smaller chunks; the call sleeps between them. A dry run
-                does not.
-            limit: The most jobs to change, the first of those given. Jobs that are not changed do not count.
+            progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
 
         Returns:
             A BulkResult. Ids that do not wait in the queue count as missing: a worker may have them.

@@ -11,7 +11,8 @@ from .._fastpath.client_support import sends_unchanged
 from .._fastpath.dispatch import BulkDecision
 from .._query.list_cursor import ListCursor, count_of
 from .._query.queue_search import length_of
-from .operation import QUEUE_UNKNOWN, BulkOperation, JobSteps, Options
+from .operation import QUEUE_UNKNOWN, BulkOperation, JobSteps
+from .options import Options
 from .scripts import Script
 
 # How many entries are read at a time when jobs are searched.

@@ -9,7 +9,7 @@ from itertools import compress, islice
 from typing import TYPE_CHECKING, Any
 
 from .._bulk.mixin import finder_of
-from .._bulk.operation import IdsProgress
+from .._bulk.options import IdsProgress
 from .._bulk.result import BulkResult
 from .._bulk.started import entries_by_job
 from .._fastpath.dispatch import require_unchanged

@@ -542,9 +542,9 @@ ON_WAITING: dict[str, Call] = {
 }
 # What sends nothing.
 WITHOUT_CLIENT = {
-    'BulkResult', 'BulkResults', 'CheckReport', 'InstallReport', 'JobFilters', 'JobGroup', 'JobGroups', 'JobList',
-    'JobListing', 'JobPage', 'Page', 'PendingResult', 'Problem', 'ProblemKind', 'QueueSnapshot', 'RepairReport',
-    'Snapshot', 'WorkerSnapshot', 'install', 'is_installed', 'uninstall',
+    'BulkOptions', 'BulkResult', 'BulkResults', 'CheckReport', 'InstallReport', 'JobFilters', 'JobGroup', 'JobGroups',
+    'JobList', 'JobListing', 'JobPage', 'Page', 'PendingResult', 'Problem', 'ProblemKind', 'QueueSnapshot',
+    'RepairReport', 'Snapshot', 'WorkerSnapshot', 'install', 'is_installed', 'uninstall',
 }  # fmt: skip
 # Whose own calls have tables of their own; batch() is tried by each call of Batch.
 WITH_TABLES = {*REGISTRIES, 'ReadyJobRegistry', 'Batch', 'Queue', 'WaitingJobs', 'batch'}
