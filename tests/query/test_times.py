@@ -72,6 +72,9 @@ WITHOUT_SCORES: dict[str, Callable[..., Any]] = {
         'queue', **filters
     ),
     'purge of waiting jobs': lambda client, **filters: rqreg_ext.WaitingJobs('q', client).purge(**filters),
+    'export of waiting jobs': lambda client, **filters: rqreg_ext.WaitingJobs('q', client).export(
+        io.BytesIO(), **filters
+    ),
 }
 EVERY_CALL = CALLS | MORE_CALLS | WITHOUT_SCORES
 of_each_call = pytest.mark.parametrize('call', EVERY_CALL.values(), ids=list(EVERY_CALL))
