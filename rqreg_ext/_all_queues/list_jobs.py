@@ -41,8 +41,8 @@ class JobListing(JobPage):
     Attributes:
         found_in: For each job on the page, `missing` ones too, by its id: (name of the queue, 'queued' or the name of
             the registry, as 'failed').
-        errors: By the queue's name, the server's error for each queue that was left out, because a key is of another
-            type or the user has no right to it. That key is the error's attribute `key`.
+        errors: By the queue's name, the error for each queue that was left out, because a key is of another type, the
+            user has no right to it, or an entry is not UTF-8. That key is the error's attribute `key`.
     """
 
     found_in: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -93,7 +93,6 @@ def list_jobs(
     Raises:
         TypeError, ValueError: An argument is wrong, or names a queue that does not exist.
         redis.exceptions.RedisError: The server or the connection failed.
-        UnicodeDecodeError: An entry is not UTF-8.
 
     Round trips:
         One to find the queues, one to count the entries, two per `chunk_size` entries, and one for the page. With
@@ -114,16 +113,14 @@ def list_jobs(
     errors: dict[str, Exception] = {}
     places = list(_places(client, existing_queues(client, queues), names, source))
     counts = _count(client, places, cleanup, errors)
-    best = _Best(stop + 1, bool(desc))
-    searches: dict[JobSource, _Search] = {}
-    for chunk in _chunks(client, [one for one in counts if one[0].queue not in errors], size):
-        of_sources: dict[JobSource, list[Members]] = {}
-        for place, members in chunk:
-            of_sources.setdefault(place.source, []).append((place, members))
-        for of_source, found_in in of_sources.items():
-            if of_source not in searches:
-                searches[of_source] = _Search(client, of_source, selection, order_by)
-            searches[of_source].find(found_in, best)
+    best = None
+    while best is None:
+        read = [one for one in counts if one[0].queue not in errors]
+        try:
+            best = _find_best(client, read, size, selection, order_by, _Best(stop + 1, bool(desc)))
+        except _NotRead as left_out:
+            # It is found out while the entries are read, and the queue is left out as a whole.
+            _note_error(left_out.place, left_out.error, errors)
     found = best.found()[start:]
     return _listing(client, found, best.total, page, per_page, with_results, errors)
 
@@ -257,13 +254,39 @@ def _note_error(place: Place, error: Exception, errors: dict[str, Exception]) ->
 Members = tuple[Place, list[str]]
 
 
+class _NotRead(Exception):
+    """An error while the entries of a place are read."""
+
+    def __init__(self, place: Place, error: Exception) -> None:
+        super().__init__(place, error)
+        self.place = place
+        self.error = error
+
+
+def _find_best(
+    client: Any, counts: Sequence[tuple[Place, int]], size: int, selection: Filters, order_by: str, best: _Best
+) -> _Best:
+    """Find the jobs of these places that match. Raises _NotRead."""
+    searches: dict[JobSource, _Search] = {}
+    for chunk in _chunks(client, counts, size):
+        of_sources: dict[JobSource, list[Members]] = {}
+        for place, members in chunk:
+            of_sources.setdefault(place.source, []).append((place, members))
+        for of_source, found_in in of_sources.items():
+            if of_source not in searches:
+                searches[of_source] = _Search(client, of_source, selection, order_by)
+            searches[of_source].find(found_in, best)
+    return best
+
+
 def _chunks(client: Any, counts: Sequence[tuple[Place, int]], size: int) -> Iterator[list[Members]]:
     """Yield the members of all places in chunks. Many small places are one chunk, and are read in one round trip."""
     group: list[tuple[Place, int]] = []
     for place, count in counts:
         if count > size:
             members = _list_chunks(client, place.key, size) if place.registry is None else _entries(place, size)
-            yield from ([(place, chunk)] for chunk in members)
+            for chunk in _until_error(place, members):
+                yield [(place, chunk)]
         elif count:
             if group and sum(number for _, number in group) + count > size:
                 yield _small(client, group)
@@ -273,11 +296,31 @@ def _chunks(client: Any, counts: Sequence[tuple[Place, int]], size: int) -> Iter
         yield _small(client, group)
 
 
+def _until_error(place: Place, members: Iterator[list[str]]) -> Iterator[list[str]]:
+    try:
+        yield from members
+    except Exception as error:
+        if not concerns_one_queue(error):
+            raise
+        raise _NotRead(place, error) from None
+
+
 def _small(client: Any, group: Sequence[tuple[Place, int]]) -> list[Members]:
     commands: list[Command] = [
         (TEXTS, 'LRANGE' if place.registry is None else 'ZRANGE', place.key, 0, count - 1) for place, count in group
     ]
-    return list(zip((place for place, _ in group), ask(client, commands), strict=True))
+    try:
+        replies = exchange(client, commands)
+    except UnicodeDecodeError as error:
+        if len(group) > 1:
+            return [members for one in group for members in _small(client, [one])]
+        replies = [error]
+    read: list[Members] = []
+    for (place, _), reply in zip(group, replies, strict=True):
+        if isinstance(reply, Exception):
+            raise _NotRead(place, reply) if concerns_one_queue(reply) else reply
+        read.append((place, reply))
+    return read
 
 
 def _entries(place: Place, size: int) -> Iterator[list[str]]:

@@ -179,6 +179,25 @@ def test_queue_that_cannot_be_read_is_left_out(connection: redis.Redis) -> None:
         assert {name: error.key for name, error in listing.errors.items()} == {'bad': 'rq:finished:bad'}  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize('chunk_size', [1, 3, 1000])
+@pytest.mark.parametrize('key', ['rq:queue:bad', 'rq:finished:bad', 'rq:wip:bad'])
+def test_queue_with_undecodable_entry_is_left_out(connection: redis.Redis, key: str, chunk_size: int) -> None:
+    for name in ('good', 'bad', 'worse'):
+        for minute in range(3):
+            put(connection, name, 'failed', f'{name}-{minute}', minute)
+    if 'queue' in key:
+        connection.rpush(key, b'\xff', 'bad-0')
+    else:
+        connection.zadd(key, {b'\xff:1': 4e9, 'bad-0:1': 4e9})
+    connection.zadd('rq:failed:worse', {b'\xff': 4e9})
+    listing = rqreg_ext.list_jobs(connection, chunk_size=chunk_size)
+    assert (ids_of(listing), listing.total) == (['good-0', 'good-1', 'good-2'], 3)
+    assert {name: (type(error), error.key) for name, error in listing.errors.items()} == {  # type: ignore[attr-defined]
+        'bad': (UnicodeDecodeError, key),
+        'worse': (UnicodeDecodeError, 'rq:failed:worse'),
+    }
+
+
 def test_needs_no_rights_but_those_of_rq(connection: redis.Redis, client_without: ClientWithout) -> None:
     for minute in range(30):
         put(connection, 'q', 'failed' if minute % 2 else 'queued', f'job-{minute}', minute)
