@@ -200,6 +200,37 @@ def entries_of(registry: Any) -> list[Any]:
     return [entry for entry in entries if registry.parse_job_id(entry) in IDS]
 
 
+def with_status(status: JobStatus, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return the call, made after a job was given the status."""
+
+    def make(client: Any) -> Any:
+        Job.fetch('job-1', connection=client).set_status(status)
+        return call(client)
+
+    return make
+
+
+def move_scheduled(client: Any) -> int:
+    job = Job.fetch('job-1', connection=client)
+    # It has the status in another application if the client changes some commands only.
+    if not job.is_scheduled:
+        return 0
+    with client.pipeline() as pipeline:
+        pipeline.zrem(f'rq:scheduled:{NAME}', job.id)
+        pipeline.hset(job.key, 'origin', 'low')
+        pipeline.zadd('rq:scheduled:low', {job.id: client.zscore(f'rq:scheduled:{NAME}', job.id)})
+        pipeline.sadd('rq:queues', 'rq:queue:low')
+        pipeline.execute()
+    return 1
+
+
+def delete_older_canceled(client: Any) -> None:
+    registry = rq.registry.CanceledJobRegistry(NAME, connection=client)
+    for job_id in registry.get_job_ids()[:-1]:
+        with contextlib.suppress(Exception):
+            registry.remove(job_id, delete_job=True)
+
+
 def move_failed(registry: Any) -> None:
     # The jobs in the other registries have failed too, and are in these by mistake.
     if isinstance(registry, rq.registry.FailedJobRegistry):
@@ -415,6 +446,18 @@ ON_CLIENTS: dict[str, Call] = {
             for i in {*rq.Queue(NAME, connection=c).get_job_ids(), *rqs_failed(c).get_job_ids(cleanup=False)}
             if c.hgetall(Job.key_for(i))
         ),
+    ),
+    'move_many of a scheduled registry': Call(
+        with_status(
+            JobStatus.SCHEDULED,
+            lambda c: rqreg_ext.ScheduledJobRegistry(NAME, connection=c).move_many(['job-1'], 'low').done,
+        ),
+        with_status(JobStatus.SCHEDULED, move_scheduled),
+    ),
+    'trim of a canceled registry': Call(
+        lambda c: rqreg_ext.CanceledJobRegistry(NAME, connection=c).trim(keep=1),
+        delete_older_canceled,
+        has_result=False,
     ),
     'export': Call(lambda c: rqreg_ext.export(c, io.BytesIO()), None),
     'purge': Call(lambda c: rqreg_ext.purge(c), many('purge'), has_result=False),
