@@ -24,7 +24,7 @@ from .._fastpath.exchange import VALUE, ask, exchange
 from .._fastpath.locations import own_key
 from .._fastpath.server_errors import describe, is_wrong_type, note_key
 from .filters import OPTION_OF
-from .output import SCHEMA, for_json
+from .output import SCHEMA, for_json, masked
 from .parameters import check_name
 from .server import Server
 from .terminal import say
@@ -183,17 +183,6 @@ def _given(value: Any) -> Any:
         return f're:{value.pattern}'
     # A file.
     return str(value.name) if hasattr(value, 'fileno') else for_json(value)
-
-
-def masked(word: str) -> str:
-    """Return a word of a command line with its password, if it is a URL, masked."""
-    word = re.sub('(?<=://)(.*)@', lambda found: f'{_user_of(found[1])}@', word, flags=re.DOTALL)
-    return re.sub('(?<=[?&]password=)[^&]*', '***', word)
-
-
-def _user_of(credentials: str) -> str:
-    user, colon, _ = credentials.partition(':')
-    return f'{user}:***' if colon else user
 
 
 # ---- Where it is written

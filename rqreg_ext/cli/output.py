@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
@@ -138,6 +139,17 @@ def print_outcome(lines: Iterable[str]) -> None:
 def printable(text: str) -> str:
     """Return the text without what would move the cursor, or begin a new line: that comes from jobs."""
     return text if text.isprintable() else ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def masked(word: str) -> str:
+    """Return a word of a command line with its password, if it is a URL, masked."""
+    word = re.sub('(?<=://)(.*)@', lambda found: f'{_user_of(found[1])}@', word, flags=re.DOTALL)
+    return re.sub('(?<=[?&]password=)[^&]*', '***', word)
+
+
+def _user_of(credentials: str) -> str:
+    user, colon, _ = credentials.partition(':')
+    return f'{user}:***' if colon else user
 
 
 def counted(number: int, what: str) -> str:

@@ -20,7 +20,7 @@ from rq.serializers import resolve_serializer
 from .._all_queues.selection import existing_queues, requested_queues
 from .._fastpath.clients import client_from
 from ..queue import Queue
-from .output import printable
+from .output import masked, printable
 
 # How long a shell that completes the name of a queue may wait for the server, in seconds.
 _PATIENCE = 1.0
@@ -78,12 +78,22 @@ class Server:
                     # Which RQ does not take.
                     return cast('Redis', client_from(self.url))
                 # What RQ does then, without the time that importing its command takes.
-                return Redis.from_url(self.url)
-            client: Redis = self._settings.connection
-        except (ImportError, ValueError) as error:
-            where = f'--url {self.url}' if self.url else f'--config {self.config}' if self.config else 'REDIS_URL'
+                client = Redis.from_url(self.url)
+                # Only this sees options that no connection has. It does not connect.
+                client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+                return client
+            return cast('Redis', self._settings.connection)
+        except (ImportError, ValueError, TypeError, AttributeError) as error:
+            where = (
+                f'--connection-class {self.connection_class}'
+                if self.connection_class
+                else f'--url {masked(self.url)}'
+                if self.url
+                else f'--config {self.config}'
+                if self.config
+                else 'REDIS_URL'
+            )
             raise click.UsageError(f'{where}: {error}') from error
-        return client
 
     @property
     def has_own_jobs(self) -> bool:
@@ -93,7 +103,10 @@ class Server:
     @cached_property
     def of_jobs(self) -> dict[str, Any]:
         """The class and the serializer of the jobs, as arguments of a queue or a registry."""
-        job_class = self._settings.job_class if self.job_class else Job
+        try:
+            job_class = self._settings.job_class if self.job_class else Job
+        except (ImportError, AttributeError, ValueError) as error:
+            raise click.UsageError(f'--job-class {self.job_class}: {error}') from error
         try:
             return {'job_class': job_class, 'serializer': resolve_serializer(self.serializer)}
         except (ImportError, AttributeError, NotImplementedError, ValueError) as error:

@@ -271,6 +271,12 @@ def test_without_arguments_it_says_how_to_use_it(rqreg: Command) -> None:
         (['restore', 'none', '--to-queue', '', '--yes'], '--to-queue: give the name of a queue'),
         (['restore', '', '--yes'], 'FILE: give the name of a file, or -'),
         (['export', ''], 'FILE: give the name of a file, or -'),
+        (['ls', '--job-class', 'nothing.Job'], '--job-class nothing.Job: Invalid attribute name'),
+        (['export', '-', '--job-class', 'os.path'], '--job-class os.path: Invalid job class'),
+        (['stats', '--connection-class', 'nothing'], '--connection-class nothing: Invalid attribute name'),
+        (['stats', '--connection-class', 'os.getcwd'], '--connection-class os.getcwd: '),
+        (['stats', '--url', 'redis://localhost?nothing=1'], "unexpected keyword argument 'nothing'"),
+        (['stats', '--url', 'redis://:secret@localhost:port'], '--url redis://:***@localhost:port: Port could not'),
         (['stats', '--url', '', '--config', 'no_such_module'], '--config no_such_module: No module named'),
     ],
 )
