@@ -8,7 +8,7 @@ from rq import executions as rq_executions
 from rq.executions import ExecutionRegistry as RQExecutionRegistry
 
 from . import _core
-from ._fastpath import clients
+from ._fastpath.clients import by_url
 from ._fastpath.registry_type import set_rq_class
 from .registry import BaseRegistry
 
@@ -32,7 +32,7 @@ class ExecutionRegistry(  # type: ignore[misc]
 
     def __init__(self, job_id: str, connection: Any) -> None:
         if isinstance(connection, str):
-            connection = clients.client_of(connection)
+            connection = by_url.client_of(connection)
         RQExecutionRegistry.__init__(self, job_id, connection)
 
 

@@ -8,7 +8,7 @@ import rq
 
 from . import _core
 from ._export.waiting import WaitingJobs
-from ._fastpath import clients
+from ._fastpath.clients import by_url
 
 
 class _WaitingMixin:
@@ -35,5 +35,5 @@ class Queue(_core.Queue, rq.Queue, _WaitingMixin):
 
     def __init__(self, name: str = 'default', connection: Any = None, *args: Any, **kwargs: Any) -> None:
         if isinstance(connection, str) and connection:
-            connection = clients.client_of(connection)
+            connection = by_url.client_of(connection)
         super().__init__(name, connection, *args, **kwargs)

@@ -107,9 +107,9 @@ take_versions(checked_kind *kind)
 
 /* Examine the object, which yields (answer, functions, globals). */
 static int
-read_answer(checked_kind *kind, PyObject *object, const char *question)
+read_answer(checked_kind *kind, PyObject *object, const char *module, const char *question)
 {
-    PyObject *facts = call_fastpath("clients", question, "(O)", object);
+    PyObject *facts = call_fastpath(module, question, "(O)", object);
     int result = -1;
     PyObject *answer, *functions, *globals;
     if (facts != NULL
@@ -144,10 +144,11 @@ names_in(PyObject *attributes)
     return names;
 }
 
-/* `classes` and `question` are functions of _fastpath/clients.py: one returns the classes that the
-   answer depends on, the other one examines the object. */
+/* `classes` and `question` are functions of a module of rqreg_ext._fastpath: one returns the classes
+   that the answer depends on, the other one examines the object. */
 typedef struct {
     checked_kinds *known;
+    const char *module;
     const char *classes;
     const char *question;
 } subject;
@@ -159,10 +160,10 @@ examine(const subject *about, PyObject *object, PyObject *attributes)
     checked_kind kind = {.type = (PyTypeObject *)Py_NewRef((PyObject *)Py_TYPE(object))};
     kind.names = names_in(attributes);
     kind.classes
-        = kind.names == NULL ? NULL : call_fastpath("clients", about->classes, "(O)", object);
+        = kind.names == NULL ? NULL : call_fastpath(about->module, about->classes, "(O)", object);
     int has_versions = kind.classes == NULL ? -1 : take_versions(&kind);
     PyObject *answer = NULL;
-    if (has_versions >= 0 && read_answer(&kind, object, about->question) == 0) {
+    if (has_versions >= 0 && read_answer(&kind, object, about->module, about->question) == 0) {
         answer = Py_NewRef(kind.answer);
         if (has_versions == 1 && has_names(attributes, kind.names)
             && classes_are_unchanged(&kind)) {
@@ -177,6 +178,7 @@ PyObject *
 client_check_client(core_state *state, PyObject *client)
 {
     const subject about = {.known = &state->checked_clients,
+                           .module = "clients.kinds",
                            .classes = "classes_of_client",
                            .question = "examine_client"};
     PyObject *attributes = PyObject_GenericGetDict(client, NULL);
@@ -190,7 +192,7 @@ client_check_client(core_state *state, PyObject *client)
 }
 
 /* Whether the pool object itself, not its class, has one of the methods that POOLING in
-   _fastpath/clients.py names. */
+   _fastpath/clients/pools.py names. */
 static bool
 has_own_methods(core_state *state, PyObject *attributes)
 {
@@ -219,8 +221,10 @@ connection_class_of(core_state *state, PyObject *redis_pool, PyObject *attribute
 static PyObject *
 check_pool_of(core_state *state, PyObject *redis_pool, PyObject *attributes, PyObject *used)
 {
-    const subject about = {
-        .known = &state->checked_pools, .classes = "classes_of_pool", .question = "examine_pool"};
+    const subject about = {.known = &state->checked_pools,
+                           .module = "clients.pools",
+                           .classes = "classes_of_pool",
+                           .question = "examine_pool"};
     if (has_own_methods(state, attributes)) {
         Py_RETURN_NONE;
     }
@@ -243,7 +247,7 @@ client_check_pool(core_state *state, PyObject *redis_pool)
 
 PyDoc_STRVAR(check_client_doc,
 "check_client($module, client, /)\n--\n\n"
-"Return the answer of rqreg_ext._fastpath.clients.examine_client(), which is remembered until something that it\n"
+"Return the answer of rqreg_ext._fastpath.clients.kinds.examine_client(), which is remembered until something that it\n"
 "depends on changes.");
 
 static PyObject *
@@ -254,7 +258,7 @@ check_client(PyObject *module, PyObject *client)
 
 PyDoc_STRVAR(check_pool_doc,
 "check_pool($module, pool, /)\n--\n\n"
-"Return the answer of rqreg_ext._fastpath.clients.examine_pool(), which is remembered until something that it\n"
+"Return the answer of rqreg_ext._fastpath.clients.pools.examine_pool(), which is remembered until something that it\n"
 "depends on changes.");
 
 static PyObject *

@@ -1,8 +1,8 @@
 /* Whether a client and its pool are redis-py's own and unpatched, at the time of the call.
 
-   rqreg_ext._fastpath.clients examines them. What it found holds for all clients of that class with
-   the same attributes, and is remembered until one of the classes or functions that it depends on
-   changes. */
+   rqreg_ext._fastpath.clients.kinds and .pools examine them. What they find holds for all clients of
+   that class with the same attributes, and is remembered until one of the classes or functions that
+   it depends on changes. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -13,8 +13,8 @@
 int checked_kinds_traverse(const checked_kinds *known, visitproc visit, void *arg);
 void checked_kinds_clear(checked_kinds *known);
 
-/* What rqreg_ext._fastpath.clients found, a new reference: True where everything is redis-py's own.
-   NULL with an exception. */
+/* The answer of examine_client() or examine_pool(), a new reference: True where everything is
+   redis-py's own. NULL with an exception. */
 PyObject *client_check_client(core_state *state, PyObject *client);
 PyObject *client_check_pool(core_state *state, PyObject *redis_pool);
 

@@ -28,12 +28,12 @@ struct client_pool {
 
 /* ---- Making one ------------------------------------------------------------------------------ */
 
-/* Ask rqreg_ext._fastpath.clients whether the core can make connections like this pool's, and what
+/* Ask core_connections.py whether the core can make connections like this pool's, and what
    it must know of them. */
 static int
 inspect_redis_pool(client_pool *self, PyObject *redis_pool)
 {
-    PyObject *facts = call_fastpath("clients", "describe_pool", "(O)", redis_pool);
+    PyObject *facts = call_fastpath("clients.core_connections", "describe_pool", "(O)", redis_pool);
     int result = -1;
     const char *exceptions_module;
     int decodes;
@@ -201,7 +201,8 @@ static int
 unregister(PyObject *redis_pool, core_connection *used)
 {
     PyObject *error = raised_take();
-    PyObject *done = call_fastpath("clients", "unregister", "(OO)", redis_pool, (PyObject *)used);
+    PyObject *done = call_fastpath("clients.core_connections", "unregister", "(OO)", redis_pool,
+                                   (PyObject *)used);
     return raised_put_back_unless_raised(error, done);
 }
 
@@ -284,7 +285,8 @@ has_descriptors(void)
 static core_connection *
 register_connection(client_pool *self, PyObject *redis_pool, core_connection *opened)
 {
-    PyObject *in_use = call_fastpath("clients", "register", "(OO)", redis_pool, (PyObject *)opened);
+    PyObject *in_use = call_fastpath("clients.core_connections", "register", "(OO)", redis_pool,
+                                     (PyObject *)opened);
     if (in_use == Py_None) {
         self->is_refused = true;
     }
@@ -304,9 +306,10 @@ register_connection(client_pool *self, PyObject *redis_pool, core_connection *op
 static core_connection *
 open_connection(client_pool *self, PyObject *redis_pool)
 {
-    PyObject *arguments = has_descriptors()
-                              ? call_fastpath("clients", "connection_arguments", "(O)", redis_pool)
-                              : NULL;
+    PyObject *arguments
+        = has_descriptors()
+              ? call_fastpath("clients.core_connections", "connection_arguments", "(O)", redis_pool)
+              : NULL;
     core_connection *opened = NULL;
     PyObject *connection_class, *connection_kwargs;
     if (arguments != NULL

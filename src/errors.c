@@ -67,7 +67,8 @@ set_write_error(const redis_exceptions *exceptions, PyObject *args)
 static void
 set_read_error(const redis_exceptions *exceptions, PyObject *redis_connection, PyObject *args)
 {
-    PyObject *words = call_fastpath("clients", "reading_error", "(OO)", redis_connection, args);
+    PyObject *words
+        = call_fastpath("clients.errors", "reading_error", "(OO)", redis_connection, args);
     if (words != NULL) {
         PyErr_SetObject(exceptions->ConnectionError, words);
         Py_DECREF(words);

@@ -10,7 +10,7 @@
 
    *is_cluster: whether it is redis-py's client of a cluster, which has a pool for each node; then
    NULL. `observations`: NULL, or where to put what is known of clients like this one, if a known
-   tracer wraps them (Observations in _fastpath/clients.py), a new reference. Their commands must go
+   tracer wraps them (Observations in _fastpath/clients/kinds.py), a new reference. Their commands must go
    through the wrappers; and, where *is_write_traced, through those around what their connections
    write by. */
 client_pool *find_client_pool(core_state *state, PyObject *client, bool *is_cluster,

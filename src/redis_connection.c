@@ -34,7 +34,7 @@ redis_connection_socket(PyObject *redis_connection)
 int
 redis_connection_writes_as_original(PyObject *redis_connection)
 {
-    return ask_fastpath("clients", "writes_as_redis_py", "(O)", redis_connection);
+    return ask_fastpath("clients.pools", "writes_as_redis_py", "(O)", redis_connection);
 }
 
 int
@@ -52,5 +52,5 @@ redis_connection_health_check_interval(PyObject *redis_connection, double *secon
 int
 redis_connection_is_demoted_master(PyObject *redis_connection, PyObject *error)
 {
-    return ask_fastpath("clients", "is_demoted", "(OO)", redis_connection, error);
+    return ask_fastpath("clients.errors", "is_demoted", "(OO)", redis_connection, error);
 }

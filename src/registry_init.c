@@ -82,7 +82,7 @@ set_connection(PyObject *self, const core_state *state, PyObject *client_or_url)
     if (!PyUnicode_Check(client_or_url)) {
         return PyObject_SetAttr(self, state->names.connection, client_or_url);
     }
-    PyObject *client = call_fastpath("clients", "client_of", "(O)", client_or_url);
+    PyObject *client = call_fastpath("clients.by_url", "client_of", "(O)", client_or_url);
     int result = client == NULL ? -1 : PyObject_SetAttr(self, state->names.connection, client);
     Py_XDECREF(client);
     return result;

@@ -26,7 +26,7 @@ static int
 remember_retry(retried_run *run, const core_connection *failed)
 {
     PyObject *error = raised_take();
-    PyObject *retry = call_fastpath("clients", "retry_of", "(O)", connection_object(failed));
+    PyObject *retry = call_fastpath("clients.errors", "retry_of", "(O)", connection_object(failed));
     Py_XSETREF(run->retry, Py_XNewRef(retry));
     return raised_put_back_unless_raised(error, retry);
 }
@@ -57,7 +57,7 @@ is_out_of_descriptors(const retried_run *run)
         return false;
     }
     PyObject *error = raised_take();
-    PyObject *answer = call_fastpath("clients", "is_out_of_descriptors", "(O)", error);
+    PyObject *answer = call_fastpath("clients.errors", "is_out_of_descriptors", "(O)", error);
     bool is_out = answer == Py_True;
     (void)raised_put_back_unless_raised(error, answer);
     return is_out;

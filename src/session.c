@@ -74,9 +74,9 @@ static int
 compare(PyObject *redis_pool, core_connection *ours)
 {
     PyObject *description = describe(ours);
-    int is_same = description == NULL
-                      ? -1
-                      : ask_fastpath("clients", "is_same_session", "(OO)", redis_pool, description);
+    int is_same = description == NULL ? -1
+                                      : ask_fastpath("clients.session", "is_same_session", "(OO)",
+                                                     redis_pool, description);
     Py_XDECREF(description);
     return is_same;
 }

@@ -106,8 +106,8 @@ send_by_client(stand_in *self)
 {
     reply *kept = &self->replies[self->current];
     self->is_busy = true;
-    PyObject *answer = call_fastpath("core_stand_in", "send_on_own_connection", "(OO)", self,
-                                     self->commands[self->current].words);
+    PyObject *answer = call_fastpath("clients.core_stand_in", "send_on_own_connection", "(OO)",
+                                     self, self->commands[self->current].words);
     self->is_busy = false;
     if (answer == NULL) {
         return -1;
@@ -124,7 +124,7 @@ show_write(stand_in *self)
     if (!self->is_write_traced) {
         return 0;
     }
-    PyObject *shown = call_fastpath("core_stand_in", "show_write", "(OO)", self,
+    PyObject *shown = call_fastpath("clients.core_stand_in", "show_write", "(OO)", self,
                                     self->commands[self->current].words);
     Py_XDECREF(shown);
     return shown == NULL ? -1 : 0;

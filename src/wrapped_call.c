@@ -43,8 +43,8 @@ class_for(const fast_call *call)
     PyObject *found = PyObject_GetAttr(call->observations, call->state->names.stand_in_class);
     if (found == Py_None) {
         Py_DECREF(found);
-        found = call_fastpath("core_stand_in", "make_stand_in_class", "(OO)", call->connection,
-                              call->observations);
+        found = call_fastpath("clients.core_stand_in", "make_stand_in_class", "(OO)",
+                              call->connection, call->observations);
     }
     if (found != NULL && found == Py_None) {
         Py_CLEAR(found);
@@ -69,7 +69,7 @@ judge_exception(const fast_call *call, const stand_in *self, PyObject *error, Py
     if (known < 0) {
         return RUN_FAILED;
     }
-    int is_rqs = ask_fastpath("core_stand_in", "is_for_rq_to_raise", "(OOiii)", error,
+    int is_rqs = ask_fastpath("clients.core_stand_in", "is_for_rq_to_raise", "(OOiii)", error,
                               self->innermost_result == NULL ? Py_None : self->innermost_result,
                               (int)self->has_arrived, known,
                               (int)self->commands[self->current].is_repeatable);

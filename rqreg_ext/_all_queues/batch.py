@@ -9,7 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from .._fastpath.cleanup import NO_CLEANUP, CleanupCommands, cleanup_commands_of, now
-from .._fastpath.clients import client_from, is_broken_connection
+from .._fastpath.clients.by_url import client_from
+from .._fastpath.clients.errors import is_broken_connection
 from .._fastpath.dispatch import entries_of, reaches_rq, share_keys
 from .._fastpath.exchange import INTEGER, SCORE, VALUE, Command, exchange, without_errors
 from .._fastpath.releases import Entries, Method

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .._fastpath.clients import client_from
+from .._fastpath.clients.by_url import client_from
 from .._fastpath.exchange import INTEGER, exchange
 from .._fastpath.server_errors import concerns_one_queue, meaning_of, note_key
 from .._query.count_by import Counting, JobGroups

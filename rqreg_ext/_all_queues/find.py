@@ -7,7 +7,7 @@ from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._fastpath.clients import client_from
+from .._fastpath.clients.by_url import client_from
 from .._fastpath.server_errors import note_key
 from .._query.arguments import chunk_size_of, is_by_end, limit_of
 from .._query.filters import Filters, JobFilters, fixed_in_time

@@ -11,7 +11,7 @@ from rq.serializers import resolve_serializer
 
 from .. import registry as registries_module
 from .._fastpath.cleanup import RegistryCleanup, clean_and_exchange, cleanup_commands_of, now
-from .._fastpath.clients import client_from
+from .._fastpath.clients.by_url import client_from
 from .._fastpath.exchange import INTEGER, TEXTS, Command, ask, exchange
 from .._fastpath.locations import REGISTRIES, queue_key
 from .._fastpath.server_errors import concerns_one_queue, note_key

@@ -11,7 +11,7 @@ from .. import registry as registries
 from .._bulk.options import Options
 from .._bulk.pace import Pace
 from .._bulk.result import BulkResult, sum_of_known
-from .._fastpath.clients import client_from
+from .._fastpath.clients.by_url import client_from
 from .._fastpath.deferred import imports_of
 from .._fastpath.exchange import INTEGER, exchange
 from .._fastpath.locations import REGISTRIES, queue_key

@@ -11,7 +11,7 @@ from time import time as now
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .._fastpath.cleanup import clean_and_exchange
-from .._fastpath.clients import client_from
+from .._fastpath.clients.by_url import client_from
 from .._fastpath.exchange import VALUE, Command, exchange, without_errors
 from .._fastpath.locations import REGISTRIES, REGISTRY_NAMES, all_workers_key, queue_key
 from .._fastpath.server_errors import concerns_one_queue, describe, is_denied, note_key

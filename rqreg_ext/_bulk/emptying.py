@@ -10,7 +10,7 @@ from rq import Queue
 from rq.utils import as_text
 
 from .._fastpath import guards, releases, script_constants
-from .._fastpath.client_support import sends_unchanged
+from .._fastpath.clients.support import sends_unchanged
 from .._fastpath.exchange import INTEGER, VALUE, NotSent, exchange, run_script, without_errors
 from .._fastpath.rq_methods import find
 from .._fastpath.server_errors import error_to_raise, is_denied

@@ -21,7 +21,7 @@ from rq.job import Job, parse_job_id
 from rq.timeouts import BaseTimeoutException
 
 from .._fastpath import cluster
-from .._fastpath.client_support import is_cluster, sends_unchanged
+from .._fastpath.clients.support import is_cluster, sends_unchanged
 from .._fastpath.exchange import INTEGER, VALUE, Command, exchange, without_errors
 from .._fastpath.locations import (
     CANCELED,

@@ -14,7 +14,7 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 
 from .._fastpath import requeued_job
-from .._fastpath.client_support import answers_unchanged, refusal
+from .._fastpath.clients.support import answers_unchanged, refusal
 from .._fastpath.dispatch import BulkDecision
 from .._fastpath.exchange import INTEGER, VALUE, NotSent, ask, run_script
 from .._fastpath.server_errors import error_to_raise, is_denied

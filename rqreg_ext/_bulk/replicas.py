@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import _core
 from .._fastpath import cluster
-from .._fastpath.client_support import is_cluster
+from .._fastpath.clients.support import is_cluster
 from .._fastpath.exchange import INTEGER, Command, ask
 
 # How long one chunk is waited for, in milliseconds.

@@ -10,7 +10,7 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 
 from .._fastpath import cluster
-from .._fastpath.client_support import is_cluster, sends_unchanged
+from .._fastpath.clients.support import is_cluster, sends_unchanged
 from . import fallback
 
 

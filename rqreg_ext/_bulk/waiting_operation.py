@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from .._fastpath import releases
-from .._fastpath.client_support import sends_unchanged
+from .._fastpath.clients.support import sends_unchanged
 from .._fastpath.dispatch import BulkDecision
 from .._query.list_cursor import ListCursor, count_of
 from .._query.queue_search import length_of

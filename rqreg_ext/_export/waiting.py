@@ -9,7 +9,7 @@ from rq.registry import BaseRegistry
 from rq.serializers import resolve_serializer
 
 from .._bulk.waiting import WaitingChangesMixin
-from .._fastpath import clients
+from .._fastpath.clients import by_url
 from .._fastpath.description import DescriptionMixin
 from .._fastpath.locations import queue_key
 from .exporting import ExportMixin
@@ -59,5 +59,5 @@ class WaitingJobs(WaitingChangesMixin, ExportMixin, DescriptionMixin):
             self.name, self.key, self.connection = queue.name, queue.key, queue.connection
             self.job_class, self.serializer = job_class or queue.job_class, queue.serializer
         else:
-            self.name, self.key, self.connection = name, queue_key(name), clients.client_from(connection)
+            self.name, self.key, self.connection = name, queue_key(name), by_url.client_from(connection)
             self.job_class, self.serializer = job_class or Job, resolve_serializer(serializer)

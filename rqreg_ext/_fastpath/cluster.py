@@ -25,7 +25,9 @@ from typing import Any
 
 from .. import _core
 from . import script_constants
-from .clients import CLUSTER, is_broken_connection, makes_only_original_connections, node_client
+from .clients.errors import is_broken_connection
+from .clients.kinds import CLUSTER, node_client
+from .clients.pools import makes_only_original_connections
 from .server_errors import Meaning, meaning_of
 
 __all__ = [

@@ -25,7 +25,7 @@ and is without effect once it is removed.
     require_unchanged()   check(), repair()               never: NotImplementedError, because RQ has no such method
 
 The core checks the client and its pool by itself for each single call (client_check.c), and for the scripts of remove()
-and requeue() the same as BulkDecision (job_script.c). client_support.py describes which commands may be sent by a
+and requeue() the same as BulkDecision (job_script.c). clients/support.py describes which commands may be sent by a
 client that the core does not support. server_errors.py describes when an error of a script leads to the fallback.
 """
 
@@ -38,8 +38,9 @@ from typing import Any
 
 from .. import _core
 from . import cluster, guards, releases
-from .client_support import is_cluster, kind_of, refusal, sends_unchanged, share_keys
-from .clients import ClientKind, decodes
+from .clients.configuration import decodes
+from .clients.kinds import ClientKind
+from .clients.support import is_cluster, kind_of, refusal, sends_unchanged, share_keys
 from .guards import texts_guard
 from .job_classes import leaves_as_it_is
 from .releases import CLEANUPS, ENTRIES, METHODS, Cleanup, Entries, Method
@@ -254,7 +255,7 @@ class BulkDecision:
 
     def _client_sends_unchanged(self) -> bool:
         kind = kind_of(self._registry.connection)
-        # A wrapped client need not be tried again: its kind is another object after a patch, and wrapped_client.py
+        # A wrapped client need not be tried again: its kind is another object after a patch, and clients/wrapped.py
         # compares each command before it is sent.
         if kind is None or kind is not self._unchanged_kind or not isinstance(kind, ClientKind):
             is_unchanged = _sends_unchanged(self._registry)

@@ -1,6 +1,6 @@
 """Sending several commands in one write, and reading their replies.
 
-The core does it on its own connections if the client is supported (client_support.py); otherwise the client itself is
+The core does it on its own connections if the client is supported (clients/support.py); otherwise the client itself is
 called. The replies are the same.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 from .. import _core
 from .._core import ENTRIES, INTEGER, NOTHING, SCORE, TEXTS, VALUE
 from . import cluster
-from .client_support import NotSent, is_cluster, send
+from .clients.support import NotSent, is_cluster, send
 from .script_arguments import Value, in_order
 from .server_errors import note_key
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from rq.job import Job
 
-from .._fastpath import clients, releases
+from .._fastpath import releases
+from .._fastpath.clients import by_url
 from .._fastpath.dispatch import require_unchanged
 from .._fastpath.exchange import INTEGER
 from .._fastpath.locations import DEFERRED, STARTED, JobKeys, RegistryKind, is_execution_registry, registry_kind_of
@@ -54,7 +55,7 @@ def check_everything(
     the jobs. The keys are scanned once, and once more for every 500 000 queued jobs: a scan remembers that many.
     """
     check_arguments(settle, limit)
-    client = clients.client_of(connection) if isinstance(connection, str) else connection
+    client = by_url.client_of(connection) if isinstance(connection, str) else connection
     size, names = chunk_size_of(chunk_size), names_of(queues)
     require_unchanged(client, 'check()')
     reader = ChunkReader(client, size, progress)
@@ -96,7 +97,7 @@ def repair_everything(
     RQ cleans up.
     """
     selected = kinds_of(kinds)
-    client = clients.client_of(connection) if isinstance(connection, str) else connection
+    client = by_url.client_of(connection) if isinstance(connection, str) else connection
     require_unchanged(client, 'repair()', by_script=True)
     if problems is None:
         problems = check_everything(client, queues, job_class=job_class)

@@ -18,7 +18,7 @@ from rq.results import Result
 from rq.serializers import DefaultSerializer, resolve_serializer
 from rq.timeouts import BaseTimeoutException
 
-from .._fastpath.clients import client_from
+from .._fastpath.clients.by_url import client_from
 from .._fastpath.dispatch import fetches_as_rq, makes_as_rq, reads_results_as_rq, restores_as_rq
 from .._fastpath.exchange import VALUE, Command, exchange
 from .._fastpath.server_errors import is_wrong_type

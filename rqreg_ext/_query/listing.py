@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from .._fastpath.clients import decodes
+from .._fastpath.clients.configuration import decodes
 from .._fastpath.dispatch import entries_of
 from .._fastpath.releases import Entries
 from .arguments import check_holds_jobs, chunk_size_of, job_ids_of, score_of, text_ids_of

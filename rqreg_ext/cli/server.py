@@ -18,7 +18,7 @@ from rq.job import Job
 from rq.serializers import resolve_serializer
 
 from .._all_queues.selection import existing_queues, requested_queues
-from .._fastpath.clients import client_from
+from .._fastpath.clients.by_url import client_from
 from ..queue import Queue
 from .output import masked, printable
 

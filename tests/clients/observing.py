@@ -11,7 +11,7 @@ from unittest import mock
 import redis
 from redis.client import Pipeline
 
-from rqreg_ext._fastpath import clients, core_stand_in
+from rqreg_ext._fastpath.clients import core_stand_in, packages
 
 
 class ObservedPipeline(Pipeline):
@@ -78,7 +78,7 @@ def taken_for_tracers() -> Iterator[list[type]]:
         return make(client, observations)
 
     with (
-        mock.patch.object(clients, '_are_only_traced', return_value=True),
+        mock.patch.object(packages, '_is_original_inside', return_value=True),
         mock.patch.object(core_stand_in, 'make_stand_in_class', noting),
     ):
         _have_examined_anew()

@@ -9,7 +9,7 @@ import redis
 import rq.registry
 
 import rqreg_ext.registry
-from rqreg_ext._fastpath.clients import describe_pool
+from rqreg_ext._fastpath.clients.core_connections import describe_pool
 from rqreg_ext.registry import DeferredJobRegistry, FailedJobRegistry
 
 from .connections import beside

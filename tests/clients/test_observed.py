@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 import rqreg_ext.registry
 from rqreg_ext import FailedJobRegistry, _core
-from rqreg_ext._fastpath.client_support import NotSent, sends_unchanged
+from rqreg_ext._fastpath.clients.support import NotSent, sends_unchanged
 from rqreg_ext._fastpath.exchange import INTEGER, VALUE, exchange
 
 from .observing import Observed

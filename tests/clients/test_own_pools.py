@@ -13,7 +13,7 @@ import rq.registry
 import rqreg_ext
 import rqreg_ext.registry
 from rqreg_ext import _core
-from rqreg_ext._fastpath import clients
+from rqreg_ext._fastpath.clients import core_connections
 from rqreg_ext.registry import FailedJobRegistry
 
 from .connections import beside
@@ -117,7 +117,7 @@ def test_pool_that_keeps_no_connections_is_used(filled: PrivateRedis, connection
     """It could keep them when it was first inspected."""
     client = filled.client()
     registry = FailedJobRegistry('own', connection=client)
-    with mock.patch.object(clients, 'register', return_value=None) as register:
+    with mock.patch.object(core_connections, 'register', return_value=None) as register:
         assert len(beside(client, connection)) == 0
         assert registry.get_job_ids(cleanup=False) == ['a']
     assert register.call_count == 1
@@ -193,12 +193,12 @@ def test_own_type_error_is_raised(filled: PrivateRedis) -> None:
     """It does not mean that the client is unsupported."""
     client = filled.client()
     with (
-        mock.patch.object(clients, 'describe_pool', side_effect=TypeError('a mistake')),
+        mock.patch.object(core_connections, 'describe_pool', side_effect=TypeError('a mistake')),
         pytest.raises(TypeError, match='a mistake'),
     ):
         FailedJobRegistry('own', connection=client).get_job_count(cleanup=False)
     with (
-        mock.patch.object(clients, 'describe_pool', side_effect=TypeError('a mistake')),
+        mock.patch.object(core_connections, 'describe_pool', side_effect=TypeError('a mistake')),
         pytest.raises(TypeError, match='a mistake'),
     ):
         _core.exchange(client, [(_core.VALUE, 'PING')])

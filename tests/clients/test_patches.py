@@ -328,9 +328,9 @@ def fill(client: redis.Redis) -> None:
 
 def test_inspected_names_exist_in_every_supported_release() -> None:
     """If redis-py dropped a name, no client would be supported any more."""
-    from rqreg_ext._fastpath import clients
+    from rqreg_ext._fastpath.clients import kinds, pools
 
-    for name in (*clients.COMMANDS, *clients.CLIENT_OUTER):
+    for name in (*kinds.COMMANDS, *kinds.CLIENT_OUTER):
         assert type(getattr(redis.Redis, name)) is FunctionType, name
-    for name in (*clients.WRITING, *clients.READING):
+    for name in (*pools.WRITING, *pools.READING):
         assert type(getattr(redis.Connection, name)) is FunctionType, name

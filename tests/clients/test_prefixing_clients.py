@@ -24,7 +24,7 @@ from rq.job import Job, JobStatus
 
 import rqreg_ext
 from rqreg_ext._all_queues.batch import Batch
-from rqreg_ext._fastpath.client_support import NotSent
+from rqreg_ext._fastpath.clients.support import NotSent
 from rqreg_ext._query.pages import Page
 
 from .outcomes import outcome_of

@@ -18,7 +18,7 @@ from rq.job import Job
 
 import rqreg_ext
 from rqreg_ext import FailedJobRegistry
-from rqreg_ext._fastpath.client_support import sends_unchanged
+from rqreg_ext._fastpath.clients.support import sends_unchanged
 
 from .observing import Observed
 

@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import rqreg_ext
-from rqreg_ext._fastpath import clients
+from rqreg_ext._fastpath.clients import core_connections
 from rqreg_ext.executions import ExecutionRegistry
 from rqreg_ext.registry import FailedJobRegistry
 
@@ -212,7 +212,7 @@ POOLS: dict[str, Callable[..., redis.ConnectionPool]] = {
 @pytest.mark.parametrize('named', NAMES)
 def test_name_of_connection(redis_server: PrivateRedis, made: str, named: str) -> None:
     pool = POOLS[made](redis_server, **NAMES[named])
-    connection_class, arguments = clients.connection_arguments(pool)
+    connection_class, arguments = core_connections.connection_arguments(pool)
     assert how_it_calls_itself(connection_class(**arguments)) == how_it_calls_itself(pool.make_connection())
 
 

@@ -14,7 +14,7 @@ import rq.registry
 
 import rqreg_ext.registry
 from rqreg_ext import _core
-from rqreg_ext._fastpath import core_stand_in
+from rqreg_ext._fastpath.clients import core_stand_in
 
 from .observing import Observed, taken_for_tracers
 from .outcomes import Outcome

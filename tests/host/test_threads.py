@@ -13,7 +13,7 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from rqreg_ext._fastpath import clients
+from rqreg_ext._fastpath.clients import core_connections
 from rqreg_ext.registry import DeferredJobRegistry, FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 
 from .filling import NEVER, fill, job_ids
@@ -102,13 +102,13 @@ def test_concurrent_first_calls_of_client(
 ) -> None:
     """Both inspect the client at the same time, and still share one pool of connections."""
     both = threading.Barrier(2)
-    describe_pool = clients.describe_pool
+    describe_pool = core_connections.describe_pool
 
     def describe_together(pool: Any) -> Any:
         both.wait(PATIENCE)
         return describe_pool(pool)
 
-    monkeypatch.setattr(clients, 'describe_pool', describe_together)
+    monkeypatch.setattr(core_connections, 'describe_pool', describe_together)
     client = redis_server.client(client_name='met')
     registry = FailedJobRegistry('met', connection=client)
     assert in_threads(lambda number: registry.get_job_count(cleanup=False), 2) == [0, 0]

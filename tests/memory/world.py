@@ -16,7 +16,7 @@ from rq.registry import FailedJobRegistry as RQFailedJobRegistry
 
 import rqreg_ext
 from rqreg_ext import _core
-from rqreg_ext._fastpath.tracers import TRACERS
+from rqreg_ext._fastpath.clients.tracers import TRACERS
 from rqreg_ext.executions import ExecutionRegistry
 from rqreg_ext.registry import (
     CanceledJobRegistry,

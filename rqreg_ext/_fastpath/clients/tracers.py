@@ -1,6 +1,6 @@
 """The wrappers of tracing tools that are known to pass on each command, and what comes back, as they get it.
 
-Clients that only these wrap need not be tried (wrapped_client.py). A wrapper is told by the module that its code is of.
+Clients that only these wrap need not be tried (wrapped.py). A wrapper is told by the module that its code is of.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from .originals import function_of
+from ..originals import function_of
 
 # Modules, or packages, of Datadog's, Elastic's, OpenTelemetry's and Sentry's.
 TRACERS = (

@@ -21,13 +21,11 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from .. import _core
+from ... import _core
 from .by_methods import READS, SENT_BY_RQ, Words, by_methods
-from .clients import (
-    ClientKind,
-    decodes,
-    makes_only_original_connections,
-)
+from .configuration import decodes
+from .kinds import ClientKind
+from .pools import makes_only_original_connections
 from .stand_ins import (
     PIPELINE,
     SINGLE,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .clients import replaced_methods
+from .kinds import replaced_methods
 
 # So many methods are named in an error.
 _SHOWN = 3

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
-from .. import _core
-from .._core import VALUE
+from ... import _core
+from ..._core import VALUE
 from .by_methods import Words, answer_of
-from .clients import (
-    WRITING,
-    is_broken_connection,
-    is_of_timer,
-    is_set_on,
-    writes_as_redis_py,
-)
 from .core_stand_in import CoreConnection, by_own_connection
+from .errors import is_broken_connection, is_of_timer
+from .packages import is_set_on
+from .pools import WRITING, writes_as_redis_py
 from .stand_ins import SINGLE, Changed, connection_stand_in, stand_in_for
 from .trial_commands import NAME, UNSENDABLE, TrialCommand
 

@@ -9,17 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import _core
+from ... import _core
 from .by_methods import Words, answer_of
-from .clients import (
-    Observations,
-    connection_arguments,
-    get_connection,
-    is_broken_connection,
-    is_measured,
-    is_of_timer,
-    retry_of,
-)
+from .core_connections import connection_arguments
+from .errors import is_broken_connection, is_of_timer, retry_of
+from .kinds import Observations, is_measured
+from .session import get_connection
 
 
 def make_stand_in_class(client: Any, observations: Observations) -> type | None:

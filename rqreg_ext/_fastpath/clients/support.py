@@ -6,7 +6,7 @@ decides that (client_check.c); what is here is for all other clients.
 Observed: somebody wraps execute_command() or Pipeline.execute() and passes on what he is given, as tracing tools do.
 Commands go through the client. That each arrives unchanged is seen in redis-py's own method that sends it, before it
 is sent. Where only a known tracer is in the way (tracers.py), they are then sent over connections of ours (stand_in.c,
-wrapped_client.py). Single calls through other wrappers are RQ's own.
+wrapped.py). Single calls through other wrappers are RQ's own.
 
 By methods: whatever else there is, like a client that puts a prefix before each key, a wrapper, or a mock. Only what RQ
 sends is sent, by the methods that RQ calls, one by one. No scripts.
@@ -17,10 +17,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .. import _core
-from . import cluster, wrapped_client
+from ... import _core
+from .. import cluster
+from . import wrapped
 from .by_methods import NotSent, Words, answer_of, by_methods, refusal
-from .clients import ClientKind, are_of_one_database, is_set_on, makes_only_original_connections
+from .configuration import are_of_one_database
+from .kinds import ClientKind
+from .packages import is_set_on
+from .pools import makes_only_original_connections
 
 __all__ = ['NotSent', 'answers_unchanged', 'is_cluster', 'kind_of', 'refusal', 'send', 'sends_unchanged', 'share_keys']
 
@@ -38,7 +42,7 @@ def send(client: Any, commands: Sequence[Words], on_resent: Callable[[], object]
     kind = kind_of(client)
     if kind is None:
         return by_methods(client, commands)
-    return wrapped_client.send(client, kind, commands, on_resent)
+    return wrapped.send(client, kind, commands, on_resent)
 
 
 def sends_unchanged(client: Any, registry_key: Any = None) -> bool:
@@ -53,7 +57,7 @@ def sends_unchanged(client: Any, registry_key: Any = None) -> bool:
     if is_cluster(client):
         return cluster.runs_scripts(client, registry_key)
     kind = kind_of(client)
-    return kind is not None and wrapped_client.is_transparent(client, kind, registry_key)
+    return kind is not None and wrapped.is_transparent(client, kind, registry_key)
 
 
 def answers_unchanged(client: Any, job_key: str) -> bool:
@@ -64,7 +68,7 @@ def answers_unchanged(client: Any, job_key: str) -> bool:
     if _core.is_direct(client) or is_cluster(client):
         return True
     kind = kind_of(client)
-    return kind is not None and wrapped_client.answers_unchanged(client, kind, ('HGETALL', job_key))
+    return kind is not None and wrapped.answers_unchanged(client, kind, ('HGETALL', job_key))
 
 
 def share_keys(client: Any, other: Any) -> bool:
