@@ -6,7 +6,7 @@
 
 #define NO_DIGIT 0xff
 
-/* The value of each character, and NO_DIGIT for what is none. */
+/* The value of each character; NO_DIGIT if it is not a base64 digit. */
 static void
 fill_values(uint8_t values[256])
 {

@@ -23,7 +23,7 @@ typedef struct {
     int key_count;
 } cleaning;
 
-/* What the script is told to do for a kind of cleanup; NULL for nothing. */
+/* The word by which the script is told of a kind of cleanup; NULL if there is nothing to do. */
 static const char *
 step_of(cleanup_kind kind)
 {

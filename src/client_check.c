@@ -144,8 +144,8 @@ names_in(PyObject *attributes)
     return names;
 }
 
-/* `classes` and `question` are functions of a module of rqreg_ext._fastpath: one returns the classes
-   that the answer depends on, the other one examines the object. */
+/* `classes` and `question` are functions of a module of rqreg_ext._fastpath. The first returns the
+   classes that the answer depends on, the second examines the object. */
 typedef struct {
     checked_kinds *known;
     const char *module;

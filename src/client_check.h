@@ -1,6 +1,6 @@
 /* Whether a client and its pool are redis-py's own and unpatched, at the time of the call.
 
-   rqreg_ext._fastpath.clients.kinds and .pools examine them. What they find holds for all clients of
+   rqreg_ext._fastpath.clients.kinds and .pools examine them. Their answer holds for all clients of
    that class with the same attributes, and is remembered until one of the classes or functions that
    it depends on changes. */
 #pragma once

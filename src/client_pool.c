@@ -17,10 +17,10 @@ struct client_pool {
     Py_ssize_t idle_count;
     Py_ssize_t open_count; /* idle connections, and those in use */
     pid_t pid;
-    /* The redis-py pool's set (or list) of connections in use; reset() makes another one. */
+    /* The redis-py pool's set (or list) of connections in use; reset() replaces it. */
     PyObject *in_use;
     PyObject *in_use_name; /* name of the pool's attribute with it */
-    /* Goes up with each reset() and fork: connections of an older one are dropped. */
+    /* Goes up with each reset() and fork: connections of an older generation are dropped. */
     unsigned int generation;
     bool is_refused;
     bool decodes;
@@ -173,9 +173,9 @@ cap_of(const client_pool *self, PyObject *redis_pool)
     return limit < 0 ? 0 : limit;
 }
 
-/* Count one more connection, if max_connections allows it: it holds for ours, and by itself for
-   redis-py's. False also for a pool without one, which is not redis-py's. No other thread can run
-   between the check and the count. */
+/* Count one more connection, if max_connections allows it. The limit holds for our connections and
+   for redis-py's separately. False also if the pool has no max_connections: then it is not
+   redis-py's. No other thread can run between the check and the count. */
 static bool
 take_room(client_pool *self, PyObject *redis_pool)
 {
@@ -261,9 +261,9 @@ discard(client_pool *self, core_connection *used)
     return result;
 }
 
-/* Whether two file descriptors are free: for the socket, and for what is read while connecting
-   (certificates, host names). Checked before, since redis-py would wait and try again, while the
-   client's own connection may be open and can serve the call. */
+/* Whether two file descriptors are free: one for the socket, and one for the files that are read
+   while connecting (certificates, host names). Checked before, since redis-py would wait and try
+   again, while the client's own connection may be open and can serve the call. */
 static bool
 has_descriptors(void)
 {
@@ -301,8 +301,8 @@ register_connection(client_pool *self, PyObject *redis_pool, core_connection *op
     return opened;
 }
 
-/* Open a connection that was counted. NULL with an exception; or without one where there can be
-   none. */
+/* Open a connection that was counted. NULL with an exception if that failed; NULL without an
+   exception if the core can make no connections like the pool's. */
 static core_connection *
 open_connection(client_pool *self, PyObject *redis_pool)
 {

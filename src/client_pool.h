@@ -15,8 +15,8 @@ typedef struct client_pool client_pool;
 
 int client_pool_setup_type(PyObject *module, core_state *state);
 
-/* Make the pool for a redis-py pool. NULL with an exception; or without one where there can be no
-   weak reference to it. */
+/* Make the pool for a redis-py pool. NULL with an exception if that failed; NULL without an
+   exception if no weak reference to the redis-py pool can be made. */
 client_pool *client_pool_new(core_state *state, PyObject *redis_pool);
 /* The redis-py pool, a new reference; NULL without an exception when it is gone. */
 PyObject *client_pool_redis_pool(const client_pool *self);
@@ -28,8 +28,9 @@ bool client_pool_is_refused(const client_pool *self);
 core_connection *client_pool_take(client_pool *self);
 /* Give it back, which steals the reference; -1 with an exception on an error. */
 int client_pool_give_back(client_pool *self, core_connection *used);
-/* Give one back that failed: it is closed, and connects anew when it is taken again, as redis-py's
-   own do. Keeps the exception that is set, and returns 0; or replaces it, and returns -1. */
+/* Close a connection that failed, and give it back. It connects anew when it is taken again, as
+   redis-py's own do. Keeps the exception that is set, and returns 0; or replaces it, and returns
+   -1. */
 int client_pool_give_back_closed(client_pool *self, core_connection *used);
 
 core_state *client_pool_state(const client_pool *self);

@@ -39,8 +39,8 @@ slice_of(PyObject *key)
     return all;
 }
 
-/* The hash tag of a key: what stands between its first pair of braces. Without a text where there
-   is none. */
+/* The hash tag of a key: the text between its first pair of braces. Without a text if there is no
+   such pair. */
 static slice
 tag_of(slice key)
 {
@@ -60,7 +60,7 @@ cluster_share_tag(PyObject *key, PyObject *other)
            && memcmp(first.text, second.text, (size_t)first.length) == 0;
 }
 
-/* The slot of a key: that of its hash tag, or of all of it. */
+/* The slot of a key, which its hash tag determines, or else the whole key. */
 static unsigned int
 slot_of(slice key)
 {
@@ -89,9 +89,9 @@ node_of_slot(const core_state *state, PyObject *cluster, unsigned int slot)
     return node;
 }
 
-/* What node_of_key() of cluster.py returns for a node that redis-py has connected to before; else
-   NULL, perhaps with an exception. The methods that it would call are redis-py's own:
-   client_check.c has seen that. */
+/* The same as node_of_key() of cluster.py, for a node that redis-py has connected to before; else
+   NULL, perhaps with an exception. client_check.c has seen that the methods which node_of_key()
+   would call are redis-py's own. */
 static PyObject *
 find_known_node(const core_state *state, PyObject *cluster, PyObject *key)
 {

@@ -19,7 +19,7 @@ typedef struct {
     size_t length;
     size_t capacity;
     int count;   /* commands started */
-    bool failed; /* a Python exception is set: what is added later is ignored */
+    bool failed; /* a Python exception is set: later additions are ignored */
     char initial[512];
 } command_buffer;
 

@@ -30,17 +30,17 @@ typedef struct core_connection core_connection;
 core_connection *connection_open(core_state *state, PyObject *connection_class,
                                  PyObject *connection_kwargs, const redis_exceptions *exceptions,
                                  unsigned int generation, bool *is_refused);
-/* Connect a claimed connection anew, by the arguments that it was made with, whatever those of its
-   pool are by now. For one that was disconnected, or is not usable any more. 0; or -1 as NULL
-   above. */
+/* Connect a claimed connection anew, after it was disconnected, or is not usable any more. It takes
+   the arguments that it was made with, even if its pool has others by now. Returns 0; or -1 where
+   connection_open() returns NULL. */
 int connection_reopen(core_connection *self, bool *is_refused);
 /* Have redis-py disconnect it; nothing is sent where another process opened it. Until it is
    reopened it is not usable. Keeps the exception that is set, and returns 0; if disconnecting
    raised, that exception replaces it, and -1 is returned. */
 int connection_disconnect(core_connection *self);
 
-/* Reserve a connection for one call: nobody else closes its socket meanwhile. False where another
-   call has it. */
+/* Reserve a connection for one call: nobody else closes its socket meanwhile. False if another call
+   has reserved it. */
 bool connection_claim(core_connection *self);
 void connection_unclaim(core_connection *self);
 /* Whether a claimed connection is open, and all that was received on it was read. */
@@ -50,8 +50,8 @@ pid_t connection_pid(const core_connection *self);
 bool connection_is_inherited(const core_connection *self);
 unsigned int connection_generation(const core_connection *self);
 /* After a call: do what redis-py's pool has asked for meanwhile, and free the memory that a large
-   reply took. 0 where it can serve another call, 1 where it cannot; -1 with an exception, and it
-   cannot either. */
+   reply took. 0 if the connection can serve another call, 1 if it cannot. -1 with an exception;
+   then it cannot either. */
 int connection_settle(core_connection *self);
 /* redis-py's connection object, borrowed. */
 PyObject *connection_object(const core_connection *self);

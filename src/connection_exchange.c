@@ -39,8 +39,8 @@ read_outcome(core_connection *self, PyObject **value)
     }
 }
 
-/* 0 for an error that answers the command; -1, and it is raised, for one after which the connection
-   is useless. */
+/* Decide what the server's error is about. 0: it is the answer to the command. -1: the connection
+   is useless after it, and it is raised. */
 static int
 judge_error(const core_connection *self, reply *into)
 {

@@ -8,8 +8,8 @@
 #include "connection.h"
 #include "reply.h"
 
-/* The reply to one command: its value, or the exception that redis-py makes of the server's error.
-   The other is NULL. */
+/* The reply to one command. Either `value` is set; or `error` is, the exception that redis-py makes
+   of the server's error. */
 typedef struct {
     PyObject *value;
     PyObject *error;

@@ -1,4 +1,4 @@
-/* What a connection consists of: for connection.c, connection_exchange.c and connection_type.c
+/* The fields of a connection: for connection.c, connection_exchange.c and connection_type.c
    only. */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* The Python type of a connection.
 
-   A connection stands among the connections in use of redis-py's pool. So the pool can disconnect
-   it, or give it renewed credentials; see the methods of the type. All its other attributes are
-   those of redis-py's object. */
+   redis-py's pool has a connection among its own connections in use. So the pool can disconnect it,
+   or give it renewed credentials, by the methods of the type. All other attributes are looked up on
+   redis-py's connection object. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN

@@ -81,8 +81,8 @@ fast_call_reaches_rq(const fast_call *call, PyObject *name, int rq_method)
     return (call->methods.as_called & rq_method) != 0 && !is_set_on(call, name);
 }
 
-/* Whether the core can tell if an entry has expired: RQ's cleanups ask self.get_expired_job_ids()
-   for those. */
+/* Whether the core can tell if an entry has expired. RQ's cleanups ask self.get_expired_job_ids(),
+   which may be overridden. */
 static bool
 can_find_expired(const fast_call *call)
 {

@@ -14,16 +14,17 @@
 #include "installed_rq.h"
 #include "type_methods.h"
 
-/* A call on the fast path, and what it works with; all of it is held until fast_call_end. */
+/* A call on the fast path, and the objects that it works with, which are held until
+   fast_call_end. */
 typedef struct {
     core_state *state;
     PyObject *self;
-    PyObject *connection;   /* the registry's client */
-    PyObject *key;          /* the registry's key, a str */
-    client_pool *pool;      /* the connections to use */
-    bool is_cluster;        /* those of the node that has the key: the client is a cluster's */
-    PyObject *observations; /* NULL; or what is known of the kind of client, if somebody wraps it */
-    bool is_write_traced;   /* then, also what connections write by */
+    PyObject *connection; /* the registry's client */
+    PyObject *key;        /* the registry's key, a str */
+    client_pool *pool;    /* the connections to use */
+    bool is_cluster; /* the client is a cluster's, and `pool` is for the node that has the key */
+    PyObject *observations; /* if a tracer wraps the client: those of its kind; else NULL */
+    bool is_write_traced;   /* the tracer also wraps the methods by which connections write */
     type_methods methods;   /* of the type of self */
 } fast_call;
 
@@ -46,7 +47,8 @@ call_outcome use_fallback_unless_raised(void);
 /* The four questions below may leave an exception set where they answer "no": continue with
    use_fallback_unless_raised. */
 
-/* Whether self.<name>() ends in RQ's method of that name, or in the core's that overrides it. */
+/* Whether a call of self.<name>() ends in RQ's method of that name, directly or through the
+   core's. */
 bool fast_call_reaches_rq(const fast_call *call, PyObject *name, int rq_method);
 /* What self.cleanup() does. */
 cleanup_kind fast_call_cleanup(const fast_call *call);
@@ -61,11 +63,11 @@ bool reply_is_bytes(const fast_call *call);
 /* Find the node of a cluster that has the key now. As fast_call_begin. */
 call_outcome fast_call_find_node(fast_call *call);
 
-/* RQ's attribute of this name: that of the classes after `core_type` in the type's MRO. NULL stands
-   for the first of the core's types that has such an attribute. */
+/* RQ's attribute of this name, which is looked up in the classes after `core_type` in the MRO. If
+   `core_type` is NULL, it is the first of the core's types that has such an attribute. */
 PyObject *fallback_getattr(PyObject *self, PyTypeObject *core_type, const char *name);
 
-/* What a method was called with, as METH_FASTCALL | METH_KEYWORDS gives it. */
+/* The arguments of a method, as METH_FASTCALL | METH_KEYWORDS gives them. */
 typedef struct {
     PyObject *const *values;
     Py_ssize_t count; /* positional ones; the values of keywords follow them */
@@ -75,7 +77,7 @@ typedef struct {
 /* Serves a method. SERVED: *value is the result, a new reference. */
 typedef call_outcome (*fast_method)(fast_call *call, const call_arguments *given, PyObject **value);
 
-/* Call a method: by `serve` where the fast path can be taken, else RQ's own of that name. */
+/* Call a method: by `serve` if the fast path can be taken, else by RQ's method of that name. */
 PyObject *dispatch_call(PyObject *self, const char *name, int rq_method, fast_method serve,
                         const call_arguments *given);
 
@@ -97,8 +99,8 @@ PyObject *dispatch_call(PyObject *self, const char *name, int rq_method, fast_me
 typedef call_outcome (*fast_contains)(fast_call *call, PyObject *item, PyObject **answer);
 int dispatch_contains(PyObject *self, PyObject *item, int rq_method, fast_contains serve);
 
-/* bool(argument), or `otherwise` where none was given. -1 for an object whose bool() may run Python
-   code: RQ evaluates it once, at a certain point, so that such objects are left to RQ. */
+/* bool(argument), or `otherwise` if the argument is NULL. -1 if bool() of the object may run Python
+   code. Such an object is left to RQ, which evaluates it once, at a certain point. */
 int truth_of_builtin(PyObject *argument, bool otherwise);
 
 /* Fill `values` (borrowed) by the `names` of the parameters; false where the arguments do not fit:

@@ -28,7 +28,7 @@ entry_is_ascii(const char *text, size_t length)
     return (all & UINT64_C(0x8080808080808080)) == 0;
 }
 
-/* The entry as str; UnicodeDecodeError for one that is no UTF-8. Nearly all are ASCII: those are
+/* The entry as str; UnicodeDecodeError if it is not UTF-8. Nearly all entries are ASCII, and are
    copied without a look at each character. Inline, as a call for each id takes 2% of a long
    listing. */
 static inline PyObject *

@@ -63,7 +63,7 @@ set_write_error(const redis_exceptions *exceptions, PyObject *args)
     }
 }
 
-/* Its message for one while reading depends on its parser. */
+/* redis-py's message for an OSError while reading depends on its parser. */
 static void
 set_read_error(const redis_exceptions *exceptions, PyObject *redis_connection, PyObject *args)
 {

@@ -1,4 +1,4 @@
-/* Turns what went wrong on a connection into redis-py's exceptions, with redis-py's messages. */
+/* Turns failures of a connection into redis-py's exceptions, with redis-py's messages. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -28,7 +28,7 @@ void errors_set_demoted_master(const redis_exceptions *exceptions);
    reference. */
 PyObject *errors_from_reply(PyObject *redis_connection, PyObject *message);
 
-/* Whether the error is one of a connection, after which a Retry may send again. */
+/* Whether it is an error of the connection, after which a Retry may send again. */
 bool errors_is_connection_failure(const redis_exceptions *exceptions, PyObject *error);
 /* Set an exception instance; steals the reference. */
 void errors_raise(PyObject *error);

@@ -95,7 +95,7 @@ typedef struct {
     reply *replies;
 } exchange;
 
-/* Fill the spec of a command's reply; -1 with an exception for what is no command. */
+/* Fill the spec of a command's reply; -1 with an exception if it is not a command. */
 static int
 spec_of(PyObject *command, reply_spec *spec)
 {
@@ -308,7 +308,7 @@ is_one_of(PyObject *name, const char *const *names)
     return false;
 }
 
-/* The key of a command, borrowed; NULL for a command without one, or that is none. */
+/* The key of a command, borrowed; NULL if the command has no key, or is not a command. */
 static PyObject *
 key_of(PyObject *command)
 {
@@ -373,7 +373,7 @@ exchange_with_node_of(core_state *state, PyObject *cluster, PyObject *commands, 
     if (results == NULL || results == Py_None) {
         return results;
     }
-    /* Steals both; NULL where one of them is. */
+    /* Steals both; NULL if one of them is NULL. */
     return Py_BuildValue("(NN)", results, errors_in(results));
 }
 

@@ -8,7 +8,7 @@ call_outcome
 registry_timestamp(const fast_call *call, PyObject *timestamp, PyObject **score)
 {
     if (timestamp == NULL || timestamp == Py_None) {
-        /* A clock that somebody replaced is asked by RQ, which has one in each of its modules. */
+        /* RQ has a clock in each of its modules. If somebody replaced one, RQ must ask it. */
         int is_rqs = guard_holds(call->state->rq.clock_guard);
         if (is_rqs != 1) {
             return is_rqs < 0 ? RAISED : USE_FALLBACK;

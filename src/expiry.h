@@ -1,10 +1,10 @@
-/* When entries expire, and the cleanup that removes those that have. */
+/* When entries expire, and the cleanup that removes expired entries. */
 #pragma once
 
 #include "dispatch.h"
 
-/* SERVED: *score is the given Unix timestamp, or that of now for None. USE_FALLBACK for what is no
-   int or float: redis-py must judge it. */
+/* SERVED: *score is the given Unix timestamp, or the current one for None. USE_FALLBACK if it is
+   neither int nor float: redis-py must judge it. */
 call_outcome registry_timestamp(const fast_call *call, PyObject *timestamp, PyObject **score);
 /* The datetime, in UTC, of a score. */
 PyObject *registry_datetime(const fast_call *call, PyObject *score);

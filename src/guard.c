@@ -5,7 +5,7 @@
 typedef struct {
     PyObject_HEAD
     PyObject *look;
-    /* What look() returned the last time; NULL before the first. */
+    /* The last result of look(); NULL before the first call. */
     PyObject *names; /* tuple of (dict, key, value), or (dict, key) for a key that was missing */
     PyObject *types; /* tuple of types */
     PyObject *codes; /* tuple: function, code, function, code, ... */
@@ -199,7 +199,7 @@ remember(guard *self, const seen_versions *before, PyObject *found)
     self->versions = versions;
     self->is_cacheable = had_versions(before, types, versions);
     self->holds = holds;
-    /* Set all of them first, then release the old ones: that can run Python code. */
+    /* Set all new values before an old one is released, which can run Python code. */
     PyObject *old[] = {self->names, self->types, self->codes};
     self->names = Py_NewRef(names);
     self->types = Py_NewRef(types);

@@ -19,6 +19,6 @@ int guard_holds(PyObject *object);
 /* Make (function, code, function, code, ...) of a tuple of (function, code), a new reference; NULL
    with an exception. */
 PyObject *guard_flat_codes(PyObject *pairs);
-/* Whether each function in such a tuple still has its code. Each call asks that of a hundred: one
-   array of them is looked through in less time than as many pairs. */
+/* Whether each function in such a tuple still has its code. Each call asks this of a hundred
+   functions, and a flat tuple is read in less time than a hundred pairs. */
 bool guard_codes_are_unchanged(PyObject *codes);

@@ -1,5 +1,5 @@
-/* What the core needs to know of the installed RQ. rqreg_ext._fastpath.installed_rq says it, which
-   is imported at the first use. */
+/* What the core needs to know of the installed RQ: the attributes of
+   rqreg_ext._fastpath.installed_rq, which is imported at the first use. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -14,8 +14,8 @@ int installed_rq_traverse(const installed_rq *rq, visitproc visit, void *arg);
 
 /* The value of a name in rq.registry now (a test may have replaced it), a new reference. */
 PyObject *installed_rq_name(const installed_rq *rq, PyObject *name);
-/* Whether RQ's resolve_serializer() would return this serializer unchanged, as it is one of RQ's
-   own: 1, 0, or -1 with an exception. */
+/* Whether RQ's resolve_serializer() would return this serializer unchanged, because it is RQ's own:
+   1, 0, or -1 with an exception. */
 int installed_rq_resolves_to_itself(const core_state *state, const PyObject *serializer);
-/* What RQ's current_timestamp() returns, an int; a new reference. */
+/* The result of RQ's current_timestamp(), an int; a new reference. */
 PyObject *installed_rq_now(const core_state *state);

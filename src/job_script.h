@@ -1,4 +1,4 @@
-/* A script that does RQ's work on one job: whether it may, and its run. */
+/* A script that does RQ's work on one job: whether it may be run, and its run. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -10,9 +10,9 @@
 /* Whether it is a job id as RQ makes them. RQ's method must judge any other. */
 bool is_rq_job_id(PyObject *job_id);
 
-/* Whether the script does what RQ's method would do: this release of RQ is known, the registry is
-   one of jobs, and nobody patched what RQ's method calls. Not with decode_responses=True: RQ cannot
-   load jobs then, and raises. */
+/* Whether the script does what RQ's method would do: this release of RQ is known, the registry
+   holds jobs, and nobody patched the functions that RQ's method calls. False with
+   decode_responses=True: RQ cannot load jobs then, and raises. */
 bool script_may_replace_rq(const fast_call *call, PyObject *guard);
 
 /* A script that is run for one job. */

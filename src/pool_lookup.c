@@ -2,8 +2,8 @@
 
 #include "client_check.h"
 
-/* Our pool among the attributes of a redis-py pool, borrowed; or NULL. Where somebody copied the
-   redis-py pool, what it has is another one's. */
+/* Our pool among the attributes of a redis-py pool, borrowed; or NULL. A redis-py pool that
+   somebody copied has the attribute too, but our pool was made for the original. */
 static client_pool *
 kept_by(core_state *state, PyObject *redis_pool, PyObject *attributes)
 {
@@ -43,8 +43,8 @@ find_or_create(core_state *state, PyObject *redis_pool)
     return self;
 }
 
-/* Whether the client has a connection to itself (single_connection_client=True): that one's state,
-   like the database, may differ from the pool's. 1, 0, or -1 with an exception. */
+/* Whether the client has a connection to itself (single_connection_client=True), whose state, like
+   the database, may differ from the pool's. 1, 0, or -1 with an exception. */
 static int
 has_own_connection(core_state *state, PyObject *client)
 {
@@ -58,7 +58,8 @@ has_own_connection(core_state *state, PyObject *client)
 }
 
 /* Whether the pool's connections are redis-py's own, so that the core may use its own in their
-   place. `is_write_traced`: NULL; or whether there may be tracers around what they write by. */
+   place. `is_write_traced`: NULL if no tracer is allowed; else *is_write_traced tells whether
+   tracers wrap the methods by which connections write. */
 static bool
 may_be_replaced(core_state *state, PyObject *redis_pool, bool *is_write_traced)
 {
@@ -95,8 +96,8 @@ find_pool_by_redis_pool(core_state *state, PyObject *client)
     return find_pool(state, client, NULL);
 }
 
-/* What is known of the clients of this kind, a new reference. NULL, perhaps with an exception,
-   where they are to be used by their methods. */
+/* The Observations of clients of this kind, a new reference. NULL, perhaps with an exception, if
+   these must be used by their methods. */
 static PyObject *
 observations_of(core_state *state, PyObject *kind)
 {

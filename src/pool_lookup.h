@@ -8,14 +8,16 @@
    a client that must be used by its own methods: it is not redis-py's, or somebody patched it. NULL
    with another exception on an error.
 
-   *is_cluster: whether it is redis-py's client of a cluster, which has a pool for each node; then
-   NULL. `observations`: NULL, or where to put what is known of clients like this one, if a known
-   tracer wraps them (Observations in _fastpath/clients/kinds.py), a new reference. Their commands must go
-   through the wrappers; and, where *is_write_traced, through those around what their connections
-   write by. */
+   *is_cluster: whether it is redis-py's client of a cluster. Such a client has a pool for each
+   node, and the result is NULL.
+
+   `observations`: NULL if no wrapped client is allowed. Else *observations is set if a known tracer
+   wraps clients like this one: a new reference to their Observations (_fastpath/clients/kinds.py).
+   Their commands must go through the wrappers. If *is_write_traced, they must also go through the
+   wrappers around the methods by which their connections write. */
 client_pool *find_client_pool(core_state *state, PyObject *client, bool *is_cluster,
                               PyObject **observations, bool *is_write_traced);
 
-/* As above, by what the client's redis-py pool is, whatever the client itself is: that of a
-   cluster's node, or one whose wrappers have seen the commands. */
+/* The same, but only the client's redis-py pool is looked at, not the client: for the client of a
+   cluster's node, and for a client whose wrappers have seen the commands. */
 client_pool *find_pool_by_redis_pool(core_state *state, PyObject *client);

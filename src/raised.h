@@ -1,5 +1,5 @@
-/* The exception that is set: taken, and set again. CPython 3.12 and newer keep it as one object,
-   and deprecate what older ones have for that. */
+/* Take the exception that is set, and set it again. CPython 3.12 and newer keep it as one object,
+   and deprecate the functions that older releases have for this. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -36,8 +36,9 @@ raised_put_back(PyObject *error)
 #endif
 }
 
-/* The same after a call that was made meanwhile, whose result is stolen too: 0; or, where that is
-   NULL, what the call has raised stays in the place of the exception, and -1. */
+/* Put the exception back after a call that was made meanwhile. Steals the exception and the result
+   of the call. Returns 0; or -1 if the result is NULL: then the exception that the call raised
+   stays set instead. */
 static inline int
 raised_put_back_unless_raised(PyObject *error, PyObject *result)
 {

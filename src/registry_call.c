@@ -71,7 +71,7 @@ run_wrapped(fast_call *call, const key_command *commands, const reply_spec *spec
             .words = command_as_tuple(call->key, &commands[i]),
             .spec = wrapped_spec(call, &specs[i]),
             .is_repeatable = strcmp(commands[i].name, "ZREM") != 0,
-            /* A probe is not what RQ would read. */
+            /* RQ would not read the reply to a probe. */
             .must_return = specs[i].shape == REPLY_VALUE,
         };
     }
@@ -97,8 +97,8 @@ add_key_command(command_buffer *buffer, const fast_call *call, const key_command
     }
 }
 
-/* Raise an error, which is stolen; unless redis-py's cluster knows what to do about it: then RQ's
-   method is to be called. */
+/* Raise an error, which is stolen. If redis-py's cluster client knows what to do about it, return
+   USE_FALLBACK instead: RQ's method calls that client. */
 static call_outcome
 raise_unless_redirected(const fast_call *call, PyObject *error)
 {
@@ -166,8 +166,7 @@ fast_call_run(fast_call *call, const key_command *command, const reply_spec *spe
 }
 
 /* The command before the read: the cleanup itself, or a probe for whether RQ's cleanup has work to
-   do. The probe is the command by which RQ's cleanup reads that work, so that it needs no other
-   rights. */
+   do. RQ's cleanup sends the same command as the probe, so that no other rights are needed. */
 static void
 cleanup_command(cleanup_kind cleanup, PyObject *now, key_command *command, reply_spec *spec)
 {

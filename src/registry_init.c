@@ -14,8 +14,8 @@ enum {
     INIT_COUNT
 };
 
-/* Whether all keywords are of type str. Comparing one of a subclass may run Python code: RQ's
-   __init__ must do that, as often as Python does. */
+/* Whether all keywords are of type str. Comparing an object of a subclass may run Python code: RQ's
+   __init__ must compare it, as often as Python does. */
 static bool
 are_exact_strings(PyObject *kwargs)
 {
@@ -75,7 +75,7 @@ set_by_rq(PyObject *self, const core_state *state, PyObject *name, PyObject *fun
     return result;
 }
 
-/* A client, or a URL, of which one client is made in each process. */
+/* Set a client, or the client of a URL; each process makes one client for a URL. */
 static int
 set_connection(PyObject *self, const core_state *state, PyObject *client_or_url)
 {

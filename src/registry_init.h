@@ -1,4 +1,4 @@
-/* BaseRegistry.__init__: sets what RQ's sets, and also takes a URL as connection. */
+/* BaseRegistry.__init__: sets the same attributes as RQ's, and also takes a URL as connection. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN

@@ -57,8 +57,8 @@ script_can_delete(const fast_call *call, PyObject *job)
     return can_delete;
 }
 
-/* The argument that tells delete_job.lua the job's queue: to read it from the hash, or what the
-   Job object says. NULL, without an exception, where its `origin` is no str. */
+/* The argument `origin` of delete_job.lua: to read the name of the queue from the job's hash, or
+   the name that the Job object has. NULL, without an exception, if the Job's origin is no str. */
 static PyObject *
 origin_argument(const fast_call *call, PyObject *job)
 {

@@ -10,8 +10,8 @@
 #pragma GCC diagnostic pop
 
 /* take_entries() changes private fields of hiredis's reader, so that only versions that were tried
-   may be used. Older ones also read attributes and doubles differently. setup.py checks the same
-   versions. */
+   may be used. Older versions also read attributes and doubles differently. setup.py checks for the
+   same versions. */
 #if HIREDIS_MAJOR != 1 || HIREDIS_MINOR < 3 || HIREDIS_MINOR > 5
 #error                                                                                             \
     "this hiredis was not tried: 1.3, 1.4 and 1.5 are; unset RQREG_SYSTEM_HIREDIS to build the pinned one"
@@ -26,17 +26,18 @@ struct reply_reader {
     redisReader *parser;
     size_t longest_buffer; /* the longest that the parser's buffer was */
     reply_builder builder;
-    const char *data; /* what was received and not yet given to the parser; the transport's */
+    /* The bytes that were received and not yet given to the parser; the transport owns them. */
+    const char *data;
     size_t length;
 };
 
 /* ---- Entries of a long list, past the parser's buffer ---------------------------------------- */
 
 /* hiredis copies what it is fed into a buffer of its own, and dispatches on the type of each entry.
-   For a long list of job ids that is a tenth of the client's CPU time (8 to 11% for 300 000 to
-   1 000 000 ids). So complete entries are parsed here, where they were received, and the parser's
+   For a long list of job ids this is a tenth of the client's CPU time (8 to 11% for 300 000 to 1
+   000 000 ids). So complete entries are parsed here, where they were received, and the parser's
    index in the list is moved on. The parser itself still reads the list's header, an entry that
-   continues in the next block, the last entry, and whatever is no string. */
+   continues in the next block, the last entry, and everything that is not a string. */
 
 typedef struct {
     const char *text;

@@ -36,6 +36,6 @@ void reply_reader_shrink_buffer(reply_reader *reader);
 reply_outcome reply_reader_next(reply_reader *reader, PyObject **value);
 const char *reply_reader_problem(const reply_reader *reader);
 
-/* Try the hiredis that was loaded: -1 with an exception where it does not work like the one that
-   this was compiled with. */
+/* Try the hiredis that was loaded: -1 with an exception if it does not work like the version that
+   the core was compiled with. */
 int reply_check_library(void);

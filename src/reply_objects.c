@@ -12,8 +12,8 @@ builder_of(const redisReadTask *task)
     return task->privdata;
 }
 
-/* What a function returns to stop the parser. The parser calls that "out of memory";
-   reply_reader_next() knows better. */
+/* The value that a function returns to stop the parser, with an exception set or a mismatch noted.
+   The parser takes it for "out of memory"; reply_reader_next() knows the reason. */
 static void *
 stop(reply_builder *builder)
 {
@@ -90,7 +90,7 @@ create_error(const redisReadTask *task, const char *text, size_t length)
     return placeholder(task);
 }
 
-/* As redis-py converts it: ValueError for what is no number. */
+/* As redis-py converts it: ValueError if it is no number. */
 static PyObject *
 score_of(const char *text, size_t length)
 {

@@ -30,16 +30,15 @@ typedef struct {
     /* REPLY_JOB_IDS and below: RQ's parse_composite_key, see entries.h; borrowed, and kept alive by
        the caller. */
     PyObject *parse_composite_key;
-    /* If the reply before it is truthy (RQ must clean up first), read this one and build nothing:
+    /* If the previous reply is truthy (RQ must clean up first), read this reply and build nothing:
        the command will be sent again. */
     bool skip_if_previous_truthy;
-    /* NULL, or a callable: what it returns for the value replaces the value. It is called as soon
-       as the reply is read, while the server works on the next one. Borrowed, and kept alive by the
-       caller. */
+    /* NULL, or a callable that converts the value. It is called as soon as the reply is read, while
+       the server works on the next one. Borrowed, and kept alive by the caller. */
     PyObject *convert;
 } reply_spec;
 
-/* What is found while one reply is read. */
+/* The state of reading one reply. */
 typedef struct {
     reply_spec spec;
     bool raised;     /* a Python exception is set */
@@ -52,7 +51,7 @@ typedef struct {
 /* The functions for a redisReader whose privdata is a reply_builder. */
 extern redisReplyObjectFunctions reply_object_functions;
 
-/* One of them, for an entry that is not left to the redisReader. */
+/* The function for strings, for an entry that reply.c parses itself. */
 void *reply_create_string(const redisReadTask *task, char *text, size_t length);
 
 static inline bool

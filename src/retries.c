@@ -12,7 +12,7 @@ typedef struct {
     const command_buffer *commands;
     const reply_spec *specs;
     reply *replies;
-    PyObject *retry; /* of the connection that failed: (its Retry, what that calls on a failure) */
+    PyObject *retry;   /* (Retry, on_failure) of the connection that failed, from retry_of() */
     PyObject *failure; /* what the first attempt raised */
     bool retry_knows;  /* whether the Retry has seen that failure */
     int sendings;      /* attempts that got as far as sending */
@@ -31,8 +31,8 @@ remember_retry(retried_run *run, const core_connection *failed)
     return raised_put_back_unless_raised(error, retry);
 }
 
-/* Whether the server refused one more connection. The client's own may be open already, and can
-   serve the call. */
+/* Whether the server refused one more connection. The client's own connection may be open already,
+   and can serve the call. */
 static bool
 is_server_full(const retried_run *run)
 {
@@ -106,8 +106,8 @@ attempt_once(retried_run *run)
     return 0;
 }
 
-/* Another attempt. The one before may have succeeded: a Retry of somebody's own may call again all
-   the same. */
+/* Make another attempt. The previous one may have succeeded: somebody's own Retry may call again
+   all the same. */
 static int
 attempt_again(retried_run *run)
 {
@@ -118,8 +118,8 @@ attempt_again(retried_run *run)
     return attempt_once(run);
 }
 
-/* What redis-py's Retry calls for each attempt. The first call raises the failure that has already
-   happened, since a Retry knows of a failure only by what it has called. */
+/* The function that redis-py's Retry calls for each attempt. Its first call raises the failure that
+   has already happened: a Retry knows of a failure only if its own call raised it. */
 typedef struct {
     PyObject_HEAD
     retried_run *run; /* NULL after the call, should somebody have kept the object */

@@ -81,8 +81,8 @@ script_as_tuple(const script_call *request, bool by_sha1)
     return tuple;
 }
 
-/* Read the hash, and see that its reply comes back. What may refuse to be read must not be changed
-   either. */
+/* Read the hash, and check that the wrappers return the reply. A wrapper may hide a job from its
+   caller: such a job must not be changed either. */
 static run_status
 read_hash(fast_call *call, const script_call *request, reply *into)
 {
@@ -96,7 +96,7 @@ read_hash(fast_call *call, const script_call *request, reply *into)
     return wrapped_call_run(call, &command, 1, into);
 }
 
-/* The same as send_directly, in a round trip for each command. */
+/* The same as send_directly(), but with a round trip for each command. */
 static run_status
 send_wrapped(fast_call *call, const script_call *request, bool by_sha1, reply *replies)
 {
@@ -196,7 +196,7 @@ typedef struct {
     int redirects;
 } failures;
 
-/* Have a cluster's client know of the error of an attempt, if there was one. 1: it is to be made
+/* If an attempt ended with an error, have the cluster's client deal with it. 1: make the attempt
    again. 0: the replies and the exception are as they were. -1: an exception is set. */
 static int
 follow_error(const fast_call *call, run_status status, const reply *replies, failures *seen)
@@ -224,9 +224,9 @@ outcome_of_replies(const script_call *request, run_status status, reply *replies
     if (status != RUN_DONE) {
         return status == RUN_UNAVAILABLE ? USE_FALLBACK : RAISED;
     }
-    /* A script with a hash sends HGETALL itself before it changes anything: where only the first
-       reply is an error, nothing was done. RQ's method can do all again that a repeatable script
-       does. */
+    /* A script with a hash sends HGETALL itself before it changes anything: if only the first reply
+       is an error, nothing was done. After a repeatable script, RQ's method can do everything
+       again. */
     if (replies[0].error != NULL || replies[last].error != NULL) {
         call_outcome outcome = replies[last].error != NULL && !request->is_repeatable
                                    ? outcome_of_error(replies[last].error)

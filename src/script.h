@@ -20,7 +20,7 @@ extern const script script_requeue_job;
 
 typedef struct {
     const script *script;
-    PyObject *hash_key; /* bytes, or NULL: a hash that is read before, in the same round trip */
+    PyObject *hash_key; /* bytes: a hash to read first, in the same round trip; or NULL */
     const command_argument *keys;
     int key_count;
     const command_argument *arguments;

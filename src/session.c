@@ -3,8 +3,9 @@
 #include "connection_exchange.h"
 #include "python_calls.h"
 
-/* The list of a redis-py pool's idle connections, borrowed; NULL without an exception where there
-   is none. A blocking pool has its own in a queue, among None for those not made yet. */
+/* The list of a redis-py pool's idle connections, borrowed; NULL without an exception if there is
+   none. A blocking pool has its idle connections in a queue, with None for each that is not made
+   yet. */
 static PyObject *
 idle_list(const core_state *state, PyObject *attributes)
 {
@@ -19,8 +20,8 @@ idle_list(const core_state *state, PyObject *attributes)
     return idle != NULL && PyList_Check(idle) ? idle : NULL;
 }
 
-/* The connection that redis-py would use next, a new reference; NULL without an exception where it
-   would make one. */
+/* The connection that redis-py would use next, a new reference; NULL without an exception if it
+   would make a new one. */
 static PyObject *
 next_of_redis_py(const core_state *state, PyObject *redis_pool)
 {
@@ -34,8 +35,8 @@ next_of_redis_py(const core_state *state, PyObject *redis_pool)
     return last;
 }
 
-/* What was found when the connection was compared: 1, 0; or -1 without an exception if it was not
-   yet. */
+/* The result of an earlier comparison of this connection: 1 or 0; -1 without an exception if there
+   was none. */
 static int
 known_answer(const core_state *state, PyObject *redis_connection)
 {
@@ -49,7 +50,7 @@ known_answer(const core_state *state, PyObject *redis_connection)
     return known;
 }
 
-/* What the server says of our connection: a reply, or the error as an exception object. */
+/* The reply to CLIENT INFO on our connection, or the server's error as an exception object. */
 static PyObject *
 describe(core_connection *ours)
 {

@@ -10,7 +10,8 @@
 
 #include "client_pool.h"
 
-/* Compare the connection that redis-py would use next with ours, which is claimed. 1: the same, or
-   redis-py has none; 0: not the same; -1 with an exception: our connection must be disconnected. A
-   round trip on each of the two, only for a connection of redis-py's that was not compared yet. */
+/* Compare the connection that redis-py would use next with ours, which is claimed. 1: the server
+   treats both alike, or redis-py has no idle connection. 0: it does not. -1 with an exception: our
+   connection must be disconnected. One round trip on each connection, if redis-py's was not
+   compared yet. */
 int is_same_session(const client_pool *pool, core_connection *ours);

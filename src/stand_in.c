@@ -49,7 +49,8 @@ has_own_pool(stand_in *self)
     return found == self->redis_pool;
 }
 
-/* Check what arrives for the current command; -1 with an exception where it must not be sent. */
+/* Compare the words that arrived with the current command; -1 with an exception if they must not be
+   sent. */
 static int
 check_arrival(stand_in *self, PyObject *const *words, Py_ssize_t count, PyObject *keywords)
 {
@@ -99,8 +100,8 @@ send_commands(stand_in *self, int end)
     return status;
 }
 
-/* Have the client send the current command on a connection of its own, and keep the reply like one
-   of the core's. -1 with an exception where none came. */
+/* Have the client send the current command on a connection of its own, and keep the reply as if the
+   core had read it. -1 with an exception if no reply came. */
 static int
 send_by_client(stand_in *self)
 {
@@ -117,7 +118,8 @@ send_by_client(stand_in *self)
     return 0;
 }
 
-/* Give the command to the tracers around what redis-py writes by, which is not called. */
+/* Give the command to the tracers around the method by which redis-py writes; the method itself is
+   not called. */
 static int
 show_write(stand_in *self)
 {
@@ -145,8 +147,8 @@ dict_of(PyObject *list)
     return dict;
 }
 
-/* What is shown to the wrappers of the reply to the current command, or the server's error as an
-   exception. */
+/* The reply to the current command as the wrappers see it; NULL with an exception for the server's
+   error. */
 static PyObject *
 show_reply(stand_in *self)
 {
@@ -181,7 +183,7 @@ exchange_current(stand_in *self)
     if (show_write(self) < 0) {
         return NULL;
     }
-    /* A wrapper that calls once more, as one that tries again does, has it sent once more. */
+    /* If a wrapper calls again, a retrying one say, the command is sent again. */
     if (self->has_arrived || !is_answered(&self->replies[self->current])) {
         int end = self->has_arrived ? self->current + 1 : self->count;
         run_status status = send_commands(self, end);

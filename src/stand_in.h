@@ -1,8 +1,8 @@
 /* An object in a wrapped client's place: its class is derived from the client's, and it has the
    client's attributes.
 
-   Its methods are the client's, with whatever wraps them, but for redis-py's innermost ones. There
-   a command is compared with what was given, and sent on a connection of the core's. */
+   Its methods are the client's, with their wrappers, except redis-py's innermost methods. There a
+   command is compared with the one that was given, and sent on a connection of the core's. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -19,10 +19,10 @@
 /* A command that goes through the wrappers of a client. */
 typedef struct {
     PyObject *words;    /* tuple: the name and the arguments, as RQ gives them to redis-py */
-    reply_spec spec;    /* what the wrappers are shown of the reply */
-    bool is_hash;       /* they are shown a dict, as redis-py makes one of the reply to HGETALL */
+    reply_spec spec;    /* the shape in which the wrappers see the reply */
+    bool is_hash;       /* they see a dict, as redis-py makes one of the reply to HGETALL */
     bool is_repeatable; /* it may be sent once more: RQ's method would do the same again */
-    bool must_return;   /* what comes back out of the wrappers must be the reply */
+    bool must_return;   /* the wrappers must return the reply unchanged */
 } wrapped_command;
 
 typedef struct {
@@ -33,13 +33,13 @@ typedef struct {
     int count;
     int current;          /* the command that is given to the client */
     bool is_over;         /* the call is: the object does nothing any more */
-    bool is_write_traced; /* there are tracers around what redis-py writes by */
+    bool is_write_traced; /* tracers wrap the method by which redis-py writes */
     bool is_busy;         /* commands are on their way */
     bool has_arrived;     /* the current command */
     bool is_changed;      /* something else arrived, and was not sent */
     /* For the current command: what the innermost method returned to the wrappers, or raised. */
     PyObject *innermost_result;
-    bool is_error_reply; /* it is the server's error */
+    bool is_error_reply; /* `innermost_result` is the server's error */
     reply replies[MOST_WRAPPED];
 } stand_in;
 

@@ -39,8 +39,9 @@ can_look_up(const fast_call *call, PyObject *job_id)
            && fast_call_entries(call) == ENTRIES_ARE_COMPOSITE;
 }
 
-/* Look at the job's own executions: if one is also in the registry, the job is, and the registry
-   need not be read. If none is, that proves nothing, since that key may have expired. */
+/* Look at the job's own executions. If one of them is also in the registry, so is the job, and the
+   registry need not be read. If none is, nothing is proved, since the key of the executions may
+   have expired. */
 static call_outcome
 is_running(fast_call *call, PyObject *job_id, PyObject **answer)
 {

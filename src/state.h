@@ -1,6 +1,6 @@
-/* What the module keeps, once for each interpreter: its types, the names it looks up, and what it
-   has found out about the installed RQ, about types and about clients. Below all other files: it
-   includes none of them but names.h. */
+/* The state of the module, once for each interpreter: its types, the names it looks up, and what it
+   has found out about the installed RQ, about types and about clients. It includes none of the
+   other files but names.h. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -40,8 +40,8 @@ typedef enum {
     METHOD_STARTED_JOB_REGISTRY = 1 << 22,
 } rq_methods;
 
-/* What a registry's `cleanup` does, and so what a read that cleans up first has to do. The numbers
-   are those of rqreg_ext._fastpath.releases.Cleanup. */
+/* What a registry's `cleanup` does. A read that cleans up first must do the same. The numbers are
+   those of rqreg_ext._fastpath.releases.Cleanup. */
 typedef enum {
     CLEANUP_UNKNOWN = 0, /* not RQ's own, or of an unknown release: RQ's method must be called */
     CLEANUP_NOTHING = 1, /* it does nothing */
@@ -58,8 +58,8 @@ typedef enum {
     ENTRIES_ARE_COMPOSITE, /* an entry is "job_id:execution_id" */
 } entry_kind;
 
-/* What is known of a type that is derived from one of the core's and from RQ's class. Both sets are
-   made of METHOD_... */
+/* What is known of a type that is derived from one of the core's types and from RQ's class.
+   `served` and `as_called` are sets of METHOD_... */
 typedef struct {
     int served;    /* RQ's methods that the core's override, with nobody's in between */
     int as_called; /* RQ's methods that a call ends in, directly or through the core's */
@@ -112,7 +112,7 @@ typedef struct {
     X(invalid_job_operation)  /* rq.exceptions.InvalidJobOperation */                              \
     X(own_serializers)        /* tuple: RQ's own, each a class with its methods */                 \
     X(cleaned)                /* tuple: names of the classes that clean_registries cleans */       \
-    X(clean_guard)            /* Guard: what clean_registries relies on beside them */             \
+    X(clean_guard)            /* Guard: what else clean_registries relies on */                    \
     X(rate_limits_key)        /* RateLimitRegistry.rl_keys_key; None where RQ has none */          \
     X(clock_guard)            /* Guard: what tells RQ the time */                                  \
     X(texts_guard)            /* Guard: what makes text of entries */                              \
@@ -122,7 +122,7 @@ typedef struct {
     X(requeue_guard)          /* Guard: what requeue relies on */                                  \
     X(execution_key_template) /* ExecutionRegistry.key_template */                                 \
     X(delete_arguments)       /* tuple of bytes: the constant arguments of delete_job.lua */       \
-    X(requeue_arguments)      /* tuple of bytes: those of requeue_job.lua */                       \
+    X(requeue_arguments)      /* tuple of bytes: the constant arguments of requeue_job.lua */      \
     X(enqueued_at)            /* function: the moment of a requeue, and as RQ writes it */         \
     X(read_metadata)          /* function: a job's metadata, for requeue_job.lua */                \
     X(requeued_job)           /* function: the Job that a requeue returns */

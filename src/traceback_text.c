@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const char HEADER[] = "Traceback (most recent call last):\n";
-/* What stands between two exceptions of a chain. */
+/* The text between two exceptions of a chain. */
 static const char CAUSE[]
     = "\n\nThe above exception was the direct cause of the following exception:";
 static const char CONTEXT[]

@@ -33,7 +33,7 @@ typedef struct {
     bool is_direct;
     double timeout; /* seconds; negative: none */
     PyObject *socket;
-    PyObject *block; /* bytearray: what was received last */
+    PyObject *block; /* bytearray: the bytes that were received last */
 } transport;
 
 /* Begin to use a connected socket, which the process `pid` opened; -1 with an exception. */
@@ -49,8 +49,8 @@ int transport_traverse(const transport *io, visitproc visit, void *arg);
 
 /* 0 when all was sent; -1 with *failure filled. */
 int transport_send(transport *io, const char *data, size_t length, io_failure *failure);
-/* Receive what there is, wait for it if necessary: *data points to it until the next receipt. The
-   number of bytes, or -1 with *failure filled. */
+/* Receive the bytes that there are; wait if there are none. *data points to them until the next
+   receipt. The number of bytes, or -1 with *failure filled. */
 Py_ssize_t transport_receive(transport *io, const char **data, io_failure *failure);
 
 /* Free the memory that a large receipt took. All that was received must have been used. */

@@ -1,8 +1,8 @@
-/* Which methods of a registry's type are RQ's own, directly or overridden by the core's.
+/* Which methods of a registry's type are RQ's own, or the core's over RQ's own.
 
-   A subclass or a patch may have put something else in their place, and then RQ's way is the only
-   right one. rqreg_ext._fastpath.dispatch finds it out; the answer is remembered until the type, or
-   a function it depends on, changes. */
+   A subclass or a patch may have replaced them; then RQ's code must run.
+   rqreg_ext._fastpath.dispatch finds it out. The answer is remembered until the type, or a function
+   that it depends on, changes. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -10,7 +10,7 @@
 
 #include "state.h"
 
-/* Fill `known` with what holds for the type now; -1 with an exception. */
+/* Fill `known` with the answer that holds for the type now; -1 with an exception. */
 int type_methods_of(core_state *state, PyTypeObject *type, type_methods *known);
 
 int type_methods_setup(PyObject *module);

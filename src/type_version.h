@@ -1,4 +1,4 @@
-/* A number that is another one after each change of a type, or of one of its bases. */
+/* The version of a type: a number that changes with the type, or with one of its bases. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -22,8 +22,8 @@ type_version(const PyTypeObject *type)
 #endif
 }
 
-/* The same, after a look-up: 0 only where CPython gives this type no versions (any more); -1 with
-   an exception, as a look-up can run the program's code. */
+/* The version, after a look-up that has CPython give the type one. 0 only if CPython gives this
+   type no versions (any more). -1 with an exception, as a look-up can run the program's code. */
 static inline long long
 type_version_assigned(PyTypeObject *type)
 {

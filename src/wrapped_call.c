@@ -60,8 +60,8 @@ give_up_on_client(const fast_call *call)
     return note_opaque(call) < 0 ? RUN_FAILED : RUN_UNAVAILABLE;
 }
 
-/* What to do about an exception that came out of the wrappers, and is neither the server's nor the
-   connection's. */
+/* Decide what to do about an exception that the wrappers raised, and that is neither the server's
+   nor the connection's. */
 static run_status
 judge_exception(const fast_call *call, const stand_in *self, PyObject *error, PyObject *name)
 {
@@ -104,7 +104,7 @@ status_of_exception(const fast_call *call, stand_in *self, PyObject *name, reply
     return status;
 }
 
-/* Whether the dict has what the list has, and nothing else. */
+/* Whether the dict has the same fields and values as the list. */
 static bool
 is_dict_of(PyObject *dict, PyObject *list)
 {
@@ -121,7 +121,7 @@ is_dict_of(PyObject *dict, PyObject *list)
     return true;
 }
 
-/* Whether what came out of the wrappers is what went in. */
+/* Whether the wrappers returned the reply that they were given. */
 static bool
 is_unchanged(const stand_in *self, PyObject *returned)
 {
@@ -142,7 +142,7 @@ is_unchanged(const stand_in *self, PyObject *returned)
     return is_equal == 1;
 }
 
-/* Steals what the wrappers returned. */
+/* Judge the value that the wrappers returned, which is stolen. */
 static run_status
 status_of_returned(const fast_call *call, stand_in *self, PyObject *returned, reply *into)
 {
@@ -152,8 +152,8 @@ status_of_returned(const fast_call *call, stand_in *self, PyObject *returned, re
         status = give_up_on_client(call);
     }
     else if (!self->has_arrived) {
-        /* It may have changed Redis elsewhere, so it is not repeated: return what the wrapper
-           returned. */
+        /* The command may have changed Redis elsewhere, so it is not repeated: return the wrapper's
+           value. */
         into->value = Py_NewRef(returned);
         status = note_opaque(call) < 0 ? RUN_FAILED : RUN_DONE;
     }
@@ -200,8 +200,8 @@ run_current(const fast_call *call, stand_in *self, reply *into)
 
 /* ---- A call ---------------------------------------------------------------------------------- */
 
-/* Give one command after the other to the client. RQ sends nothing after an error; but what was
-   sent along with the first one is given to the wrappers too. */
+/* Give one command after the other to the client. RQ sends nothing after an error; but a command
+   that was sent along with the failed one is given to the wrappers too. */
 static run_status
 run_all(const fast_call *call, stand_in *self, reply *replies)
 {

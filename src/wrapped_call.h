@@ -7,9 +7,9 @@
 #include "stand_in.h"
 
 /* Run commands in one round trip; the words of each are stolen, and may be NULL with an exception.
-   A reply is what the wrappers returned, or the server's error; one that is_hash is a list (field,
-   value, ...). RUN_UNAVAILABLE: the client's own methods must serve the call, since it changed
-   something. */
+   A reply is the value that the wrappers returned, or the server's error; the reply to a command
+   that is_hash is a list (field, value, ...). RUN_UNAVAILABLE: the client has changed something,
+   and its own methods must serve the call. */
 run_status wrapped_call_run(fast_call *call, wrapped_command *commands, int count, reply *replies);
 
 /* The shape to read a reply in, so that the wrappers see the value that redis-py would return. */
