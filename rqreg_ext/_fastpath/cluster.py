@@ -1,4 +1,4 @@
-"""Redis Cluster: the node that a command goes to, and what is done where that node is no longer the right one.
+"""Redis Cluster: the node that a command goes to, and what to do if the key is no longer there.
 
 The client, redis-py's RedisCluster or valkey-py's ValkeyCluster, knows which node has which slot. Each of its nodes
 has a plain client, whose connections the core uses as it does those of any other client. Where all of RQ's keys share
@@ -43,9 +43,9 @@ __all__ = [
 
 # How often a redirect is followed, as in redis-py.
 _MOST_REDIRECTS = 16
-# The pauses before that, in seconds; each is twice the one before. All of them are five seconds.
+# The pauses before it, in seconds; each is twice as long as the previous. Together they are five seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
-# So many MOVED come one after another before there is a pause.
+# After so many MOVED in a row there is a pause.
 _MOVED_AT_ONCE = 3
 
 _KEYLESS = frozenset({'DBSIZE', 'SCAN', 'TIME', 'WAIT'})
@@ -89,7 +89,7 @@ def _connects_by(client: Any) -> Callable[[Any], bool]:
 
 
 def has_one_slot(key: str) -> bool:
-    """Tell whether all keys of RQ have the hash tag of this one."""
+    """Tell whether all keys of RQ have the hash tag of this key."""
     tag = _tag_of(key)
     return tag is not None and _tags_of_rq() == {tag}
 
@@ -100,7 +100,7 @@ def _tags_of_rq() -> frozenset[str | None]:
 
 
 def _tag_of(key: str) -> str | None:
-    """Return what of a key decides on its slot; None if the whole key does."""
+    """Return the hash tag of a key; None if it has none."""
     start = key.find('{')
     end = key.find('}', start + 1) if start >= 0 else -1
     return key[start + 1 : end] if end > start + 1 else None
@@ -185,7 +185,7 @@ def _is_lost(error: Any) -> bool:
 
 
 def _retries_of(client: Any) -> int:
-    """Return how often the client sends again what was not answered."""
+    """Return how often the client sends a command again that was not answered."""
     # redis-py 5 has a number of its own for that.
     count: Any = getattr(client, 'cluster_error_retry_attempts', None)
     if count is None:

@@ -1,4 +1,4 @@
-"""What must be RQ's own, unpatched, where commands or a script of ours do the work of its methods.
+"""The functions that must be RQ's own, unpatched, when commands or a script of ours replace its methods.
 
 A guard answers that at each call. Its names are those that RQ's method uses, however indirectly.
 """
@@ -15,7 +15,7 @@ from .releases import cleans_rate_limits, deletes_results
 from .rq_methods import AnyRequirement, ConstantRequirement, Requirement, make_look, required_of
 
 _REGISTRY = 'rq.registry'
-# What RQ's modules import from one another.
+# Names that RQ's modules import from one another.
 _HOMES = {
     'as_text': 'rq.utils',
     'backend_class': 'rq.utils',
@@ -33,7 +33,7 @@ _HOMES = {
     'RateLimitRegistry': 'rq.rate_limit',
     'Webhook': 'rq.webhook',
 }
-# What the methods of a registry ask for beside the registry: its clock, and what makes text of an entry.
+# What the methods of a registry call beside the registry: a clock, and the functions that make text of an entry.
 _CLOCK = ('rq.registry.current_timestamp', 'rq.executions.current_timestamp', 'rq.utils.now')
 _TEXTS = ('rq.registry.as_text', 'rq.registry.parse_composite_key')
 _HAS_WEBHOOKS = hasattr(job, 'Webhook')
@@ -63,7 +63,7 @@ _JOB_RESTORED = (
     'rq.utils.utcparse',
     *(('rq.job.Webhook', 'rq.webhook.Webhook.__init__', 'rq.webhook.Webhook.from_dict') if _HAS_WEBHOOKS else ()),
 )
-# RateLimitRegistry.cancel(), and what it is made by
+# RateLimitRegistry.cancel(), and the functions that make the registry
 _LIMIT_LEFT = (
     'RateLimitRegistry',
     *(
@@ -193,7 +193,7 @@ _ATTRIBUTES = {
     '__getattr__': None,
 }
 _WITH_PLAIN_ATTRIBUTES = (('rq.job', 'Job'), ('rq.queue', 'Queue'))
-# What the scripts are given as it was found when this module was imported.
+# The scripts are given these values as they were when this module was imported.
 _KEYS = (
     ('rq.job', 'Job', 'redis_job_namespace_prefix'),
     ('rq.queue', 'Queue', 'redis_queue_namespace_prefix'),
@@ -209,7 +209,7 @@ def _guard(
     inherited: tuple[tuple[str, ...], ...] = (),
     constants: tuple[tuple[str, str, str], ...] = (),
 ) -> _core.Guard:
-    """Return what tells, at each call, whether all of these are RQ's own.
+    """Return a Guard that tells at each call whether all of these are RQ's own.
 
     inherited: (name, class, ...) of methods of BaseRegistry that these classes have from it.
     constants: (module, class, name) of attributes that are what they were.
@@ -248,7 +248,7 @@ cancel_guard = _guard(_CANCELED, (*_INHERITED, ('add', 'CanceledJobRegistry')), 
 restore_guard = _guard(
     ('rq.job.Job.restore', 'rq.job.decode_redis_hash', 'rq.job.str_to_date', 'rq.utils.as_text', 'rq.utils.utcparse')
 )
-# What is written to move a job to the registry of another queue
+# Moving a job to the registry of another queue
 move_guard = _guard(
     (*_JOB_RESTORED, 'rq.job.Job.get_status', 'rq.queue.Queue', 'rq.queue.Queue.key', 'rq.registry.BaseRegistry'),
     (),

@@ -1,4 +1,4 @@
-"""What the core reads of the installed RQ, once: installed_rq.c, by the names in state.h."""
+"""What the core needs of the installed RQ. installed_rq.c reads it once, by the names in state.h."""
 
 from __future__ import annotations
 

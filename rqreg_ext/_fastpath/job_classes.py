@@ -1,4 +1,4 @@
-"""Whether a job class of one's own leaves what RQ's methods do with its jobs as it is, so that a script may do it."""
+"""Whether a job class leaves RQ's methods as they are, so that a script may do their work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rq.job import Job
 
 from .originals import codes_of
 
-# What a class body has beside what somebody wrote, and special methods that RQ's methods do not call.
+# Attributes that Python puts into a class, and special methods that RQ's methods do not call.
 _HARMLESS = frozenset(
     (
         '__abstractmethods__',

@@ -28,13 +28,13 @@ class Cleanup(IntEnum):
 class Release(NamedTuple):
     """What differs between RQ releases in what the core does itself."""
 
-    # The cleanup of deferred jobs: before RQ 2.8 it fails those that expired.
+    # The cleanup of deferred jobs: before RQ 2.8 it fails expired jobs.
     deferred_cleanup: Cleanup
     # Job.delete() also deletes the job's results.
     deletes_results: bool
     # It reads the status without having the job object remember it.
     delete_keeps_status: bool
-    # What clean_registries() cleans, in this order; and whether it cleans rate limits afterwards.
+    # The registries that clean_registries() cleans, in this order; and whether it cleans rate limits afterwards.
     cleaned: tuple[str, ...]
     cleans_rate_limits: bool
     # The cleanup of started jobs leaves jobs alone that have another status; before RQ 3 it fails or retries them too.
@@ -80,7 +80,7 @@ if tuple(installed_version) < OLDEST:
         "pip install --upgrade 'rq>=2.6.1'"
     )
 release = RELEASES.get((installed_version[0], installed_version[1]))
-# An RQ newer than the table: what depends on RQ's internals is left to RQ.
+# An RQ newer than the table: calls that depend on RQ's internals are left to RQ.
 is_known = release is not None
 deletes_results = release is not None and release.deletes_results
 delete_keeps_status = release is not None and release.delete_keeps_status

@@ -1,4 +1,4 @@
-"""What requeue() does in Python while a script does the work on the server: metadata, and the Job that it returns."""
+"""The Python part of requeue() by script: the job's metadata, and the Job that is returned."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def enqueued_at() -> tuple[datetime.datetime, str]:
 
 
 def _date(text: bytes) -> datetime.datetime:
-    """Return what RQ's str_to_date() would, and takes ten times as long for, of a date that the script has checked."""
+    """Parse a date that the script has checked, as RQ's str_to_date() does, which takes ten times as long."""
     return datetime.datetime.fromisoformat(f'{text[:-1].decode()}+00:00')
 
 
 def read_metadata(rq_registry: Any, fields: list[bytes]) -> tuple[bytes, bytes, dict[str, Any]] | None:
     """Return the metadata in a job's hash: as it is stored, as RQ would store it again, and restored.
 
-    None for what RQ's own methods are to make something of, or to complain about, the data included.
+    None if RQ's own methods must read the metadata or the data, or complain about them.
     """
     hash_fields = _as_dict(fields)
     stored = hash_fields.get(b'meta', b'')
@@ -31,14 +31,14 @@ def read_metadata(rq_registry: Any, fields: list[bytes]) -> tuple[bytes, bytes, 
         return None
     try:
         meta = rq_registry.serializer.loads(stored) if stored else {}
-        # RQ does not store an empty one.
+        # RQ does not store empty metadata.
         again = rq_registry.serializer.dumps(meta) if meta else stored
     except Exception:
         return None
     return (stored, again, meta) if type(meta) is dict and type(again) is bytes else None
 
 
-# What data that RQ has compressed begin with.
+# The first octets of data that RQ has compressed.
 COMPRESSED = zlib.compress(b'')[:2]
 
 
@@ -51,7 +51,7 @@ def _as_dict(fields: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(fields[::2], fields[1::2], strict=True))
 
 
-# What requeue() sets anew, and the dates, on whose parsing RQ would spend most of its time.
+# The fields that requeue() sets anew; and the dates, whose parsing would take RQ most of its time.
 _REQUEUE_OVERWRITES = (b'enqueued_at', b'started_at', b'ended_at', b'exc_info')
 _DATES = (b'created_at', b'last_heartbeat')
 

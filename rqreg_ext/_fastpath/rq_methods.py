@@ -25,13 +25,13 @@ class Forwarded:
 
     def __get__(self, instance: Any, owner: Any) -> Any:
         origin = find(self._class._rq_class, self._name).origin
-        # RQ's again: what comes next is our method in front of it.
+        # RQ's again: our method in front of it comes next.
         start = self._class if origin is not None else _core_class(self._class, self._name)
         return getattr(super(start, owner if instance is None else instance), self._name)
 
 
 class Found(NamedTuple):
-    """What a look-up in the classes of a method found: RQ's function that defines it, or None for somebody else's."""
+    """The result of looking up a method: RQ's function that defines it, or None if it is somebody else's."""
 
     origin: Origin | None
     # The function whose code was looked at, if any.
@@ -136,7 +136,7 @@ def is_class_of_rq(found: Any, module: str, name: str) -> bool:
 
 
 class RequirementCheck:
-    """One look at all requirements: whether they are met, and what that depends on, as _core.Guard takes it."""
+    """One look at all requirements: whether they are met, and what the answer depends on, as _core.Guard takes it."""
 
     def __init__(self) -> None:
         self.is_met = True
@@ -145,7 +145,7 @@ class RequirementCheck:
         self._functions: dict[int, tuple[Any, Any]] = {}
 
     def result(self) -> tuple[bool, tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]:
-        """Return what Guard's look() is to return."""
+        """Return the result of Guard's look()."""
         return (
             self.is_met,
             tuple(self._names.values()),
@@ -154,7 +154,7 @@ class RequirementCheck:
         )
 
     def at(self, required: AnyRequirement) -> None:
-        """Look at one of them."""
+        """Look at one requirement."""
         module = sys.modules.get(required.module)
         if type(module) is not ModuleType:
             self.is_met = False

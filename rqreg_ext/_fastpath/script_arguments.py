@@ -24,7 +24,7 @@ def first_in_order(script: str, given: Mapping[str, Value]) -> tuple[Value, ...]
 
 
 def among(script: str, given: Mapping[str, Value]) -> dict[str, Value]:
-    """Return those of the arguments that the script takes."""
+    """Return the given arguments that the script takes."""
     return {name: given[name] for name in _NAMES[script] if name in given}
 
 

@@ -1,4 +1,4 @@
-"""The arguments of the scripts that are the same in all calls: keys and their prefixes, and what a requeue writes."""
+"""The arguments of scripts that are the same in all calls: keys, their prefixes, and what a requeue writes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _rate_limit_prefix() -> bytes:
 
 
 def _prefix(template: str) -> bytes:
-    """Return what stands before the name in a key template."""
+    """Return the part of a key template before the name."""
     prefix, _, suffix = template.format('\0').partition('\0')
     if suffix:
         raise ValueError(f'key template {template!r} of this RQ has text behind the name')
@@ -70,6 +70,6 @@ constants: dict[str, Value] = {
     'default_timeout': str(queue.Queue.DEFAULT_TIMEOUT).encode(),
     'empty_exc_info': zlib.compress(b''),
 }
-# The arguments that the core passes before those of the call.
+# The arguments that the core passes first, before the arguments of the call.
 delete_arguments = first_in_order('delete_job', among('delete_job', constants))
 requeue_arguments = first_in_order('requeue_job', among('requeue_job', constants))

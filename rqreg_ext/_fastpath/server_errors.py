@@ -1,4 +1,4 @@
-"""What an error of the server means: the one table of its codes, and the questions that calls ask about an error.
+"""The meaning of a server's error: the one table of error codes, and the questions that calls ask about an error.
 
     meaning          examples                     one registry   all queues            bulk, of one job   of a script
     NO_ANSWER        a lost connection, timeout   raised         raised                raised             raised
@@ -80,9 +80,9 @@ _OF_CLASS = {row.class_name: row for row in _TABLE if row.class_name is not None
 
 # A server's words begin with the code. Further on it may be any word.
 _HAS_CODE = re.compile(rf'({"|".join(_OF_CODE)})(?![\w-])')
-# What redis-py puts before the words about a command in a pipeline, which it quotes.
+# redis-py puts this before the error of a command in a pipeline, and quotes the command.
 _IN_PIPELINE = re.compile(r'^Command # \d+ \(.*?\) of pipeline caused error: ', re.DOTALL)
-# Errors without a code, by their words. Those of access rights are what a script is told.
+# Errors without a code, by their words. A script gets those of access rights.
 _WORDS = (
     (
         re.compile(
@@ -101,13 +101,13 @@ _WORDS = (
 # of these words.
 _KEY_DENIED = re.compile("(?:permissions to|can't) access ")
 
-# What a server puts around the error of a command in a script: Redis before 7 in front, later ones and Valkey behind.
+# The text around the error of a command in a script: Redis before 7 puts it in front, later releases and Valkey behind.
 _SCRIPT_PREFIX = re.compile(r'^Error running script \(call to f_[0-9a-f]+\): (?:@user_script: ?\d+: ?)*-?')
 _SCRIPT_SUFFIX = re.compile(r' script: (?:[0-9a-f]{40}, )?on @\S+\.$')
 
 
 def meaning_of(error: BaseException) -> Meaning:
-    """Return what an error means, of redis-py or of a package like it."""
+    """Return the meaning of an error, which is redis-py's or of a package like it."""
     names = [owner.__name__ for owner in type(error).__mro__]
     row = next((_OF_CLASS[name] for name in names if name in _OF_CLASS), None)
     text = str(error)
@@ -146,7 +146,7 @@ def concerns_one_key(error: BaseException) -> bool:
 
 
 def concerns_one_queue(error: BaseException) -> bool:
-    """Tell whether this is about one queue: about a key of it, or an entry that is no text."""
+    """Tell whether this is about one queue: about one of its keys, or an entry that is no text."""
     return isinstance(error, UnicodeDecodeError) or concerns_one_key(error)
 
 
@@ -193,9 +193,9 @@ def describe(error: BaseException) -> str:
 
 
 def error_to_raise(error: Exception) -> Exception | None:
-    """Return what a call is to raise for the error of its script; None if it refuses scripts.
+    """Return the error that a call must raise for the error of its script; None if the script was refused.
 
-    What the command in the script was answered is returned as RQ's own command would raise it.
+    An error of a command in the script is returned as RQ's own command would raise it.
     """
     meaning = meaning_of(error)
     if meaning not in (Meaning.NO_ANSWER, Meaning.REDIRECT, Meaning.SERVER_STATE):
@@ -208,7 +208,7 @@ def error_to_raise(error: Exception) -> Exception | None:
 
 
 def words_of(error: BaseException) -> str:
-    """Return what the command was answered that failed in the script, without what the server puts around it."""
+    """Return the server's answer to the command that failed in the script, without the text around it."""
     return _command_words(str(error))
 
 
@@ -217,7 +217,7 @@ def _command_words(text: str) -> str:
 
 
 def _as_redis_py(error: Exception, row: _Code, words: str) -> Exception:
-    """Return the exception that the package of another one makes of these words."""
+    """Return the exception that the package of `error` makes of these words."""
     module = next(owner.__module__ for owner in type(error).__mro__ if owner.__name__ == 'ResponseError')
     found = None if row.class_name is None else getattr(sys.modules[module], row.class_name, None)
     made: Exception = type(error)(words) if found is None else found(words[len(row.code) + 1 :])

@@ -13,7 +13,7 @@ local function has_ties(key)
     return ids and (is_given(ids[1]) or is_given(ids[2]))
 end
 
--- The key of the registry of canceled jobs of this origin; false for what is none. It is an error where the user may
+-- The key of the registry of canceled jobs of this origin; false if there can be none. Raises an error if the user may
 -- not write there: no job has the id ' ', and XX adds none.
 local function get_canceled(origin)
     if origin.canceled == nil then
@@ -40,7 +40,7 @@ end
 -- What may fail comes before the first change.
 local function cancel(id, mark)
     local key = job_prefix .. id
-    -- RQ says so too of a hash without data.
+    -- To RQ, a hash without data is no job either.
     if call('HEXISTS', key, 'data') == 0 then
         return NO_SUCH_JOB
     end
@@ -79,7 +79,7 @@ local function cancel(id, mark)
 end
 
 check_rights_of_rq({'HGET', 'status'}, {'LREM', 1, ' '})
--- No job has such an id: this only asks whether the user may do what must not fail halfway.
+-- An error now if the user may not remove entries, and not halfway: no job has this id.
 if not IS_DRY then
     remove_entries(' ')
 end

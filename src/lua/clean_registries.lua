@@ -1,5 +1,5 @@
--- What RQ's clean_registries(queue) does, up to where it has work that only RQ can do.
--- KEYS: what is cleaned, in RQ's order.
+-- What RQ's clean_registries(queue) does, up to the first registry that has work for RQ itself.
+-- KEYS: the keys to clean, in RQ's order.
 -- arguments: now
 -- The Unix timestamp in seconds. Then, for each of the keys, one of STEPS.
 -- Returns 1 when all is clean; 0 where RQ has work to do, with all later registries untouched.

@@ -1,5 +1,5 @@
--- A clock in microseconds. Redis 7.2 stops that of TIME in scripts, and later ones have Lua's; where there is
--- neither, the caller gives few ids.
+-- A clock in microseconds. From Redis 7.2 on, TIME stands still in scripts; later releases have Lua's clock. If neither
+-- runs, the caller gives few ids.
 local function make_clock()
     local has_clock, clock = pcall(function()
         return os.clock

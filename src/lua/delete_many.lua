@@ -24,11 +24,11 @@ local function add_keys(id, key)
     end
 end
 
--- Data of so many octets take longer to free than all else.
+-- Data of so many octets take longer to free than the rest of the job takes.
 local LONG_DATA = 65536
 
--- Whether RQ deletes the job without a complaint, and it is none of RQ's special cases; then also its group's key, and
--- its rate limit, where it has one.
+-- Whether RQ would delete the job without a complaint and without a special case. If so, also the key of its group and
+-- its rate limit, if it has them.
 local function find_ties(id, group_id, limit_name, concurrency)
     local group, limit
     if group_id and group_id ~= '' then
@@ -58,11 +58,11 @@ local function remove_ties(id, registry, group, limit)
     end
 end
 
--- Get a job of the registry ready for finish(); the code for one that is not plain.
+-- Get a job of the registry ready for finish(). Returns a code if the job is not plain.
 local function prepare(id, mark)
     local key = job_prefix .. id
     local length = call('HSTRLEN', key, 'data')
-    -- RQ says so too of a hash without data.
+    -- To RQ, a hash without data is no job either.
     if length == 0 and call('HEXISTS', key, 'data') == 0 then
         add_entry(id)
         return NO_SUCH_JOB
@@ -97,7 +97,7 @@ local function begin(count)
     has_executions = call('EXISTS', unpack(names)) > 0
 end
 
--- The jobs before their entries: what the user may not do fails before anything has changed.
+-- The jobs before their entries: a command that the user may not send fails before anything has changed.
 local function finish()
     if not IS_DRY then
         if key_count > 0 then
@@ -113,7 +113,7 @@ end
 check_rights_of_rq(
     {'HGET', 'status'}, {'LREM', 1, ' '}, {'DEL'}, {'ZRANGE', 0, 0}, {'ZREMRANGEBYSCORE', 0, 0}
 )
--- No job has such an id: this only asks whether the user may do what must not fail halfway.
+-- An error now if the user may not remove entries, and not halfway: no job has this id.
 if not IS_DRY then
     add_keys(' ', job_prefix .. ' ')
     add_entry(' ')

@@ -1,7 +1,7 @@
 -- requires many_jobs.inc.lua waiting_list.inc.lua
 -- What RQ's queue.remove(job_id) does, for jobs that wait in a queue. They stay as they are.
 -- arguments: rate_limit_prefix
--- Not used.
+-- The prefix is not used.
 
 local function take(_, id)
     remove_entries(id)

@@ -2,10 +2,10 @@
 -- What RQ's queue.empty() does, for jobs at the head of the queue.
 -- KEYS: the queue.
 -- arguments: microseconds most last job_prefix result_prefix
--- The script begins no further batch after so many microseconds, nor after so many entries. last: the entry after which
--- it ends, unless that is still the last one; may be empty. The prefixes are those of keys; result_prefix is empty if
--- this RQ has no such keys.
--- Returns {entries removed, microseconds, entries of jobs that were gone, entries left, 1 if it has ended after `last`}.
+-- The script begins no further batch after so many microseconds, nor after `most` entries. last: the entry that was the
+-- last one when the caller began. The script ends after it if there are later entries; may be empty. The prefixes are
+-- those of keys; result_prefix is empty if this RQ has no such keys.
+-- Returns {entries removed, microseconds, entries of jobs that were gone, entries left, 1 if it ended after `last`}.
 
 local call = redis.call
 
@@ -39,7 +39,7 @@ local function delete(ids)
         end
         octets = octets + (length or 0)
         count = count + 1
-        -- What comes behind was enqueued since the caller has begun.
+        -- The entries behind it were enqueued after the caller began.
         has_ended = id == last and call('LINDEX', KEYS[1], -1) ~= last
         if has_ended or octets > LONG_DATA then
             break
@@ -49,8 +49,8 @@ local function delete(ids)
     return count
 end
 
--- What the user may not do, or what is wrong with the queue, is an error before anything has changed: no job has the id
--- ' ', and the whole list is kept. DEL is what RQ sends.
+-- Try everything that may fail before the first change: no job has the id ' ', and LTRIM keeps the whole list. DEL is
+-- here because RQ sends it.
 call('DEL', job_prefix .. ' ')
 call('UNLINK', job_prefix .. ' ')
 call('HSTRLEN', job_prefix .. ' ', 'data')

@@ -4,7 +4,7 @@
 
 local group_keys = {}
 
--- The key of the group of this name; nil where there is none, of which RQ complains. is_dry: whether to write nothing.
+-- The key of the group of this name; nil if it does not exist, of which RQ complains. is_dry: whether to write nothing.
 local function get_group(name, is_dry)
     local key = group_keys[name]
     if key == nil then
@@ -13,12 +13,12 @@ local function get_group(name, is_dry)
             return nil
         end
         if not is_dry then
-            -- An error where the user may not do so, before anything has changed: no job has the id ' '.
+            -- An error now if the user may not remove the job, before anything has changed: no job has the id ' '.
             call('SREM', key, ' ')
         end
         group_keys[name] = key
         return key
     end
-    -- It is gone with its last job.
+    -- A group that has lost its last job does not exist any more.
     return call('EXISTS', key) == 1 and key or nil
 end

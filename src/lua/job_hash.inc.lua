@@ -1,25 +1,25 @@
 -- What the scripts know of a job's hash. A field is judged only as far as needed to be sure that RQ would
 -- restore the job from it, and write it back, unchanged; a job with any other field is RQ's own to handle.
 --
--- Redis makes a script's functions and tables anew for each call, which costs as much as the commands: so
--- what only a rare job needs is made inside the function that looks at rare jobs.
+-- Redis makes a script's functions and tables anew for each call, which costs as much as the commands. So
+-- functions and tables for rare jobs are made inside the function that looks at rare jobs.
 
 local call, find, byte, sub = redis.call, string.find, string.byte, string.sub
 
--- Where get_fields() puts the fields that RQ writes with every job, and the data where that is asked for.
+-- The places in the result of get_fields(): the fields that RQ writes with every job; and the data, if asked for.
 local CREATED_AT, ENQUEUED_AT, STARTED_AT, ENDED_AT, LAST_HEARTBEAT = 1, 2, 3, 4, 5
 local ORIGIN, DESCRIPTION, WORKER_NAME = 6, 7, 8
 local SUCCESS_CALLBACK_NAME, FAILURE_CALLBACK_NAME, STOPPED_CALLBACK_NAME = 9, 10, 11
 local TIMEOUT, STATUS, EXC_INFO, GROUP_ID, DATA = 12, 13, 14, 15, 16
 
--- What is longer is not read here: Lua would take several times as long as a command of RQ's, and keep others waiting.
+-- A longer text is not read here: Lua would take several times as long as RQ's command, and keep others waiting.
 local LONG = 65536
 
 local function is_long(key, name)
     return call('HSTRLEN', key, name) > LONG
 end
 
--- The fields; nil where a text among them is long.
+-- The fields; nil if one of their texts is long.
 local function get_fields(key, ...)
     if is_long(key, 'exc_info') or is_long(key, 'description') then
         return nil
@@ -71,7 +71,7 @@ end
 -- RQ decodes texts by bytes.decode(), which raises UnicodeDecodeError. Texts that are not ASCII are common, as the
 -- description of a job has its arguments, and RQ's methods take 30 times as long as this script.
 local function is_encoded_as_utf8(text)
-    -- The length of the sequence that begins with these two octets; nil for none.
+    -- The length of the sequence that begins with these two octets; nil if none does.
     local function sequence_length(first, second)
         if first < 128 then
             return 1
@@ -180,7 +180,7 @@ local function make_rare_fields()
         return true
     end
 
-    -- Those of the first four are looked at together.
+    -- The first four are looked at together.
     add(is_utf8, 'dependency_id')
     add(is_id_list, 'dependency_ids')
     add(is_anything, 'rate_limit_key', 'rate_limit_concurrency')
@@ -228,7 +228,7 @@ end
 -- What RQ stores for an exc_info without text, as of every job that was requeued.
 local COMPRESSED_EMPTY = 'x\156\3\0\0\0\0\1'
 
--- RQ reads any exc_info that zlib can decompress as such: only Python can tell whether that is text.
+-- RQ decompresses any exc_info that zlib can decompress, and only Python can tell whether the result is text.
 local function is_exc_info_plain(text)
     if text == COMPRESSED_EMPTY then
         return true
@@ -246,7 +246,7 @@ local function is_empty_or_utf8(value)
     return not value or value == '' or is_utf8(value)
 end
 
--- Whether the hash has more fields than the data and those of get_fields().
+-- Whether the hash has other fields than the data and the fields of get_fields().
 local function has_more_fields(key, fields)
     local count = 1
     for i = 1, GROUP_ID do
@@ -257,8 +257,8 @@ local function has_more_fields(key, fields)
     return call('HLEN', key) > count
 end
 
--- Whether RQ restores a job with these fields, given that it has data, without a complaint; whether it has other fields
--- beside; and its rate limit, if it has one, as are_rare_fields_plain() has it.
+-- Whether RQ restores a job with these fields, and with data, without a complaint; whether the job has other fields
+-- beside; and its rate limit, if it has one, as are_rare_fields_plain() returns it.
 local function is_plain(key, fields)
     local created_at, enqueued_at, started_at, ended_at, last_heartbeat, origin, description, worker_name,
         success_callback_name, failure_callback_name, stopped_callback_name, timeout, _, exc_info, group_id

@@ -6,10 +6,11 @@
 -- arguments: microseconds dry_run registry_name known_queue short_queue job_prefix queue_prefix
 -- The job ids are last. The script begins no job after so many microseconds. dry_run: not empty to change nothing.
 -- known_queue: the key of a queue that the caller has searched for the jobs; may be empty. An id '<id' is in that
--- queue, nearer to its head; '>id' is nearer to its tail; other ids are not in it. '=id' is for requeue_many. short_queue: the most entries of
--- another queue that is searched here, for each job. The prefixes are those of keys.
--- Returns {ids processed, microseconds, index, code, index, code, ...}: a pair for each id whose job was not done. The
--- index is that among the ids, from 0. In place of a code, what requeue_many must be given first.
+-- queue, nearer to its head; '>id' is nearer to its tail; other ids are not in it. '=id' is for requeue_many.
+-- short_queue: the script searches another queue for a job only if it has at most so many entries. The prefixes are
+-- those of keys.
+-- Returns {ids processed, microseconds, index, code, index, code, ...}: a pair for each id whose job was not done, with
+-- its index among the ids, from 0. requeue_many returns metadata that it needs in place of a code.
 
 local call, find, byte, sub = redis.call, string.find, string.byte, string.sub
 
@@ -17,9 +18,10 @@ local BUDGET, IS_DRY, SHORT = tonumber(microseconds), dry_run ~= '', tonumber(sh
 
 local NOT_IN_REGISTRY, FOR_RQ, NO_SUCH_JOB, QUEUE_UNKNOWN, ALREADY_CANCELED, DATA_UNKNOWN = 0, 1, 2, 3, 4, 5
 
--- What RQ's loop sends and the script does not need: without the right to it, this is an error before anything has
--- changed, and RQ's own methods go on. No job has the id ' ', so that these commands change nothing. HSTRLEN is what
--- the script sends for each job.
+-- Send commands that RQ's loop sends and the script does not need: if the user may not send them, this is an error
+-- before anything has changed, and RQ's own methods go on. No job has the id ' ', so that these commands change
+-- nothing.
+-- HSTRLEN is here because the script sends it for each job.
 local function check_rights_of_rq(...)
     call('HSTRLEN', job_prefix .. ' ', 'data')
     if not IS_DRY then
@@ -34,7 +36,7 @@ end
 local origins = {}
 
 local function make_origin(name)
-    -- RQ decodes the name, which only RQ has the words for where that fails.
+    -- RQ decodes the name; if that fails, RQ must raise the error.
     if name ~= registry_name and find(name, '[^\1-\127]') then
         return {is_usable = false}
     end
@@ -55,7 +57,7 @@ local function get_origin(name)
     return origin
 end
 
--- The key of the registry that jobs of this origin and status are in; '' for none, nil for what only RQ knows.
+-- The key of the registry that jobs of this origin and status are in; '' if there is none, nil if only RQ knows.
 local function find_registry(origin, status)
     local prefix = prefix_of_status(status)
     if not prefix then
@@ -72,7 +74,7 @@ local function find_registry(origin, status)
     return kind == 'zset' and key or nil
 end
 
--- It is an error where the user may not remove entries from it, before anything has changed: no job has the id ' '.
+-- An error now if the user may not remove entries from it, before anything has changed: no job has the id ' '.
 local function get_registry(origin, status)
     local registry = origin.registries[status]
     if registry == nil then
@@ -85,10 +87,10 @@ local function get_registry(origin, status)
     return registry or nil
 end
 
--- Set where a job has just cost as much as hundreds of others: taken out of a long queue, or with long data to free.
+-- Set if a job has just cost as much as hundreds of others: it was in a long queue, or had long data to free.
 local was_long = false
 
--- Whether nobody has looked for the job in its queue, which is too long to do that here.
+-- Whether the job's queue is too long to be searched here, and the caller has not searched it.
 local function is_queue_unknown(origin)
     return origin.length > SHORT and origin.queue ~= known_queue and not IS_DRY
 end
@@ -117,8 +119,8 @@ local function note(place, code)
     answer[count + 2] = code
 end
 
--- Return a take() for go_through() by a function of an id and its mark, which returns the code for a job that it has
--- not done. What fails there does so before the job has changed: RQ's own methods are to say it.
+-- Make a take() for go_through() of a function of an id and its mark, which returns a code if it has not done the job.
+-- An error in that function comes before the job has changed: RQ's own methods must raise it.
 local function taking_by(change)
     return function(place, id, mark)
         local has_worked, code = pcall(change, id, mark)
@@ -131,7 +133,7 @@ local function taking_by(change)
     end
 end
 
--- How many jobs are done before the clock is looked at; fewer after one that took long.
+-- How many jobs are done before the clock is looked at; fewer after a job that took long.
 local BATCH, SHORT_BATCH = 64, 4
 
 -- The ids of a batch, and their marks.
@@ -148,8 +150,8 @@ local function read_ids(first, last)
     return last - first + 1
 end
 
--- Which ids of a batch are in the registry. Most callers pass ids in the order of the registry; reading that range by
--- rank takes a fifth of the time of looking up each.
+-- Which ids of a batch are in the registry. Most callers pass ids in the order of the registry: reading the range by
+-- rank takes a fifth of the time of a look-up for each.
 local is_member = {}
 local are_consecutive = true
 
@@ -198,8 +200,8 @@ local function remove_entries(...)
 end
 
 -- Call take(place, id, mark) for each job of ARGV from `first` on that is in the registry, until the time is over;
--- return the answer. It may return true for a job that it has not done, when it has set is_over. Where they are given,
--- begin(count) is called before the ids of a batch, and finish() after.
+-- return the answer of the script. take() may set is_over and return true for a job that it has not done. begin(count)
+-- is called before the ids of a batch, and finish() after, if they are given.
 local function go_through(first, take, begin, finish)
     -- An error now, and not after some of the jobs.
     check_registry()

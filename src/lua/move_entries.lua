@@ -1,12 +1,12 @@
 -- requires many_jobs.inc.lua
 -- Moves jobs to the registry of the same kind of another queue, with their scores.
 -- arguments: to_queue to_registry queues_key statuses rate_limit_prefix
--- The name of the queue, the keys of its registry and of the set of all queues, and the statuses of the jobs that belong
+-- The name of the other queue, the keys of its registry and of the set of all queues. statuses: of the jobs that belong
 -- into such registries, each with a comma before and after it. The prefix is not used.
 
 local is_ready = false
 
--- Errors where the user may not do so, or where a key is of another type, before anything has changed.
+-- An error now if the user may not write, or a key is of another type, before anything has changed.
 local function get_ready(key, origin)
     local kind = call('TYPE', to_registry).ok
     if kind ~= 'zset' and kind ~= 'none' then
@@ -23,7 +23,7 @@ end
 
 local function move(id)
     local key = job_prefix .. id
-    -- RQ says so too of a hash without data.
+    -- To RQ, a hash without data is no job either.
     if call('HEXISTS', key, 'data') == 0 then
         return NO_SUCH_JOB
     end
@@ -44,7 +44,7 @@ local function move(id)
 end
 
 check_rights_of_rq()
--- No job has such an id: this only asks whether the user may do what must not fail halfway.
+-- An error now if the user may not remove entries, and not halfway: no job has this id.
 if not IS_DRY then
     call('ZREM', KEYS[1], ' ')
 end

@@ -22,7 +22,7 @@ local function is_compressed(data)
     return sub(data, 1, 2) == 'x\156'
 end
 
--- What is known of queues: all jobs of one origin share it.
+-- Whether a job can be pushed, by the key of a queue: all jobs of one origin share the answer.
 local pushable = {}
 
 local function can_push(queue)
@@ -35,8 +35,8 @@ local function can_push(queue)
     return is_list
 end
 
--- Whether RQ can requeue the job with these fields, and it is a plain one: then also its metadata, its ttl and its rate
--- limit, where it has any. What is not said of data that is not among the fields is whether it is compressed.
+-- Whether the job with these fields is plain, and RQ can requeue it; if so, also its metadata, its ttl and its rate
+-- limit, if it has them. Data that is not among the fields is not judged: it may be uncompressed.
 local function can_requeue(key, fields)
     local is_plain_job, has_rare, rate_limit = is_plain(key, fields)
     if not is_plain_job or not has_requeueable_status(fields) or not is_given(fields[ORIGIN])
@@ -58,7 +58,7 @@ local function can_requeue(key, fields)
     return true, is_given(meta) and meta, ttl, rate_limit
 end
 
--- What RQ writes with every job, empty where there is nothing to say.
+-- Whether the job has the fields that RQ writes with every job, empty if they have no value.
 local function has_all(fields)
     return fields[SUCCESS_CALLBACK_NAME] and fields[FAILURE_CALLBACK_NAME] and fields[STOPPED_CALLBACK_NAME]
         and fields[LAST_HEARTBEAT] and fields[WORKER_NAME] and fields[GROUP_ID]
@@ -77,7 +77,7 @@ local function write_missing(key, fields)
     end
 end
 
--- What follows are other fields and their values.
+-- The further arguments are other fields and their values.
 local function write(key, fields, ...)
     call(
         'HSET', key, 'started_at', '', 'ended_at', '', 'exc_info', empty_exc_info,
@@ -100,7 +100,7 @@ end
 
 local may_write, may_expire = false, false
 
--- An error where the user may not write a job, before anything has changed. It is asked for the first job only.
+-- An error now if the user may not write a job, before anything has changed. Only the first job is asked for.
 local function check_rights_to_write(key, fields, ttl)
     if not may_write then
         call('HSET', key, 'status', fields[STATUS])

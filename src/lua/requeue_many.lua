@@ -1,13 +1,13 @@
 -- requires many_jobs.inc.lua job_hash.inc.lua rate_limits.inc.lua requeue.inc.lua
 -- What RQ's registry.requeue(job_id) does, for each plain job that is in the registry.
 -- arguments: rate_limits_key timestamp metadata_count to_queue queues_key
--- The key of the set of all rate limits, and the Unix timestamp in seconds. Before the job ids are so many pairs:
--- metadata as it is stored, and as RQ would store it again. '=id' is a job whose data the caller has seen to be
--- compressed.
--- For a job whose metadata is not among these, the answer has the metadata instead of a code; for one with long data
--- that the caller has not seen, DATA_UNKNOWN. This job and all later ones are left undone.
--- to_queue: the name of the queue to put the jobs on, empty for each job's own; queues_key: the key of the set of all
--- queues, for the other one.
+-- rate_limits_key: the key of the set of all rate limits. timestamp: Unix, in seconds. metadata_count: so many pairs
+-- are before the job ids: metadata as it is stored, and as RQ would store it again. '=id' is a job whose data the
+-- caller has seen to be compressed.
+-- If a job's metadata is not among the pairs, the answer has the metadata instead of a code. If its data is long, and
+-- the caller has not seen it, the code is DATA_UNKNOWN. Such a job and all later jobs are left undone.
+-- to_queue: the name of the queue to put the jobs on, empty for each job's own queue. queues_key: the key of the set of
+-- all queues, to which to_queue is added.
 
 local FIRST_ID = REST + 2 * metadata_count
 
@@ -18,7 +18,7 @@ end
 
 local is_queue_listed = false
 
--- What get_fields_to_requeue() returns, with the queue that the job is to be put on.
+-- The result of get_fields_to_requeue(), with the queue that the job is to be put on.
 local function get_fields_to_move(key)
     local fields, has_long_data = get_fields_to_requeue(key)
     if fields and to_queue ~= '' then
@@ -61,8 +61,8 @@ local function leave_to_rq(place)
     is_left = not IS_DRY
 end
 
--- Put jobs on their queue; return the ids of those for which that could be done. RQ's own methods begin with what we
--- found for the others.
+-- Put jobs on their queue; return the ids of the jobs that are on it. If the push fails, these are none: then RQ's own
+-- methods do all of them.
 local function enqueue(queue, jobs)
     if not pcall(call, push_command, queue, unpack(jobs.ids)) then
         for _, place in ipairs(jobs.places) do
@@ -88,7 +88,8 @@ local function finish()
     of_queue = {}
 end
 
--- An error where the user may not do so, before anything has changed: no job has the id ' ', and XX adds none.
+-- An error now if the user may not write to the rate limit, before anything has changed: no job has the id ' ', and XX
+-- adds none.
 local function check_rights_to_limit(limit)
     if not limit.is_checked then
         call('ZADD', limit.waiting, 'XX', timestamp, ' ')
@@ -98,8 +99,8 @@ local function check_rights_to_limit(limit)
     end
 end
 
--- Requeue a job with a rate limit: it takes a free slot, or waits for one. False where RQ would give a slot to a job
--- that has waited for longer.
+-- Requeue a job with a rate limit: it takes a free slot, or waits for one. False if RQ would give the free slot to a
+-- job that has waited for longer.
 local function requeue_limited(id, key, fields, meta_again, ttl, limit, concurrency)
     local is_free = call('ZCARD', limit.allowed) < tonumber(concurrency)
     if is_free and call('ZCARD', limit.waiting) > 0 then
@@ -124,14 +125,14 @@ local function requeue_limited(id, key, fields, meta_again, ttl, limit, concurre
     return true
 end
 
--- The code for a job that is not to be requeued here. For any other nil; and its fields, whether its data is long and
--- not among these, its metadata, its ttl and its rate limit.
+-- Returns a code if the job is not to be requeued here. Else nil, its fields, whether its data is long and not among
+-- the fields, its metadata, its ttl and its rate limit.
 local function examine(key)
     local fields, has_long_data = get_fields_to_move(key)
     if not fields then
         return FOR_RQ
     end
-    -- RQ says so too of a hash without data.
+    -- To RQ, a hash without data is no job either.
     if not fields[DATA] and not has_long_data then
         return NO_SUCH_JOB
     end
@@ -142,8 +143,8 @@ local function examine(key)
     return nil, fields, has_long_data, meta, ttl, rate_limit
 end
 
--- Get a job of the registry ready for finish(), or do it; its metadata if that is not known yet, the code for one that
--- is not plain.
+-- Get a job of the registry ready for finish(), or requeue it. Returns its metadata if that is not known yet, and a
+-- code if the job is not plain.
 local function prepare(place, id, mark)
     local key = job_prefix .. id
     local code, fields, has_long_data, meta, ttl, rate_limit = examine(key)
@@ -176,8 +177,8 @@ local function prepare(place, id, mark)
     end
 end
 
--- Jobs are requeued in their order, and so no job after an undone one. What the caller must see of it, it is told of
--- the next ones too: of metadata up to so many octets.
+-- Jobs are requeued in their order, and so no job after an undone one. Besides the metadata of the undone job, the
+-- caller gets the metadata of the next jobs, up to so many octets.
 local MOST_METADATA = 1000000
 local asked = 0
 
@@ -198,7 +199,7 @@ local function look_ahead(place, id, mark)
     end
 end
 
--- The code for the next job after one that is left to RQ; true if it is to be requeued here, and is undone.
+-- For a job after one that is left to RQ: its code; or true if the script could requeue it, and leaves it undone.
 local function leave_next(_, id)
     local code = examine(job_prefix .. id)
     is_over = not code
@@ -212,7 +213,7 @@ local function take(place, id, mark)
         return false
     end
     local has_worked, code = pcall(is_left and leave_next or prepare, place, id, mark)
-    -- What fails does so at a key of another type.
+    -- An error comes from a key of another type.
     if not has_worked or code == FOR_RQ then
         leave_to_rq(place)
     elseif code == true then
@@ -225,7 +226,7 @@ local function take(place, id, mark)
 end
 
 check_rights_of_rq()
--- No job has such an id: this only asks whether the user may do what must not fail halfway.
+-- An error now if the user may not remove entries, and not halfway: no job has this id.
 if not IS_DRY then
     remove_entries(' ')
 end

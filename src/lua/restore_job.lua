@@ -1,10 +1,10 @@
 -- Restores a job: runs commands, unless one of its keys exists.
 -- KEYS: the keys of the job that must not exist, and then those that may.
 -- arguments: required
--- How many keys must not exist. Then the commands: of each the index in COMMANDS, how many arguments it has, and these.
--- What adds the job to its queue or registry is last.
--- Returns 1, or 0 where one of the keys exists. After an error, all of these keys are as they were, but for members that
--- sets got which existed.
+-- required: how many keys must not exist. Then the commands: for each its index in COMMANDS, how many arguments it has,
+-- and these. The command that adds the job to its queue or registry is last.
+-- Returns 1; or 0 if one of the keys exists. After an error, all of these keys are as they were; only sets that existed
+-- may keep new members.
 
 local call, pcall = redis.call, redis.pcall
 
@@ -26,7 +26,7 @@ for n = required + 1, #KEYS do
         made[#made + 1] = KEYS[n]
     end
 end
--- Whoever may not undo it must not begin.
+-- An error now if the user may not undo it.
 call('DEL', unpack(made))
 local i, count = REST, #ARGV
 while i < count do

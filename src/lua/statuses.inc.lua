@@ -2,8 +2,8 @@
 -- arguments: finished_prefix deferred_prefix scheduled_prefix failed_prefix canceled_prefix
 -- The prefixes are those of keys.
 
--- The key prefix of the registry that has the jobs of this status; '' where there is none to think of, nil for a status
--- that only RQ knows.
+-- The key prefix of the registry that has the jobs of this status; '' if they are in no such registry, nil if only RQ
+-- knows the status.
 local function prefix_of_status(status)
     if status == 'failed' or status == 'stopped' then
         return failed_prefix

@@ -1,4 +1,4 @@
--- What requeue.inc.lua does otherwise with a job that waits: it has not run, so that nothing of a run is reset.
+-- How a job that waits in a queue is put on another one: it has not run, so that nothing of a run is reset.
 -- Overrides three functions of requeue.inc.lua: requeue_many.lua calls these instead.
 
 local get_fields_of_any = get_fields_to_requeue

@@ -1,12 +1,12 @@
 -- How the scripts of many_jobs.inc.lua take jobs out of the list of a queue, which is KEYS[1] then.
--- An id is '<place> <id>': where the caller has last seen it, counted from the tail. '=<place> <id>' is for
--- requeue_many. An id that is not near its place is not done: QUEUE_UNKNOWN.
+-- An id is given as '<place> <id>': the place where the caller has last seen it, counted from the tail; or as
+-- '=<place> <id>' for requeue_many. The code of an id that is not near its place is QUEUE_UNKNOWN.
 -- Overrides functions of many_jobs.inc.lua: the scripts call these instead.
 --
 -- LREM walks from an end of the list to the job, and would do so for each. So the entries to remove are overwritten
 -- first, which takes no walk, and removed together at the end. Nobody sees that: a script is atomic.
 
--- How far from its place a job is searched, and what stands for an entry that is to be removed: no job has this id.
+-- How far from its place a job is searched; and the entry that overwrites an entry to be removed: no job has this id.
 local NEAR, REMOVED = 64, ' '
 
 local length = call('LLEN', KEYS[1])

@@ -22,7 +22,7 @@ class NotSent(NotImplementedError):
 
 
 def refusal(client: Any, what: str) -> NotSent:
-    """Return what is raised where `what` would take other commands than RQ's."""
+    """Return the error to raise if `what` would need commands that RQ does not send."""
     client_class = f'{type(client).__module__}.{type(client).__qualname__}'
     replaced = ', '.join(replaced_methods(client)[:_SHOWN])
     changes = (
@@ -110,7 +110,7 @@ def _time(client: Any) -> list[int]:
 
 
 def _sort(client: Any, *words: Any) -> Exception:
-    # As a server that denies it: what is wanted can be read in other ways.
+    # Answered as by a server that denies it: the caller then reads the same in other ways.
     return refusal(client, 'the command SORT')
 
 
@@ -118,7 +118,7 @@ def _octets(text: Any) -> Any:
     return text.encode() if isinstance(text, str) else text
 
 
-# What RQ sends.
+# The commands that RQ sends.
 SENT_BY_RQ: dict[str, Callable[..., Any]] = {
     'EXISTS': lambda client, *keys: client.exists(*keys),
     'HGET': lambda client, key, field: client.hget(key, field),
@@ -137,7 +137,7 @@ SENT_BY_RQ: dict[str, Callable[..., Any]] = {
     'ZREVRANGE': _zrevrange,
     'ZSCORE': lambda client, key, member: client.zscore(key, member),
 }
-# What RQ does not send, answered by what it sends.
+# Commands that RQ does not send, answered by commands that it sends.
 _BY_THESE: dict[str, Callable[..., Any]] = {
     'HEXISTS': _hexists,
     'HMGET': _hmget,
@@ -151,5 +151,5 @@ _BY_THESE: dict[str, Callable[..., Any]] = {
     'ZREVRANK': lambda client, key, member: _zrank(client, key, member, desc=True),
 }
 _METHODS = SENT_BY_RQ | _BY_THESE
-# What changes nothing, so that it may be sent once more.
+# Commands that change nothing, and may be sent twice.
 READS = frozenset(_METHODS) - {'PUBLISH', 'ZREM', 'ZREMRANGEBYSCORE'}

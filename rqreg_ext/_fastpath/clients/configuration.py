@@ -1,4 +1,4 @@
-"""What a client is configured with: its database, and whether it decodes replies."""
+"""The configuration of a client: its database, and whether it decodes replies."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Any
 from .packages import are_original, is_defined_by, is_set_on, package_of_connections
 from .pools import RETRYING
 
-# What belongs to the running pool of redis-py 8, not to the way to connect (rq.connections says the same).
+# Arguments that belong to the running pool of redis-py 8, not to the way to connect (rq.connections lists the same).
 RUNTIME_ARGUMENTS = (
     'event_dispatcher',
     'himport_registry',
@@ -25,7 +25,7 @@ RUNTIME_ARGUMENTS = (
     'orig_socket_connect_timeout',
     'orig_socket_timeout',
 )
-# What a connection calls itself to the server.
+# By these a connection tells the server its name.
 DRIVER_ARGUMENTS = frozenset({'driver_info', 'lib_name', 'lib_version'})
 
 
@@ -38,7 +38,7 @@ def describe_pool(pool: Any) -> tuple[str, bool, str] | None:
     package = package_of_connections(pool.connection_class)
     if package is None:
         return None
-    # Those of redis.asyncio.
+    # A pool of redis.asyncio.
     if iscoroutinefunction(pool.connection_class.connect):
         return None
     arguments = pool.connection_kwargs
@@ -82,7 +82,7 @@ def connection_arguments(pool: Any) -> tuple[type, dict[str, Any]]:
     arguments = {
         name: value
         for name, value in pool.connection_kwargs.items()
-        # redis-py 8 marks what was not given with an object() of its own, known by its identity.
+        # redis-py 8 marks an argument that was not given with an object() of its own, known by its identity.
         if name not in RUNTIME_ARGUMENTS and type(value) is not object
     }
     if DRIVER_ARGUMENTS.isdisjoint(arguments):

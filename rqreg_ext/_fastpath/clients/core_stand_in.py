@@ -1,4 +1,4 @@
-"""Wrapped clients whose commands are sent on connections of the core's: what is in Python of that.
+"""The Python part of sending the commands of wrapped clients on connections of the core's.
 
 src/stand_in.c and src/wrapped_call.c call most of it. The connection that redis-py's own methods are given then, and
 the way back to a connection of the client's, are also those of stand_ins.py and watching.py.
@@ -29,7 +29,7 @@ def make_stand_in_class(client: Any, observations: Observations) -> type | None:
 
 
 class CoreConnection:
-    """What redis-py's own method takes for the connection of a stand-in whose commands the core sends.
+    """Passed to redis-py's own method as the connection of a stand-in whose commands the core sends.
 
     It makes one attempt, since the core asks the client's Retry, and measures it as one to the client's server.
     """
@@ -106,7 +106,7 @@ def by_own_connection(pool: Any, name: str, send: Callable[[Any], Any]) -> Any:
 
 
 def show_write(stand_in: Any, words: Words) -> None:
-    """Give a command to the tracers around what a connection writes by; nothing is written."""
+    """Give a command to the tracers around the methods by which a connection writes; nothing is written."""
     pool = stand_in.connection_pool
     shown = vars(pool).get(_SHOWN)
     if shown is None or shown[0] is not pool.connection_class:

@@ -1,4 +1,4 @@
-"""Errors of a client's connections: what kind they are, in which words they are raised, and who tries again."""
+"""Errors of a client's connections: their kinds, their messages, and whether they are retried."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def is_out_of_descriptors(error: BaseException) -> bool:
 
 
 def reading_error(connection: Any, arguments: Any) -> str:
-    """Return the client's words for an OSError of these arguments while reading; its parser has a say in them."""
+    """Return the client's message for an OSError with these arguments while reading, which depends on its parser."""
     if type(connection._parser).__module__.endswith('.hiredis'):
         return f'Error while reading from socket: {arguments}'
     return f'Error while reading from {connection._host_error()} : {arguments}'
 
 
 def retry_of(connection: Any) -> tuple[Any, Callable[[Exception], None]]:
-    """Return the Retry of a connection that failed, and what it is to call on each failure.
+    """Return the Retry of a connection that failed, and the function that it is to call on each failure.
 
     redis-py 5 (and valkey-py) tries again only what `retry_on_error` names; redis-py 6 whatever its Retry takes.
     """

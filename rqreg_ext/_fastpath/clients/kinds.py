@@ -20,8 +20,8 @@ from .packages import (
     package_of_cluster,
 )
 
-# What RQ calls for its registries and for what they hold: a client with a method of its own in the place of one is
-# called by that method.
+# The methods of a client that RQ calls for registries and their jobs. A client that overrides one of them is called by
+# its own method.
 COMMANDS = (
     'delete',
     'eval',
@@ -58,7 +58,7 @@ COMMANDS = (
     'zrevrange',
     'zscore',
 )
-# What a command goes through from there to the connection: what others wrap, and what lies below.
+# The methods below these, down to the connection. Others wrap the outer ones.
 CLIENT_OUTER = ('execute_command', 'pipeline')
 CLIENT_INNER = ('_execute_command', '_send_command_parse_response', 'parse_response')
 PIPELINE_OUTER = ('execute', 'execute_command', 'immediate_execute_command')
@@ -71,7 +71,7 @@ PIPELINE_INNER = (
     'pipeline_execute_command',
     'watch',
 )
-# The same of a cluster's client, and how it finds the node of a key and makes that node's client.
+# The same for a cluster's client, and the methods by which it finds the node of a key and makes that node's client.
 CLUSTER_METHODS = (
     'execute_command',
     'pipeline',
@@ -86,12 +86,12 @@ CLUSTER_METHODS = (
 )
 CLUSTER_PIPELINE_METHODS = ('execute', 'execute_command', 'pipeline_execute_command', 'send_cluster_commands')
 NODES_METHODS = ('create_redis_connections', 'create_redis_node', 'get_node', 'get_node_from_slot', 'initialize')
-# What describes redis-py's own client of a cluster.
+# The answer of examine_client() for redis-py's own client of a cluster.
 CLUSTER = 'cluster'
 
 
 class Observations:
-    """What the core has seen of the clients of one kind, whose commands go through wrappers (src/wrapped_call.c).
+    """The core's observations of clients of one kind, whose commands go through wrappers (src/wrapped_call.c).
 
     arrived: names of commands that arrived as they were given. is_opaque: they are used by their methods from now on.
     stand_in_class: of the objects that stand in for them, once there is one.
@@ -190,7 +190,7 @@ def _examine_cluster(client: Any, package: str) -> Facts:
 
 
 def _of_package(package: str, names: Iterable[str]) -> list[str]:
-    """Return the package's names of what redis-py names after itself."""
+    """Return the names with the package's own name in place of redis."""
     return [name.replace('redis', package) for name in names]
 
 
@@ -201,7 +201,7 @@ def node_client(client: Any, node: Any) -> Any:
 
 
 def _cluster_parts(client: Any, package: str) -> tuple[type, ...]:
-    """Return the classes of its pipelines, of what knows its nodes, and of their clients; fewer if one is no class."""
+    """Return the classes of its pipelines, nodes manager and nodes' clients, without those that are no class."""
     module, plain = vars(sys.modules[f'{package}.cluster']), vars(sys.modules[f'{package}.client'])
     found = (
         module.get('ClusterPipeline'),

@@ -1,4 +1,4 @@
-"""The client packages, redis-py and valkey-py: what comes from one of them, and is unpatched."""
+"""The client packages, redis-py and valkey-py: which classes and methods are a package's own, and unpatched."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..originals import function_of, is_defined, is_original, undecorated
 from . import tracers
 
 PACKAGES = ('redis', 'valkey')
-# (the answer; pairs of a function and its code; dicts, names and values, in turns): the answer holds while these, and
-# the classes asked for beside, do not change.
+# (answer, pairs of a function and its code, (dict, name, value, dict, name, value, ...)). The answer holds until one of
+# these changes, or a class that classes_of_client() or classes_of_pool() returns.
 Facts = tuple[Any, tuple[Any, ...], tuple[Any, ...]]
 
 
@@ -74,7 +74,7 @@ def _is_original(owner: type, package: str, name: str, watched: dict[Any, Any], 
     if function is None:
         return False
     watched[function] = function.__code__
-    # Where the package defines it: what was patched may have been put back into a class that inherited it before.
+    # The class in which the package defines it. Undoing a patch may put the method into a class that inherited it.
     definers = ((base.__module__, f'{base.__qualname__}.{name}') for base in owner.__mro__)
     module, qualname = next(
         (each for each in definers if each[0].startswith(f'{package}.') and is_defined(*each)), ('', '')

@@ -28,7 +28,7 @@ WRITING = ('_construct_command_packer', 'pack_command', 'pack_commands', 'send_c
 READING = ('can_read', 'check_health', 'connect', 'read_response')
 WRITES = 'writes'
 TRACED = 'traced'
-# What of a client's Retry makes each call.
+# The method of a client's Retry that makes each call.
 RETRYING = ('call_with_retry',)
 
 
@@ -38,7 +38,7 @@ def classes_of_pool(pool: Any) -> tuple[type, ...]:
     if not isinstance(connection_class, type):
         return ()
     package = package_of_connections(connection_class)
-    # The core tells pools of one class by the last one.
+    # The core tells pools of one class apart by the last class.
     if package is None:
         return type(pool), connection_class
     return type(pool), *_writers_of(package), _retry_class(package), connection_class
@@ -70,7 +70,7 @@ def examine_pool(pool: Any) -> Facts:
     return answer, tuple(watched.items()), ()
 
 
-# What a connection turns commands into bytes with, and the methods by which that is done.
+# The attributes of a connection that turn commands into bytes, and the methods by which they do it.
 _WRITERS = ('_command_packer', 'encoder')
 _WRITER_METHODS = ('encode', 'pack')
 
@@ -90,7 +90,7 @@ def writes_as_redis_py(connection: Any) -> bool:
 
 
 def makes_only_original_connections(pool: Any, is_known: Callable[[Any], bool] = lambda function: False) -> bool:
-    """Tell whether nobody has a say in what a connection is while the pool makes it.
+    """Tell whether the pool makes connections without calling code of others.
 
     is_known: tells of the function that each connection calls then, if the pool has one, whether it is redis-py's own.
     """
@@ -100,7 +100,7 @@ def makes_only_original_connections(pool: Any, is_known: Callable[[Any], bool] =
 
 @lru_cache(maxsize=8)
 def _init_guard(connection_class: type) -> _core.Guard:
-    """Return what tells whether the class makes connections as the client package does; bulk calls ask often."""
+    """Return a Guard for whether the class makes connections as the client package does; bulk calls ask often."""
 
     def look() -> tuple[bool, tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]:
         package, watched = package_of_connections(connection_class), dict[Any, Any]()
@@ -119,7 +119,7 @@ def _is_original_writer(package: str, writer: Any, method: str) -> bool:
 
 
 def _encodes_by(packer: Any, encoder: Any) -> bool:
-    """Tell whether a packer that was given a method to encode by was given that of the connection's encoder."""
+    """Tell whether the packer encodes by the connection's encoder, if it was given a method to encode by."""
     encode = vars(packer).get('encode') if hasattr(packer, '__dict__') else None
     return encode is None or encode == encoder.encode
 

@@ -39,7 +39,7 @@ def is_same_session(pool: Any, ours: Any) -> bool:
 
 def get_connection(pool: Any, name: str) -> Any:
     """Return a connection of the pool for the command of this name."""
-    # redis-py 5 wants the name; newer releases warn about one.
+    # redis-py 5 requires the name; newer releases warn about it.
     wants_name = next(iter(signature(pool.get_connection).parameters.values())).default is Parameter.empty
     return pool.get_connection(name) if wants_name else pool.get_connection()
 

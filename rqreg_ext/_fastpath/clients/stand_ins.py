@@ -19,7 +19,7 @@ class Changed(Exception):
 
 
 def stand_in_for(make_class: Callable[[type], type], found: Any, watch: Any, **own: Any) -> Any:
-    """Return an object that stands in for another one. Raises Changed where the class of that allows none."""
+    """Return an object that stands in for `found`. Raises Changed if the class of `found` allows none."""
     try:
         return _make_stand_in(make_class, found, _rqreg_watch=watch, **own)
     except Exception:
@@ -27,7 +27,7 @@ def stand_in_for(make_class: Callable[[type], type], found: Any, watch: Any, **o
 
 
 def _make_stand_in(make_class: Callable[[type], type], found: Any, **own: Any) -> Any:
-    """Return an object of a class that is derived from that of `found`, and shares its attributes.
+    """Return an object of a class derived from the class of `found`, which shares its attributes.
 
     own: what it has besides, in the slots of its class.
     """
@@ -49,7 +49,7 @@ _derived: dict[tuple[Any, type], type] = {}
 
 
 class _Watched:
-    """What the stand-ins of clients and of pipelines share; before the client's own class in the order of look-up."""
+    """The common base of the stand-ins of clients and pipelines; it comes before the client's class in the MRO."""
 
     __slots__ = ()
     _rqreg_watch: Any

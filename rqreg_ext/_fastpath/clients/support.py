@@ -51,7 +51,7 @@ def sends_unchanged(client: Any, registry_key: Any = None) -> bool:
     registry_key: of the registry that the commands are to change. An observed client reads it, in one round trip.
     Otherwise there is none: such a client is tried, once, with commands that are not sent.
     """
-    # What a connection turns out to be is seen when one is made.
+    # Whether code of others has a say in a connection is seen only when one is made.
     if _core.is_direct(client) and makes_only_original_connections(client.connection_pool):
         return True
     if is_cluster(client):
@@ -61,7 +61,7 @@ def sends_unchanged(client: Any, registry_key: Any = None) -> bool:
 
 
 def answers_unchanged(client: Any, job_key: str) -> bool:
-    """Tell whether the client returns what a job's hash holds; that of a job which a script is about to change.
+    """Tell whether the client returns a job's hash unchanged, before a script changes that job.
 
     One round trip by an observed client.
     """
@@ -88,7 +88,7 @@ def is_cluster(client: Any) -> bool:
 
 
 def kind_of(client: Any) -> Any:
-    """Return the kind of a client that goes through redis-py's methods in the end; True for a plain one, or None.
+    """Return the kind of a client whose commands reach redis-py's methods; True if it is redis-py's own, else None.
 
     None also for a client with a connection of its own, which may have another database: its pipelines have others.
     """

@@ -1,4 +1,4 @@
-"""The wrappers of tracing tools that are known to pass on each command, and what comes back, as they get it.
+"""The wrappers of tracing tools that are known to pass on each command and each reply unchanged.
 
 Clients that only these wrap need not be tried (wrapped.py). A wrapper is told by the module that its code is of.
 """
@@ -17,12 +17,12 @@ TRACERS = (
     'opentelemetry.instrumentation.redis',
     'sentry_sdk.integrations.redis',
 )
-# By which names the code of a wrapper knows what it wraps.
+# The names under which the code of a wrapper has the method that it wraps.
 _WRAPPED = frozenset({'old_execute', 'old_execute_command'})
 
 
 def inside(method: Any) -> Any:
-    """Return what a tracer's wrapper has wrapped, which may be another wrapper; None if it is no tracer's."""
+    """Return the method inside a tracer's wrapper, which may be another wrapper; None if it is no tracer's wrapper."""
     if not _is_of_tracer(_code_around(method)):
         return None
     if function_of(method) is None:
@@ -32,8 +32,8 @@ def inside(method: Any) -> Any:
 
 
 def _code_around(method: Any) -> Any:
-    """Return the function that is called in the place of a wrapped one."""
-    # What wrapt makes is no function, and keeps it under this name.
+    """Return the function that is called instead of the wrapped method."""
+    # The object that wrapt makes is no function, and has the function under this name.
     around = method if function_of(method) is not None else getattr(method, '_self_wrapper', None)
     while isinstance(around, partial):
         around = around.func

@@ -1,4 +1,4 @@
-"""The commands by which a wrapped client is tried, before a script replaces what RQ's methods would send by it.
+"""The commands by which a wrapped client is tried, before a script replaces the commands of RQ's methods.
 
 They are those that RQ's methods send on the keys that a script of src/lua/ changes: a new command there is added here.
 None is sent if the client passes it on: each has a canned reply. A client may send it elsewhere, though. None would
@@ -32,14 +32,14 @@ UNSENDABLE: Any = _Unsendable()
 
 
 class TrialCommand(NamedTuple):
-    """A command, and what it is answered."""
+    """A command, and the reply that it is given."""
 
     words: Words
     reply: Any
 
 
-# By the type of the key: what follows the name and the key, and the reply.
 _FOUND = object()
+# By the type of the key: (name, the arguments after the key, the reply).
 _BY_TYPE: dict[str, tuple[tuple[str, Words, Any], ...]] = {
     'hash': (
         ('EXISTS', (), 1),

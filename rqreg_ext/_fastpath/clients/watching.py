@@ -17,7 +17,7 @@ from .trial_commands import NAME, UNSENDABLE, TrialCommand
 
 
 class Watch:
-    """Sees commands that are given to a client arrive where redis-py sends them, and what that returns.
+    """Watches the commands that a client is given arrive at redis-py's innermost method, and keeps its result.
 
     expected: the commands as they were given. channel: how they must arrive: SINGLE, PIPELINE or TRANSACTION. pool: the
     client's. on_resent: called if they arrive once more, because the client's Retry sends them again.
@@ -37,7 +37,7 @@ class Watch:
     def pass_on(
         self, owner: Any, channel: str, commands: Sequence[Words], connection: Any, send: Callable[[Any], Any]
     ) -> Any:
-        """Compare what is to be sent on a connection, send it, and return the answer. Raises Changed."""
+        """Compare the commands that arrived with the given ones, send them, and return the answer. Raises Changed."""
         if self.has_arrived and self._on_resent is not None:
             self._on_resent()
         self.has_arrived = True
@@ -85,7 +85,7 @@ class Watch:
         raise Changed
 
     def _watched(self, connection: Any, is_trial: bool) -> Any:
-        """Return what writes as the connection does, through its methods, and sends nothing that is not expected."""
+        """Return a stand-in for the connection that writes by its methods, and sends only the expected commands."""
         encoder: Any = getattr(connection, 'encoder', None)
         if not isinstance(getattr(encoder, 'encoding', None), str) or '_sock' not in vars(connection):
             self.raise_changed()
@@ -102,7 +102,7 @@ class Watch:
         return self._expected
 
     def answer(self, call: Callable[[], Any], is_known: bool, is_read: bool) -> Any:
-        """Return what the call returns, that gives the commands to the client. Raises Changed.
+        """Make the call that gives the commands to the client, and return its result. Raises Changed.
 
         is_known: whether a command of this name arrived before, so that it is not due to the object that stands in for
         the client if this one does not. is_read: whether the commands may be sent once more.
@@ -165,7 +165,7 @@ class Trial(Watch):
         return [tuple(NAME if word is UNSENDABLE else word for word in words) for words in self._expected]
 
     def holds(self, call: Callable[[], Any]) -> bool:
-        """Tell whether all has arrived, and what the call returns is what was answered."""
+        """Tell whether all commands have arrived, and the call returns the replies unchanged."""
         try:
             self.answer(call, is_known=False, is_read=True)
         except Changed:

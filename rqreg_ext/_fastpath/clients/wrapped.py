@@ -44,7 +44,7 @@ from .watching import Trial, Watch
 def by_pipeline(pipeline: Any, commands: Sequence[Words]) -> list[Any]:
     """Return the replies of a pipeline that was just made, as they came."""
     try:
-        # What came, as our own connections give it.
+        # Replies unconverted, as our own connections give them.
         pipeline.response_callbacks = {}
         for words in commands:
             pipeline.execute_command(*words)
@@ -60,7 +60,7 @@ def send(client: Any, kind: Any, commands: Sequence[Words], on_resent: Callable[
     are_rqs = all(words[0] in SENT_BY_RQ for words in commands)
     if notes.is_opaque or (not are_rqs and not is_transparent(client, kind)):
         return by_methods(client, commands)
-    # What is trusted need not be seen to pass on one command of each name before there is a pipeline.
+    # A trusted client need not be seen to pass on one command of each name before a pipeline is used.
     is_at_core = is_trusted(client, kind)
     sent_singly = int(len(commands) == 1) if is_at_core else _count_sent_singly(commands, notes.arrived)
     replies: list[Any] = []
@@ -111,7 +111,7 @@ _MOST_READ = 1000
 
 
 def is_trusted(client: Any, kind: Any) -> bool:
-    """Tell whether nothing is in the way but tracers that are known to pass on what they get."""
+    """Tell whether only tracers wrap the client that are known to pass on commands and replies."""
     return getattr(kind, 'is_trusted', False) and _has_original_connections(client)
 
 
@@ -129,7 +129,7 @@ def _passes_all(client: Any, notes: _Notes, registry_key: Any) -> bool:
 
 
 def answers_unchanged(client: Any, kind: Any, words: Words) -> bool:
-    """Tell whether the client returns what it is answered to a command that changes nothing. One round trip."""
+    """Tell whether the client returns the reply to a read command unchanged. One round trip."""
     if not getattr(kind, 'is_wrapped', False) or is_trusted(client, kind):
         return True
     notes = _notes_on(client, kind)
