@@ -76,7 +76,7 @@ class _Records:
         for line in self._lines:
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 record = None
             moment = _moment_of(record)
             if moment is None:
@@ -92,9 +92,9 @@ def _moment_of(record: Any) -> datetime | None:
     try:
         # Python 3.10 knows no Z.
         moment = datetime.fromisoformat(str(record.get('time')).replace('Z', '+00:00'))
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def _row(record: dict[str, Any]) -> list[Cell]:

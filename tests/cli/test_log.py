@@ -334,9 +334,10 @@ def test_log_shows_changes_and_counts_torn_lines(shop_jobs: Redis, changing: Com
         changing('cancel', '--queue', name, '-y', RQREG_LOG=log, RQREG_REASON=f'for {name}')
     with open(log, 'a') as file:
         file.write('torn\n{"time": "yesterday", "command": "x"}\n[1]\n')
+        file.write('{"time": "0001-01-01T00:00+05:00", "command": "x"}\n' + '[' * 100_000 + '\n')
     ended = changing('log', RQREG_LOG=log)
     assert ended.status == 0
-    assert ended.err == f'rqreg: --log {log}: 3 lines left out, without the record of a change\n'
+    assert ended.err == f'rqreg: --log {log}: 5 lines left out, without the record of a change\n'
     title, *lines = ended.lines
     assert title.split() == ['time', 'user', 'done', 'jobs', 'ended', 'command', 'reason']
     assert [line.split()[-1] for line in lines] == ['labels', 'mail', 'supply']
