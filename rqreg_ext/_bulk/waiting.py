@@ -51,8 +51,8 @@ class WaitingChangesMixin(WaitingReadsMixin):
         jobs meanwhile. Jobs that are enqueued during the call are left.
 
         Args:
-            limit: The most jobs to delete, from the front of the queue; None for all. A chunk that is sent again, because
-                its reply was lost, may delete as many again, which are counted as unconfirmed.
+            limit: The most jobs to delete, from the front of the queue; None for all. A chunk that is sent again,
+                because its reply was lost, may delete as many again, which are counted as unconfirmed.
             progress: See BulkOptions.
             dry_run: Whether to change nothing and report how many entries there are.
             chunk_size, wait_replicas, rate: See BulkOptions.
