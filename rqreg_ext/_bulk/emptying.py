@@ -17,7 +17,7 @@ from .._fastpath.server_errors import error_to_raise, is_denied
 from .._query.arguments import chunk_size_of, progress_of
 from .._query.filters import NO_SUCH_JOB
 from .._query.list_cursor import count_of
-from .operation import SCRIPT_MICROSECONDS, ChunkSizer
+from .chunk_sizer import SCRIPT_MICROSECONDS, ChunkSizer
 from .options import Options
 from .pace import Pace
 from .replicas import ReplicaWait

@@ -20,8 +20,9 @@ from .._query.arguments import by_name_only, check_is_collection, keep_newest_of
 from .._query.filters import Filters, JobFilters
 from .._query.membership import Members
 from . import fallback
+from .entry_removal import EntryRemoval
 from .newest import NewestByEnd, NewestByScore, newest_of
-from .operation import BulkOperation, EntryRemoval, Find, JobSteps
+from .operation import BulkOperation, Find, JobSteps
 from .options import IdsProgress, Options, Progress
 from .result import BulkResult
 from .scripts import Cancellation, Deletion, Requeue

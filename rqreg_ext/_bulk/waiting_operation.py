@@ -11,7 +11,7 @@ from .._fastpath.clients.support import sends_unchanged
 from .._fastpath.dispatch import BulkDecision
 from .._query.list_cursor import ListCursor, count_of
 from .._query.queue_search import length_of
-from .operation import QUEUE_UNKNOWN, BulkOperation, JobSteps
+from .operation import BulkOperation, JobSteps
 from .options import Options
 from .scripts import Script
 
@@ -75,16 +75,16 @@ class WaitingOperation(BulkOperation):
             yield from piece.members
 
     def _group_size(self) -> int:
-        self._decide()
-        if self._script is None or self._are_places_known:
+        self._means.decide()
+        if self._means.script is None or self._are_places_known:
             return _SMALLEST_GROUP
         # The list is read for each group.
         length = length_of(self._connection, self._registry.key)
         return max(_SMALLEST_GROUP, min(length // _QUEUE_PER_GROUP, _LARGEST_GROUP))
 
     def _do_jobs(self, job_ids: list[str]) -> Iterator[int]:
-        self._decide()
-        if self._script is None:
+        self._means.decide()
+        if self._means.script is None:
             yield from self._do_all_by_rq(job_ids)
             return
         if not self._are_places_known and self._found_of is not self._group:
@@ -98,9 +98,12 @@ class WaitingOperation(BulkOperation):
             self._note_absent(left)
             done += len(left) - len(there)
             moved: list[str] = []
-            for processed in self._do_by_script(there, '', {}, moved):
-                yield done + processed - len(moved)
-            done += len(there) - len(moved)
+            for chunk in self._do_by_script(there, '', {}):
+                moved += chunk.not_searched
+                if self._runs.was_resent and not self.result.dry_run:
+                    self._perhaps_done.update(chunk.not_searched)
+                done += chunk.processed - len(chunk.not_searched)
+                yield done
             self._forget(there)
             if not moved:
                 return
@@ -109,11 +112,6 @@ class WaitingOperation(BulkOperation):
         for job_id in left:
             self._do_one_by_rq(job_id)
         yield len(job_ids)
-
-    def _note(self, job_id: str, code: int, queue_not_searched: list[str]) -> None:
-        if self._was_resent and code == QUEUE_UNKNOWN and not self.result.dry_run:
-            self._perhaps_done.add(job_id)
-        super()._note(job_id, code, queue_not_searched)
 
     def _note_absent(self, job_ids: Sequence[str]) -> None:
         """Count those of the jobs that do not wait."""
@@ -142,4 +140,4 @@ class WaitingOperation(BulkOperation):
             self._places.pop(job_id, None)
 
     def _marked(self, chunk: list[str], queue_ends: dict[str, str]) -> list[str]:
-        return [f'{self._compressed.get(job_id, "")}{self._places[job_id]} {job_id}' for job_id in chunk]
+        return [f'{self._runs.compressed.get(job_id, "")}{self._places[job_id]} {job_id}' for job_id in chunk]

@@ -12,7 +12,7 @@ import redis
 import rq
 from differential.world import HAS_RATE_LIMITS, HAS_WEBHOOKS, AJob, World
 
-from rqreg_ext._bulk import operation
+from rqreg_ext._bulk import script_runs
 from rqreg_ext.registry import FailedJobRegistry
 
 from .bulk_jobs import fill
@@ -217,13 +217,13 @@ def test_long_data_of_many_jobs_is_read_in_one_round_trip(
         job.save()
         connection.zadd('rq:failed:q', {job.id: 4_000_000_000 + number})
     asked = []
-    ask = operation.ask
+    ask = script_runs.ask
 
     def noting_ask(client: Any, commands: Any, *others: Any) -> Any:
         asked.append([command[1] for command in commands])
         return ask(client, commands, *others)
 
-    monkeypatch.setattr(operation, 'ask', noting_ask)
+    monkeypatch.setattr(script_runs, 'ask', noting_ask)
     result = FailedJobRegistry('q', connection=connection).requeue_all()
     assert (result.done, result.by_rq) == (8, 0)
     assert asked.count(['HGET'] * 8) == 1
