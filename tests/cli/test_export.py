@@ -198,7 +198,7 @@ def test_jobs_that_wait_are_exported_before_they_are_changed(
     assert after == before
 
 
-def test_a_job_that_was_not_exported_is_not_deleted(connection: Redis, changing: Command, tmp_path: Path) -> None:
+def test_empty_with_export_deletes_only_exported_jobs(connection: Redis, changing: Command, tmp_path: Path) -> None:
     queue = Queue('mail', connection=connection)
     for number in range(10):
         queue.enqueue(len, 'text', job_id=f'job-{number}')
