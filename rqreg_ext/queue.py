@@ -7,7 +7,7 @@ from typing import Any
 import rq
 
 from . import _core
-from ._export.waiting import WaitingJobs
+from ._export.waiting_jobs import WaitingJobs
 from ._fastpath.clients import by_url
 
 

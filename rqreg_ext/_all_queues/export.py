@@ -14,7 +14,7 @@ from .._export.exporting import Export
 from .._export.files import InputFile
 from .._export.reading import QUEUED
 from .._export.restoring import Restore
-from .._export.waiting import WaitingJobs
+from .._export.waiting_jobs import WaitingJobs
 from .._fastpath.clients.by_url import client_from
 from .._fastpath.dispatch import require_unchanged
 from .._fastpath.locations import REGISTRIES

@@ -14,7 +14,7 @@ import click
 from .. import registry as registries
 from .._bulk.newest import newest_of
 from .._export.files import naming
-from .._export.waiting import WaitingJobs
+from .._export.waiting_jobs import WaitingJobs
 from .._fastpath.exchange import INTEGER, ask
 from .._fastpath.locations import REGISTRIES
 from .._fastpath.server_errors import concerns_one_queue, note_key
