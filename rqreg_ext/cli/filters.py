@@ -86,8 +86,18 @@ def _filters_of(given: Mapping[str, Any]) -> dict[str, Any]:
     try:
         Filters.of(**filters)
     except (TypeError, ValueError) as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(_as_typed(str(error), filters)) from error
     return filters
+
+
+def _as_typed(message: str, filters: Mapping[str, Any]) -> str:
+    """Return the message of the library with options and times as they are typed."""
+    for name, option in OPTION_OF.items():
+        message = re.sub(rf'\b{name}(?==| out\b)', option, message)
+    for value in filters.values():
+        if isinstance(value, datetime):
+            message = message.replace(repr(value), text_of(value))
+    return message
 
 
 def _positions(given: Sequence[str]) -> dict[int, Any]:

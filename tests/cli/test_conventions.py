@@ -263,6 +263,15 @@ def test_without_arguments_it_says_how_to_use_it(rqreg: Command) -> None:
         (['fsck', '--settle', '999999h'], 'of at most ten years'),
         (['ls', '--ended-after', '999999999999d'], "'999999999999d' is no time: give a duration before now"),
         (['ls', '--ended-after', '9999999d'], "'9999999d' is no time: give a duration before now"),
+        (
+            ['ls', '--ended-after', '2026-01-02T00:00Z', '--ended-before', '2026-01-01T00:00Z'],
+            ': --ended-after=2026-01-02T',
+        ),
+        (
+            ['errors', '--exc-text', ''],
+            "--exc-text='' is found in every text: give a text that the exception has, or leave",
+        ),
+        (['delete', '--all-queues', '--min-score', '5', '--max-score', '1'], '--min-score=5.0 is greater than --max-'),
         (['ls', '--ended-after', '0001-01-01T00:00+05:00'], "'0001-01-01T00:00+05:00' is no time"),
         (['stats', 'na\udcffme'], "'na\\udcffme' is no text in UTF-8"),
         (['show', '\udcff'], "'\\udcff' is no text in UTF-8"),
