@@ -536,7 +536,7 @@ def _no_such_registry(registry: Any, takes_started: bool) -> str:
     if isinstance(registry, (date, timedelta)):
         return f'{message}, and the time as ended_before= or ended_after='
     if isinstance(registry, str) and registry in ('queued', 'waiting'):
-        return f'{message}. Jobs that wait are in their queue, and in no registry: WaitingJobs has the same methods for them'
+        return f'{message}. Jobs that wait are in their queue, and in no registry: take WaitingJobs'
     near = get_close_matches(str(registry), names, 1, cutoff=0.4)
     hint = f' (did you mean {near[0]!r}?)' if near else ''
     return f'{message}{hint}. The names of queues go into queues='

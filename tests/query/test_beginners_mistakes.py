@@ -80,7 +80,7 @@ IN_ALL_QUEUES: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]
     (('failed_job_registry',), {}, ValueError, r"\(did you mean 'failed'\?\)"),
     ((FailedJobRegistry,), {}, ValueError, "registry=<class .*: give one of 'finished', 'failed'"),
     ((FailedJobRegistry('q', connection=redis.Redis()),), {}, ValueError, 'registry=<.*: give one of'),
-    (('queued',), {}, ValueError, r"registry='queued' .*\. Jobs that wait are in their queue, and in no registry: WaitingJobs has"),
+    (('queued',), {}, ValueError, r"registry='queued' .*\. Jobs that wait are .* no registry: take WaitingJobs"),
     (('orders',), {}, ValueError, r"registry='orders' .*\. The names of queues go into queues="),
     ((), {'queues': b'q'}, TypeError, r"queues=b'q' names no queues: give names or Queue objects"),
     ((), {'queues': DAY}, TypeError, r'queues=datetime\.timedelta.* names no queues: give names or Queue objects'),
