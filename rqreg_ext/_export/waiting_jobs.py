@@ -44,7 +44,7 @@ class WaitingJobs(WaitingChangesMixin, ExportMixin, DescriptionMixin):
     # What counts the entries, as ZCARD does those of a registry.
     count_command = 'LLEN'
     # By this, entries are taken for job ids, as those of registries that have it.
-    parse_job_id = staticmethod(vars(BaseRegistry)['parse_job_id'].__func__)
+    parse_job_id = staticmethod(BaseRegistry.parse_job_id)
 
     def __init__(
         self,

@@ -59,6 +59,20 @@ def test_install_replaces_all_references_in_modules(programs: Programs) -> None:
     assert programs.output(source) == ''
 
 
+def test_each_module_of_package_can_be_imported_after_install(programs: Programs) -> None:
+    source = """
+        import pkgutil
+        from importlib import import_module
+        import rqreg_ext
+        rqreg_ext.install()
+        import rq
+        for found in pkgutil.walk_packages(rqreg_ext.__path__, 'rqreg_ext.'):
+            if not found.name.endswith('__main__'):
+                import_module(found.name)
+    """
+    assert programs.output(source) == ''
+
+
 def test_queues_and_jobs_return_our_registries(programs: Programs) -> None:
     source = """
         import rq
