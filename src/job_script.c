@@ -71,7 +71,7 @@ job_script_run(fast_call *call, const job_script *request, script_answer *answer
 long
 job_script_number(PyObject *answer)
 {
-    long number = PyLong_Check(answer) ? PyLong_AsLong(answer) : -1;
+    long number = PyLong_CheckExact(answer) ? PyLong_AsLong(answer) : -1;
     PyErr_Clear();
     return number;
 }

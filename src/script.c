@@ -234,6 +234,11 @@ outcome_of_replies(const script_call *request, run_status status, reply *replies
         replies_clear(replies, last + 1);
         return outcome;
     }
+    /* What no Redis answers: RQ's method says what is wrong with it. */
+    if (last > 0 && !PyList_Check(replies[0].value)) {
+        replies_clear(replies, last + 1);
+        return USE_FALLBACK;
+    }
     answer->hash = last > 0 ? replies[0].value : NULL;
     answer->value = replies[last].value;
     return SERVED;
