@@ -34,15 +34,19 @@ class Bash:
         self._terminal = Terminal(['bash', '--norc', '--noprofile', '-i'], environment)
         show = r"""bind -x '"\C-g": echo "<$READLINE_LINE>"' """
         self._terminal.type(f'stty columns 500; source {script}; {show}; echo rea""dy\n')
-        self._terminal.wait_for('ready\n')
+        # Before it shows a prompt, bash leaves Ctrl-U to the terminal, which drops what was typed.
+        self._terminal.wait_for('ready\n> ')
 
     def completed(self, line: str) -> str:
         """Return what Tab makes of a line."""
         before = len(self._terminal.text)
-        # Then Ctrl-G shows the line, and Ctrl-U removes it.
-        self._terminal.type(f'{line}\t\x07\x15')
-        self._terminal.wait_for('>\n', before)
-        return self._terminal.text[before:].rpartition('<')[2].partition('>\n')[0]
+        # Then Ctrl-G shows the line.
+        self._terminal.type(f'{line}\t\x07')
+        self._terminal.wait_for('>\n> ', before)
+        completed = self._terminal.text[before:].rpartition('<')[2].partition('>\n')[0]
+        # Ctrl-U removes it.
+        self._terminal.type('\x15')
+        return completed
 
     def end(self) -> None:
         self._terminal.type('exit\n')
