@@ -10,8 +10,8 @@ const char remove_doc[]
       "job: a Job or a job id.\n"
       "pipeline: a redis-py pipeline to put the command into, by RQ's own method.\n"
       "delete_job: whether to delete the job itself too, as Job.delete does.\n"
-      "One round trip. For a job with a rate limit or a running execution, RQ's own method deletes it, in about\n"
-      "a dozen round trips.\n"
+      "One round trip. About a dozen, by RQ's own method, for a job with a rate limit, a running execution, a\n"
+      "description or an exc_info over 64 KiB, or a field that RQ may refuse.\n"
       "Raises redis.exceptions.RedisError; with delete_job=True, and after the entry has gone,\n"
       "rq.exceptions.NoSuchJobError for a job that does not exist.\n"
       "Source: rq.registry.BaseRegistry.remove, rq.job.Job.delete; Redis ZREM.";
