@@ -1,4 +1,4 @@
-"""Dispatch between fast path and fallback: the one module that decides it, for every call of the package.
+"""Dispatch between fast path and fallback: the questions that Python code asks, and methods_of(), which the core asks.
 
 The fast path sends commands or a script in the place of RQ's methods. The fallback calls these methods. The questions
 are asked of classes, instances and clients as they are at the time of the call, so that a patch takes effect at once,
@@ -20,13 +20,16 @@ and is without effect once it is removed.
     fetches_as_rq()       get_jobs                        Job.fetch_many() of the job class is not RQ's own; RQ is
                                                           newer than the table
     restores_as_rq()      get_jobs: each job              Job.restore(), or a function that it calls, is not RQ's own
+    makes_as_rq()         get_jobs: each job              never: any other constructor than RQ's own gets the serializer
     reads_results_as_rq() get_jobs: the latest results    Job.latest_result(), or what it calls, is not RQ's own
     share_keys()          batch, all-queue operations     never: ValueError for the client of another database
     require_unchanged()   check(), repair()               never: NotImplementedError, because RQ has no such method
 
-The core checks the client and its pool by itself for each single call (client_check.c), and for the scripts of remove()
-and requeue() the same as BulkDecision (job_script.c). clients/support.py describes which commands may be sent by a
-client that the core does not support. server_errors.py describes when an error of a script leads to the fallback.
+The core decides the rest by itself: for each single call, on the client and its pool (client_check.c); and whether the
+scripts of remove() and requeue() may replace RQ's methods (job_script.c, remove.c, requeue.c). Each script hands back
+the jobs that only RQ can judge: CONTRIBUTING.md lists the reasons. clients/support.py describes which commands may be
+sent by a client that the core does not support. server_errors.py describes when an error of a script leads to the
+fallback.
 """
 
 from __future__ import annotations
