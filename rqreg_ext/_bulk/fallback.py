@@ -56,7 +56,7 @@ def _refuse_ids_as_rq_does(step: Callable[..., None]) -> Callable[..., None]:
 
 
 def _on_one_server(step: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a step that needs WATCH, which a cluster's client has not in what RQ makes of it.
+    """Decorate a step that needs WATCH, which pipeline() of a cluster's client, as RQ calls it, does not support.
 
     Where all of RQ's keys share a slot, the step gets a copy of the registry on the plain client of their node.
     """
@@ -73,7 +73,7 @@ def _on_one_server(step: Callable[..., None]) -> Callable[..., None]:
             try:
                 step(on_node, Members(on_node), *arguments)
             except Exception as error:
-                # The step is one transaction: what a redirect answers was not done.
+                # A transaction that was redirected did nothing, so it may be repeated.
                 if not cluster.follow(client, error, attempt):
                     raise
             else:
@@ -161,7 +161,7 @@ def delete_in_transaction(registry: Any, members: Members, job_id: str) -> None:
     If the user has no right to the commands of the transaction, the commands of RQ's remove() are sent one by one.
     """
     try:
-        _in_transaction(registry, job_id, _write_deletion, removes_stale_entry=True)
+        _in_transaction(registry, job_id, _write_deletion, is_deletion=True)
     except CommandDenied:
         _check_is_listed(members, job_id)
         _delete_in_steps(registry, job_id)
@@ -183,7 +183,7 @@ def requeue_in_transaction(registry: Any, members: Members, at_front: bool, job_
         _write_requeue(registry, job, pipeline, at_front)
 
     try:
-        _in_transaction(registry, job_id, write, removes_stale_entry=False)
+        _in_transaction(registry, job_id, write, is_deletion=False)
     except CommandDenied:
         _check_is_listed(members, job_id)
         _requeue_in_steps(partial(registry._rq_class.requeue, registry), registry, members, at_front, job_id)
@@ -269,8 +269,11 @@ def _belongs_in(registry: Any, job: Any) -> bool:
     return registry_kind is not None and registry_kind.key(job.origin) == registry.key
 
 
-def _in_transaction(registry: Any, job_id: str, write: Write, removes_stale_entry: bool) -> None:
+def _in_transaction(registry: Any, job_id: str, write: Write, is_deletion: bool) -> None:
     """Run the transaction, again if the job was changed meanwhile.
+
+    is_deletion: whether `write` deletes the job. As in RQ's remove(), it is then RQ's own Job, and the entry is the id
+    as given.
 
     Raises NotInRegistry, NoSuchJobError, and the errors of RQ's methods.
     """
@@ -278,7 +281,7 @@ def _in_transaction(registry: Any, job_id: str, write: Write, removes_stale_entr
     is_done = False
     while not is_done:
         try:
-            do_afterwards = _try_transaction(registry, job_id, write, removes_stale_entry)
+            do_afterwards = _try_transaction(registry, job_id, write, is_deletion)
             is_done = True
         except Exception as error:
             # The watched job was changed, or the connection was lost. Compared by name, as redis-py, valkey-py and
@@ -289,9 +292,9 @@ def _in_transaction(registry: Any, job_id: str, write: Write, removes_stale_entr
         do_afterwards()
 
 
-def _try_transaction(registry: Any, job_id: str, write: Write, removes_stale_entry: bool) -> Callable[[], Any] | None:
+def _try_transaction(registry: Any, job_id: str, write: Write, is_deletion: bool) -> Callable[[], Any] | None:
     """Run the transaction once; return a function to call after it, or None."""
-    job_class = Job if removes_stale_entry else registry.job_class
+    job_class = Job if is_deletion else registry.job_class
     with registry.connection.pipeline() as pipeline:
         # RQ's methods send neither of these commands: the user may have no right to them.
         with raising_denied():
@@ -302,13 +305,13 @@ def _try_transaction(registry: Any, job_id: str, write: Write, removes_stale_ent
         try:
             job = _fetch(job_class, registry, job_id)
         except NoSuchJobError:
-            if removes_stale_entry:
+            if is_deletion:
                 # RQ's remove() does so before it raises.
                 pipeline.multi()
                 pipeline.zrem(registry.key, job_id)
                 pipeline.execute()
             raise
-        entry = job_id if removes_stale_entry else _entry_to_requeue(registry, job, job_id)
+        entry = job_id if is_deletion else _entry_to_requeue(registry, job, job_id)
         pipeline.multi()
         pipeline.zrem(registry.key, entry)
         with _unless_gone(registry, entry):
@@ -528,7 +531,7 @@ def requeue_on_in_transaction(registry: Any, members: Members, to: Any, at_front
         _write_requeue(registry, job, pipeline, at_front)
 
     try:
-        _in_transaction(registry, job_id, write, removes_stale_entry=False)
+        _in_transaction(registry, job_id, write, is_deletion=False)
     except CommandDenied:
         _check_is_listed(members, job_id)
         _requeue_on_in_steps(registry, to, at_front, job_id)
@@ -555,7 +558,7 @@ def move_entry_in_transaction(registry: Any, members: Members, to: Any, job_id: 
         _check_written_keys(job, pipeline, reads_executions=False)
 
     try:
-        _in_transaction(registry, job_id, write, removes_stale_entry=False)
+        _in_transaction(registry, job_id, write, is_deletion=False)
     except CommandDenied:
         move_entry(registry, members, to, job_id)
 
