@@ -1,4 +1,4 @@
-"""How many round trips a call takes, and with which commands: what makes the head worth having."""
+"""How many round trips a call takes, and with which commands: the reason for the fast path."""
 
 from __future__ import annotations
 
