@@ -83,7 +83,7 @@ def test_entry_of_missing_job_counts_as_skipped(connection: redis.Redis) -> None
     assert queue.waiting_jobs.empty().total == 0
 
 
-def test_progress_can_end_it_and_the_same_call_does_the_rest(connection: redis.Redis) -> None:
+def test_progress_ends_empty_and_second_call_does_the_rest(connection: redis.Redis) -> None:
     queue = rqreg_ext.Queue('q', connection=connection)
     for number in range(10):
         queue.enqueue('len', job_id=f'job-{number}')
@@ -238,7 +238,7 @@ def test_where_the_deletion_is_refused_nothing_is_changed(client_without: Any, c
 # ---- By somebody else's method
 
 
-def test_who_has_replaced_it_is_called(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replaced_empty_is_called(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     class Kept(rqreg_ext.Queue):

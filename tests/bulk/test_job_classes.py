@@ -120,7 +120,7 @@ def test_job_class_that_overrides_what_is_used_is_done_by_rq(connection: redis.R
         assert connection.hget('rq:job:job-0', 'timeout') == b'77'
 
 
-def test_class_that_overrides_cancel_is_requeued_by_script_and_canceled_by_itself(connection: redis.Redis) -> None:
+def test_overridden_cancel_keeps_only_cancel_from_the_script(connection: redis.Redis) -> None:
     registry = fill(connection, CancellableJob)
     canceled = registry.cancel_many(['job-0', 'job-1'])
     assert (canceled.done, canceled.by_rq, CALLS) == (2, 2, ['cancel', 'cancel'])

@@ -430,7 +430,7 @@ def test_progress_and_chunks(connection: redis.Redis, method: str, monkeypatch: 
     assert (counts, result.total, result.stopped) == ([(3, 7), (6, 7)], 6, True)
 
 
-def test_other_registries_and_executions_have_no_such_methods(connection: redis.Redis) -> None:
+def test_other_registries_have_no_stop_or_fail_methods(connection: redis.Redis) -> None:
     for registry in (
         rqreg_ext.FailedJobRegistry('q', connection=connection),
         rqreg_ext.ExecutionRegistry('a', connection),

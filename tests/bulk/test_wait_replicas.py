@@ -122,7 +122,7 @@ def test_jobs_by_rq_count_as_not_acknowledged(master: PrivateRedis, replica: Pri
     assert (result.done, result.unacknowledged) == (COUNT, 1)
 
 
-def test_without_it_nothing_is_waited_for(master: PrivateRedis, replica: PrivateRedis) -> None:
+def test_without_wait_replicas_nothing_is_waited_for(master: PrivateRedis, replica: PrivateRedis) -> None:
     registry = plain_jobs(master.client())
     before = master.client().info('commandstats').get('cmdstat_wait')
     assert registry.purge(chunk_size=CHUNK).unacknowledged == 0
@@ -155,7 +155,7 @@ def test_wrong_number_is_refused(value: Any, error: type[Exception], master: Pri
     assert registry.count == COUNT
 
 
-def test_server_that_denies_it_raises_before_anything_is_changed(master: PrivateRedis) -> None:
+def test_denied_wait_raises_before_anything_is_changed(master: PrivateRedis) -> None:
     admin = master.client()
     registry = plain_jobs(admin)
     admin.execute_command('ACL', 'SETUSER', 'hasty', 'on', 'nopass', '~*', '+@all', '-wait')

@@ -94,7 +94,7 @@ def test_dry_run_of_change_counts_jobs_and_changes_nothing(name: str, shop_jobs:
 
 
 @pytest.mark.parametrize('name', CHANGES)
-def test_without_queues_or_with_both_filters_and_ids_it_is_wrong_usage(
+def test_change_without_queues_or_with_both_filters_and_ids_is_wrong_usage(
     name: str, shop_jobs: Redis, changing: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([name, '-u', changing.url, '--yes']) == 2
@@ -109,7 +109,7 @@ def test_without_queues_or_with_both_filters_and_ids_it_is_wrong_usage(
 
 
 @pytest.mark.parametrize('name', CHANGES)
-def test_without_a_terminal_it_needs_yes(name: str, shop_jobs: Redis, changing: Command) -> None:
+def test_change_without_terminal_needs_yes(name: str, shop_jobs: Redis, changing: Command) -> None:
     ended = changing(name, '--all-queues', given='y\n')
     assert (ended.status, ended.out) == (3, '')
     assert ended.err == (
@@ -379,7 +379,7 @@ def test_server_lost_during_question_is_status_4() -> None:
     assert 'rqreg: no answer from the server: ' in terminal.text
 
 
-def test_no_more_jobs_are_changed_than_it_said(connection: Redis, changing: Command) -> None:
+def test_no_more_jobs_are_changed_than_the_question_said(connection: Redis, changing: Command) -> None:
     many_failed(connection, 10)
     terminal = changing.at_terminal('delete', '--queue', 'mail')
     terminal.wait_for('delete 10 jobs of 1 queue (mail 10)? [y/N] ')

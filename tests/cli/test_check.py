@@ -29,7 +29,7 @@ def status(command: Command, capsys: pytest.CaptureFixture[str], *arguments: str
     return ended, text
 
 
-def test_without_bounds_it_is_ok(rqreg: Command) -> None:
+def test_check_without_bounds_is_ok(rqreg: Command) -> None:
     ended = rqreg('check')
     assert (ended.status, ended.err) == (0, '')
     assert ended.out == (

@@ -161,7 +161,7 @@ def test_man_writes_page_of_each_command(rqreg: Command, tmp_path: Path) -> None
 
 
 @needs('man')
-def test_man_shows_them(rqreg: Command, tmp_path: Path) -> None:
+def test_man_shows_page_of_each_command(rqreg: Command, tmp_path: Path) -> None:
     for name in COMMANDS:
         path = tmp_path / f'rqreg-{name}.1'
         path.write_text(rqreg('man', name).out)

@@ -86,7 +86,7 @@ def formats_of(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize('name', COMMANDS)
-def test_its_help_fits_in_80_columns(name: str, rqreg: Command) -> None:
+def test_help_of_command_fits_in_80_columns(name: str, rqreg: Command) -> None:
     ended = rqreg(name, '--help', COLUMNS='80')
     assert (ended.status, ended.err) == (0, '')
     assert [line for line in ended.lines if len(line) > 80] == []
@@ -98,7 +98,7 @@ def test_its_help_fits_in_80_columns(name: str, rqreg: Command) -> None:
 
 
 @pytest.mark.parametrize('name', [name for name in COMMANDS if name not in WITH_FILE])
-def test_its_json_has_the_schema(name: str, rqreg: Command, tmp_path: Path) -> None:
+def test_json_of_command_has_the_schema(name: str, rqreg: Command, tmp_path: Path) -> None:
     formats = formats_of(name)
     log = tmp_path / 'log'
     log.touch()
@@ -130,7 +130,7 @@ def test_unknown_option_is_wrong_usage(name: str, rqreg: Command) -> None:
 
 
 @pytest.mark.parametrize('name', [name for name in WITHOUT_TERMINAL if name not in LOCAL])
-def test_without_a_server_it_says_so_in_a_line(name: str, rqreg: Command) -> None:
+def test_command_without_server_says_so_in_a_line(name: str, rqreg: Command) -> None:
     arguments = [*arguments_of(name), '--url', f'redis://127.0.0.1:{free_port()}']
     ended = rqreg(*arguments, *(['--log', 'stream'] if name == 'log' else []))
     said = ended.out if name in MONITORING else ended.err
@@ -243,7 +243,7 @@ def shared_options_of_rq(function: object) -> object:
     return function
 
 
-def test_without_arguments_it_says_how_to_use_it(rqreg: Command) -> None:
+def test_rqreg_without_arguments_says_how_to_use_it(rqreg: Command) -> None:
     ended = rqreg()
     assert (ended.status, ended.out) == (2, '')
     assert 'Usage: rqreg' in ended.err

@@ -95,7 +95,7 @@ def test_restore_asks_before_it_runs_on_terminal(
     assert sizes(shop_jobs).get('supply', 0) == (3 if status == 0 else 0)
 
 
-def test_without_a_terminal_it_needs_yes(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_restore_without_terminal_needs_yes(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     path = tmp_path / 'supply'
     changing('export', str(path), '--queue', 'supply')
     ended = changing('restore', str(path))
@@ -360,7 +360,7 @@ def test_wrong_usage_of_trim_by_age(options: list[str], shop_jobs: Redis, changi
     assert sizes(shop_jobs) == {'labels': 40, 'mail': 40, 'supply': 3}
 
 
-def test_ctrl_c_while_it_exports_leaves_no_file(connection: Redis, changing: Command, tmp_path: Path) -> None:
+def test_ctrl_c_during_export_leaves_no_file(connection: Redis, changing: Command, tmp_path: Path) -> None:
     many_failed(connection, 30_000)
     for arguments in (
         ['export', str(tmp_path / 'jobs')],
@@ -382,7 +382,7 @@ def _wait_for_part(folder: Path) -> None:
         time.sleep(0.001)
 
 
-def test_ctrl_c_while_it_restores_says_what_was_done(connection: Redis, changing: Command, tmp_path: Path) -> None:
+def test_ctrl_c_during_restore_says_what_was_done(connection: Redis, changing: Command, tmp_path: Path) -> None:
     many_failed(connection, 30_000)
     # It is in no registry.
     connection.delete('rq:job:a')

@@ -80,7 +80,7 @@ def test_job_with_metadata_takes_two(recorder: Recorder, connection: redis.Redis
     assert recorder.blocks == [['HGETALL', 'EVALSHA']] * 2
 
 
-def test_clean_registries_takes_one(recorder: Recorder, connection: redis.Redis) -> None:
+def test_clean_registries_takes_one_round_trip(recorder: Recorder, connection: redis.Redis) -> None:
     connection.zadd(f'rq:finished:{NAME}', {'expired': 1})
     queue = Queue(NAME, connection=registry_through(recorder, FailedJobRegistry).connection)
     connection.script_flush()

@@ -91,7 +91,7 @@ def test_exchange_by_fakeredis() -> None:
     assert exchange(client, READS) == REPLIES
 
 
-def test_exchange_by_client_that_sends_one_by_one(client: redis.Redis) -> None:
+def test_exchange_by_client_that_sends_commands_one_by_one(client: redis.Redis) -> None:
     """RedisCluster does, because its keys are on several servers."""
     cluster = instrumented(client)
     cluster.get_node_from_key = None  # type: ignore[attr-defined]

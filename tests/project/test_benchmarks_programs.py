@@ -54,7 +54,7 @@ LOOKS = [
 
 
 @pytest.mark.parametrize(('frames', 'group'), LOOKS)
-def test_whose_time_it_is(frames: list[str], group: str) -> None:
+def test_time_of_stack_goes_to_its_owner(frames: list[str], group: str) -> None:
     assert profiling.group_of(profiling._stack(';'.join(frames))) == group
 
 

@@ -94,7 +94,7 @@ def test_info_looks_after_abandoned_jobs(sides: Sides) -> None:
     ]
 
 
-def test_requeue_of_one(sides: Sides) -> None:
+def test_requeue_of_one_job(sides: Sides) -> None:
     def scenario(side: Side) -> tuple[str, list[str], list[str]]:
         queue = three_queues(side)['mixed']
         said = side.rq('requeue', '--queue', 'mixed', 'failing-1')

@@ -107,7 +107,7 @@ def test_ctrl_c_quits(shop: Window) -> None:
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
-def test_signals_end_it(number: signal.Signals, shop: Window, changing: Command) -> None:
+def test_signals_end_top(number: signal.Signals, shop: Window, changing: Command) -> None:
     shop.press('q')
     shop.wait_for(PROMPT)
     shop.run(f'ulimit -c 0; {rqreg("top")}')
@@ -382,7 +382,7 @@ def test_silent_server_makes_data_old_but_keys_work(terminal: Window) -> None:
         has_ended(terminal, 130)
 
 
-def test_ctrl_c_ends_it_while_the_server_does_not_answer(terminal: Window) -> None:
+def test_ctrl_c_ends_top_while_the_server_does_not_answer(terminal: Window) -> None:
     with PrivateRedis() as server:
         Queue('mail', connection=server.client()).enqueue('shop.send_mail', 1)
         terminal.run(rqreg('top', '--url', server.url))

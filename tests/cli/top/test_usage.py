@@ -10,7 +10,7 @@ from private_redis import free_port
 from ..running import Command
 
 
-def test_without_a_terminal_it_names_stats(rqreg: Command) -> None:
+def test_top_without_terminal_names_stats(rqreg: Command) -> None:
     ended = rqreg('top')
     assert (ended.status, ended.out) == (2, '')
     assert 'rqreg stats --watch' in ended.err
@@ -23,7 +23,7 @@ def test_terminal_without_cursor_is_refused(rqreg: Command) -> None:
     assert '\x1b' not in terminal.text
 
 
-def test_without_rich_it_names_the_extra(rqreg: Command, tmp_path: Path) -> None:
+def test_top_without_rich_names_the_extra(rqreg: Command, tmp_path: Path) -> None:
     (tmp_path / 'rich.py').write_text('raise ImportError("no rich here")\n')
     terminal = rqreg.at_terminal('top', PYTHONPATH=str(tmp_path))
     assert terminal.end() == 2
@@ -32,7 +32,7 @@ def test_without_rich_it_names_the_extra(rqreg: Command, tmp_path: Path) -> None
     assert rqreg('stats', PYTHONPATH=str(tmp_path)).status == 0
 
 
-def test_its_help_needs_no_rich(rqreg: Command, tmp_path: Path) -> None:
+def test_help_of_top_needs_no_rich(rqreg: Command, tmp_path: Path) -> None:
     (tmp_path / 'rich.py').write_text('raise ImportError("no rich here")\n')
     assert rqreg('top', '--help', PYTHONPATH=str(tmp_path)).status == 0
 
