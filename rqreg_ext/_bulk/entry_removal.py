@@ -29,7 +29,7 @@ class EntryRemoval(BulkOperation):
     def _do_jobs(self, job_ids: list[str]) -> Iterator[int]:
         processed = 0
         while processed < len(job_ids):
-            if self._means.decide():
+            if self._processor.decide():
                 chunk = job_ids[processed : processed + (self._chunk_size or _ENTRIES_PER_ZREM)]
                 self._do_entries(chunk)
             else:

@@ -51,7 +51,7 @@ class JobSteps(NamedTuple):
     in_transaction: Callable[[str], object] | None = None
 
 
-class Means:
+class ChunkProcessor:
     """Which code processes the current chunk, as it was last decided.
 
     Attributes:
@@ -112,7 +112,7 @@ class BulkOperation:
         self.result = BulkResult(dry_run=bool(options.dry_run))
         self._registry = registry
         self._connection = registry.connection
-        self._means = Means(decision, steps, script)
+        self._processor = ChunkProcessor(decision, steps, script)
         self._progress: IdsProgress | None = progress_of(options.progress)
         self._chunk_size = None if options.chunk_size is None else chunk_size_of(options.chunk_size)
         wait_replicas = replicas_of(options.wait_replicas)
@@ -163,8 +163,8 @@ class BulkOperation:
     # ---- Groups
 
     def _group_size(self) -> int:
-        self._means.decide()
-        script, pace, left = self._means.script, self._allowance.pace, self._allowance.left
+        self._processor.decide()
+        script, pace, left = self._processor.script, self._allowance.pace, self._allowance.left
         if script is not None and script.empties_queues and not self.result.dry_run:
             self._search.measure()
         size, seconds = _GROUP_SIZE, _FILTERS_ARE_VALID
@@ -223,8 +223,8 @@ class BulkOperation:
 
     def _do_jobs(self, job_ids: list[str]) -> Iterator[int]:
         """Process the jobs, one chunk after the other; yield how many are processed so far."""
-        self._means.decide()
-        if self._means.script is None:
+        self._processor.decide()
+        if self._processor.script is None:
             yield from self._do_all_by_rq(job_ids)
             return
         search = self._search
@@ -270,8 +270,8 @@ class BulkOperation:
         processed = 0
         while processed < len(job_ids):
             chunk = job_ids[processed : processed + self._runs.sizer.size]
-            self._means.decide()
-            script = self._means.script
+            self._processor.decide()
+            script = self._processor.script
             count = 0 if script is None else plain_ids(chunk)
             if script is None or not count:
                 self._do_one_by_rq(chunk[0])
@@ -286,12 +286,12 @@ class BulkOperation:
         try:
             answer = self._runs.run(script, chunk, self._marked(chunk, queue_ends), queue_key)
         except (NotSent, ScriptRefused) as reason:
-            self._means.give_up_script(reason)
+            self._processor.give_up_script(reason)
             for job_id in chunk:
                 self._do_one_by_rq(job_id)
             return ChunkOutcome(len(chunk), [])
         self._is_acknowledged &= self._replica_wait.is_acknowledged
-        processed, notes = self._runs.supply(script, chunk, answer)
+        processed, notes = self._runs.add_missing_facts(script, chunk, answer)
         self.result.done += processed - len(notes)
         not_searched = []
         for index, code in notes:
@@ -324,14 +324,14 @@ class BulkOperation:
     def _do_all_by_rq(self, job_ids: list[str]) -> Iterator[int]:
         size = self._chunk_size or FIRST_CHUNK
         for start in range(0, len(job_ids), size):
-            self._means.decide()
+            self._processor.decide()
             for job_id in job_ids[start : start + size]:
                 self._do_one_by_rq(job_id)
             yield min(start + size, len(job_ids))
 
     def _do_one_by_rq(self, job_id: str) -> None:
         try:
-            self._means.step(job_id)
+            self._processor.step(job_id)
         except fallback.NotInRegistry:
             self.result.missing += 1
         except NoSuchJobError:

@@ -57,7 +57,7 @@ class ScriptRuns:
 
     Attributes:
         sizer: How many jobs the next run gets.
-        compressed: The marks of jobs whose data is long, and was seen.
+        compressed: By job id, DATA_IS_COMPRESSED for each job whose long data RQ would write back unchanged.
         was_resent: Whether the last run was sent again after a lost connection, and may have been done twice.
     """
 
@@ -108,7 +108,7 @@ class ScriptRuns:
         self.sizer.adjust(processed, microseconds)
         return ScriptAnswer(processed, notes)
 
-    def supply(self, script: Script, job_ids: list[str], answer: ScriptAnswer) -> ScriptAnswer:
+    def add_missing_facts(self, script: Script, job_ids: list[str], answer: ScriptAnswer) -> ScriptAnswer:
         """Find out what the script does not know yet of jobs, for its next run: their metadata, or about their data.
 
         Return the answer up to the first such job. If only RQ can do that job, it is left to RQ's method and counts as
@@ -150,7 +150,7 @@ class ScriptRuns:
             part = job_ids[start : start + _LONG_AT_ONCE]
             found += ask(self._connection, [(_is_compressed, 'HGET', Job.key_for(job_id), 'data') for job_id in part])
         self.compressed.update(
-            (job_id, DATA_IS_COMPRESSED) for job_id, is_one in zip(job_ids, found, strict=True) if is_one
+            (job_id, DATA_IS_COMPRESSED) for job_id, is_compressed in zip(job_ids, found, strict=True) if is_compressed
         )
         return found
 
@@ -165,8 +165,8 @@ def _is_compressed(data: Any) -> bool:
 
 def _read_answer(answer: Any, count: int) -> tuple[int, int, list[tuple[int, Any]]]:
     """Return how many of the jobs a script has processed, in how many microseconds, and the notes on them."""
-    is_one = isinstance(answer, list) and len(answer) >= 2 and len(answer) % 2 == 0
-    if not is_one or not all(type(each) is int for each in (*answer[:2], *answer[2::2])):
+    has_form_of_answer = isinstance(answer, list) and len(answer) >= 2 and len(answer) % 2 == 0
+    if not has_form_of_answer or not all(type(each) is int for each in (*answer[:2], *answer[2::2])):
         raise _NotAnAnswer(answer)
     processed, microseconds = answer[:2]
     notes = list(zip(answer[2::2], answer[3::2], strict=True))
@@ -177,7 +177,7 @@ def _read_answer(answer: Any, count: int) -> tuple[int, int, list[tuple[int, Any
 
 def plain_ids(job_ids: list[str]) -> int:
     """Return how many ids come before the first one that must be left to RQ."""
-    # What all of them have besides is looked for at once: that takes an eighth of the time of a match on each.
+    # One translate() of all ids takes an eighth of the time of a regex match on each.
     joined = ' '.join(job_ids)
     if joined.isascii() and all(job_ids):
         others = joined.encode().translate(None, _IN_PLAIN_ID)

@@ -75,16 +75,16 @@ class WaitingOperation(BulkOperation):
             yield from piece.members
 
     def _group_size(self) -> int:
-        self._means.decide()
-        if self._means.script is None or self._are_places_known:
+        self._processor.decide()
+        if self._processor.script is None or self._are_places_known:
             return _SMALLEST_GROUP
         # The list is read for each group.
         length = length_of(self._connection, self._registry.key)
         return max(_SMALLEST_GROUP, min(length // _QUEUE_PER_GROUP, _LARGEST_GROUP))
 
     def _do_jobs(self, job_ids: list[str]) -> Iterator[int]:
-        self._means.decide()
-        if self._means.script is None:
+        self._processor.decide()
+        if self._processor.script is None:
             yield from self._do_all_by_rq(job_ids)
             return
         if not self._are_places_known and self._found_of is not self._group:
