@@ -51,5 +51,5 @@ raised_put_back_unless_raised(PyObject *error, PyObject *result)
     return 0;
 }
 
-/* An error where they are used besides. */
+/* Whoever includes this file must use the functions above: these names no longer compile. */
 #pragma GCC poison PyErr_Fetch PyErr_Restore PyErr_NormalizeException

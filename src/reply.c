@@ -99,7 +99,7 @@ take_entries(reply_reader *reader)
 /* How many bytes to feed to the parser before entries can be parsed here again: a line, or the rest
    of an entry. */
 static size_t
-portion(const reply_reader *reader)
+next_feed_length(const reply_reader *reader)
 {
     const redisReader *parser = reader->parser;
     if (!reply_shape_is_list(reader->builder.spec.shape) || parser->ridx > 1
@@ -223,7 +223,7 @@ parse(reply_reader *reader, void **reply)
         if (take_entries(reader) < 0) {
             return -1;
         }
-        size_t length = portion(reader);
+        size_t length = next_feed_length(reader);
         status = redisReaderFeed(reader->parser, reader->data, length);
         reader->data += length;
         reader->length -= length;

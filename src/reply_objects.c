@@ -134,8 +134,9 @@ reply_create_string(const redisReadTask *task, char *text, size_t length)
 }
 
 /* gc.get_objects() in another thread must not see a list with NULL in it. So the root is not
-   tracked by the collector until it is complete, and nested lists begin empty. They could not be
-   allocated anyway because the server says how long they will be: lists nest a thousand deep. */
+   tracked by the collector until it is complete, and nested lists begin empty. They
+   must not be allocated in advance anyway: a server can announce huge lists, a thousand levels
+   deep. */
 static PyObject *
 new_list(const redisReadTask *task, size_t length)
 {

@@ -109,8 +109,8 @@ limit_receipts(const transport *io, suseconds_t microseconds)
 }
 
 /* Make recv() itself block for the first slice. Most replies come within it, and a poll() before
-   would take 3 to 8% of a round trip. recv() may return a tick of the system's clock too late, so
-   that it gets only half of a short timeout. */
+   would take 3 to 8% of a round trip. The system may end recv() a tick of its clock too late: of a
+   short timeout it gets only half, and poll() waits for the rest. */
 static int
 block_in_system(const transport *io)
 {
@@ -200,7 +200,7 @@ typedef struct {
 } wait_limit;
 
 static wait_limit
-patience_of(const transport *io)
+wait_limit_of(const transport *io)
 {
     return (wait_limit){.deadline = io->timeout < 0 ? -1 : monotonic_seconds() + io->timeout};
 }
@@ -270,7 +270,8 @@ check_interruption(const transport *io, const wait_limit *left, bool is_writing,
     return is_over(left) ? fail(failure, IO_TIMEOUT, is_writing, NULL) : 0;
 }
 
-/* Wait for the rest, after the first slice. */
+/* After the first slice, decide how to wait for the rest: in slices in the thread that runs signal
+   handlers, in one piece in all others. */
 static int
 choose_way_to_wait(wait_limit *left, bool is_writing, io_failure *failure)
 {
@@ -321,7 +322,7 @@ would_block(int error)
 static int
 send_direct(const transport *io, const char *data, size_t length, io_failure *failure)
 {
-    wait_limit left = patience_of(io);
+    wait_limit left = wait_limit_of(io);
     for (;;) {
         ssize_t sent;
         int error;
@@ -371,7 +372,7 @@ receive_direct(const transport *io, io_failure *failure)
 {
     char *block = PyByteArray_AS_STRING(io->block);
     size_t size = (size_t)PyByteArray_GET_SIZE(io->block);
-    wait_limit left = patience_of(io);
+    wait_limit left = wait_limit_of(io);
     for (;;) {
         ssize_t received;
         int error;
