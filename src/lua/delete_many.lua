@@ -29,7 +29,7 @@ local LONG_DATA = 65536
 
 -- Whether RQ would delete the job without a complaint and without a special case. If so, also the key of its group and
 -- its rate limit, if it has them.
-local function find_ties(id, group_id, limit_name, concurrency)
+local function check_ties(id, group_id, limit_name, concurrency)
     local group, limit
     if group_id and group_id ~= '' then
         group = get_group(group_id, IS_DRY)
@@ -73,8 +73,8 @@ local function prepare(id, mark)
     if not registry then
         return FOR_RQ
     end
-    local is_plain, group, limit = find_ties(id, fields[3], fields[4], fields[5])
-    if not is_plain then
+    local can_delete, group, limit = check_ties(id, fields[3], fields[4], fields[5])
+    if not can_delete then
         return FOR_RQ
     end
     if is_queue_unknown(origin) then

@@ -20,6 +20,7 @@ can_requeue = function(key, fields)
     if fields[STATUS] ~= 'queued' or (is_given(fields[EXC_INFO]) and fields[EXC_INFO] ~= empty_exc_info) then
         return false
     end
+    -- Without the rate limit, the last value: the job is not to ask for a slot again.
     local is_possible, meta, ttl = can_requeue_any(key, fields)
     return is_possible, meta, ttl
 end
