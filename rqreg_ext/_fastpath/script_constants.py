@@ -27,10 +27,10 @@ rate_limits_key = _rate_limits_class.rl_keys_key if _rate_limits_class is not No
 def _rate_limit_prefix() -> bytes:
     if _rate_limits_class is None:
         return b''
-    # A registry needs a client to be made, and none to say its key.
-    unmade = _rate_limits_class.__new__(_rate_limits_class)
-    unmade.key = ''
-    return str(unmade.config_key).encode()
+    # __init__() needs a client, and the key of the configuration does not.
+    without_client = _rate_limits_class.__new__(_rate_limits_class)
+    without_client.key = ''
+    return str(without_client.config_key).encode()
 
 
 def _prefix(template: str) -> bytes:

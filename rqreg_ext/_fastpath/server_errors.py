@@ -130,7 +130,7 @@ def meaning_of(error: BaseException) -> Meaning:
 def concerns_whole_server(error: BaseException) -> bool:
     """Tell whether the server answers that to whatever key it is asked for.
 
-    What is no answer, a lost connection say, is for the caller to know.
+    False for NO_ANSWER, a lost connection say: the caller must ask for that itself.
     """
     return meaning_of(error) in (
         Meaning.REDIRECT,
@@ -185,7 +185,7 @@ def note_key(error: Exception, key: Any) -> Exception:
 def describe(error: BaseException) -> str:
     """Return the type and the text of an exception, and the key that it is about where that is known.
 
-    Its repr() is another thing: what redis-py 7 makes of it has not a word of the server's.
+    Not repr(error): redis-py 7's repr() leaves out the server's message.
     """
     text, key = str(error), getattr(error, 'key', None)
     described = f'{type(error).__name__}: {text}' if text else type(error).__name__

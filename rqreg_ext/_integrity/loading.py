@@ -66,7 +66,7 @@ _PARSED_IF_EMPTY = {
 }  # fmt: skip
 _FIELDS_OF_ALL, _FIELDS_OF_SOME = tuple(_PARSERS_OF_ALL), tuple(_PARSERS_OF_SOME)
 FIELDS = (*_FIELDS_OF_ALL, *_FIELDS_OF_SOME)
-# The fields of all jobs, and what tells besides whether a job is where it belongs.
+# The fields of all jobs, and what else tells whether a job is where it belongs.
 _FIELDS_READ = (*_FIELDS_OF_ALL, 'repeats_left', 'rate_limit_key')
 _GROUP_ID = FIELDS.index('group_id')
 _STATUS = FIELDS.index('status')

@@ -114,7 +114,7 @@ class ClientKind:
     is_trusted: whether nothing does but tracers that are known to pass on what they get (tracers.py).
     observations: what the core has seen of them; None where single calls are left to RQ's methods, which give options
     with some commands. Only of known tracers it is known that they look at names and keys alone.
-    notes: what is known of them besides, by those who use them.
+    notes: what else is known of them, by those who use them.
     """
 
     def __init__(self, package: str, is_wrapped: bool, is_pipeline: bool, is_trusted: bool) -> None:

@@ -29,7 +29,7 @@ def stand_in_for(make_class: Callable[[type], type], found: Any, watch: Any, **o
 def _make_stand_in(make_class: Callable[[type], type], found: Any, **own: Any) -> Any:
     """Return an object of a class derived from the class of `found`, which shares its attributes.
 
-    own: what it has besides, in the slots of its class.
+    own: what else it has, in the slots of its class.
     """
     key = (make_class, type(found))
     derived = _derived.get(key)
