@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from .._fastpath.exchange import VALUE, Command, exchange
+from .._fastpath.exchange import VALUE, Command, exchange, reply_text
 from .._fastpath.locations import job_prefix
 from .._fastpath.server_errors import is_denied, is_wrong_type
 from .._query.job_fields import moment_of, sortable
@@ -43,7 +43,7 @@ def oldest_from(
 def _read_each(client: Any, queue_keys: Sequence[str]) -> list[Any]:
     """Return what SORT would, or the error if the user has no right to read that."""
     ids = _each(exchange(client, [(VALUE, 'LRANGE', key, 0, _FIRST - 1) for key in queue_keys]))
-    keys = [job_prefix() + _text(job_id) for of_queue in ids if isinstance(of_queue, list) for job_id in of_queue]
+    keys = [job_prefix() + reply_text(job_id) for of_queue in ids if isinstance(of_queue, list) for job_id in of_queue]
     hashes = _each(exchange(client, [(VALUE, 'HMGET', key, *_FIELDS) for key in keys]))
     if any(map(is_denied, hashes)):
         hashes = _each(exchange(client, [(_selected, 'HGETALL', key) for key in keys]))
@@ -83,7 +83,3 @@ def _oldest(times: Any) -> datetime | Exception | None:
 
 def _bytes(value: Any) -> bytes | None:
     return value.encode() if isinstance(value, str) else value
-
-
-def _text(value: bytes | str) -> str:
-    return value if isinstance(value, str) else value.decode()

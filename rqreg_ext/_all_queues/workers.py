@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from .._fastpath.dispatch import is_cluster
-from .._fastpath.exchange import TEXTS, VALUE, Command, ask, exchange, without_errors
+from .._fastpath.exchange import TEXTS, VALUE, Command, ask, exchange, reply_text, without_errors
 from .._fastpath.locations import EXECUTION_PREFIX, job_prefix, worker_executions_key, worker_prefix
 from .._fastpath.server_errors import is_denied, is_wrong_type
 from .._query.job_fields import moment_of
@@ -151,7 +151,7 @@ class WorkersReader:
     def _existing(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, dict[str, Any]]]:
         for key, *values in rows:
             if any(value is not None for value in values[: len(_FIELDS)]):
-                yield _text(key).removeprefix(worker_prefix()), dict(zip(self._fields, values, strict=True))
+                yield reply_text(key).removeprefix(worker_prefix()), dict(zip(self._fields, values, strict=True))
 
     # ---- The second step
 
@@ -160,7 +160,7 @@ class WorkersReader:
         for index, (name, fields) in enumerate(self._found):
             job_id, key = fields['current_job'], worker_executions_key(name)
             if job_id:
-                self._asked.append((index, (VALUE, 'HGET', f'{job_prefix()}{_text(job_id)}', 'started_at')))
+                self._asked.append((index, (VALUE, 'HGET', f'{job_prefix()}{reply_text(job_id)}', 'started_at')))
             elif key is not None:
                 started = f'{EXECUTION_PREFIX}*->created_at'
                 self._asked.append((index, (VALUE, 'SORT', key, 'BY', 'nosort', 'GET', '#', 'GET', started)))
@@ -211,20 +211,20 @@ class WorkersReader:
             [] if isinstance(found, Exception) and is_wrong_type(found) else without_errors([found])[0]
             for found in exchange(self._client, [(VALUE, 'SMEMBERS', key) for key in keys])
         ]
-        of_all = [_text(member) for found in members for member in found]
+        of_all = [reply_text(member) for found in members for member in found]
         reads = [(VALUE, 'HGETALL', f'{EXECUTION_PREFIX}{member}') for member in of_all]
         hashes = without_errors(exchange(self._client, reads)) if reads else []
         created = {member: _field(fields, 'created_at') for member, fields in zip(of_all, hashes, strict=True)}
-        return [[value for member in found for value in (member, created[_text(member)])] for found in members]
+        return [[value for member in found for value in (member, created[reply_text(member)])] for found in members]
 
 
 def _current_job(fields: Mapping[str, Any], reply: Any) -> tuple[str | None, datetime | None]:
     """Return the job that a worker executes, and since when, from the reply about its executions."""
     if fields['current_job']:
-        return _text(fields['current_job']), _moment(reply)
+        return reply_text(fields['current_job']), _moment(reply)
     # RQ passes over executions whose hash has expired.
     running = [
-        (float(created_at), _text(execution))
+        (float(created_at), reply_text(execution))
         for execution, created_at in zip(reply[::2], reply[1::2], strict=True)
         if created_at is not None
     ]
@@ -269,12 +269,8 @@ def _moment(date: Any) -> datetime | None:
 
 
 def _names(queues: Any) -> list[str]:
-    return _text(queues).split(',') if queues else []
+    return reply_text(queues).split(',') if queues else []
 
 
 def _text_or(value: bytes | str | None, default: Any) -> Any:
-    return default if value is None else _text(value)
-
-
-def _text(value: bytes | str) -> str:
-    return value if isinstance(value, str) else value.decode()
+    return default if value is None else reply_text(value)

@@ -6,17 +6,14 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from rq.results import Result
-
 from .._bulk.result import BulkResult
 from .._fastpath.exchange import ENTRIES, INTEGER, SCORE, VALUE, Command, exchange
-from .._fastpath.locations import JobKeys, execution_key, executions_key, group_key
+from .._fastpath.locations import JobKeys, execution_key, executions_key, group_key, results_key
 from .._fastpath.server_errors import is_wrong_type, note_key
 from .._query.filters import NO_SUCH_JOB
 from .._query.job_fields import pairs_of
 from .lines import object_of, score_of, string_of
 
-_results_key: Callable[[str], str] = Result.get_key
 # Of every job.
 _COMMANDS = 8
 
@@ -173,7 +170,7 @@ class JobReader:
         return _Clock(first, last, len(commands)), replies
 
     def _commands(self, entry: str, job_id: str) -> tuple[Command, ...]:
-        key, results, place = self._keys.job(job_id), _results_key(job_id), self._place
+        key, results, place = self._keys.job(job_id), results_key(job_id), self._place
         return (
             (_hash_of, 'HGETALL', key),
             (INTEGER, 'PTTL', key),

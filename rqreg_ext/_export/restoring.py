@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rq.group import Group
-from rq.results import Result
 
 from .._bulk.result import BulkResult
 from .._fastpath.dispatch import require_unchanged
@@ -20,6 +19,7 @@ from .._fastpath.locations import (
     group_key,
     queue_key,
     queues_key,
+    results_key,
 )
 from .._fastpath.server_errors import concerns_whole_server, error_to_raise, note_key
 from .._query.arguments import progress_of
@@ -37,8 +37,6 @@ _HSET, _PEXPIREAT, _XADD, _SADD, _ZADD, _RPUSH = range(1, 7)
 _PIECE = 1000
 # How many jobs are restored in a round trip at most, and octets of lines.
 _CHUNK, _OCTETS = 1000, 2_000_000
-
-_results_key: Callable[[str], str] = Result.get_key
 
 
 class JobExists(Exception):
@@ -216,7 +214,7 @@ class Restore:
     def _step(self, job: ExportedJob, queue: str, result: BulkResult) -> _Step:
         keys = [self._keys.job(job.id)]
         if job.results:
-            keys.append(_results_key(job.id))
+            keys.append(results_key(job.id))
         if job.executions:
             keys.append(executions_key(job.id))
             keys += [execution_key(job.id, execution.id) for execution in job.executions]
@@ -231,7 +229,7 @@ class Restore:
         words: list[Any] = []
         keys = {
             'hash': self._keys.job(job.id),
-            'results': _results_key(job.id),
+            'results': results_key(job.id),
             'dependents': self._keys.dependents(job.id),
             'dependencies': self._keys.dependencies(job.id),
             'executions': executions_key(job.id),

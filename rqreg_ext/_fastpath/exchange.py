@@ -27,6 +27,7 @@ __all__ = [
     'NotSent',
     'ask',
     'exchange',
+    'reply_text',
     'run_script',
     'run_scripts',
     'without_errors',
@@ -142,14 +143,15 @@ def _by_client(connection: Any, commands: Sequence[Command], on_resent: Callable
     ]
 
 
-def _text(value: str | bytes) -> str:
+def reply_text(value: str | bytes) -> str:
+    """Return a text of a reply, whether the client decodes responses or not."""
     return value if isinstance(value, str) else value.decode()
 
 
 def _entries(value: list[Any]) -> list[tuple[str, float]]:
     # RESP3 returns pairs, RESP2 a flat list of members and scores.
     pairs = value if value and isinstance(value[0], (list, tuple)) else zip(value[::2], value[1::2], strict=True)
-    return [(_text(member), float(score)) for member, score in pairs]
+    return [(reply_text(member), float(score)) for member, score in pairs]
 
 
 def shaped(shape: int | Callable[[Any], Any], value: Any) -> Any:
@@ -162,6 +164,6 @@ _SHAPED: dict[int, Callable[[Any], Any]] = {
     SCORE: lambda value: None if value is None else float(value),
     VALUE: lambda value: value,
     NOTHING: lambda _: None,
-    TEXTS: lambda value: [_text(item) for item in value],
+    TEXTS: lambda value: [reply_text(item) for item in value],
     ENTRIES: _entries,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from rq.executions import Execution, ExecutionRegistry
 from rq.group import Group
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job, JobStatus
+from rq.results import Result
 from rq.worker import BaseWorker
 
 try:
@@ -208,6 +210,10 @@ def executions_key(job_id: str) -> str:
 def execution_key(job_id: str, execution_id: str) -> str:
     """Return the key of one execution of a job."""
     return f'{EXECUTION_PREFIX}{job_id}:{execution_id}'
+
+
+# Returns the key of the stream of a job's results: RQ's own function, which has no types.
+results_key: Callable[[str], str] = Result.get_key
 
 
 def group_key(group_id: str) -> str:

@@ -25,6 +25,7 @@ from rq.utils import str_to_date
 
 from .. import _core
 from .._fastpath.exchange import VALUE, Command, exchange
+from .._fastpath.locations import results_key
 from .._fastpath.server_errors import is_denied, is_wrong_type
 from .plain_values import plain_loader
 from .tracebacks import ExceptionLine, exception_in
@@ -42,8 +43,6 @@ EVERY_JOB_HAS = 'created_at'
 
 # The exceptions that a reader raises for a value that RQ would not have written.
 UNREADABLE = (ValueError, RecursionError, zlib.error)
-
-_results_key: Callable[[str], str] = Result.get_key
 
 
 class Rows:
@@ -201,7 +200,7 @@ def _have_error(replies: Iterable[Any]) -> bool:
 
 def latest_result(job_id: str, shape: Any) -> Command:
     """Return the command that reads the latest result of a job."""
-    return (shape, 'XREVRANGE', _results_key(job_id), '+', '-', 'COUNT', 1)
+    return (shape, 'XREVRANGE', results_key(job_id), '+', '-', 'COUNT', 1)
 
 
 class _RowWithoutEnd(list[Any]):

@@ -6,7 +6,7 @@ import json
 import sys
 import zlib
 from base64 import b64decode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,7 +16,7 @@ from rq.results import Result
 
 from .._all_queues.selection import requested_queues
 from .._fastpath.exchange import ENTRIES, INTEGER, SCORE, TEXTS, VALUE, Command, exchange
-from .._fastpath.locations import REGISTRIES, JobKeys, execution_key, executions_key, queue_key
+from .._fastpath.locations import REGISTRIES, JobKeys, execution_key, executions_key, queue_key, results_key
 from .._query.job_fields import FIELDS, UNREADABLE, Rows, pairs_of, plain_call, plain_meta
 from .._query.plain_values import plain_loader
 from ..registry import FailedJobRegistry
@@ -26,7 +26,6 @@ from .output import for_json, output_option, print_json, print_json_lines, print
 from .server import Server, server_options
 from .terminal import say
 
-_results_key: Callable[[str], str] = Result.get_key
 # RQ keeps as many results of a job.
 _RESULTS = 10
 # What has a line of its own further down.
@@ -81,7 +80,7 @@ class JobReader:
         ids, expires, results, executions, dependents, dependencies = self._ask(
             (VALUE, 'HMGET', self._keys.job(hash_id), 'dependency_ids', 'dependency_id'),
             (INTEGER, 'PTTL', self._keys.job(hash_id)),
-            (VALUE, 'XREVRANGE', _results_key(hash_id), '+', '-', 'COUNT', _RESULTS),
+            (VALUE, 'XREVRANGE', results_key(hash_id), '+', '-', 'COUNT', _RESULTS),
             (ENTRIES, 'ZRANGE', executions_key(hash_id), 0, -1, 'WITHSCORES'),
             (TEXTS, 'SMEMBERS', self._keys.dependents(hash_id)),
             (TEXTS, 'SMEMBERS', self._keys.dependencies(hash_id)),
