@@ -116,6 +116,9 @@ class Bench:
         self.setup = setup
         self.now = now
         self.client = side.client(setup.connection, setup.client)
+        if setup.client_kind.rights not in (None, RECORDED):
+            # Clients are kept, and another test on this server may have deleted the user since.
+            side.rights.user(setup.client_kind.rights)
         self.connection = side.connection(setup.connection, setup.client)
         # A client that reads any job: neither decoding responses, which cannot read a job's data, nor of few rights.
         self.reader = side.client('plain', 'prefixing: class' if setup.client_kind.prefix else PLAIN)

@@ -301,6 +301,11 @@ def test_fewer_rights_are_enough_for_a_removal_only(comparison: Comparison, righ
     comparison.run('FailedJobRegistry', [call], FAILED, setup, known_differences(setup))
     with noticed('exception'):
         comparison.run('FailedJobRegistry', [call], FAILED, setup)
+    # As a restart of the server does, in another test.
+    user = comparison.rq.client(setup.connection, setup.client).connection_pool.connection_kwargs['username']
+    comparison.model.execute_command('ACL', 'DELUSER', user)
+    with noticed('exception'):
+        comparison.run('FailedJobRegistry', [call], FAILED, setup)
     refused = Call('requeue', 'a') if rights == 'no HGETALL' else Call('count')
     outcomes = comparison.run('FailedJobRegistry', [refused], FAILED, setup)
     assert isinstance(outcomes[0].error, redis.exceptions.NoPermissionError)
