@@ -21,7 +21,7 @@ C_FILES = $(wildcard src/*.c src/*.h fuzz/*.c fuzz/*.h)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-system-redis test-valkey test-deep compat check-faults check-workers check-memory check-sanitizers
-.PHONY: check-prometheus fuzz lint analyze coverage format bench publish bench-programs bench-deployments docs man pictures build debug sdist wheel wheels clean
+.PHONY: nightly check-prometheus fuzz lint analyze coverage format bench publish bench-programs bench-deployments docs man pictures build debug sdist wheel wheels clean
 
 help: ## list the targets
 	@echo "make TARGET [ARGS='...']     each target makes what it needs; begin with demo"
@@ -55,6 +55,9 @@ test-deep: ## the tests with ten times the examples, on each supported RQ
 	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=3.0.0 REDIS=8.1.0 ARGS='$(ARGS)'
 	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=2.12.0 REDIS=6.4.0 ARGS='$(ARGS)'
 	RQREG_TEST_PROFILE=deep $(MAKE) test RQ=2.6.1 REDIS=5.0.1 ARGS='$(ARGS)'
+
+nightly: ## all that takes long, and a table of how it ended
+	@$(PYTHON) tools/nightly.py $(ARGS)
 
 compat: ## RQ's own tests on plain RQ and on our registries, compared
 	@$(BOOTSTRAP) --strict
