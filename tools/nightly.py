@@ -58,9 +58,10 @@ def names_of(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Run all, and print a line for each as soon as it has ended."""
+    names = names_of(sys.argv[1:])
     failed = False
     print(f'{"run":<20}{"result":<10}{"minutes":>8}  log', flush=True)
-    for name in names_of(sys.argv[1:]):
+    for name in names:
         status, seconds = run(name)
         failed = failed or status != 0
         result = f'failed {status}' if status else 'passed'
