@@ -30,6 +30,8 @@ def trim(
     dry_run: bool = False,
     chunk_size: int | None = None,
     wait_replicas: int = 0,
+    rate: float | None = None,
+    limit: int | None = None,
     **filters: Unpack[JobFilters],
 ) -> BulkResults:
     """Delete the old jobs of a registry of many queues: all but the newest of each, or those before a time.
@@ -41,7 +43,7 @@ def trim(
         keep: How many of the jobs that match to keep in each queue, the newest.
         older_than: The time before which jobs are old: when they ended, or were canceled. A datetime with a time zone,
             a timedelta before now, or a Unix timestamp in seconds. Give this or `keep`.
-        progress, dry_run, chunk_size, wait_replicas: See BulkOptions.
+        progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
         **filters: See JobFilters. Without filters, all jobs match.
 
     Returns:
@@ -68,5 +70,7 @@ def trim(
         dry_run=dry_run,
         chunk_size=chunk_size,
         wait_replicas=wait_replicas,
+        rate=rate,
+        limit=limit,
         **filters,
     )

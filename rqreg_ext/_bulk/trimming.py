@@ -32,6 +32,8 @@ class TrimMixin:
         dry_run: bool = False,
         chunk_size: int | None = None,
         wait_replicas: int = 0,
+        rate: float | None = None,
+        limit: int | None = None,
         **filters: Unpack[JobFilters],
     ) -> BulkResult:
         """Delete the old jobs of a failed, finished or canceled registry: all but the newest, or those before a time.
@@ -43,7 +45,7 @@ class TrimMixin:
             keep: How many of the jobs that match to keep, the newest.
             older_than: The time before which jobs are old: a datetime with a time zone, a timedelta before now, or a
                 Unix timestamp in seconds. Give this or `keep`.
-            progress, dry_run, chunk_size, wait_replicas: See BulkOptions.
+            progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
             **filters: See JobFilters. Without filters, all jobs match.
 
         Returns:
@@ -67,6 +69,8 @@ class TrimMixin:
             dry_run=dry_run,
             chunk_size=chunk_size,
             wait_replicas=wait_replicas,
+            rate=rate,
+            limit=limit,
             **filters_of_trim(registry_kind_of(registry), keep, older_than, filters),
         )
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -53,6 +54,18 @@ def test_older_than_deletes_jobs_before_that_time(connection: redis.Redis, kind:
         assert left(registry) == [f'q-{days}' for days in range(4)]
         assert len(connection.keys('rq:job:*')) == 4
         connection.flushdb()
+
+
+def test_trim_deletes_at_most_limit_at_most_so_many_a_second(connection: redis.Redis) -> None:
+    registry = fill(connection, 'failed')
+    started = time.monotonic()
+    result = registry.trim(older_than=timedelta(days=3, hours=12), limit=3, rate=10, chunk_size=1)
+    # The first job does not wait.
+    assert time.monotonic() - started >= 0.2
+    assert (result.done, len(left(registry))) == (3, 7)
+    of_all = rqreg_ext.trim(connection, older_than=timedelta(days=3, hours=12), limit=2, rate=1000)
+    assert (of_all.total.done, len(left(registry))) == (2, 5)
+    assert registry.trim(keep=4, limit=10).done == 1
 
 
 @pytest.mark.parametrize('kind', NAMES)
