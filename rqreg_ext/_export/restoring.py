@@ -21,6 +21,7 @@ from .._fastpath.locations import (
     queues_key,
     results_key,
 )
+from .._fastpath.releases import deletes_results
 from .._fastpath.server_errors import concerns_whole_server, error_to_raise, note_key
 from .._query.arguments import progress_of
 from .files import InputFile
@@ -54,6 +55,7 @@ class _Step(NamedTuple):
         job_id: The id of the job.
         result: Where it is counted.
         keys: The keys that must not exist.
+        replaced: Keys that RQ before 3.0 leaves of a job that it deletes.
         shared: Keys of the job that may exist.
         arguments: The commands.
     """
@@ -61,6 +63,7 @@ class _Step(NamedTuple):
     job_id: str
     result: BulkResult
     keys: list[str]
+    replaced: list[str]
     shared: list[str]
     arguments: list[Value | int | float]
 
@@ -186,7 +189,14 @@ class Restore:
 
     def _run(self, steps: Sequence[_Step]) -> list[Any]:
         self._was_resent = False
-        calls = [('restore_job', (*step.keys, *step.shared), (len(step.keys), *step.arguments)) for step in steps]
+        calls = [
+            (
+                'restore_job',
+                (*step.keys, *step.replaced, *step.shared),
+                (len(step.keys), len(step.replaced), *step.arguments),
+            )
+            for step in steps
+        ]
         return run_scripts(self._client, calls, self._note_resent)
 
     def _note_resent(self) -> None:
@@ -213,8 +223,10 @@ class Restore:
 
     def _step(self, job: ExportedJob, queue: str, result: BulkResult) -> _Step:
         keys = [self._keys.job(job.id)]
-        if job.results:
-            keys.append(results_key(job.id))
+        results = [results_key(job.id)] if job.results else []
+        replaced = [] if deletes_results else results
+        if deletes_results:
+            keys += results
         if job.executions:
             keys.append(executions_key(job.id))
             keys += [execution_key(job.id, execution.id) for execution in job.executions]
@@ -222,7 +234,7 @@ class Restore:
         shared = [self._keys.dependents(job.id)] if job.dependents else []
         if job.dependencies:
             shared.append(self._keys.dependencies(job.id))
-        return _Step(job.id, result, keys, shared, self._commands(job, queue))
+        return _Step(job.id, result, keys, replaced, shared, self._commands(job, queue))
 
     def _commands(self, job: ExportedJob, queue: str) -> list[Value | int | float]:
         """Return the commands that restore the job, as the script takes them."""

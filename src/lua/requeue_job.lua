@@ -33,6 +33,8 @@ if not is_possible or rate_limit then
     return -1
 end
 if not call('ZSCORE', KEYS[1], job_id) then
+    -- RQ asks by ZREM, to which the user may have no right.
+    call('ZREM', KEYS[1], ' ')
     return 0
 end
 if (meta and meta ~= metadata) or (has_long_data and is_read == '') then

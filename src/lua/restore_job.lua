@@ -1,10 +1,10 @@
 -- Restores a job: runs commands, unless one of its keys exists.
--- KEYS: the keys of the job that must not exist, and then those that may.
--- arguments: required
--- required: how many keys must not exist. Then the commands: for each its index in COMMANDS, how many arguments it has,
--- and these. The command that adds the job to its queue or registry is last.
+-- KEYS: the keys of the job that must not exist, those that are replaced, and then those that may exist.
+-- arguments: required replaced
+-- required, replaced: how many keys must not exist, and how many are replaced. Then the commands: for each its index in
+-- COMMANDS, how many arguments it has, and these. The command that adds the job to its queue or registry is last.
 -- Returns 1; or 0 if one of the keys exists. After an error, all of these keys are as they were; only sets that existed
--- may keep new members.
+-- may keep new members, and replaced keys are gone.
 
 local call, pcall = redis.call, redis.pcall
 
@@ -20,8 +20,8 @@ local COMMANDS = {
 if call('EXISTS', unpack(KEYS, 1, required)) > 0 then
     return 0
 end
-local made = {unpack(KEYS, 1, required)}
-for n = required + 1, #KEYS do
+local made = {unpack(KEYS, 1, required + replaced)}
+for n = required + replaced + 1, #KEYS do
     if call('EXISTS', KEYS[n]) == 0 then
         made[#made + 1] = KEYS[n]
     end

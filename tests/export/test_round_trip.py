@@ -8,11 +8,12 @@ import pytest
 from redis import Redis
 
 import rqreg_ext
+from rqreg_ext._fastpath.locations import REGISTRIES
 from rqreg_ext.registry import FailedJobRegistry
 
 from .state import expiries, fill, same_expiries, state
 
-ALL = ['failed', 'finished', 'started', 'deferred', 'scheduled', 'canceled', 'ready']
+ALL = list(REGISTRIES)
 
 
 @pytest.mark.parametrize('name', ['jobs.jsonl', 'jobs.jsonl.gz'])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import rq
+from clients.rights import RULES
 from differential import functions
 from differential.arguments import TheJob
 from differential.comparison import Call, Raw, Setup
@@ -65,6 +66,12 @@ def test_requeue_returns_saved_time(connection: Redis, registry_class: Any) -> N
 def test_requeue_logs_same_as_rq(same_as_rq: Same) -> None:
     logs = same_as_rq('FailedJobRegistry', REQUEUE, world=failed()).logs
     assert {name for name, _, _ in logs} == {'rq.queue'}
+
+
+@pytest.mark.parametrize('kind', ['FailedJobRegistry', 'FinishedJobRegistry'])
+@pytest.mark.parametrize('rights', RULES)
+def test_user_of_few_rights_is_refused_as_by_rq(same_as_rq: Same, kind: str, rights: str) -> None:
+    same_as_rq(kind, REQUEUE, world=failed(), setup=Setup(client=f'limited: {rights}'))
 
 
 def test_requeue_job_not_in_registry(same_as_rq: Same) -> None:
