@@ -39,7 +39,7 @@ ClientWithout = Callable[..., redis.Redis]
 def client_without(redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[ClientWithout]:
     def make(*commands: str) -> redis.Redis:
         denied = [f'-{command}' for command in commands]
-        connection.execute_command('ACL', 'SETUSER', 'plain', 'reset', 'on', '>x', '~*', '+@all', *denied)
+        connection.execute_command('ACL', 'SETUSER', 'plain', 'reset', 'on', '>x', '~*', '&*', '+@all', *denied)
         return redis_server.client(username='plain', password='x')  # type: ignore[no-any-return]
 
     yield make
