@@ -11,12 +11,6 @@ then
     return GONE
 end
 if IS_REPAIR then
-    local ttl = call('PTTL', KEYS[2])
-    if score == 'now' then
-        score = NOW
-    elseif ttl >= 0 then
-        score = NOW + math.ceil(ttl / 1000)
-    end
-    call('ZADD', KEYS[1], score, id)
+    call('ZADD', KEYS[1], score_of(KEYS[2], score), id)
 end
 return REPAIRED

@@ -15,12 +15,7 @@ end
 if not IS_REPAIR then
     return REPAIRED
 end
-local ttl = call('PTTL', KEYS[2])
-if score == 'now' then
-    score = NOW
-elseif ttl >= 0 then
-    score = NOW + math.ceil(ttl / 1000)
-end
+score = score_of(KEYS[2], score)
 
 -- Use each key first without a change, so that an error comes before the first change. XX adds nothing.
 call('ZADD', KEYS[1], 'XX', score, ' ')

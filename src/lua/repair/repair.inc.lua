@@ -26,6 +26,16 @@ local function is_running(executions)
     return call('ZCOUNT', executions, '(' .. NOW, '+inf') > 0
 end
 
+-- RQ's score for a job in a registry: the current time if `score` is 'now', or else the time when the job expires; and
+-- `score` for a job that never does.
+local function score_of(job, score)
+    if score == 'now' then
+        return NOW
+    end
+    local ttl = call('PTTL', job)
+    return ttl < 0 and score or NOW + math.ceil(ttl / 1000)
+end
+
 -- How far from its last index a job is searched in a list: pops by workers move it.
 local WINDOW = 1000
 
