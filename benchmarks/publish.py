@@ -6,27 +6,21 @@ README.md one, and plots/ the drawings.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 
 from . import markdown, places, plots, readme
 from .child import ROOT
 from .programs import kept as programs
-from .results import FOLDER, KEPT, Results
+from .results import FOLDER, KEPT, Results, run_of
 
 TABLES = FOLDER / 'RESULTS.md'
 
 
 def main(arguments: list[str]) -> None:
     """Write what the arguments ask for."""
-    parser = argparse.ArgumentParser(prog='python -m benchmarks.publish', description=__doc__)
-    parser.add_argument(
-        'run', nargs='?', type=Path, help='what a run has written with --json; default: what was kept of the last one'
-    )
-    options = parser.parse_args(arguments)
-    if options.run is not None:
-        Results.read(options.run).keep()
+    run = run_of(arguments, 'benchmarks.publish', __doc__)
+    if run is not None:
+        Results.read(run).keep()
     results = Results.read(KEPT)
     TABLES.write_text(markdown.everything(results), encoding='utf-8')
     places.CALLS.fill(markdown.summary(results))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,16 @@ FOLDER = Path(__file__).resolve().parent
 KEPT = FOLDER / 'results.json'
 DIGITS = 4
 TCP = 'tcp'
+
+
+def run_of(arguments: list[str], module: str, description: str | None) -> Path | None:
+    """Return the file of the run to publish, from the arguments of a publisher; None for the last one that was kept."""
+    parser = argparse.ArgumentParser(prog=f'python -m {module}', description=description)
+    parser.add_argument(
+        'run', nargs='?', type=Path, help='what a run has written with --json; default: what was kept of the last one'
+    )
+    run: Path | None = parser.parse_args(arguments).run
+    return run
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ results.json keeps what the run has found; RESULTS.md has all tables of it, docs
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from benchmarks import places
 from benchmarks.child import ROOT
 from benchmarks.deployments import report
 from benchmarks.report import say
-from benchmarks.results import without_rounds
+from benchmarks.results import run_of, without_rounds
 
 FOLDER = Path(__file__).resolve().parent
 KEPT, TABLES = FOLDER / 'results.json', FOLDER / 'RESULTS.md'
@@ -22,13 +21,9 @@ KEPT, TABLES = FOLDER / 'results.json', FOLDER / 'RESULTS.md'
 
 def main(arguments: list[str]) -> None:
     """Write what the arguments ask for."""
-    parser = argparse.ArgumentParser(prog='python -m benchmarks.deployments.publish', description=__doc__)
-    parser.add_argument(
-        'run', nargs='?', type=Path, help='what a run has written with --json; default: what was kept of the last one'
-    )
-    options = parser.parse_args(arguments)
-    if options.run is not None:
-        found = without_rounds(json.loads(options.run.read_text(encoding='utf-8')))
+    run = run_of(arguments, 'benchmarks.deployments.publish', __doc__)
+    if run is not None:
+        found = without_rounds(json.loads(run.read_text(encoding='utf-8')))
         KEPT.write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
     if not KEPT.is_file():
         say(

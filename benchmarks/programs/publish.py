@@ -5,13 +5,12 @@ results.json keeps what the run has found; RESULTS.md has all tables of it, docs
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from benchmarks import places, readme
 from benchmarks.programs import kept, report
-from benchmarks.results import Results
+from benchmarks.results import Results, run_of
 from compat.environments import ROOT
 
 TABLES = Path(__file__).resolve().parent / 'RESULTS.md'
@@ -19,13 +18,9 @@ TABLES = Path(__file__).resolve().parent / 'RESULTS.md'
 
 def main(arguments: list[str]) -> None:
     """Write what the arguments ask for."""
-    parser = argparse.ArgumentParser(prog='python -m benchmarks.programs.publish', description=__doc__)
-    parser.add_argument(
-        'run', nargs='?', type=Path, help='what a run has written with --json; default: what was kept of the last one'
-    )
-    options = parser.parse_args(arguments)
-    if options.run is not None:
-        kept.keep(kept.read(options.run))
+    run = run_of(arguments, 'benchmarks.programs.publish', __doc__)
+    if run is not None:
+        kept.keep(kept.read(run))
     found = kept.read()
     TABLES.write_text(report.everything(found), encoding='utf-8')
     places.PROGRAMS.fill(report.summary(found))
