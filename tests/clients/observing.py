@@ -9,9 +9,20 @@ from typing import Any
 from unittest import mock
 
 import redis
+import rq
 from redis.client import Pipeline
 
 from rqreg_ext._fastpath.clients import core_stand_in, packages
+
+
+def fill_failed(connection: redis.Redis, count: int = 3) -> None:
+    """Put failed jobs into the queue q."""
+    queue = rq.Queue('q', connection=connection)
+    for number in range(count):
+        job = queue.enqueue('os.getpid', job_id=f'job-{number}')
+        queue.remove(job)
+        connection.hset(job.key, 'status', 'failed')
+        connection.zadd('rq:failed:q', {job.id: 4_000_000_000 + number})
 
 
 class ObservedPipeline(Pipeline):

@@ -17,7 +17,7 @@ from rqreg_ext import FailedJobRegistry, _core
 from rqreg_ext._fastpath.clients.support import NotSent, sends_unchanged
 from rqreg_ext._fastpath.exchange import INTEGER, VALUE, exchange
 
-from .observing import Observed
+from .observing import Observed, fill_failed
 
 if TYPE_CHECKING:
     from private_redis import PrivateRedis
@@ -30,12 +30,7 @@ def client(redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[Obse
 
 
 def fill(connection: redis.Redis, count: int = 3) -> FailedJobRegistry:
-    queue = rq.Queue('q', connection=connection)
-    for number in range(count):
-        job = queue.enqueue('os.getpid', job_id=f'job-{number}')
-        queue.remove(job)
-        connection.hset(job.key, 'status', 'failed')
-        connection.zadd('rq:failed:q', {job.id: 4_000_000_000 + number})
+    fill_failed(connection, count)
     return FailedJobRegistry('q', connection=connection)
 
 

@@ -20,22 +20,13 @@ import rqreg_ext
 from rqreg_ext import FailedJobRegistry
 from rqreg_ext._fastpath.clients.support import sends_unchanged
 
-from .observing import Observed
+from .observing import Observed, fill_failed
 
 WRITES = {
     'DEL', 'EXPIRE', 'HDEL', 'HSET', 'LPUSH', 'LREM', 'PERSIST', 'RPUSH', 'SADD', 'SREM', 'UNLINK', 'ZADD', 'ZREM',
     'ZREMRANGEBYSCORE',
 }  # fmt: skip
 TIMES = {b'created_at', b'enqueued_at', b'last_heartbeat'}
-
-
-def fill(connection: redis.Redis, count: int = 3) -> None:
-    queue = rq.Queue('q', connection=connection)
-    for number in range(count):
-        job = queue.enqueue('os.getpid', job_id=f'job-{number}')
-        queue.remove(job)
-        connection.hset(job.key, 'status', 'failed')
-        connection.zadd('rq:failed:q', {job.id: 4_000_000_000 + number})
 
 
 def contents(connection: Any) -> dict[bytes, Any]:
@@ -242,7 +233,7 @@ def test_bulk_call_leaves_what_loop_leaves(
         for registry_class, make_call in ((rq.registry.FailedJobRegistry, by_rq), (FailedJobRegistry, by_us)):
             for each in (connection, other):
                 each.flushall()
-                fill(each)
+                fill_failed(each)
             with CLIENTS[name](port=redis_server.port) as client:
                 client.other = other
                 try:
@@ -354,7 +345,7 @@ ALONE = (WithSlots, NeedsName, ByObject, ById, Exact, Sealed, WithSlottedPipelin
 def test_client_without_stand_in_is_used_by_its_methods(
     redis_server: PrivateRedis, connection: redis.Redis, client_class: Any
 ) -> None:
-    fill(connection)
+    fill_failed(connection)
     with client_class(port=redis_server.port) as client:
         if client_class is WithSlots:
             client.tenant = 'x'
@@ -392,7 +383,7 @@ class ConnectionThatNeedsName(redis.Connection):
 def test_connection_without_stand_in_is_used_by_its_clients_methods(
     redis_server: PrivateRedis, connection: redis.Redis, connection_class: Any
 ) -> None:
-    fill(connection)
+    fill_failed(connection)
     pool = redis.ConnectionPool(connection_class=connection_class, port=redis_server.port)
     with redis.Redis(connection_pool=pool) as client:
         registry = FailedJobRegistry('q', connection=client)
