@@ -15,7 +15,7 @@ from pathlib import Path
 import interruptible
 
 LOGS = Path('build', 'nightly')
-# By name, the arguments of make. What needs much of the machine is not run beside anything else.
+# By name, the arguments of make.
 RUNS: dict[str, tuple[str, ...]] = {
     'test': ('test',),
     'test-rq-2.12.0': ('test', 'RQ=2.12.0', 'REDIS=6.4.0'),

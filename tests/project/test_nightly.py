@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from nightly import RUNS
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'nightly.py'
@@ -53,7 +54,5 @@ def test_nightly_names_unknown_run_and_those_that_there_are(tmp_path: Path) -> N
 
 def test_each_nightly_run_is_target_of_makefile() -> None:
     targets = re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(encoding='utf-8'), re.MULTILINE)
-    text = TOOL.read_text(encoding='utf-8')
-    runs = re.findall(r"^    '[\w.-]+': \('([\w-]+)'", text, re.MULTILINE)
-    assert len(runs) > 10
-    assert set(runs) <= set(targets)
+    assert len(RUNS) > 10
+    assert {arguments[0] for arguments in RUNS.values()} <= set(targets)
