@@ -234,7 +234,7 @@ outcome_of_replies(const script_call *request, run_status status, reply *replies
         replies_clear(replies, last + 1);
         return outcome;
     }
-    /* What no Redis answers: RQ's method says what is wrong with it. */
+    /* HGETALL is answered by a list. RQ's method reports anything else. */
     if (last > 0 && !PyList_Check(replies[0].value)) {
         replies_clear(replies, last + 1);
         return USE_FALLBACK;

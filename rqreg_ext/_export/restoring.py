@@ -223,10 +223,9 @@ class Restore:
 
     def _step(self, job: ExportedJob, queue: str, result: BulkResult) -> _Step:
         keys = [self._keys.job(job.id)]
-        results = [results_key(job.id)] if job.results else []
-        replaced = [] if deletes_results else results
-        if deletes_results:
-            keys += results
+        replaced: list[str] = []
+        if job.results:
+            (keys if deletes_results else replaced).append(results_key(job.id))
         if job.executions:
             keys.append(executions_key(job.id))
             keys += [execution_key(job.id, execution.id) for execution in job.executions]

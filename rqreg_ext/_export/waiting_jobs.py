@@ -43,7 +43,7 @@ class WaitingJobs(WaitingChangesMixin, ExportMixin, DescriptionMixin):
 
     # What counts the entries, as ZCARD does those of a registry.
     count_command = 'LLEN'
-    # By this, entries are taken for job ids, as those of registries that have it.
+    # RQ's own: so entries are read as job ids, as those of a registry are (dispatch.py).
     parse_job_id = staticmethod(BaseRegistry.parse_job_id)
 
     def __init__(
