@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -25,7 +26,6 @@ from rq.version import VERSION
 from rqreg_ext import Queue
 from rqreg_ext._integrity.check import check_everything, repair_everything
 from rqreg_ext._integrity.problems import ProblemKind
-from rqreg_ext.registry import FailedJobRegistry, FinishedJobRegistry
 
 from . import jobs, states
 
@@ -40,10 +40,10 @@ worker.work(logging_level='CRITICAL', with_scheduler='low' in queues)
 # One that takes its jobs by way of the intermediate queue, one that takes them from two queues, and those again
 # without forks.
 ROUNDS = 20
-# The registries whose jobs the feeder does something to, at their beginning.
-OFTEN = (FailedJobRegistry, FinishedJobRegistry)
-# A registry with fewer entries is left alone: its beginning is its end too, where the broken entries are.
+# The feeder leaves a registry with fewer entries alone.
 FEW = 20
+# In seconds: longer than RQ keeps any other job here.
+YEARS = 10 * 365 * 24 * 3600
 IS_RQ_3 = not VERSION.startswith('2.')
 CREW = (('Worker', 'high'), ('Worker', 'low', 'high'), ('SimpleWorker', 'low'), ('SimpleWorker', 'high', 'low'))
 
@@ -162,24 +162,23 @@ def test_busy_workers_cause_no_problems(server: PrivateRedis, crew: None, feeder
 
 
 def break_entries(client: redis.Redis, number: int) -> Counter[ProblemKind]:
-    """Break entries that no worker changes; return how many problems of each kind that makes."""
-    far = 10_000_000_000
-    failed, finished = (
-        registry(name='high', connection=client) for registry in (FailedJobRegistry, FinishedJobRegistry)
-    )
+    """Break entries that nobody else changes; return how many problems of each kind that makes."""
+    high = Queue('high', connection=client)
+    failed, finished = high.failed_job_registry, high.finished_job_registry
+    # They expire last: the feeder, which takes the first entries, never comes to them.
+    succeeding = high.enqueue(jobs.succeed, at_front=True, result_ttl=YEARS)
+    failing = high.enqueue(jobs.fail, at_front=True, failure_ttl=YEARS)
+    states.until(lambda: succeeding.id in finished and failing.id in failed)
     for registry in (failed, finished):
-        client.zadd(registry.key, {f'gone-{number}': far})
-    # Neither among the first, which the feeder removes, nor among the last, which it may still cancel.
-    client.zadd(failed.key, {finished.get_job_ids()[-6]: far})
-    orphan = failed.get_job_ids()[-3]
-    client.zrem(failed.key, orphan)
+        client.zadd(registry.key, {f'gone-{number}': time.time() + YEARS})
+    client.zadd(failed.key, {succeeding.id: time.time() + YEARS})
+    client.zrem(failed.key, failing.id)
     return Counter({ProblemKind.MISSING_JOB: 2, ProblemKind.WRONG_STATUS: 1, ProblemKind.ORPHAN: 1})
 
 
 def test_repair_while_workers_are_busy(server: PrivateRedis, crew: None, feeder: Feeder) -> None:
     client = server.client()
     for number in range(20 if IS_DEEP else 4):
-        states.until(lambda: all(registry(connection=client, name='high').count > FEW // 2 for registry in OFTEN))
         broken = break_entries(client, number)
         report = check_everything(client, settle=3)
         assert report.counts == broken, str(report)

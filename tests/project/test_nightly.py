@@ -17,9 +17,19 @@ TOOL = ROOT / 'tools' / 'nightly.py'
 pytestmark = pytest.mark.skipif(shutil.which('make') is None, reason='no make here')
 
 
+MAKEFILE = """
+nightly:
+	@$(TOOL) $(ARGS)
+test compat:
+	@echo ran $@ $(RQ) $(ARGS)
+fuzz:
+	@echo found; exit 3
+"""
+
+
 def nightly(folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
     """Run it in a folder with a Makefile, in which fuzz fails."""
-    (folder / 'Makefile').write_text('test compat:\n\t@echo ran $@ $(RQ)\nfuzz:\n\t@echo found; exit 3\n')
+    (folder / 'Makefile').write_text(MAKEFILE)
     return subprocess.run(
         [sys.executable, TOOL, *names], cwd=folder, capture_output=True, text=True, check=False, timeout=60
     )
@@ -33,6 +43,13 @@ def test_nightly_prints_row_and_keeps_log_for_each_run(tmp_path: Path) -> None:
     assert [row.split()[:2] for row in rows] == [['test-rq-2.12.0', 'passed'], ['compat', 'passed']]
     logs = [(tmp_path / row.split()[-1]).read_text() for row in rows]
     assert logs == ['ran test 2.12.0\n', 'ran compat\n']
+
+
+def test_arguments_of_nightly_do_not_reach_what_it_runs(tmp_path: Path) -> None:
+    (tmp_path / 'Makefile').write_text(MAKEFILE)
+    command = ['make', 'nightly', f'TOOL={sys.executable} {TOOL}', 'ARGS=compat']
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=60)
+    assert (tmp_path / 'build' / 'nightly' / 'compat.log').read_text() == 'ran compat\n'
 
 
 def test_nightly_goes_on_after_failure_and_ends_with_1(tmp_path: Path) -> None:
