@@ -103,7 +103,7 @@ class Reply:
         self.wanted = wanted
         self.cut = cut
         self.found = False
-        self.is_push = False
+        self.is_out_of_band = False
         self.error: bytes | None = None
 
     def read(self) -> Any:
@@ -207,7 +207,7 @@ class Reply:
         if length == -1:
             return self.scalar(None, depth, Shape.SCORE)
         if depth == 0 and kind in b'>|':
-            self.is_push = True
+            self.is_out_of_band = True
         kept: list[Any] | None = None
         if not self.is_skipped(depth) and self.shape is not Shape.HAS_JOB:
             if self.shape is not Shape.VALUE and not (self.shape in LISTS and depth == 0):
@@ -223,7 +223,7 @@ class Reply:
 
     def is_skipped(self, depth: int) -> bool:
         below = self.shape is Shape.HAS_JOB and depth > 0
-        return self.is_push or self.error is not None or self.shape is Shape.NOTHING or below
+        return self.is_out_of_band or self.error is not None or self.shape is Shape.NOTHING or below
 
     def scalar(self, value: Any, depth: int, *shapes: Shape) -> Any:
         if self.is_skipped(depth):
@@ -238,7 +238,7 @@ class Reply:
                 self.error = text
             return None
         try:
-            if self.shape is Shape.HAS_JOB and depth > 0 and not self.is_push:
+            if self.shape is Shape.HAS_JOB and depth > 0 and not self.is_out_of_band:
                 return self.look_at(text)
             return None if self.is_skipped(depth) else self.entry(text, depth)
         except Broken:
@@ -302,7 +302,7 @@ def first_reply(shape: Shape, cut: int, wanted: bytes, data: bytes, position: in
     while True:
         reply = Reply(data, position, shape, wanted, CUTS[cut])
         value = reply.read()
-        if not reply.is_push:
+        if not reply.is_out_of_band:
             return reply, value
         position = reply.position
 

@@ -144,26 +144,28 @@ names_in(PyObject *attributes)
     return names;
 }
 
-/* `classes` and `question` are functions of a module of rqreg_ext._fastpath. The first returns the
+/* The last two name functions of a module of rqreg_ext._fastpath. The first returns the
    classes that the answer depends on, the second examines the object. */
 typedef struct {
     checked_kinds *known;
     const char *module;
-    const char *classes;
-    const char *question;
-} subject;
+    const char *classes_function;
+    const char *examine_function;
+} examination;
 
 /* Examine an object. The answer is remembered unless something changed meanwhile. */
 static PyObject *
-examine(const subject *about, PyObject *object, PyObject *attributes)
+examine(const examination *about, PyObject *object, PyObject *attributes)
 {
     checked_kind kind = {.type = (PyTypeObject *)Py_NewRef((PyObject *)Py_TYPE(object))};
     kind.names = names_in(attributes);
-    kind.classes
-        = kind.names == NULL ? NULL : call_fastpath(about->module, about->classes, "(O)", object);
+    kind.classes = kind.names == NULL
+                       ? NULL
+                       : call_fastpath(about->module, about->classes_function, "(O)", object);
     int has_versions = kind.classes == NULL ? -1 : take_versions(&kind);
     PyObject *answer = NULL;
-    if (has_versions >= 0 && read_answer(&kind, object, about->module, about->question) == 0) {
+    if (has_versions >= 0
+        && read_answer(&kind, object, about->module, about->examine_function) == 0) {
         answer = Py_NewRef(kind.answer);
         if (has_versions == 1 && has_names(attributes, kind.names)
             && classes_are_unchanged(&kind)) {
@@ -177,10 +179,10 @@ examine(const subject *about, PyObject *object, PyObject *attributes)
 PyObject *
 client_check_client(core_state *state, PyObject *client)
 {
-    const subject about = {.known = &state->checked_clients,
-                           .module = "clients.kinds",
-                           .classes = "classes_of_client",
-                           .question = "examine_client"};
+    const examination about = {.known = &state->checked_clients,
+                               .module = "clients.kinds",
+                               .classes_function = "classes_of_client",
+                               .examine_function = "examine_client"};
     PyObject *attributes = PyObject_GenericGetDict(client, NULL);
     if (attributes == NULL) {
         return NULL;
@@ -221,10 +223,10 @@ connection_class_of(core_state *state, PyObject *redis_pool, PyObject *attribute
 static PyObject *
 check_pool_of(core_state *state, PyObject *redis_pool, PyObject *attributes, PyObject *used)
 {
-    const subject about = {.known = &state->checked_pools,
-                           .module = "clients.pools",
-                           .classes = "classes_of_pool",
-                           .question = "examine_pool"};
+    const examination about = {.known = &state->checked_pools,
+                               .module = "clients.pools",
+                               .classes_function = "classes_of_pool",
+                               .examine_function = "examine_pool"};
     if (has_own_methods(state, attributes)) {
         Py_RETURN_NONE;
     }

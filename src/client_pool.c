@@ -302,7 +302,7 @@ register_connection(client_pool *self, PyObject *redis_pool, core_connection *op
 }
 
 /* Open a connection that was counted. NULL with an exception if that failed; NULL without an
-   exception if the core can make no connections like the pool's. */
+   exception if no file descriptor is free, or the core can make no connections like the pool's. */
 static core_connection *
 open_connection(client_pool *self, PyObject *redis_pool)
 {
@@ -333,7 +333,7 @@ client_pool_give_back_closed(client_pool *self, core_connection *used)
     return put_back(self, used) ? result : (discard(self, used) < 0 ? -1 : result);
 }
 
-/* Connect an idle connection anew. Steals it, and returns it; NULL as above. */
+/* Connect an idle connection anew. Steals it, and returns it; NULL as for open_connection. */
 static core_connection *
 reopen(client_pool *self, core_connection *idle)
 {

@@ -119,7 +119,7 @@ cluster_find_pool(core_state *state, PyObject *cluster, PyObject *key)
     }
     client_pool *pool = NULL;
     if (node != NULL && node != Py_None) {
-        pool = find_pool_by_redis_pool(state, node);
+        pool = find_pool_unchecked(state, node);
     }
     Py_XDECREF(node);
     return pool;

@@ -54,7 +54,7 @@ create(core_state *state, PyObject *redis_connection, const redis_exceptions *ex
     self->exceptions = exceptions;
     self->io.fd = -1;
     self->pid = getpid();
-    self->is_busy = true;
+    self->is_claimed = true;
     return self;
 }
 
@@ -143,15 +143,15 @@ connection_disconnect(core_connection *self)
 bool
 connection_claim(core_connection *self)
 {
-    bool is_free = !self->is_busy;
-    self->is_busy = true;
+    bool is_free = !self->is_claimed;
+    self->is_claimed = true;
     return is_free;
 }
 
 void
 connection_unclaim(core_connection *self)
 {
-    self->is_busy = false;
+    self->is_claimed = false;
 }
 
 pid_t

@@ -11,13 +11,13 @@ static PyObject *
 disconnect(core_connection *self, PyObject *args, PyObject *kwargs)
 {
     self->needs_reconnect = true;
-    if (self->is_busy && !connection_is_inherited(self)) {
+    if (self->is_claimed && !connection_is_inherited(self)) {
         if (self->io.fd >= 0) {
             transport_shut_down(&self->io);
         }
         Py_RETURN_NONE;
     }
-    if (!self->is_busy) {
+    if (!self->is_claimed) {
         transport_release(&self->io);
     }
     PyObject *method = PyObject_GetAttrString(self->redis_connection, "disconnect");

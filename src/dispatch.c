@@ -18,12 +18,12 @@ fast_call_begin(fast_call *call, PyObject *self, int rq_method)
     if ((call->methods.served & rq_method) != rq_method) {
         return USE_FALLBACK;
     }
-    call->connection = PyObject_GetAttr(self, call->state->names.connection);
-    if (call->connection != NULL) {
+    call->client = PyObject_GetAttr(self, call->state->names.connection);
+    if (call->client != NULL) {
         call->key = PyObject_GetAttr(self, call->state->names.key);
     }
     if (call->key != NULL && PyUnicode_CheckExact(call->key)) {
-        call->pool = find_client_pool(call->state, call->connection, &call->is_cluster,
+        call->pool = find_client_pool(call->state, call->client, &call->is_cluster,
                                       &call->observations, &call->is_write_traced);
         if (call->pool != NULL) {
             return SERVED;
@@ -39,7 +39,7 @@ fast_call_begin(fast_call *call, PyObject *self, int rq_method)
 call_outcome
 fast_call_find_node(fast_call *call)
 {
-    client_pool *pool = cluster_find_pool(call->state, call->connection, call->key);
+    client_pool *pool = cluster_find_pool(call->state, call->client, call->key);
     Py_XSETREF(call->pool, pool);
     return pool != NULL ? SERVED : use_fallback_unless_raised();
 }
@@ -60,7 +60,7 @@ use_fallback_unless_raised(void)
 void
 fast_call_end(fast_call *call)
 {
-    Py_CLEAR(call->connection);
+    Py_CLEAR(call->client);
     Py_CLEAR(call->key);
     Py_CLEAR(call->pool);
     Py_CLEAR(call->observations);
@@ -226,6 +226,7 @@ dispatch_contains(PyObject *self, PyObject *item, int rq_method, fast_contains s
     }
     if (outcome == USE_FALLBACK) {
         const call_arguments given = {.values = &item, .count = 1};
+        /* The base's method may have been called by a subclass's: RQ's base is meant then. */
         PyTypeObject *core_type = rq_method == METHOD_CONTAINS && call.state != NULL
                                       ? call.state->base_registry_type
                                       : NULL;

@@ -19,10 +19,10 @@
 typedef struct {
     core_state *state;
     PyObject *self;
-    PyObject *connection; /* the registry's client */
-    PyObject *key;        /* the registry's key, a str */
-    client_pool *pool;    /* the connections to use */
-    bool is_cluster; /* the client is a cluster's, and `pool` is for the node that has the key */
+    PyObject *client;  /* the registry's connection */
+    PyObject *key;     /* the registry's key, a str */
+    client_pool *pool; /* the connections to use */
+    bool is_cluster;   /* the client is a cluster's, and `pool` is for the node that has the key */
     PyObject *observations; /* if a tracer wraps the client: those of its kind; else NULL */
     bool is_write_traced;   /* the tracer also wraps the methods by which connections write */
     type_methods methods;   /* of the type of self */

@@ -234,7 +234,7 @@ pool_of(PyObject *module, PyObject *client, bool by_pool)
 {
     bool is_cluster;
     client_pool *pool
-        = by_pool ? find_pool_by_redis_pool(PyModule_GetState(module), client)
+        = by_pool ? find_pool_unchecked(PyModule_GetState(module), client)
                   : find_client_pool(PyModule_GetState(module), client, &is_cluster, NULL, NULL);
     if (pool == NULL && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();

@@ -9,9 +9,9 @@ registry_timestamp(const fast_call *call, PyObject *timestamp, PyObject **score)
 {
     if (timestamp == NULL || timestamp == Py_None) {
         /* RQ has a clock in each of its modules. If somebody replaced one, RQ must ask it. */
-        int is_rqs = guard_holds(call->state->rq.clock_guard);
-        if (is_rqs != 1) {
-            return is_rqs < 0 ? RAISED : USE_FALLBACK;
+        int clock_is_original = guard_holds(call->state->rq.clock_guard);
+        if (clock_is_original != 1) {
+            return clock_is_original < 0 ? RAISED : USE_FALLBACK;
         }
         *score = installed_rq_now(call->state);
         return *score == NULL ? RAISED : SERVED;

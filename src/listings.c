@@ -107,7 +107,7 @@ get_job_and_execution_ids_fast(fast_call *call, const call_arguments *given, PyO
         return outcome;
     }
     reply_spec spec;
-    if (composite_key_spec(call, REPLY_JOB_AND_IDS, &spec) < 0) {
+    if (composite_key_spec(call, REPLY_JOB_AND_EXECUTION_IDS, &spec) < 0) {
         return RAISED;
     }
     outcome = list_range(call, &requested, &spec, value);

@@ -12,8 +12,9 @@ kept_by(core_state *state, PyObject *redis_pool, PyObject *attributes)
         return NULL;
     }
     PyObject *made_for = client_pool_redis_pool((client_pool *)kept);
+    bool is_for_it = made_for == redis_pool;
     Py_XDECREF(made_for);
-    return made_for == redis_pool ? (client_pool *)kept : NULL;
+    return is_for_it ? (client_pool *)kept : NULL;
 }
 
 /* Our pool is kept in the redis-py pool's __dict__: they live equally long, and the garbage
@@ -61,7 +62,7 @@ has_own_connection(core_state *state, PyObject *client)
    place. `is_write_traced`: NULL if no tracer is allowed; else *is_write_traced tells whether
    tracers wrap the methods by which connections write. */
 static bool
-may_be_replaced(core_state *state, PyObject *redis_pool, bool *is_write_traced)
+pool_is_original(core_state *state, PyObject *redis_pool, bool *is_write_traced)
 {
     PyObject *answer = client_check_pool(state, redis_pool);
     bool may = answer == Py_True;
@@ -80,7 +81,7 @@ find_pool(core_state *state, PyObject *client, bool *is_write_traced)
     if (redis_pool == NULL) {
         return NULL;
     }
-    client_pool *self = may_be_replaced(state, redis_pool, is_write_traced)
+    client_pool *self = pool_is_original(state, redis_pool, is_write_traced)
                             ? find_or_create(state, redis_pool)
                             : NULL;
     Py_DECREF(redis_pool);
@@ -91,7 +92,7 @@ find_pool(core_state *state, PyObject *client, bool *is_write_traced)
 }
 
 client_pool *
-find_pool_by_redis_pool(core_state *state, PyObject *client)
+find_pool_unchecked(core_state *state, PyObject *client)
 {
     return find_pool(state, client, NULL);
 }
@@ -116,7 +117,7 @@ observations_of(core_state *state, PyObject *kind)
 
 /* Whether the core may use connections of its own for a client that was answered this. */
 static bool
-may_be_used(core_state *state, PyObject *answer, PyObject **observations)
+core_may_serve(core_state *state, PyObject *answer, PyObject **observations)
 {
     if (answer == NULL || answer == Py_True) {
         return answer != NULL;
@@ -139,7 +140,7 @@ find_client_pool(core_state *state, PyObject *client, bool *is_cluster, PyObject
         *observations = NULL;
     }
     client_pool *self = NULL;
-    if (may_be_used(state, answer, observations) && has_own_connection(state, client) == 0) {
+    if (core_may_serve(state, answer, observations) && has_own_connection(state, client) == 0) {
         bool is_wrapped = observations != NULL && *observations != NULL;
         self = find_pool(state, client, is_wrapped ? is_write_traced : NULL);
     }

@@ -20,4 +20,4 @@ client_pool *find_client_pool(core_state *state, PyObject *client, bool *is_clus
 
 /* The same, but only the client's redis-py pool is looked at, not the client: for the client of a
    cluster's node, and for a client whose wrappers have seen the commands. */
-client_pool *find_pool_by_redis_pool(core_state *state, PyObject *client);
+client_pool *find_pool_unchecked(core_state *state, PyObject *client);

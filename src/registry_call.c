@@ -1,6 +1,5 @@
 #include "registry_call.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "cluster.h"
@@ -10,16 +9,22 @@
 
 /* ---- Through the wrappers of a client -------------------------------------------------------- */
 
-/* RQ calls the client's methods with ints, and with texts that are no numbers. */
+static bool
+is_integer(const char *text)
+{
+    const char *digits = text + (text[0] == '-');
+    return digits[0] != '\0' && digits[strspn(digits, "0123456789")] == '\0';
+}
+
+/* RQ calls the client's methods with ints, and with texts that are not integers. */
 static PyObject *
 argument_as_rq_gives_it(const command_argument *argument)
 {
     if (argument->object != NULL) {
         return Py_NewRef(argument->object);
     }
-    return isdigit((unsigned char)argument->text[0]) || argument->text[0] == '-'
-               ? PyLong_FromString(argument->text, NULL, 10)
-               : PyUnicode_FromString(argument->text);
+    return is_integer(argument->text) ? PyLong_FromString(argument->text, NULL, 10)
+                                      : PyUnicode_FromString(argument->text);
 }
 
 static PyObject *
@@ -102,7 +107,7 @@ add_key_command(command_buffer *buffer, const fast_call *call, const key_command
 static call_outcome
 raise_unless_redirected(const fast_call *call, PyObject *error)
 {
-    int is_noted = call->is_cluster ? cluster_note(call->connection, error) : 0;
+    int is_noted = call->is_cluster ? cluster_note(call->client, error) : 0;
     if (is_noted != 0) {
         Py_DECREF(error);
         return is_noted < 0 ? RAISED : USE_FALLBACK;

@@ -48,7 +48,7 @@ script_can_delete(const fast_call *call, PyObject *job)
     }
     PyObject *connection = PyObject_GetAttr(job, state->names.connection);
     PyObject *attributes = connection == NULL ? NULL : PyObject_GenericGetDict(job, NULL);
-    bool can_delete = connection == call->connection && attributes != NULL
+    bool can_delete = connection == call->client && attributes != NULL
                       && has_none_of(attributes, state->rq.delete_methods)
                       && is_false(job, state->names.group_id)
                       && is_false(job, state->names.has_rate_limit);

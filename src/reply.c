@@ -67,8 +67,8 @@ next_entry(const reply_reader *reader)
 {
     const redisReader *parser = reader->parser;
     bool is_in_list = parser->ridx == 1 && parser->pos == parser->len && parser->err == 0;
-    return is_in_list && reply_shape_is_list(reader->builder.spec.shape) && !reader->builder.is_push
-                   && parser->task[1]->type < 0
+    return is_in_list && reply_is_read_as_list(reader->builder.spec.shape)
+                   && !reader->builder.is_out_of_band && parser->task[1]->type < 0
                ? parser->task[1]
                : NULL;
 }
@@ -102,8 +102,8 @@ static size_t
 next_feed_length(const reply_reader *reader)
 {
     const redisReader *parser = reader->parser;
-    if (!reply_shape_is_list(reader->builder.spec.shape) || parser->ridx > 1
-        || reader->builder.is_push) {
+    if (!reply_is_read_as_list(reader->builder.spec.shape) || parser->ridx > 1
+        || reader->builder.is_out_of_band) {
         return reader->length;
     }
     /* Where the parser has the beginning of an entry, its position is behind the '$'. */
@@ -164,7 +164,7 @@ reply_reader_expect(reply_reader *reader, const reply_spec *spec)
     reader->builder.spec = *spec;
     reader->builder.raised = false;
     reader->builder.mismatched = false;
-    reader->builder.is_push = false;
+    reader->builder.is_out_of_band = false;
     reader->builder.found = false;
     Py_CLEAR(reader->builder.error);
 }
@@ -249,8 +249,8 @@ reply_reader_next(reply_reader *reader, PyObject **value)
             return REPLY_INCOMPLETE;
         }
         PyObject *object = reply;
-        if (reader->builder.is_push) {
-            reader->builder.is_push = false;
+        if (reader->builder.is_out_of_band) {
+            reader->builder.is_out_of_band = false;
             Py_DECREF(object);
             continue;
         }

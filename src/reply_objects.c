@@ -40,7 +40,7 @@ static bool
 is_skipped(const redisReadTask *task)
 {
     const reply_builder *builder = builder_of(task);
-    return builder->is_push || builder->error != NULL || builder->spec.shape == REPLY_NOTHING
+    return builder->is_out_of_band || builder->error != NULL || builder->spec.shape == REPLY_NOTHING
            || (builder->spec.shape == REPLY_HAS_JOB && task->parent != NULL);
 }
 
@@ -107,13 +107,13 @@ reply_create_string(const redisReadTask *task, char *text, size_t length)
     if (task->type == REDIS_REPLY_ERROR) {
         return create_error(task, text, length);
     }
-    if (builder->spec.shape == REPLY_HAS_JOB && task->parent != NULL && !builder->is_push) {
+    if (builder->spec.shape == REPLY_HAS_JOB && task->parent != NULL && !builder->is_out_of_band) {
         return match_job_id(builder, text, length) < 0 ? stop(builder) : placeholder(task);
     }
     if (is_skipped(task)) {
         return placeholder(task);
     }
-    if (reply_shape_is_list(builder->spec.shape) && task->parent == NULL) {
+    if (reply_is_read_as_list(builder->spec.shape) && task->parent == NULL) {
         return mismatch(builder);
     }
     switch (builder->spec.shape) {
@@ -121,7 +121,7 @@ reply_create_string(const redisReadTask *task, char *text, size_t length)
         return store_in_parent(task, entry_text(text, length));
     case REPLY_JOB_IDS:
         return store_in_parent(task, entry_job_id(builder->spec.parse_composite_key, text, length));
-    case REPLY_JOB_AND_IDS:
+    case REPLY_JOB_AND_EXECUTION_IDS:
         return store_in_parent(
             task, entry_job_and_execution_id(builder->spec.parse_composite_key, text, length));
     case REPLY_SCORE:
@@ -155,15 +155,15 @@ static void *
 create_array(const redisReadTask *task, size_t length)
 {
     reply_builder *builder = builder_of(task);
-    bool is_aside = task->type == REDIS_REPLY_PUSH || task->type == REDIS_REPLY_ATTR;
-    if (is_aside && task->parent == NULL) {
-        builder->is_push = true;
+    bool is_out_of_band = task->type == REDIS_REPLY_PUSH || task->type == REDIS_REPLY_ATTR;
+    if (is_out_of_band && task->parent == NULL) {
+        builder->is_out_of_band = true;
     }
     if (is_skipped(task) || builder->spec.shape == REPLY_HAS_JOB) {
         return placeholder(task);
     }
     bool is_expected = builder->spec.shape == REPLY_VALUE
-                       || (reply_shape_is_list(builder->spec.shape) && task->parent == NULL);
+                       || (reply_is_read_as_list(builder->spec.shape) && task->parent == NULL);
     return is_expected ? store_in_parent(task, new_list(task, length)) : mismatch(builder);
 }
 

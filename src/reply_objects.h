@@ -12,14 +12,15 @@
 #include <hiredis/read.h>
 
 typedef enum {
-    REPLY_INTEGER,     /* int */
-    REPLY_SCORE,       /* float, or None for a member that is not there */
-    REPLY_VALUE,       /* whatever came: int, float, bytes, None, bool, list of these */
-    REPLY_NOTHING,     /* None, whatever came */
-    REPLY_TEXTS,       /* list of str */
-    REPLY_JOB_IDS,     /* list of str: the job id of each "job_id:execution_id" */
-    REPLY_JOB_AND_IDS, /* list of (job id, execution id) */
-    REPLY_HAS_JOB,     /* bool: whether a "job_id:execution_id" of `job_id` is among the entries */
+    REPLY_INTEGER, /* int */
+    REPLY_SCORE,   /* float, or None for a member that is not there */
+    REPLY_VALUE,   /* whatever came: int, float, bytes, None, bool, list of these */
+    REPLY_NOTHING, /* None, whatever came */
+    /* What follows is built entry by entry from an array. */
+    REPLY_TEXTS,                 /* list of str */
+    REPLY_JOB_IDS,               /* list of str: the job id of each "job_id:execution_id" */
+    REPLY_JOB_AND_EXECUTION_IDS, /* list of (job id, execution id) */
+    REPLY_HAS_JOB, /* bool: whether a "job_id:execution_id" of `job_id` is among the entries */
 } reply_shape;
 
 typedef struct {
@@ -41,11 +42,11 @@ typedef struct {
 /* The state of reading one reply. */
 typedef struct {
     reply_spec spec;
-    bool raised;     /* a Python exception is set */
-    bool mismatched; /* the reply is not of the expected shape */
-    bool is_push;    /* a push message or an attribute: read, and not kept */
-    bool found;      /* REPLY_HAS_JOB: the job id */
-    PyObject *error; /* bytes: the first error message in this reply */
+    bool raised;         /* a Python exception is set */
+    bool mismatched;     /* the reply is not of the expected shape */
+    bool is_out_of_band; /* a push message or an attribute: read, and not kept */
+    bool found;          /* REPLY_HAS_JOB: the job id */
+    PyObject *error;     /* bytes: the first error message in this reply */
 } reply_builder;
 
 /* The functions for a redisReader whose privdata is a reply_builder. */
@@ -55,7 +56,7 @@ extern redisReplyObjectFunctions reply_object_functions;
 void *reply_create_string(const redisReadTask *task, char *text, size_t length);
 
 static inline bool
-reply_shape_is_list(reply_shape shape)
+reply_is_read_as_list(reply_shape shape)
 {
     return shape >= REPLY_TEXTS;
 }

@@ -208,7 +208,7 @@ follow_error(const fast_call *call, run_status status, const reply *replies, fai
         return 0;
     }
     int count = status == RUN_FAILED ? ++seen->losses : ++seen->redirects;
-    int follows = cluster_follow(call->connection, error, count);
+    int follows = cluster_follow(call->client, error, count);
     if (follows == 0 && status == RUN_FAILED) {
         errors_raise(Py_NewRef(error));
     }

@@ -44,9 +44,10 @@ has_own_pool(stand_in *self)
 {
     core_state *state = client_pool_state(self->pool);
     PyObject *found = PyObject_GetAttr((PyObject *)self, state->names.connection_pool);
+    bool is_own = found != NULL && found == self->redis_pool;
     Py_XDECREF(found);
     PyErr_Clear();
-    return found == self->redis_pool;
+    return is_own;
 }
 
 /* Compare the words that arrived with the current command; -1 with an exception if they must not be

@@ -43,8 +43,8 @@ class_for(const fast_call *call)
     PyObject *found = PyObject_GetAttr(call->observations, call->state->names.stand_in_class);
     if (found == Py_None) {
         Py_DECREF(found);
-        found = call_fastpath("clients.core_stand_in", "make_stand_in_class", "(OO)",
-                              call->connection, call->observations);
+        found = call_fastpath("clients.core_stand_in", "make_stand_in_class", "(OO)", call->client,
+                              call->observations);
     }
     if (found != NULL && found == Py_None) {
         Py_CLEAR(found);
@@ -69,14 +69,14 @@ judge_exception(const fast_call *call, const stand_in *self, PyObject *error, Py
     if (known < 0) {
         return RUN_FAILED;
     }
-    int is_rqs = ask_fastpath("clients.core_stand_in", "is_for_rq_to_raise", "(OOiii)", error,
-                              self->innermost_result == NULL ? Py_None : self->innermost_result,
-                              (int)self->has_arrived, known,
-                              (int)self->commands[self->current].is_repeatable);
-    if (is_rqs == 0) {
+    int is_for_rq = ask_fastpath("clients.core_stand_in", "is_for_rq_to_raise", "(OOiii)", error,
+                                 self->innermost_result == NULL ? Py_None : self->innermost_result,
+                                 (int)self->has_arrived, known,
+                                 (int)self->commands[self->current].is_repeatable);
+    if (is_for_rq == 0) {
         errors_raise(Py_NewRef(error));
     }
-    return is_rqs == 1 ? give_up_on_client(call) : RUN_FAILED;
+    return is_for_rq == 1 ? give_up_on_client(call) : RUN_FAILED;
 }
 
 static run_status
@@ -227,7 +227,7 @@ wrapped_call_run(fast_call *call, wrapped_command *commands, int count, reply *r
     PyObject *class = has_all ? class_for(call) : NULL;
     stand_in *self = class == NULL
                          ? NULL
-                         : stand_in_new(call->pool, class, call->connection, call->is_write_traced);
+                         : stand_in_new(call->pool, class, call->client, call->is_write_traced);
     Py_XDECREF(class);
     run_status status = PyErr_Occurred() ? RUN_FAILED : RUN_UNAVAILABLE;
     if (self != NULL) {
@@ -270,7 +270,7 @@ converted_item(const reply_spec *wanted, const char *entry, size_t length)
     switch (wanted->shape) {
     case REPLY_JOB_IDS:
         return entry_job_id(wanted->parse_composite_key, entry, length);
-    case REPLY_JOB_AND_IDS:
+    case REPLY_JOB_AND_EXECUTION_IDS:
         return entry_job_and_execution_id(wanted->parse_composite_key, entry, length);
     default:
         return entry_text(entry, length);
