@@ -153,7 +153,7 @@ typedef struct {
     const char *examine_function;
 } examination;
 
-/* Examine an object. The answer is remembered unless something changed meanwhile. */
+/* Examine an object. The answer is remembered unless the classes changed during the examination. */
 static PyObject *
 examine(const examination *about, PyObject *object, PyObject *attributes)
 {

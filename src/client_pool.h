@@ -1,5 +1,5 @@
-/* Connections of the core's own beside those of a redis-py client: a pool of them for each redis-py
-   pool.
+/* Connections of the core, in addition to those of a redis-py client: a pool of them for each
+   redis-py pool.
 
    They are made by the redis-py pool's class and arguments, are closed with it, and count under the
    same maximum. */

@@ -26,7 +26,7 @@ typedef struct {
 void command_init(command_buffer *commands);
 void command_clear(command_buffer *commands);
 
-/* Begin a command; so many arguments must follow. */
+/* Begin a command; argument_count arguments must follow. */
 void command_start(command_buffer *commands, const char *name, int argument_count);
 void command_add_bytes(command_buffer *commands, const char *bytes, size_t length);
 void command_add_text(command_buffer *commands, const char *text);

@@ -24,7 +24,7 @@ call_redis_connection(core_connection *self, const char *method)
     return done == NULL ? -1 : 0;
 }
 
-/* Have redis-py connect; once more where another thread asked to disconnect meanwhile. */
+/* Have redis-py connect; once more if another thread asked to disconnect during the first time. */
 static int
 connect_by_redis_py(core_connection *self)
 {
@@ -229,7 +229,7 @@ connection_have_redis_py(core_connection *self, const char *method)
         return -1;
     }
     if (self->needs_reconnect) {
-        /* Another thread disconnected it meanwhile, and may be closing the new socket. */
+        /* Another thread has disconnected it since, and may be closing the new socket. */
         set_closed(self);
         return -1;
     }

@@ -23,10 +23,10 @@ typedef struct core_connection core_connection;
 /* Make a connection by the class and keyword arguments of a redis-py pool, and connect it. It is
    claimed for the caller.
 
-   NULL with redis-py's exception. NULL without an exception, and *is_refused set, where the core
-   cannot use it: its socket, or its way of writing commands, is somebody's own. `exceptions` must
-   live as long as the connection is used. `generation` is kept for the caller, to tell connections
-   of before a pool's reset() from those after it. */
+   NULL with redis-py's exception. NULL without an exception, and *is_refused set, if the core
+   cannot use it, because its socket or its way of writing commands is not redis-py's. `exceptions`
+   must live as long as the connection is used. `generation` is kept for the caller, to tell
+   connections of before a pool's reset() from those after it. */
 core_connection *connection_open(core_state *state, PyObject *connection_class,
                                  PyObject *connection_kwargs, const redis_exceptions *exceptions,
                                  unsigned int generation, bool *is_refused);
@@ -39,8 +39,8 @@ int connection_reopen(core_connection *self, bool *is_refused);
    raised, that exception replaces it, and -1 is returned. */
 int connection_disconnect(core_connection *self);
 
-/* Reserve a connection for one call: nobody else closes its socket meanwhile. False if another call
-   has reserved it. */
+/* Reserve a connection for one call: until connection_unclaim(), no other thread closes its socket.
+   False if another call has reserved it. */
 bool connection_claim(core_connection *self);
 void connection_unclaim(core_connection *self);
 /* Whether a claimed connection is open, and all that was received on it was read. */
@@ -49,7 +49,7 @@ bool connection_is_usable(const core_connection *self);
 pid_t connection_pid(const core_connection *self);
 bool connection_is_inherited(const core_connection *self);
 unsigned int connection_generation(const core_connection *self);
-/* After a call: do what redis-py's pool has asked for meanwhile, and free the memory that a large
+/* After a call: do what redis-py's pool has asked for during it, and free the memory that a large
    reply took. 0 if the connection can serve another call, 1 if it cannot. -1 with an exception;
    then it cannot either. */
 int connection_settle(core_connection *self);

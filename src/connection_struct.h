@@ -22,10 +22,10 @@ struct core_connection {
     double health_check_interval; /* seconds; 0: never */
     time_t last_used;
     pid_t pid;               /* the process that opened it */
-    bool is_claimed;         /* a call uses it: no other code may close its socket */
+    bool is_claimed;         /* a call uses it: no other thread may close its socket */
     bool needs_reconnect;    /* it was disconnected, or must be */
     unsigned int generation; /* for its pool */
     bool has_received;       /* a part of the replies to the current commands */
-    /* Redis-py's object has credentials that have not been sent to the server. */
+    /* redis-py's object has credentials that have not been sent to the server. */
     bool has_renewed_credentials;
 };

@@ -2,9 +2,8 @@
    as RQ would.
 
    The fast path is C on a connection of our own. The fallback is the method that the type inherits
-   from RQ. The fast path is taken where nobody replaced a method of RQ that the call depends on,
-   where the client is redis-py's own, and where the arguments are of types whose handling cannot
-   differ. */
+   from RQ. The fast path is taken if no method of RQ that the call depends on was replaced, the
+   client is redis-py's own, and the arguments are of types whose handling cannot differ. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN

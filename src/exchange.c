@@ -257,7 +257,7 @@ PyDoc_STRVAR(exchange_doc,
 "Returns None, and sends nothing, for a client that must be used by its own methods.\n"
 "Raises redis.exceptions.RedisError when the connection fails, after what the client's Retry says.");
 
-/* `commands` is a tuple that nobody else has, and not empty. */
+/* `commands` is a tuple that no other code holds, and not empty. */
 static PyObject *
 exchange_for_client(PyObject *module, PyObject *client, PyObject *commands, PyObject *on_resent,
                     bool by_pool)
@@ -281,7 +281,7 @@ exchange_commands(PyObject *module, PyObject *const *values, Py_ssize_t count)
             count);
         return NULL;
     }
-    /* A copy: nobody else can change it meanwhile. */
+    /* A copy, which no other code can change during the call. */
     PyObject *commands = PySequence_Tuple(values[1]);
     if (commands == NULL) {
         return NULL;
@@ -359,7 +359,7 @@ PyDoc_STRVAR(exchange_with_node_doc,
 "As exchange(), with the node of a cluster that has all keys: (replies, the indices of errors among them).\n\n"
 "None, and nothing is sent, where the keys do not share a hash tag, or redis-py must do it.");
 
-/* `commands` is a tuple that nobody else has. */
+/* `commands` is a tuple that no other code holds. */
 static PyObject *
 exchange_with_node_of(core_state *state, PyObject *cluster, PyObject *commands, PyObject *on_resent)
 {

@@ -8,7 +8,7 @@ call_outcome
 registry_timestamp(const fast_call *call, PyObject *timestamp, PyObject **score)
 {
     if (timestamp == NULL || timestamp == Py_None) {
-        /* RQ has a clock in each of its modules. If somebody replaced one, RQ must ask it. */
+        /* RQ has a clock in each of its modules. If one was replaced, RQ must ask it. */
         int clock_is_original = guard_holds(call->state->rq.clock_guard);
         if (clock_is_original != 1) {
             return clock_is_original < 0 ? RAISED : USE_FALLBACK;

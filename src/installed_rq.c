@@ -112,8 +112,8 @@ clock_runs(const core_state *state)
     return guard_holds(state->rq.clock_guard);
 }
 
-/* The function time.time, a new reference; NULL, without an exception, if somebody replaced it. The
-   core calls it, and reads no clock by itself, since libraries like time-machine change what it
+/* The function time.time, a new reference; NULL, without an exception, if it was replaced. The core
+   calls it, and reads no clock by itself, since libraries like time-machine change what it
    returns. */
 static PyObject *
 original_time(const core_state *state)

@@ -11,7 +11,7 @@
 bool is_rq_job_id(PyObject *job_id);
 
 /* Whether the script does what RQ's method would do: this release of RQ is known, the registry
-   holds jobs, and nobody patched the functions that RQ's method calls. False with
+   holds jobs, and the functions that RQ's method calls are not patched. False with
    decode_responses=True: RQ cannot load jobs then, and raises. */
 bool script_may_replace_rq(const fast_call *call, PyObject *guard);
 

@@ -42,7 +42,7 @@ intern_names(core_state *state)
     return state->default_queue_name == NULL ? -1 : 0;
 }
 
-/* datetime.datetime from its C API, where nobody can replace it. Where there is none, RQ is asked
+/* datetime.datetime from its C API, where it cannot be replaced. Where there is none, RQ is asked
    for the time. */
 static int
 find_datetime(core_state *state)

@@ -2,8 +2,8 @@
 
 #include "client_check.h"
 
-/* Our pool among the attributes of a redis-py pool, borrowed; or NULL. A redis-py pool that
-   somebody copied has the attribute too, but our pool was made for the original. */
+/* Our pool among the attributes of a redis-py pool, borrowed; or NULL. A copy of a redis-py pool
+   has the attribute too, but our pool was made for the original. */
 static client_pool *
 kept_by(core_state *state, PyObject *redis_pool, PyObject *attributes)
 {
@@ -31,7 +31,7 @@ find_or_create(core_state *state, PyObject *redis_pool)
     client_pool *fresh
         = self != NULL || PyErr_Occurred() ? NULL : client_pool_new(state, redis_pool);
     if (fresh != NULL) {
-        /* Another thread may have stored one meanwhile. */
+        /* Another thread may have stored one since. */
         self = kept_by(state, redis_pool, attributes);
         self = (client_pool *)Py_NewRef(self == NULL ? (PyObject *)fresh : (PyObject *)self);
         if (PyErr_Occurred()

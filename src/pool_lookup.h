@@ -5,8 +5,8 @@
 #include "client_pool.h"
 
 /* The pool for a client, a new reference. NULL, without an exception or with an AttributeError, for
-   a client that must be used by its own methods: it is not redis-py's, or somebody patched it. NULL
-   with another exception on an error.
+   a client that must be used by its own methods: it is not redis-py's, or it was patched. NULL with
+   another exception on an error.
 
    *is_cluster: whether it is redis-py's client of a cluster. Such a client has a pool for each
    node, and the result is NULL.

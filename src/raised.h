@@ -36,9 +36,8 @@ raised_put_back(PyObject *error)
 #endif
 }
 
-/* Put the exception back after a call that was made meanwhile. Steals the exception and the result
-   of the call. Returns 0; or -1 if the result is NULL: then the exception that the call raised
-   stays set instead. */
+/* Put the exception back after a call. Steals the exception and the result of the call. Returns 0;
+   or -1 if the result is NULL: then the exception that the call raised stays set instead. */
 static inline int
 raised_put_back_unless_raised(PyObject *error, PyObject *result)
 {
@@ -51,5 +50,5 @@ raised_put_back_unless_raised(PyObject *error, PyObject *result)
     return 0;
 }
 
-/* Whoever includes this file must use the functions above: these names no longer compile. */
+/* A file that includes this one must use the functions above: these names no longer compile. */
 #pragma GCC poison PyErr_Fetch PyErr_Restore PyErr_NormalizeException

@@ -9,8 +9,8 @@ PyObject *redis_connection_new(PyObject *connection_class, PyObject *connection_
 /* Its socket, a new reference; NULL without an exception where it has none, or one that is no
    socket.socket. */
 PyObject *redis_connection_socket(PyObject *redis_connection);
-/* Whether this object turns commands into bytes as redis-py does; whoever made it may have seen to
-   something else. 1, 0, or -1 with an exception. */
+/* Whether this object turns commands into bytes as redis-py does; a class or a function of the
+   program may do otherwise. 1, 0, or -1 with an exception. */
 int redis_connection_writes_as_original(PyObject *redis_connection);
 /* After how many idle seconds it is to be tried by a PING before it is used; 0: never. -1 with an
    exception. */

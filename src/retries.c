@@ -92,8 +92,9 @@ attempt_once(retried_run *run)
     }
     run->sendings += is_same > 0;
     if (is_same < 0 || connection_exchange(used, run->commands, run->specs, run->replies) < 0) {
-        /* If one of these two calls raises, a KeyboardInterrupt say, that exception is reported,
-           and no Retry is asked. */
+        /* client_pool_give_back_closed() disconnects the connection and keeps the object idle;
+           reopen() in client_pool.c connects it when it is next taken. If one of these two calls
+           raises, a KeyboardInterrupt say, that exception is reported, and no Retry is asked. */
         (void)remember_retry(run, used);
         (void)client_pool_give_back_closed(run->pool, used);
         return fail_attempt(run, true);
@@ -106,8 +107,8 @@ attempt_once(retried_run *run)
     return 0;
 }
 
-/* Make another attempt. The previous one may have succeeded: somebody's own Retry may call again
-   all the same. */
+/* Make another attempt. The previous one may have succeeded: a Retry class of the program may call
+   again all the same. */
 static int
 attempt_again(retried_run *run)
 {
@@ -122,7 +123,7 @@ attempt_again(retried_run *run)
    has already happened: a Retry knows of a failure only if its own call raised it. */
 typedef struct {
     PyObject_HEAD
-    retried_run *run; /* NULL after the call, should somebody have kept the object */
+    retried_run *run; /* NULL after the call: a Retry may have kept the object */
 } Attempt;
 
 static PyObject *

@@ -32,7 +32,7 @@ PyDoc_STRVAR(get_jobs_to_schedule_doc,
 "get_jobs_to_schedule($self, /, timestamp=None, chunk_size=1000)\n--\n\n"
 "Return the ids of jobs whose time has come, a list of str ordered by that time.\n\n"
 "timestamp: Unix timestamp in seconds; jobs scheduled up to it are returned. Default: now.\n"
-"chunk_size: at most so many ids.\n"
+"chunk_size: the most ids to return.\n"
 "One round trip. Raises redis.exceptions.RedisError.\n"
 "Source: rq.registry.ScheduledJobRegistry.get_jobs_to_schedule; Redis ZRANGEBYSCORE.");
 

@@ -1,8 +1,8 @@
 /* Whether the server treats redis-py's idle connection as it treats ours.
 
-   Somebody may have sent SELECT, AUTH or the like over redis-py's connection, and RQ's calls have
-   that database or user from then on. redis-py does not remember such a command, so the server is
-   asked once for each connection of redis-py's when it is first seen idle. */
+   The program may have sent SELECT, AUTH or the like over redis-py's connection, and RQ's calls
+   have that database or user from then on. redis-py does not remember such a command, so the server
+   is asked once for each connection of redis-py when it is first seen idle. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN

@@ -342,8 +342,8 @@ static PyGetSetDef stand_in_properties[] = {
 };
 
 PyDoc_STRVAR(stand_in_doc,
-"What an object that stands in for a wrapped client is derived from, beside the client's class: the methods of\n"
-"redis-py that send a command, which send it on a connection of the core's.");
+"Base class, together with the client's class, of the object that stands in for a wrapped client: the methods of\n"
+"redis-py that send a command, which send it on a connection of the core.");
 
 static PyType_Slot stand_in_slots[] = {
     {Py_tp_doc, (void *)stand_in_doc},   {Py_tp_traverse, stand_in_traverse},

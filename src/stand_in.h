@@ -48,5 +48,5 @@ int stand_in_setup_type(PyObject *module, core_state *state);
 /* Make an object of a class that is derived from the stand-in type and the client's class. */
 stand_in *stand_in_new(client_pool *pool, PyObject *stand_in_class, PyObject *client,
                        bool is_write_traced);
-/* Release all but the object itself, which somebody may have kept. */
+/* Release everything but the object itself, which a wrapper may have kept. */
 void stand_in_end(stand_in *self);

@@ -29,8 +29,8 @@ is_encodable(PyObject *text)
     return encodable;
 }
 
-/* RQ searches get_job_ids(cleanup=False). The core can search the reply, if nobody overrode that
-   method, and if the id can be compared byte by byte. */
+/* RQ searches get_job_ids(cleanup=False). The core can search the reply, if that method is not
+   overridden, and if the id can be compared byte by byte. */
 static bool
 can_look_up(const fast_call *call, PyObject *job_id)
 {

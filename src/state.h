@@ -61,7 +61,7 @@ typedef enum {
 /* What is known of a type that is derived from one of the core's types and from RQ's class.
    `served` and `as_called` are sets of METHOD_... */
 typedef struct {
-    int served;    /* RQ's methods that the core's override, with nobody's in between */
+    int served;    /* RQ's methods that the core's override, without another class's in between */
     int as_called; /* RQ's methods that a call ends in, directly or through the core's */
     cleanup_kind cleanup;
     entry_kind entries;

@@ -2,7 +2,7 @@
 
    Sockets of TCP and unix are read and written by their descriptor, with the GIL released. Any
    other socket object (TLS, gevent's) is used by its `recv_into` and `sendall`. The descriptor
-   belongs to the socket object: whoever uses a transport must keep that object from being closed.
+   belongs to the socket object: the user of a transport must keep that object from being closed.
    Knows nothing of Redis's protocol. */
 #pragma once
 

@@ -42,7 +42,7 @@ type_methods_of(core_state *state, PyTypeObject *type, type_methods *known)
     if (before < 0 || compute_type_methods(type, known, &codes) < 0) {
         return -1;
     }
-    /* Do not remember it if the type changed meanwhile. */
+    /* Do not remember it if the type changed during the call. */
     version = type_version(type);
     if (version != 0 && version == before) {
         slot = version % TYPE_METHODS_SLOTS;

@@ -1,5 +1,6 @@
-/* Calls on a client that somebody wraps, as tracing tools do: each command is given to the client's
-   execute_command(), goes through the wrappers, and is sent at their bottom (stand_in.c). */
+/* Calls on a client whose methods are wrapped, as by a tracing tool: each command is given to the
+   client's execute_command(), goes through the wrappers, and is sent at their bottom
+   (stand_in.c). */
 #pragma once
 
 #include "dispatch.h"

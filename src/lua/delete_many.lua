@@ -24,7 +24,7 @@ local function add_keys(id, key)
     end
 end
 
--- Data of so many octets take longer to free than the rest of the job takes.
+-- Data of this many octets take longer to free than the rest of the job.
 local LONG_DATA = 65536
 
 -- Whether RQ would delete the job without a complaint and without a special case. If so, also the key of its group and

@@ -2,9 +2,9 @@
 -- What RQ's queue.empty() does, for jobs at the head of the queue.
 -- KEYS: the queue.
 -- arguments: microseconds most last job_prefix result_prefix
--- The script begins no further batch after so many microseconds, nor after `most` entries. last: the entry that was the
--- last one when the caller began. The script ends after it if there are later entries; may be empty. The prefixes are
--- those of keys; result_prefix is empty if this RQ has no such keys.
+-- The script begins no further batch after that many microseconds, nor after `most` entries. last: the entry that was
+-- the last one when the caller began. The script ends after it if there are later entries; may be empty. The prefixes
+-- are those of keys; result_prefix is empty if this RQ has no such keys.
 -- Returns {entries removed, microseconds, entries of jobs that were gone, entries left, 1 if it ended after `last`}.
 
 local call = redis.call

@@ -257,8 +257,8 @@ local function has_more_fields(key, fields)
     return call('HLEN', key) > count
 end
 
--- Whether RQ restores a job with these fields, and with data, without a complaint; whether the job has other fields
--- beside; and its rate limit, if it has one, as are_rare_fields_plain() returns it.
+-- Whether RQ restores a job with these fields, and with data, without an error; whether the job has other fields as
+-- well; and its rate limit, if it has one, as are_rare_fields_plain() returns it.
 local function is_plain(key, fields)
     local created_at, enqueued_at, started_at, ended_at, last_heartbeat, origin, description, worker_name,
         success_callback_name, failure_callback_name, stopped_callback_name, timeout, _, exc_info, group_id

@@ -4,11 +4,11 @@
 --
 -- KEYS: the registry.
 -- arguments: microseconds dry_run registry_name known_queue short_queue job_prefix queue_prefix
--- The job ids are last. The script begins no job after so many microseconds. dry_run: not empty to change nothing.
+-- The job ids are last. The script begins no job after that many microseconds. dry_run: not empty to change nothing.
 -- known_queue: the key of a queue that the caller has searched for the jobs; may be empty. An id '<id' is in that
 -- queue, nearer to its head; '>id' is nearer to its tail; other ids are not in it. '=id' is for requeue_many.
--- short_queue: the script searches another queue for a job only if it has at most so many entries. The prefixes are
--- those of keys.
+-- short_queue: the script searches another queue for a job only if it has at most this number of entries. The prefixes
+-- are those of keys.
 -- Returns {ids processed, microseconds, index, code, index, code, ...}: a pair for each id whose job was not done, with
 -- its index among the ids, from 0. requeue_many returns metadata that it needs in place of a code.
 

@@ -8,7 +8,7 @@
 -- job first, and -1 if RQ must requeue it: then nothing was changed.
 
 -- Try everything that may fail before the first change, so that an error leaves nothing half done. No job has the
--- id ' ', so that these commands change nothing. HGETALL is here because the caller sends it beside this script.
+-- id ' ', so that these commands change nothing. HGETALL is here because the caller sends it together with this script.
 local function check_rights(key, fields, ttl)
     call('HGETALL', job_prefix .. ' ')
     call('ZREM', KEYS[1], ' ')

@@ -1,8 +1,8 @@
 -- requires many_jobs.inc.lua job_hash.inc.lua rate_limits.inc.lua requeue.inc.lua
 -- What RQ's registry.requeue(job_id) does, for each plain job that is in the registry.
 -- arguments: rate_limits_key timestamp metadata_count to_queue queues_key
--- rate_limits_key: the key of the set of all rate limits. timestamp: Unix, in seconds. metadata_count: so many pairs
--- are before the job ids: metadata as it is stored, and as RQ would store it again. '=id' is a job whose data the
+-- rate_limits_key: the key of the set of all rate limits. timestamp: Unix, in seconds. metadata_count: the number of
+-- pairs before the job ids: metadata as it is stored, and as RQ would store it again. '=id' is a job whose data the
 -- caller has seen to be compressed.
 -- If a job's metadata is not among the pairs, the answer has the metadata instead of a code. If its data is long, and
 -- the caller has not seen it, the code is DATA_UNKNOWN. Such a job and all later jobs are left undone.
@@ -178,7 +178,7 @@ local function prepare(place, id, mark)
 end
 
 -- Jobs are requeued in their order, and so no job after an undone one. Besides the metadata of the undone job, the
--- caller gets the metadata of the next jobs, up to so many octets.
+-- caller gets the metadata of the next jobs, up to this many octets.
 local MOST_METADATA = 1000000
 local asked = 0
 

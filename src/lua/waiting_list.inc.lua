@@ -4,7 +4,7 @@
 -- Overrides functions of many_jobs.inc.lua: the scripts call these instead.
 --
 -- LREM walks from an end of the list to the job, and would do so for each. So the entries to remove are overwritten
--- first, which takes no walk, and removed together at the end. Nobody sees that: a script is atomic.
+-- first, which takes no walk, and removed together at the end. No client sees that: a script is atomic.
 
 -- How far from its place a job is searched; and the entry that overwrites an entry to be removed: no job has this id.
 local NEAR, REMOVED = 64, ' '

@@ -18,7 +18,7 @@ local function is_taken()
     return false
 end
 
--- If the job was enqueued again meanwhile, enqueued_at has changed.
+-- If the job was enqueued again since it was checked, enqueued_at has changed.
 if not is_unchanged(KEYS[2], status, origin) or (call('HGET', KEYS[2], 'enqueued_at') or '') ~= enqueued_at
     or is_running(KEYS[3]) or is_in_any(id, 7, #KEYS) or is_taken()
 then

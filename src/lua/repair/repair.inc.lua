@@ -56,7 +56,7 @@ local function contains(key, member, position)
     return call('ZSCORE', key, member) ~= false
 end
 
--- LREM and LRANGE walk through the list, at some ten million ids a second, and block the server meanwhile.
+-- LREM and LRANGE walk through the list, at some ten million ids a second, and block the server while they do.
 local LONG, DEEP = 100000, 300000
 
 -- Remove an id from a list, searching from the nearer end.
