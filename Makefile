@@ -27,7 +27,7 @@ help: ## list the targets
 	@echo "make TARGET [ARGS='...']     each target makes what it needs; begin with demo"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## RQ beside rqreg_ext on a private Redis; a minute
+demo: ## RQ and rqreg_ext, compared on a private Redis; a minute
 	@$(BOOTSTRAP)
 	@cd examples && exec ../$(BIN)/python -B -m demo $(ARGS)
 
@@ -113,7 +113,7 @@ format: ## bring Python and C into the checked style
 
 bench: ## measure RQ, code written by hand and rqreg_ext together
 	@$(BOOTSTRAP)
-	@# Beside the environment, not in it: redis-py would use it everywhere.
+	@# In a folder of its own, not in the environment: redis-py would use it everywhere.
 	@$(BIN)/python tools/packages_beside.py $(VENV)/hiredis-py --no-deps hiredis==3.5.0
 	$(BIN)/python -m benchmarks --hiredis-folder $(VENV)/hiredis-py $(ARGS)
 
@@ -134,7 +134,7 @@ bench-deployments: ## measure where RQ runs: tracers, a cluster, TLS, distance
 
 docs: ## build the guide as a site, build/docs/index.html
 	@$(BOOTSTRAP)
-	@# Beside the environment of the tests: nothing else needs it.
+	@# In a folder of its own, not in the environment of the tests: nothing else needs it.
 	@$(BIN)/python tools/packages_beside.py $(VENV)/sphinx --requirement docs/requirements.txt
 	PYTHONPATH=$(VENV)/sphinx $(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs build/docs $(ARGS)
 

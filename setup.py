@@ -25,7 +25,7 @@ import build_tools  # noqa: E402
 import embed_lua  # noqa: E402
 import fetch_hiredis  # noqa: E402
 
-# Read by every interpreter of the environment at its start; it belongs beside the package, not in it. From CPython 3.15
+# Read by every interpreter of the environment at its start; it belongs next to the package, not in it. From CPython 3.15
 # on, a .start file names what is called (PEP 829).
 AT_START = 'rqreg_ext.start' if sys.version_info >= (3, 15) else 'rqreg_ext.pth'
 SYSTEM_HIREDIS = os.environ.get('RQREG_SYSTEM_HIREDIS') == '1'
@@ -123,7 +123,7 @@ class BdistWheel(bdist_wheel):
     """Add the bill of materials to a wheel."""
 
     def write_wheelfile(self, wheelfile_base: str, *args: str) -> None:
-        """Write the file WHEEL as usual, and beside it what is compiled in."""
+        """Write the file WHEEL as usual, and next to it what is compiled in."""
         super().write_wheelfile(wheelfile_base, *args)
         if not SYSTEM_HIREDIS:
             bill = Path(wheelfile_base, 'sboms', 'rqreg_ext.cdx.json')

@@ -168,7 +168,7 @@ def restore(
 
     Each job is restored completely or not at all, with all that export() wrote of it. A key expires when it would have
     expired. A job that exists already is left as it is. RQ lists the queues afterwards. A started job is restored with
-    its executions: nobody executes it, so that RQ's clean-up retries it or fails it, as it does with abandoned jobs.
+    its executions: no worker executes it, so that RQ's clean-up retries it or fails it, as it does with abandoned jobs.
 
     Args:
         connection: A redis-py client, or a URL.

@@ -330,8 +330,8 @@ def _entries(place: Place, size: int) -> Iterator[list[str]]:
 def _list_chunks(client: Any, key: str, size: int) -> Iterator[list[str]]:
     """Yield the elements of a list in chunks, from its end.
 
-    Workers take jobs from its beginning, which would shift the others: counted from the end, none is passed over. Jobs
-    that are added at the end meanwhile make some appear twice.
+    Workers take jobs from its beginning, which would shift the others: counted from the end, none is passed over. If
+    jobs are added at the end during the iteration, some appear twice.
     """
     start = 0
     while True:

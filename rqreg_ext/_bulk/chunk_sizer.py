@@ -1,4 +1,4 @@
-"""How many jobs one run of a script gets: Redis serves no one else meanwhile."""
+"""How many jobs one run of a script gets: Redis serves no other client while a script runs."""
 
 from __future__ import annotations
 

@@ -270,7 +270,7 @@ def _belongs_in(registry: Any, job: Any) -> bool:
 
 
 def _in_transaction(registry: Any, job_id: str, write: Write, is_deletion: bool) -> None:
-    """Run the transaction, again if the job was changed meanwhile.
+    """Run the transaction, again if the job was changed between WATCH and EXEC.
 
     is_deletion: whether `write` deletes the job. As in RQ's remove(), it is then RQ's own Job, and the entry is the id
     as given.
@@ -551,7 +551,7 @@ def move_entry(registry: Any, members: Members, to: Any, job_id: str) -> None:
 @_refuse_ids_as_rq_does
 @_on_one_server
 def move_entry_in_transaction(registry: Any, members: Members, to: Any, job_id: str) -> None:
-    """Do what move_entry() does, unless the job is changed meanwhile."""
+    """Do what move_entry() does, in a transaction that fails if the job is changed during it."""
 
     def write(registry: Any, job: Any, pipeline: Any) -> None:
         _write_move(registry, job, pipeline, to)

@@ -14,7 +14,7 @@ from .._fastpath.server_errors import is_denied
 from .._query.queue_search import find_in_queue, length_of
 from .scripts import SHORT_QUEUE
 
-# With `rate`, after so many seconds the queue of a group is searched again.
+# With `rate`, the queue of a group is searched again after this number of seconds.
 SEARCH_IS_VALID = 10.0
 
 

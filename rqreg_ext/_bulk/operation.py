@@ -27,7 +27,7 @@ from .scripts import Script
 # groups grow with the queue: a quarter of its length, up to a limit.
 _GROUP_SIZE, _LARGEST_GROUP, _QUEUE_PER_GROUP = 1000, 100_000, 4
 
-# With `rate`, after so many seconds filters are asked again about a job.
+# With `rate`, the filters are applied to a job again after this number of seconds.
 _FILTERS_ARE_VALID = 1.0
 
 # Returns the ids to process, and their number, or None if it is unknown.
@@ -157,7 +157,7 @@ class BulkOperation:
         return self.result
 
     def _remaining(self) -> int | None:
-        # Others may have removed entries meanwhile.
+        # Other clients may have removed entries since they were counted.
         return None if self._total is None else max(0, self._total - self._looked_at)
 
     # ---- Groups

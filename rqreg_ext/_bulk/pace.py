@@ -7,7 +7,7 @@ from typing import Any
 
 from .._query.arguments import rate_of
 
-# The jobs of so many seconds are changed together, and so many seconds of delay are made up for.
+# Seconds: the jobs of one period are changed together, and a delay of up to one period is made up for.
 _PERIOD = 0.1
 # time.sleep() does not take any number of seconds.
 _LONGEST_SLEEP = 3600.0
@@ -46,7 +46,7 @@ class Pace:
         return count
 
     def note(self, changed: int) -> None:
-        """Note how many of them were changed: for jobs that were skipped, nobody waits."""
+        """Note how many of them were changed: the call does not wait for jobs that were skipped."""
         if self._last is not None:
             not_before = time.monotonic() - max(_PERIOD, 1 / self.rate)
             self._last = max(self._last + changed / self.rate, not_before)

@@ -26,7 +26,7 @@ class ReplicaWait:
         self._acknowledged = 0
         if wait_replicas and not self._uses_one_connection():
             raise NotImplementedError(
-                f"wait_replicas={wait_replicas!r} needs a client of redis-py's own, with nobody's methods in the way: "
+                f'wait_replicas={wait_replicas!r} needs an unmodified redis-py client: '
                 'WAIT is about the writes of its own connection'
             )
 

@@ -40,7 +40,7 @@ class BulkResult:
     """How many jobs there was nothing to do for, by reason.
     'no such job' means that the job's hash is gone (purge() without filters on times removes such an entry). The others
     are 'already canceled', and for a filter that cannot be decided 'no known end' (or enqueue, start or creation time),
-    'unreadable data', and 'not known without unpickling'; 'no worker listens' if nobody heard that a job is to stop.
+    'unreadable data', and 'not known without unpickling'; 'no worker listens' if no worker received the stop command.
     """
     failed: list[tuple[str, Exception]] = field(default_factory=list)
     """(job id, exception) of each job that RQ could not change. These jobs are as they were."""

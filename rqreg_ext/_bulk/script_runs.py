@@ -109,7 +109,7 @@ class ScriptRuns:
         return ScriptAnswer(processed, notes)
 
     def add_missing_facts(self, script: Script, job_ids: list[str], answer: ScriptAnswer) -> ScriptAnswer:
-        """Find out what the script does not know yet of jobs, for its next run: their metadata, or about their data.
+        """Read what the script asked for: the metadata of jobs, or whether their long data is compressed.
 
         Return the answer up to the first such job. If only RQ can do that job, it is left to RQ's method and counts as
         processed.

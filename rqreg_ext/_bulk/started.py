@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 # A score in 1970: entries that have it count as abandoned, and no other entry has one that is as low.
 _ABANDONED = 1
-# How often a job is failed whose worker makes its entry current again meanwhile.
+# How often fail_many() tries a job whose worker makes its entry current again.
 _TRIES = 3
 # How many jobs are done between two calls of progress().
 _CHUNK = 100

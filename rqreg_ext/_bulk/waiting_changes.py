@@ -47,8 +47,8 @@ class WaitingChangesMixin(WaitingReadsMixin):
         """Delete all jobs that wait, as Queue.empty() does, but in chunks: RQ's is one script, which holds the server.
 
         As with RQ's, only the hashes of the jobs are deleted, with their dependents and results: the jobs stay in
-        their groups, and what depends on them is not told. purge() deletes jobs as Job.delete() does. Workers may take
-        jobs meanwhile. Jobs that are enqueued during the call are left.
+        their groups, and jobs that depend on them are not enqueued. purge() deletes jobs as Job.delete() does. Workers
+        may take jobs during the call. Jobs that are enqueued during the call are left.
 
         Args:
             limit: The most jobs to delete, from the front of the queue; None for all. A chunk that is sent again,
@@ -59,8 +59,8 @@ class WaitingChangesMixin(WaitingReadsMixin):
 
         Returns:
             A BulkResult. Entries of jobs whose hash was gone are removed, and count as skipped: 'no such job'. Where
-            the server refuses the script, or the client may change keys, jobs are deleted one by one. Where somebody
-            has replaced Queue.empty(), that is called, and `by_rq` is what it returns.
+            the server refuses the script, or the client may change keys, jobs are deleted one by one. If Queue.empty()
+            was replaced, the replacement is called, and `by_rq` is what it returns.
 
         Raises:
             TypeError, ValueError: An argument is wrong.
@@ -131,7 +131,7 @@ class WaitingChangesMixin(WaitingReadsMixin):
         """Delete all jobs that wait, or those that match the filters, as Job.delete() does.
 
         Entries of jobs whose hash is gone are removed, and count as skipped. Jobs that are enqueued at the end during
-        the call are left, but for at most as many as workers take meanwhile. empty() is faster, and deletes less of
+        the call are left, except at most as many as workers take during it. empty() is faster, and deletes less of
         each job.
 
         Args:

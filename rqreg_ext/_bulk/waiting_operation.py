@@ -65,7 +65,7 @@ class WaitingOperation(BulkOperation):
         """Return the ids of all jobs that wait now, and their number. Their places are noted as they are read."""
         total = count_of(self._connection, self._registry.key)
         self._are_places_known = True
-        # No more than there are now: jobs may be added meanwhile.
+        # No more than there are now: jobs may be added during the call.
         return islice(self._listed(_SMALLEST_GROUP, is_removed=not self.result.dry_run), total), total
 
     def _listed(self, size: int, is_removed: bool = False) -> Iterator[str]:

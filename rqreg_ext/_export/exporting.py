@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rq.job import Job
     from typing_extensions import Unpack
 
-# How many jobs are read in a round trip at first. Then so many that their lines have about that many octets.
+# How many jobs are read in the first round trip; and how many octets the lines of each later one have, about.
 _FIRST_CHUNK, _OCTETS = 100, 2_000_000
 
 
@@ -242,7 +242,7 @@ class Export:
         data = ''.join(lines).encode('ascii')
         self._write(data)
         if lines:
-            # Jobs can be large: so many are read at a time that memory stays small.
+            # Jobs can be large: fewer are read at a time then, to limit memory.
             fitting = max(1, len(lines) * _OCTETS // len(data))
             self._size = min(self._chunk_size, fitting, 2 * self._size)
 

@@ -21,8 +21,8 @@ from rq import defaults
 SCHEMA = 1
 # What of a job has a key of its own, by the names in a line.
 PARTS = ('hash', 'results', 'dependents', 'dependencies', 'executions')
-# A job has so many fields, and its results a few others. More of them are encoded each time, so that memory does not
-# grow with what is stored.
+# The most names of fields whose encoded form is kept: a job has some twenty, its results a few others. Further names
+# are encoded each time, so that memory does not grow with what is stored.
 _MOST_NAMES = 256
 
 _string: Callable[[str], str] = encode_basestring_ascii
@@ -174,7 +174,7 @@ def _job_of(values: dict[str, Any]) -> ExportedJob:
     fields = _fields(values['hash'])
     if not fields:
         raise ValueError('its hash is empty')
-    # Without an entry, it would be restored where nobody finds it.
+    # Without an entry, it would be restored into no registry.
     if registry != 'queued' and not ('score' in values or values.get('entries')):
         raise ValueError('it has no score')
     get = values.get

@@ -57,7 +57,7 @@ class _Clock:
         self._step = (_milliseconds(last) - self._first) / max(count, 1)
 
     def moment(self, number: int, left: int) -> int | None:
-        """Return when a key expires that had so many milliseconds left; None if it does not."""
+        """Return when a key expires that had `left` milliseconds left; None if it does not expire."""
         return None if left < 0 else round(self._first + self._step * number + left)
 
 

@@ -45,7 +45,7 @@ __all__ = [
 _MOST_REDIRECTS = 16
 # The pauses before it, in seconds; each is twice as long as the previous. Together they are five seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
-# After so many MOVED in a row there is a pause.
+# After this number of MOVED in a row there is a pause.
 _MOVED_AT_ONCE = 3
 
 _KEYLESS = frozenset({'DBSIZE', 'SCAN', 'TIME', 'WAIT'})
@@ -82,7 +82,7 @@ def _job_prefix() -> str:
 
 
 def _connects_by(client: Any) -> Callable[[Any], bool]:
-    """Return whether what a connection calls when it has connected is the client's own, and calls nobody else's."""
+    """Return whether what a connection calls when it has connected is the client's own, and calls no other function."""
     return lambda function: (
         getattr(function, '__self__', None) is client and getattr(client, 'user_on_connect_func', None) is None
     )
@@ -206,7 +206,7 @@ def _read_slots(client: Any) -> None:
     try:
         client.nodes_manager.initialize()
     except Exception as error:
-        # No node answers, or some slots are nobody's: the call is tried with the table as it is.
+        # No node answers, or some slots have no node: the call is tried with the table as it is.
         if not any(owner.__name__ == 'RedisError' for owner in type(error).__mro__) and not is_broken_connection(error):
             raise
 

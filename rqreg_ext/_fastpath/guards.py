@@ -33,7 +33,7 @@ _HOMES = {
     'RateLimitRegistry': 'rq.rate_limit',
     'Webhook': 'rq.webhook',
 }
-# What the methods of a registry call beside the registry: a clock, and the functions that make text of an entry.
+# What the methods of a registry call outside the registry: a clock, and the functions that make text of an entry.
 _CLOCK = ('rq.registry.current_timestamp', 'rq.executions.current_timestamp', 'rq.utils.now')
 _TEXTS = ('rq.registry.as_text', 'rq.registry.parse_composite_key')
 _HAS_WEBHOOKS = hasattr(job, 'Webhook')

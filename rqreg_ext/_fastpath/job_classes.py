@@ -46,8 +46,8 @@ _OF_JOB = 'rq.job.Job.'
 def leaves_as_it_is(job_class: Any, functions: tuple[str, ...]) -> bool:
     """Return whether some of RQ's functions do the same with jobs of this class as with those of rq.job.Job.
 
-    They do if the class, and each of its bases beside RQ's, defines none of the names that these functions use. What
-    Job defines itself is the business of the guards in guards.py.
+    They do if the class, and each of its bases other than RQ's, defines none of the names that these functions use.
+    What Job defines itself is the business of the guards in guards.py.
 
     Args:
         job_class: Any object.

@@ -17,7 +17,7 @@ Origin = tuple[str, str]
 
 
 class Forwarded:
-    """Shows in a class of ours the method that somebody has put into RQ's class, for as long as it is there."""
+    """Shows in a class of ours the method that replaces RQ's in RQ's class, for as long as it is there."""
 
     def __init__(self, name: str, registry_class: Any) -> None:
         self._name = name
@@ -31,7 +31,7 @@ class Forwarded:
 
 
 class Found(NamedTuple):
-    """The result of looking up a method: RQ's function that defines it, or None if it is somebody else's."""
+    """The result of looking up a method: RQ's function that defines it, or None if the method is not RQ's."""
 
     origin: Origin | None
     # The function whose code was looked at, if any.
@@ -86,7 +86,7 @@ def is_core(owner: type) -> bool:
 
 def _found(value: Any, origin: Origin) -> Found:
     function = function_of(value)
-    # Before it is looked at: whoever replaces it meanwhile is noticed then.
+    # Read before the function is examined, so that a replacement during the examination is noticed.
     code = None if function is None else function.__code__
     return Found(origin if is_original(value, *origin) else None, function, code)
 

@@ -11,6 +11,6 @@ def plural(what: str) -> str:
 
 
 def counted(count: int, what: str, none: str | None = None) -> str:
-    """Return so many things in words, as in '1 queue' and '2 queues'; `none` in the place of the number 0."""
+    """Return '1 queue', '2 queues' and the like; `none`, if it is given, replaces the number 0."""
     number = none if none is not None and count == 0 else str(count)
     return f'{number} {what if count == 1 else plural(what)}'

@@ -21,7 +21,7 @@ _replacement: Replacement | None = None
 class InstallReport:
     """The result of install(): what was replaced, and what was not. As a str, it is a report to print.
 
-    As a bool, it is False if nothing is replaced, nor will be when rq is imported.
+    As a bool, it is False if nothing is replaced now, and nothing will be when rq is imported.
 
     Attributes:
         replaced (tuple): (place, name) of each variable, attribute or item that now holds our class instead of RQ's.

@@ -31,8 +31,8 @@ class IntegrityMixin:
     ) -> CheckReport:
         """Find inconsistent entries in this registry, and inconsistent jobs that belong in it.
 
-        Changes nothing, and sends only short reads, so other clients may write meanwhile. Each candidate is read twice,
-        `settle` seconds apart, and reported only if both reads gave the same.
+        Changes nothing, and sends only short reads, so that other clients may write during the check. Each candidate is
+        read twice, `settle` seconds apart, and reported only if both reads gave the same.
 
         Args:
             orphans: Whether to scan the keys of all jobs for those whose status and queue are this registry's, but that
@@ -71,8 +71,8 @@ class IntegrityMixin:
         """Repair the problems of this registry that have one safe repair.
 
         An atomic script repairs each problem, and changes nothing if the problem is gone by then: workers may run
-        meanwhile, and the call may be repeated. It deletes no job. Abandoned jobs are left to RQ's own clean-up of the
-        registry, which retries or fails them.
+        during the call, and the call may be repeated. It deletes no job. Abandoned jobs are left to RQ's own clean-up
+        of the registry, which retries or fails them.
 
         Args:
             problems: A result of check(), or some of its problems; None to check this registry first.

@@ -1,4 +1,4 @@
-"""Iteration over a sorted set that other clients change meanwhile, in constant memory.
+"""Iteration over a sorted set, in constant memory, while other clients change it.
 
 Every entry that keeps its score is returned exactly once. Only read commands are used, so that it works on replicas,
 and for users who may not run scripts.
@@ -175,7 +175,7 @@ class Cursor:
             self._rank = max(self._rank, self._find_rank())
 
     def _find_rank(self) -> int:
-        """Return the number of entries up to the position; an estimate if other clients change them meanwhile."""
+        """Return the number of entries up to the position; an estimate if other clients change them at the time."""
         member, score = self._position
         exclusive, inclusive = (f'({score!r}', f'{score!r}')
         before, up_to_equals = (

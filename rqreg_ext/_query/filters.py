@@ -112,7 +112,7 @@ class JobFilters(TypedDict, total=False):
     max_score: float
 
 
-# What the calls take beside filters: each takes some of these.
+# The arguments of the calls that are not filters: each call takes some of these.
 _OPTIONS_OF_FIND = ('desc', 'fields', 'order_by')
 _OPTIONS = (
     'at_front',

@@ -1,4 +1,4 @@
-"""Iteration over a list that other clients change meanwhile, such as a queue.
+"""Iteration over a list, such as a queue, while other clients change it.
 
 Workers take jobs from the head, and jobs are added at both ends or removed anywhere. Only LLEN and LRANGE are used,
 and only LRANGE by a user without the right to LLEN.
@@ -15,7 +15,7 @@ from .._fastpath.exchange import INTEGER, TEXTS, VALUE, ask, exchange, without_e
 from .._fastpath.server_errors import is_denied
 
 # How many entries that were already read are read again with the next ones, to see by how much these have moved. If
-# they have moved farther, so many times as many are read again.
+# they have moved farther, _WIDENED times as many are read again.
 _OVERLAP, _WIDENED = 128, 8
 
 
@@ -50,8 +50,8 @@ class ListCursor:
         key: The key of the list.
         chunk_size: How many entries to read at a time.
         desc: Whether to begin at the tail.
-        is_removed: Whether what was read is removed meanwhile. Then entries that are added at the head meanwhile may
-            leave as many at the tail unread.
+        is_removed: Whether the caller removes what was read during the iteration. Then entries that are added at the
+            head may leave as many at the tail unread.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ListCursor:
         return self._from_tail() if self._desc else self._from_head()
 
     def _from_head(self) -> Iterator[Piece]:
-        # How many entries are left to be read, and how many more were added at the tail meanwhile.
+        # How many entries are left to be read, and how many were added at the tail since the iteration began.
         left = count_of(self._connection, self._key)
         added = 0
         while left > added:
@@ -95,7 +95,7 @@ class ListCursor:
             self._check_first(found[:1])
             known = self._count_of_known(found)
             if known or (is_at_head and self._is_removed):
-                # So many are left where `left` were expected.
+                # behind + len(found) - known entries are left, and `left` were expected.
                 added += max(behind + len(found) - known - left, 0)
             piece = self._unread(found, behind + len(found), -1)
             left = behind

@@ -54,8 +54,8 @@ class ListingMixin:
             UnicodeDecodeError: While iterating, an entry is not UTF-8.
 
         Round trips:
-            One per chunk. Up to four more if entries already read were removed meanwhile, and a few more if many
-            entries have the same score.
+            One per chunk. Up to four more if entries already read are removed during the iteration, and a few more if
+            many entries have the same score.
 
         Source:
             Redis ZRANGE, ZREVRANGE, ZRANGEBYSCORE, ZREVRANGEBYSCORE, ZCOUNT, ZRANK, ZREVRANK.

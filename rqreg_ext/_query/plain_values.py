@@ -1,7 +1,7 @@
 """Reading a job's call or metadata without running anything: in a pickle, only plain values are made.
 
 Plain values are None, bool, int, float, str, bytes, the builtin containers, and the types of `datetime`. Each object of
-another type becomes an Opaque, whose comparison raises NotPlain: nobody knows what it would be equal to.
+another type becomes an Opaque, whose comparison raises NotPlain: what the object would be equal to is not known.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class WaitingReadsMixin:
     def contains_many(self, ids: Iterable[str | Job]) -> list[bool]:
         """Check for many jobs whether they wait in this queue.
 
-        A job that waits during the whole call is found, although workers take jobs meanwhile.
+        A job that waits during the whole call is found, even if workers take other jobs.
 
         Args:
             ids: An iterable of job ids or Job objects.
@@ -111,9 +111,9 @@ class WaitingReadsMixin:
     def iter_job_ids(self, chunk_size: int = 1000, desc: bool = False) -> Iterator[str]:
         """Iterate over the ids of the jobs that wait, in the order of the queue.
 
-        Workers may take jobs, and jobs may be added or removed meanwhile: each job that waits during the whole
-        iteration is returned, and once. Jobs that are added at the end meanwhile may be missing; with `desc`, jobs that
-        are added at the front may be. Beside the entries of a chunk, 8 bytes for each job are held in memory.
+        Each job that waits during the whole iteration is returned once, even if workers take jobs, and jobs are added
+        or removed. Jobs that are added during the iteration may be missing: those at the end, or with `desc`, those at
+        the front. In addition to the entries of a chunk, 8 bytes for each job are held in memory.
 
         Args:
             chunk_size: How many entries to read at a time.
@@ -128,7 +128,7 @@ class WaitingReadsMixin:
             UnicodeDecodeError: While iterating, an id is not UTF-8.
 
         Round trips:
-            One per chunk, and one. A few more if more than a hundred entries that were read are removed meanwhile.
+            One per chunk, and one. A few more if more than a hundred of the entries already read are removed.
 
         Source:
             rq.Queue.get_job_ids; Redis LRANGE, LLEN.

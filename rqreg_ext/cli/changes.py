@@ -91,7 +91,7 @@ def changing_options(registry_names: Sequence[str], has_waiting: bool = False) -
             if ids_from is not None:
                 check_no_filters(filters)
             if ids_from is not None and ids_from.name == '<stdin>' and not (given['yes'] or given['dry_run']):
-                say('not confirmed: the ids come from stdin, so that nobody can be asked there: give --yes')
+                say('not confirmed: the ids come from stdin, so that there is no terminal to ask on: give --yes')
                 raise click.exceptions.Exit(statuses.NOT_CONFIRMED)
 
             def choose() -> Selection:
@@ -199,8 +199,8 @@ def trim(
 ) -> None:
     """Delete the old jobs of a registry: all but the newest, or those that ended, or were canceled, before a time.
 
-    With filters, only jobs that match are deleted; with --keep, so many of these are kept. With --keep, expired entries
-    of the registry are dropped before, as RQ's clean-up does.
+    With filters, only jobs that match are deleted, or counted for --keep. With --keep, expired entries of the registry
+    are dropped before, as RQ's clean-up does.
     """
     _check_chosen(chosen)
     try:
@@ -227,7 +227,7 @@ def trim(
 @click.argument('queue', nargs=-1, required=True)
 @_asking_options
 def empty(server: Server, queue: Sequence[str], **options: Any) -> None:
-    """Delete all jobs that wait in queues, as `rq empty` does, but without holding the server meanwhile.
+    """Delete all jobs that wait in queues, as `rq empty` does, but without blocking the server.
 
     Only the jobs themselves are deleted, with their results. `rqreg delete --waiting` also takes them out of their
     groups, as this command does with --export, and takes filters. After an interruption, the same command does the

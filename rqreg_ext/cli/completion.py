@@ -73,7 +73,7 @@ def completion(shell: str) -> None:
 
 def complete(root: click.Command) -> int:
     """Print completions for the line that a shell has set in the environment; return the exit status."""
-    # Somebody is typing: nothing else may be printed, whatever happens.
+    # The user is typing: nothing else may be printed, even after an error.
     sys.stderr = open(os.devnull, 'w')  # noqa: SIM115 - until the end of the process
     add_completion_class(_Bash)
     try:

@@ -136,7 +136,7 @@ def restore(
         raise click.UsageError('--to-queue: give the name of a queue')
     if not dry_run:
         if file == '-' and not yes:
-            say('not confirmed: the jobs come from stdin, so that nobody can be asked there: give --yes')
+            say('not confirmed: the jobs come from stdin, so that there is no terminal to ask on: give --yes')
             raise click.exceptions.Exit(statuses.NOT_CONFIRMED)
         if not yes:
             confirm(f'restore {_described(file, to_queue)}?', yes)
@@ -317,5 +317,5 @@ class _Report:
         ]
 
     def _not_found(self, results: BulkResults) -> int:
-        # In queues that cannot be read, nobody has looked.
+        # Queues that cannot be read were not searched.
         return 0 if self._given is None or results.errors else max(self._given - results.total.total, 0)

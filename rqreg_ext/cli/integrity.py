@@ -39,7 +39,7 @@ def _kinds_of(ctx: click.Context, param: click.Parameter, value: Sequence[str]) 
 @click.command()
 @queue_options
 @click.option('--kind', 'kinds', multiple=True, callback=_kinds_of, help='Only problems of this kind; several times.')
-@click.option('--limit', type=Count(), help='End after so many problems.')
+@click.option('--limit', type=Count(), help='End after this number of problems.')
 @click.option('--settle', type=Seconds(), default='1', show_default=True, help='How long a problem must stay the same.')
 @click.option('--repair', 'repairs', is_flag=True, help='Repair what has one safe answer.')
 @click.option('--dry-run', is_flag=True, help='With --repair: say what would be done, and change nothing.')

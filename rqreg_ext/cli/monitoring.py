@@ -229,7 +229,7 @@ def _measures(
         for threshold in thresholds:
             yield measure(taken, threshold)
         if not thresholds:
-            # What nobody asked for is left out if the user may not read it.
+            # A value without bounds is left out if the user may not read it.
             with suppress(Exception):
                 yield measure(taken, None)
     if given['stuck'] is not None:

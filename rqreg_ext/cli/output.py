@@ -153,7 +153,7 @@ def _user_of(credentials: str) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """Return so many things in words: '1 job', '18 231 jobs'."""
+    """Return the number and the noun in its form for that number: '1 job', '18 231 jobs'."""
     return f'{grouped(number)} {what if number == 1 else plural(what)}'
 
 

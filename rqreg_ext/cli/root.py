@@ -37,8 +37,8 @@ COMMANDS = {
     'completion': ('completion', 'Print the script by which bash, zsh or fish complete this command.'),
     'man': ('man', 'Print the manual page of a command.'),
 }
-# Who runs this command takes 1 for WARNING, and 2 for CRITICAL.
-_UNKNOWN_OF = {'rqreg check': 3}
+# Monitoring systems read 1 as WARNING and 2 as CRITICAL, so an error of this command is 3, UNKNOWN.
+_ERROR_STATUS = {'rqreg check': 3}
 HELP = """See, find, change and check the jobs of RQ: all of a registry, or of many queues, at once.
 
 Data goes to stdout, questions and progress to stderr. Exit status: 0 done, 1 some jobs could not be done or problems
@@ -123,7 +123,7 @@ def run(arguments: Sequence[str]) -> int:
         # A full disk, say. What is not a file with a name is what data goes to.
         say(f'{error.filename or "stdout"}: {error.strerror or error}')
         _write_no_more()
-        return _UNKNOWN_OF.get(' '.join(('rqreg', *arguments[:1])), statuses.INCOMPLETE)
+        return _ERROR_STATUS.get(' '.join(('rqreg', *arguments[:1])), statuses.INCOMPLETE)
     return status
 
 
@@ -171,4 +171,4 @@ def _usage(error: click.UsageError) -> int:
         return statuses.USAGE
     where = 'rqreg' if error.ctx is None else error.ctx.command_path
     print(f'{where}: {error.format_message()}\nTry `{where} --help`.', file=sys.stderr)
-    return _UNKNOWN_OF.get(where, statuses.USAGE)
+    return _ERROR_STATUS.get(where, statuses.USAGE)

@@ -130,7 +130,7 @@ class Given(Selection):
     def count(self) -> None:
         """Count the ids that are in one of the registries, up to the limit."""
         super().count()
-        # Beyond a limit, and in queues that cannot be read, nobody has looked.
+        # Ids beyond a limit were not looked for, and queues that cannot be read were not searched.
         self.not_found = max(self._given - self.total, 0) if self._limit is None and not self.errors else 0
 
     def _ids_of(self, registry: Any, left_out: Counter[str]) -> Iterator[str]:
@@ -158,7 +158,7 @@ def given_ids(ids_from: BinaryIO, filters: Mapping[str, Any]) -> list[str]:
 
 
 def check_no_filters(filters: Mapping[str, Any]) -> None:
-    """Raise click.UsageError if there are filters beside ids."""
+    """Raise click.UsageError if there are filters as well as ids."""
     if filters:
         raise click.UsageError('give filters or --ids-from, not both')
 

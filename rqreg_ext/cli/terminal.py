@@ -1,4 +1,4 @@
-"""What is said on stderr, and whether there is somebody to ask."""
+"""Messages on stderr, and whether there is a terminal to ask on."""
 
 from __future__ import annotations
 

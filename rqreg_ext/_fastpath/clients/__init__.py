@@ -1,1 +1,1 @@
-"""What a client is, how it may be used, and the core's connections beside its own."""
+"""What a client is, how it may be used, and the core's own connections for it."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from .kinds import replaced_methods
 
-# So many methods are named in an error.
+# The most methods that an error names.
 _SHOWN = 3
 # (name, *arguments)
 Words = tuple[Any, ...]

@@ -33,7 +33,7 @@ _CLUSTER_SCHEME = '+cluster://'
 def _cluster_of(url: str) -> Any:
     """Return a client of the cluster that redis+cluster://HOST:PORT,HOST:PORT or rediss+cluster://... names.
 
-    redis-py takes a URL of one node, and further nodes beside it.
+    redis-py takes a URL of one node, and further nodes in another argument.
     """
     from redis.cluster import ClusterNode, RedisCluster
 

@@ -1,4 +1,4 @@
-"""Connections of the core's beside those of a client's pool: how they are made, and that they are closed with it.
+"""Connections of the core, in addition to those of a client's pool: how they are made, and closed with the pool.
 
 Called by src/client_pool.c when it meets a pool, and opens or drops a connection.
 """
@@ -30,7 +30,7 @@ DRIVER_ARGUMENTS = frozenset({'driver_info', 'lib_name', 'lib_version'})
 
 
 def describe_pool(pool: Any) -> tuple[str, bool, str] | None:
-    """Return how the core must open connections beside this pool; None if it cannot.
+    """Return how the core must open connections like this pool's; None if it cannot.
 
     The answer is the name of the pool's exceptions module; whether it decodes replies; and the name of its attribute
     with the connections in use. After reset() that holds another object, and connections made before are forgotten.
@@ -115,7 +115,7 @@ def _own_driver(package: str) -> Any:
 def _connections_in_use(pool: Any) -> set[Any] | list[Any] | None:
     """Return where the pool keeps the connections that it has handed out: a set, or a blocking pool's list.
 
-    None for a pool of somebody's own, which may have no such place.
+    None for a pool that is not redis-py's, which may have no such place.
     """
     in_use = getattr(pool, _attribute_of_connections_in_use(pool), None)
     return in_use if isinstance(in_use, set | list) else None

@@ -1,4 +1,4 @@
-"""How a client sends commands: as redis-py's (or valkey-py's) own does, through wrappers, or nobody knows how.
+"""How a client sends commands: as redis-py's (or valkey-py's) own does, through wrappers, or in an unknown way.
 
 The core asks once for each kind of client, and again when their classes change (src/client_check.c); never per call.
 """
@@ -114,7 +114,7 @@ class ClientKind:
     is_trusted: whether nothing does but tracers that are known to pass on what they get (tracers.py).
     observations: what the core has seen of them; None where single calls are left to RQ's methods, which give options
     with some commands. Only of known tracers it is known that they look at names and keys alone.
-    notes: what else is known of them, by those who use them.
+    notes: what wrapped.py has found out about them, by the key under which it keeps it.
     """
 
     def __init__(self, package: str, is_wrapped: bool, is_pipeline: bool, is_trusted: bool) -> None:
@@ -138,9 +138,9 @@ def classes_of_client(client: Any) -> tuple[type, ...]:
 def examine_client(client: Any) -> Facts:
     """Tell how a client sends commands.
 
-    True: as redis-py's own client class does. CLUSTER: as redis-py's own client of a cluster does. A ClientKind: that
-    does it in the end. None: nobody knows how, since its class, or somebody who patches it, or the client itself, has
-    something else in the way.
+    True: as redis-py's own client class does. CLUSTER: as redis-py's own client of a cluster does. A ClientKind: its
+    commands reach redis-py's own methods in the end. None: not known, since its class, a patch or the client itself
+    replaces what sends commands.
     """
     cluster_package = package_of_cluster(type(client))
     if cluster_package is not None:

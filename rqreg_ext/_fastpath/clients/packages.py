@@ -98,7 +98,7 @@ def is_defined_by(package: str, given: Any) -> bool:
 
 
 def is_set_on(found: Any, *names: str) -> bool:
-    """Tell whether an object has an attribute of its own, beside its class's, under one of these names."""
+    """Tell whether the object itself, not only its class, has an attribute of one of these names."""
     return not getattr(found, '__dict__', {}).keys().isdisjoint(names)
 
 

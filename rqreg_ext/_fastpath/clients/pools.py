@@ -48,7 +48,7 @@ def examine_pool(pool: Any) -> Facts:
     """Tell whether the pool hands out connections of redis-py's own.
 
     True: it does. TRACED: there are tracers around what they write by. WRITES: they write as redis-py's own, at least.
-    None: nobody knows.
+    None: not known.
     """
     connection_class = pool.connection_class
     package = package_of_connections(connection_class) if isinstance(connection_class, type) else None

@@ -15,8 +15,8 @@ _SESSION_FIELDS = (b'db', b'flags', b'resp', b'user')
 def is_same_session(pool: Any, ours: Any) -> bool:
     """Return whether the server treats the pool's idle connection as ours: by database, user and modes.
 
-    Somebody may have sent SELECT or AUTH over it. The answer is kept with the connection, and asked for once. One round
-    trip.
+    The program may have sent SELECT or AUTH over it. The answer is kept with the connection, and asked for once. One
+    round trip.
 
     Args:
         ours: The reply to CLIENT INFO on our connection, or the server's error. The same error on both counts as the

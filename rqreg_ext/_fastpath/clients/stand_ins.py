@@ -38,7 +38,7 @@ def _make_stand_in(make_class: Callable[[type], type], found: Any, **own: Any) -
             _derived.clear()
         derived = _derived[key] = named_as(type(found), make_class(type(found)))
     stand_in: Any = object.__new__(derived)
-    # Somebody's class may have its own way to set attributes.
+    # The client's class may define __setattr__().
     for name, value in {'__dict__': found.__dict__, **own}.items():
         object.__setattr__(stand_in, name, value)
     return stand_in

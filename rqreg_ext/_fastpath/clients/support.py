@@ -3,13 +3,13 @@
 Directly: the client, its pool and its connections are redis-py's own. Commands go over connections of ours. The core
 decides that (client_check.c); what is here is for all other clients.
 
-Observed: somebody wraps execute_command() or Pipeline.execute() and passes on what he is given, as tracing tools do.
+Observed: execute_command() or Pipeline.execute() is wrapped, and the wrapper passes on its arguments, as tracers do.
 Commands go through the client. That each arrives unchanged is seen in redis-py's own method that sends it, before it
 is sent. Where only a known tracer is in the way (tracers.py), they are then sent over connections of ours (stand_in.c,
 wrapped.py). Single calls through other wrappers are RQ's own.
 
-By methods: whatever else there is, like a client that puts a prefix before each key, a wrapper, or a mock. Only what RQ
-sends is sent, by the methods that RQ calls, one by one. No scripts.
+By methods: all other clients, such as one that puts a prefix before each key, a wrapper object, or a mock. Only RQ's
+commands are sent, one by one, by the methods that RQ calls. No scripts.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ class Trial(Watch):
                 self._write_on(watched)
             finally:
                 if watched._rqreg_unsent:
-                    # It may have been written elsewhere, and nobody reads the replies.
+                    # It may have been written elsewhere, and the replies will not be read.
                     connection.disconnect()
             if watched._rqreg_unsent:
                 self.raise_changed()
@@ -190,7 +190,7 @@ def _packed(words: Words, encoding: str) -> bytes:
 
 
 def _encoded(word: Any, encoding: str) -> bytes:
-    # Not by the connection's encoder, which may be somebody's.
+    # Not by the connection's encoder, which may have been replaced.
     if isinstance(word, (bytes, memoryview)):
         return bytes(word)
     return (word if isinstance(word, str) else repr(word)).encode(encoding)

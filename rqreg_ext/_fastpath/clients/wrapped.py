@@ -10,7 +10,7 @@ single calls too (src/stand_in.c, core_stand_in.py).
 
 Otherwise, before a script, or a command that RQ does not send, the client is tried: with the commands of
 trial_commands.py, which the innermost method does not send, but answers. A client that changes one, or its reply, or
-raises, or bears no object that stands in for it, is used by its methods from then on.
+raises, or whose class cannot be subclassed, is used by its methods from then on.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def is_transparent(client: Any, kind: Any, registry_key: Any = None) -> bool:
 
     registry_key: of the registry that is to be changed; its first entries are read, in a round trip.
     """
-    # Nobody has anything in the way: the client package measures commands itself, or the client's Retry is asked.
+    # No wrapper is in the way: the client package measures commands itself, or the client's Retry is asked.
     if not getattr(kind, 'is_wrapped', False) and _has_original_connections(client):
         return True
     notes = _notes_on(client, kind)
@@ -233,7 +233,7 @@ def _passes_in_pipeline(client: Any, commands: Sequence[TrialCommand], is_transa
 
 
 def _passes_while_watching(client: Any, commands: Sequence[TrialCommand]) -> bool:
-    """Tell it of WATCH, and of what is read after it."""
+    """As _passes_alone(), for WATCH and the reads that follow it."""
     key = commands[0].words[1]
     reads = [command for command in commands if command.words[0] in READS and command.words[1] == key]
     pipeline = _pipeline_of(client, is_transaction=True)

@@ -95,7 +95,7 @@ def _check_options(once: bool, file: str | None, tls_cert: str | None, tls_key: 
 def _bound_waits(client: Any, seconds: float | None) -> None:
     """Have redis-py's client wait only so long for the server, and try again only once."""
     if not isinstance(client, Redis):
-        # A cluster's, or somebody's: with its own settings.
+        # A client of a cluster, or of another class: it keeps its own settings.
         return
     settings = client.connection_pool.connection_kwargs
     settings['socket_timeout'] = seconds or settings.get('socket_timeout') or _SECONDS

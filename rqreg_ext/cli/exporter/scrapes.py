@@ -96,7 +96,7 @@ class Scrapes:
             except Exception as error:
                 if statuses.is_of_server(error):
                     raise
-                # What somebody wrote into a worker's hash, say.
+                # A value in a worker's hash that RQ did not write, say.
                 problems.append(Problem('workers', f'workers not read: {describe(error)}'))
                 return snapshot(client, queues, workers=False, oldest=True), False
         except Exception as error:

@@ -258,7 +258,7 @@ def cut(text: str, width: int) -> str:
 
 
 def sized(text: str, width: int, is_right: bool = False) -> str:
-    """Return the text in exactly so many cells."""
+    """Return the text in exactly `width` cells."""
     text = cut(text, width)
     space = ' ' * (width - cells(text))
     return space + text if is_right else text + space

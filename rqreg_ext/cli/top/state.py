@@ -10,7 +10,7 @@ from ..._all_queues.snapshot import NAMES
 from .data import VIEWS, FailureRow, Failures, Groups, Overview, Row
 from .search import Search
 
-# A screen smaller than this has no room for panels beside the chosen one.
+# A screen smaller than this has room for the chosen panel only.
 _FEW_LINES = 16
 # Lines above and below the panels.
 _HEADER = 2
