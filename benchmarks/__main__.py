@@ -142,7 +142,7 @@ class Session:
         self.refused.append(why)
 
     def found(self) -> Results:
-        """Return what was found until now, and what is kept beside it."""
+        """Return what was found until now, and what is kept of earlier runs."""
         results, path = Results(self.results), self.options.json
         is_kept = self.options.keep and 'surroundings' in self.results and path.exists()
         return Results.read(path).with_those_of(results) if is_kept else results
@@ -293,7 +293,7 @@ def write(path: Path, results: Results) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run, and return the exit status. What was found until Ctrl-C, and beside what was refused, is written too."""
+    """Run, and return the exit status. Results from before Ctrl-C, and those not refused, are written too."""
     options = parse(arguments)
     begun, is_ended = perf_counter(), False
     with PrivateRedis() as server:

@@ -234,7 +234,7 @@ def find(client: Any, queue: str, description: str, count: int) -> Iterator[str]
 def count_failures(client: Any, queue: str, count: int) -> Counter[tuple[str, str]]:
     """Count the first jobs by their function and the class of their exception, a thousand at a time.
 
-    It takes for granted that each has a result, and loads pickles that anybody could have written.
+    It takes for granted that each has a result, and loads pickles that an attacker could have written.
     """
     counts: Counter[tuple[str, str]] = Counter()
     for ids in _chunks(entry.decode() for entry in client.zrange(FAILED.format(queue), 0, count - 1)):

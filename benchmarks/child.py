@@ -97,7 +97,7 @@ class RemoteLeg:
         return dict(self._ask('versions'))
 
     def close(self) -> None:
-        """End the process: it ends by itself when nobody can command it any more."""
+        """End the process: it ends by itself when its input is closed."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -134,7 +134,7 @@ def serve(leg: Any, requests: IO[bytes], replies: IO[bytes]) -> None:
 
 def main(name: str, hiredis_folder: str) -> None:
     """Be the leg of that name."""
-    # What anybody prints must not come between the replies.
+    # What other code prints must not come between the replies.
     replies = os.fdopen(os.dup(1), 'wb')
     os.dup2(2, 1)
     set_up_hiredis(is_wanted=name in WITH_HIREDIS, folder=hiredis_folder or None)

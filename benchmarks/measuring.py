@@ -38,7 +38,7 @@ class Pace:
     least_rounds: int = 3
 
     def is_enough(self, workload: Workload, rounds: int, seconds: float) -> bool:
-        """Whether so many rounds of the workload will do; of what takes long, one."""
+        """Whether this number of rounds of the workload is enough; of what takes long, one is."""
         least = 1 if workload.is_huge and workload.is_long else self.least_rounds
         return rounds >= self.rounds or (rounds >= least and seconds > self.seconds)
 

@@ -1,4 +1,4 @@
-"""A second client, in a process of its own: how long the server lets it wait while somebody else is served.
+"""A second client, in a process of its own: how long the server lets it wait while another client is served.
 
 `python -m benchmarks.pinger PORT` sends PING again and again, and answers each line on its standard input with what the
 time since the line before was like.

@@ -47,7 +47,7 @@ class Filled:
 
 @dataclass(frozen=True)
 class Population:
-    """So many entries in the registry of each of so many queues."""
+    """`queues` queues, with `entries` entries in the registry of each."""
 
     entries: int = 0
     queues: int = 1
@@ -139,7 +139,7 @@ class RunningJobs(Population):
 
 @dataclass(frozen=True)
 class BusyQueues(Population):
-    """Queues with jobs waiting, and with so many entries in each registry, but not where RQ would enqueue them."""
+    """Queues with jobs waiting, and with entries in each registry, but not where RQ would enqueue them."""
 
     def fill(self, connection: Any) -> Filled:
         from rq import Queue

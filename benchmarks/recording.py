@@ -1,6 +1,6 @@
 """What a call sends and receives, byte for byte: a relay that a client connects to instead of the server.
 
-So the bare round trip is always of the bytes that rqreg_ext really sends, and nobody has to keep a list of them.
+So the bare round trip is always of the bytes that rqreg_ext really sends, and no list of them has to be kept.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run a command beside a private Redis server on port 6379, inside namespaces of its own (see network.py).
+"""Run a command with a private Redis server on port 6379, inside namespaces of its own (see network.py).
 
 python beside_redis.py [--certificate FILE] [--beat FILE] -- COMMAND...
 """

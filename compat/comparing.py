@@ -48,7 +48,7 @@ class Runs:
 
 
 def chance_of_failures(plain: Sequence[str], accelerated: Sequence[str]) -> float:
-    """Return how likely it is that ours gets so many of all the failures, or more, if the sides are alike.
+    """Return how likely it is that our side gets this number of all the failures, or more, if the sides are alike.
 
     Fisher's exact test, one-sided.
     """

@@ -50,7 +50,7 @@ def alone(command: Sequence[str]) -> list[str]:
 
 
 def beside_redis(command: Sequence[str], certificate: Path | None = None, beat: Path | None = None) -> list[str]:
-    """Return the command line that does so beside an empty Redis server on port 6379, and ends as the command ends.
+    """Return the command line that does so with an empty Redis server on port 6379, and ends as the command ends.
 
     With a certificate (and its key, in one file) TLS is served too, on port 9736. A test of pytest, with the plugin
     too_long, that began too long ago is interrupted, by what is in the file `beat`.

@@ -1,4 +1,4 @@
-"""One run of somebody's tests by pytest, beside a Redis of its own, on plain RQ or on our registries."""
+"""One run of a test suite by pytest, with a Redis of its own, on plain RQ or on our registries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(
 ) -> Outcomes:
     """Run the tests in a folder, and return their outcomes; what pytest says goes to pytest.log there.
 
-    Ends the program where pytest did not come to its end: then nobody knows what became of the tests.
+    Ends the program if pytest did not come to its end: then the outcomes of the tests are not known.
     """
     outcomes = folder / 'outcomes.json'
     log = folder / 'pytest.log'

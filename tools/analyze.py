@@ -30,7 +30,7 @@ OTHERS = [option for path in ('vendor', str(GENERATED), PYTHON_HEADERS) for opti
 
 
 def gcc(source: Path) -> list[str]:
-    """Return gcc's command: its path-sensitive analysis, which needs no optimisation, beside the usual warnings."""
+    """Return gcc's command: its path-sensitive analysis, which needs no optimisation, and the usual warnings."""
     flags = ['-fanalyzer', '-Wall', '-Wextra', '-Werror', '-O1']
     return ['gcc', *DIALECT, *flags, *OURS, *OTHERS, '-c', str(source), '-o', os.devnull]
 

@@ -64,7 +64,7 @@ class Environment:
         self.extension = ROOT / 'rqreg_ext' / f'_core{sysconfig.get_config_var("EXT_SUFFIX")}'
         self.stamp = folder / 'bootstrap-stamp'
         self.installed = folder / 'rqreg-ext-is-installed'
-        # Beside the one extension module that all environments of this Python share.
+        # Next to the one extension module that all environments of this Python share.
         self.build_stamp = ROOT / 'build' / f'{self.extension.name}.stamp'
 
     def make_ready(self) -> None:

@@ -155,6 +155,6 @@ def _missing_for_a_venv() -> dict[str, str]:
 
 
 def _installable(names: Collection[str]) -> list[str]:
-    """Return the Debian packages of what is missing, but none for a compiler or a Python that somebody else chose."""
+    """Return the Debian packages of what is missing, but none for a compiler or a Python that was chosen."""
     chosen = [name for name in names if (not os.environ.get('CC') if name == COMPILER else has_system_python())]
     return ' '.join(DEBIAN[name] for name in chosen).split()

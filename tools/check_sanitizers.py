@@ -119,7 +119,7 @@ class SanitizedCopy:
 
     def _found_in(self, program: str, library: Path) -> str:
         status, said = self.copy.ask(sys.executable, '-c', program, str(library), **self.environment)
-        # UndefinedBehaviorSanitizer, beside another, keeps to stderr and ends the process.
+        # UndefinedBehaviorSanitizer, together with another, keeps to stderr and ends the process.
         return self.found() + (said if status != 0 else '')
 
     def passes(self, tests: list[str], arguments: list[str]) -> bool:

@@ -1,6 +1,6 @@
 /* Faults that the checks must find: an analyzer or a sanitizer that is silent here is silent for nothing.
 
-   `make analyze` reads this file beside the core's; `make check-sanitizers` loads it into Python. */
+   `make analyze` reads this file with the core's; `make check-sanitizers` loads it into Python. */
 
 #include <limits.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-"""Install packages into a folder of their own, beside those of the environment, unless they are there.
+"""Install packages into a folder of their own, outside the environment, unless they are there.
 
 python tools/packages_beside.py FOLDER ARGUMENTS_OF_PIP_INSTALL
 """

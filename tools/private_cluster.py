@@ -28,7 +28,7 @@ BUS_DISTANCE = 10_000
 PORTS = range(11_000, 22_000)
 # In milliseconds: on a busy machine no node must look lost by mistake...
 NODE_TIMEOUT = 15_000
-# ...but news spreads in half of this, so while somebody waits for it, it is short.
+# ...but news spreads in half of this, so it is short while the cluster is waited for.
 SHORT_NODE_TIMEOUT = 400
 WAIT_SECONDS = 30.0
 
@@ -219,7 +219,7 @@ class Migration:
         }
 
     def move(self, count: int | None = None, choose: Callable[[str], bool] = lambda key: True) -> int:
-        """Move so many keys, or all, of those that are chosen; return how many were moved."""
+        """Move up to this number of the chosen keys, or all; return how many were moved."""
         moved = 0
         for source, keys in self.keys().items():
             chosen = [key for key in keys if choose(key)]
@@ -232,7 +232,7 @@ class Migration:
         """Move what is left, and give the slots to the target."""
         self.move()
         for source, slots in self.sources.items():
-            # The target first: a slot that nobody has is worse than one that two have for a moment.
+            # The target first: a slot that no node has is worse than one that two have for a moment.
             for node in (self.target, source):
                 node.ask_all(('CLUSTER', 'SETSLOT', slot, 'NODE', self.target.id) for slot in slots)
         for node in self.cluster.live_nodes:
@@ -254,7 +254,7 @@ class Migration:
 
 
 class PrivateCluster:
-    """A cluster of `masters`, each with so many `replicas`; a context manager.
+    """A cluster of `masters` masters, each with `replicas` replicas; a context manager.
 
     full_coverage: whether the cluster serves nothing when a slot has no owner (cluster-require-full-coverage).
     options: lines of redis.conf for each node, by name.
@@ -416,7 +416,7 @@ class PrivateCluster:
         return node
 
     def remove(self, node: Node) -> None:
-        """End an added node; the others forget it. Its slots go to nobody."""
+        """End an added node; the others forget it. Its slots have no node then."""
         self.added.remove(node)
         node.stop()
         for other in self.live_nodes:

@@ -34,7 +34,7 @@ class Side:
 class Operation:
     """A call, and how often it was made: `rq` and `ours` take the side and the client, and return (count, answer).
 
-    The time is that of one of so many. `populate` is called before each turn of an operation that changes something,
+    The time is divided by their number. `populate` is called before each turn of an operation that changes something,
     otherwise once.
     """
 
@@ -88,7 +88,7 @@ def _add_queues(client: Any) -> None:
 
 
 def _many(count: int, call: Callable[[Any], Any]) -> Callable[[Side, Any], tuple[int, Any]]:
-    """So many calls on the registry."""
+    """Calls on the registry, one after the other."""
 
     def calls(side: Side, client: Any) -> tuple[int, Any]:
         registry = side.failed(client)
@@ -142,7 +142,7 @@ def _snapshot_of_ours(side: Side, client: Any) -> tuple[int, Any]:
 
 
 def operations(jobs: int, calls: int, sampled: int) -> list[Operation]:
-    """Return the operations, on so many jobs; so many calls in a turn, and RQ's loops on so many jobs."""
+    """Return the operations: on how many jobs, how many calls in a turn, and on how many jobs RQ's loops run."""
     count, within = _many(calls, lambda registry: registry.count), _many(calls, lambda registry: _ids(1)[0] in registry)
     listing = _many(1, lambda registry: registry.get_job_ids())
     remove = _each(sampled, lambda registry, job_id: registry.remove(job_id, delete_job=True))

@@ -73,7 +73,7 @@ class Place:
     ran: set[tuple[Side, tuple[str, ...]]] = field(default_factory=set)
 
     def variables(self, side: Side) -> dict[str, str]:
-        """Return what a command of this side finds in its environment beside what all find."""
+        """Return the variables that are added to the environment of a command of this side."""
         return {'RQ_REDIS_URL': self.population.url(side), 'PYTHONPATH': str(DATA)}
 
     def run(self, side: Side, *command: str) -> programs.Ended:

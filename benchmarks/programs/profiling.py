@@ -51,7 +51,7 @@ class Frame(NamedTuple):
 
     @property
     def owner(self) -> str:
-        """Who it belongs to: the registries, RQ, redis-py, or nobody of these."""
+        """Which code it belongs to: the registries, RQ, redis-py, or none of these."""
         name = Path(self.file).name
         if name in OUR_C_FILES or name.startswith('_core.') or '/site-packages/rqreg_ext/' in self.file:
             return REGISTRIES

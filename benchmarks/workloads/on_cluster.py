@@ -41,7 +41,7 @@ class Operation:
 
 
 def _fill_jobs(client: Any, count: int) -> None:
-    """Put so many failed jobs into a queue."""
+    """Put failed jobs into a queue."""
     from rq import Queue
     from rq.job import JobStatus
 

@@ -17,7 +17,7 @@ from .workload import Axis, Library, Sample, Workload, failed
 # A page, and what a page that joins several registries reads to show one.
 SIZES = (50, 1000)
 PER_PAGE = 50
-# Jobs in each of a hundred queues; RQ takes a second for the jobs of so many.
+# Jobs in each of a hundred queues; RQ takes a second for the jobs of this number of queues.
 LISTED, LISTED_QUEUES, LISTED_SAMPLE = 100, (1, 10, 100), 20
 WORKERS = (1, 10, 100)
 
@@ -107,7 +107,7 @@ def list_jobs(size: int) -> Workload:
 
 @dataclass(frozen=True)
 class BusyWorkers(Population):
-    """So many workers, each of which executes a job."""
+    """Workers, each of which executes a job."""
 
     def fill(self, connection: Any) -> Filled:
         from rq import Queue, SimpleWorker

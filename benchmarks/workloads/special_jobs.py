@@ -22,7 +22,7 @@ GROUP, LIMIT = 'crew', 'site'
 
 @dataclass(frozen=True)
 class SpecialJobs(Population):
-    """Failed jobs of one kind, with random arguments of so many octets."""
+    """Failed jobs of one kind, with random arguments of a given number of octets."""
 
     kind: str = 'plain'
     octets: int = 100

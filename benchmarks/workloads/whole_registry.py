@@ -14,13 +14,13 @@ from ..populations import KINDS, KINDS_WITH_GONE, QUEUE, FailedIds, FailedJobs, 
 from .one_call import SIZES
 from .workload import Axis, Registries, Sample, Workload, failed
 
-# With one of a hundred thousand, for what is wanted of so many.
+# With one of a hundred thousand, for what is wanted of a large registry.
 MORE_SIZES = (1, 100, 10_000, 100_000, 1_000_000)
 # An entry of ten is wrong, and all entries are looked at in the same way.
 CHECKED_SIZES = (100, 10_000, 100_000)
 # Registries of a few jobs are changed one after the other: one alone would be over too soon.
 QUEUES = {1: 20, 100: 5}
-# RQ takes milliseconds for a job, by hand it is a second for so many.
+# RQ takes milliseconds for a job; by hand, this number of jobs takes a second.
 LOOP_SAMPLE, READ_SAMPLE, HAND_SAMPLE = 200, 2_000, 10_000
 SCAN_SAMPLE = 100_000
 IDS = 1000
@@ -148,7 +148,7 @@ def check(size: int) -> Workload:
         FailedJobs(size, are_gone=True),
         failed,
         rq=Sample(lambda registry, _, count: by_loop.wrong(registry, count), READ_SAMPLE),
-        # Nobody else is there who might be half way through a change.
+        # No other client is there that might be half way through a change.
         ours=lambda registry, _: len(registry.check(settle=0)),
         by_hand=Sample(lambda client, _, count: by_hand.wrong(client, QUEUE, count), HAND_SAMPLE),
         axis=Axis.ENTRIES,

@@ -57,7 +57,7 @@ Call = Callable[[Any, Any], Any]
 
 @dataclass(frozen=True)
 class Sample:
-    """A call on the first so many entries or queues, where all would take too long: its time is extrapolated."""
+    """A call on the first entries or queues only, where all would take too long: its time is extrapolated."""
 
     call: Callable[[Any, Any, int], Any]
     size: int
@@ -70,7 +70,7 @@ class Workload:
     `subject` makes what RQ's call and ours are made on; the call by hand is made on the client. Each call is given
     one of `arguments`, and is repeated for as long as a round takes, the arguments over and over. A call that
     `changes` what is in Redis is made once with each argument in a round, and the population is restored between;
-    one that returns how many entries it has changed (`counts`) has changed all of them, or so many of each ten, or is
+    one that returns how many entries it has changed (`counts`) has changed all of them, or a share of each ten, or is
     refused. `ours_told` makes of our answer what the others' is like, for the comparison.
     """
 
@@ -117,18 +117,18 @@ class Workload:
         return replace(self, population=self.population.at_most(**LOOKED_AT))
 
     def sampled(self, kind: Kind, size: int) -> int:
-        """Return on how many entries or queues of so many the call is made."""
+        """Return on how many of the entries or queues the call is made."""
         call = getattr(self, kind.value)
         return min(call.size, size) if isinstance(call, Sample) else size
 
     def to_change(self, kind: Kind, size: int) -> int:
-        """Return how many entries one call changes, on so many entries or queues."""
+        """Return how many entries one call changes, on this number of entries or queues."""
         sampled = self.sampled(kind, size)
         entries = sampled if self.axis is Axis.ENTRIES else sampled * self.population.entries
         return entries * self.changed_of_ten // 10
 
     def call_of(self, kind: Kind, size: int) -> Call | None:
-        """Return the call of RQ, by hand or of ours, on so many entries or queues."""
+        """Return the call of RQ, by hand or of ours, on this number of entries or queues."""
         call: Call | Sample | None = getattr(self, kind.value)
         if not isinstance(call, Sample):
             return call

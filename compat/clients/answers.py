@@ -101,7 +101,7 @@ def ask(port: int, request: Request, cookies: dict[str, str] | None = None) -> A
 
 @dataclass
 class Browser:
-    """What somebody sees of a site: the cookies that were set go along with each request."""
+    """A visitor of a site: the cookies that were set go along with each request."""
 
     port: int
     cookies: dict[str, str] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class Browser:
 
 
 def text_differences(plain: str, ours: str, masks: Iterable[Mask]) -> list[str]:
-    """Return the lines that differ between two texts, beside what the masks name."""
+    """Return the lines that differ between two texts, apart from what the masks name."""
     for one in masks:
         plain, ours = one.apply(plain), one.apply(ours)
     if plain == ours:

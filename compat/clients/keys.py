@@ -61,7 +61,7 @@ end
 
 
 def key_differences(plain: Any, ours: Any, seconds: float) -> list[str]:
-    """Return a line for each difference between two databases of a server; times may lie so many seconds apart.
+    """Return a line for each difference between two databases of a server; times may differ by this many seconds.
 
     Afterwards ours is as plain's: what comes next begins on equal databases, so that its differences are its own.
     """

@@ -17,7 +17,7 @@ from compat.clients.sides import Side
 from compat.environments import Environment
 
 CORE = 'rqreg_ext/_core'
-# The core keeps its connections beside those of the client that it served.
+# The core keeps its own connections for the client that it served.
 ASKS = """
 import sys, redis, rq
 client = redis.Redis.from_url(sys.argv[1])
@@ -72,7 +72,7 @@ def run(
 ) -> Ended:
     """Run a command of the environment to its end; make sure that it runs on the registries of its side.
 
-    Without `looked_at`, nobody disturbs it: for what has run before, and is to be timed.
+    Without `looked_at`, nothing disturbs it: for what has run before, and is to be timed.
     """
     with tempfile.TemporaryFile('w+') as output, tempfile.TemporaryFile('w+') as errors:
         start = time.perf_counter()

@@ -20,7 +20,7 @@ PINS = ('rq-2.12.0', 'redis-5.3.1', 'rq-exporter')
 SUITE = 'rq-exporter-3.1.0'
 
 NUMBER = r'\d[\d.e+-]*'
-# Beside the metrics of RQ there are the process's own.
+# There are metrics of the process as well as of RQ.
 PROCESS = 'process_(?:virtual_memory_bytes|resident_memory_bytes|start_time_seconds|cpu_seconds_total|open_fds)'
 MASKS = (
     mask('metric of the process', rf'^{PROCESS} ({NUMBER})$'),

@@ -30,7 +30,7 @@ def is_accelerated() -> bool:
 
 
 def serves_calls() -> bool:
-    """Tell whether a registry that RQ makes is served by the core: it keeps its connections beside the client's."""
+    """Tell whether a registry that RQ makes is served by the core: the core then has a pool for the client's pool."""
     from redis import Redis
     from rq import Queue
 

@@ -1,4 +1,4 @@
-"""The admin site, and django-rq's own pages beside it."""
+"""The admin site, and django-rq's own pages."""
 
 from django.contrib import admin
 from django.urls import include, path
