@@ -25,8 +25,8 @@ import build_tools  # noqa: E402
 import embed_lua  # noqa: E402
 import fetch_hiredis  # noqa: E402
 
-# Read by every interpreter of the environment at its start; it belongs next to the package, not in it. From CPython 3.15
-# on, a .start file names what is called (PEP 829).
+# Read by every interpreter of the environment at its start; it belongs next to the package, not in it. From CPython
+# 3.15 on, a .start file names what is called (PEP 829).
 AT_START = 'rqreg_ext.start' if sys.version_info >= (3, 15) else 'rqreg_ext.pth'
 SYSTEM_HIREDIS = os.environ.get('RQREG_SYSTEM_HIREDIS') == '1'
 DEBUG = os.environ.get('RQREG_DEBUG') == '1'

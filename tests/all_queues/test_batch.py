@@ -440,7 +440,7 @@ def test_batch_with_fakeredis() -> None:
     assert (count.result(), there.result()) == (1, True)
 
 
-# Beside RQ, on random databases
+# Compared with RQ, on random databases
 
 RANK = mostly(
     st.sampled_from([0, -1, 1, -2, 2, 100]), st.sampled_from([None, 'x', 1.5, True, '0', b'1', 2**64, [], '\udc80'])

@@ -398,7 +398,7 @@ def test_all_queues_take_two_round_trips(recorded: tuple[Recorder, redis.Redis])
 def test_cleanup_is_in_the_same_round_trip(recorded: tuple[Recorder, redis.Redis]) -> None:
     recorder, client = recorded
     without_ready_jobs(client)
-    # The first call beside a connection of redis-py's compares it with ours.
+    # The first call, where redis-py has a connection, compares that one with ours.
     snapshot(client, ['low'])
     recorder.clear()
     snapshot(client, ['low'], cleanup=True)
@@ -501,7 +501,7 @@ def test_thousands_of_workers(client: redis.Redis) -> None:
     assert taken.workers == taken['low'].workers == {'busy': 834, 'idle': 833, 'suspended': 833}
 
 
-# Beside RQ, on random databases
+# Compared with RQ, on random databases
 
 
 @st.composite

@@ -190,7 +190,7 @@ def wait(condition: Callable[[], bool]) -> None:
 
 
 def enqueue(client: Any, queue: str, job_id: str, minutes: int, at_front: bool = False) -> datetime:
-    """Enqueue a job so many minutes ago; return when."""
+    """Enqueue a job as of some minutes ago; return when."""
     Queue(queue, connection=client).enqueue('len', (), job_id=job_id, at_front=at_front)
     moment = datetime.now(timezone.utc) - timedelta(minutes=minutes)
     client.hset(f'rq:job:{job_id}', 'enqueued_at', moment.strftime('%Y-%m-%dT%H:%M:%S.%fZ'))

@@ -238,7 +238,7 @@ def test_where_the_deletion_is_refused_nothing_is_changed(client_without: Any, c
     assert dump(connection) == before
 
 
-# ---- By somebody else's method
+# ---- By a method that replaces RQ's
 
 
 def test_replaced_empty_is_called(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:

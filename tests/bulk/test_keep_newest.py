@@ -1,4 +1,4 @@
-"""purge(keep_newest=N): the newest of the jobs that match stay, whatever comes meanwhile."""
+"""purge(keep_newest=N): the newest of the jobs that match stay, even if others come during the call."""
 
 from __future__ import annotations
 

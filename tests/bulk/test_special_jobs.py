@@ -174,7 +174,7 @@ def test_rate_limit_of_another_type(connection: redis.Redis, name: str, spoiled:
 
 @pytest.mark.parametrize('name', CALLS)
 def test_scripts_do_not_read_large_data(connection: redis.Redis, redis_server: PrivateRedis, name: str) -> None:
-    """A script would copy it several times, and hold the server meanwhile."""
+    """A script would copy it several times, and block the server."""
     queue = rq.Queue('q', connection=connection)
     registry = FailedJobRegistry('q', connection=connection)
     for number in range(3):

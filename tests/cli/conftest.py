@@ -19,7 +19,7 @@ from .running import Command
 
 @pytest.fixture(scope='session')
 def shop_server() -> Iterator[PrivateRedis]:
-    """A Redis with the failed jobs of the shop, which nobody changes."""
+    """A Redis with the failed jobs of the shop, which no test changes."""
     with PrivateRedis() as server:
         shop.let_jobs_fail(server.client())
         yield server

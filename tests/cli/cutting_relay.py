@@ -1,4 +1,4 @@
-"""A relay before a server that ends, or falls silent, after so many bytes of replies, and takes no more connections."""
+"""A relay before a server that ends, or falls silent, after some bytes of replies, and takes no more connections."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class Terminal:
         os.close(tty)
 
     def wait_for(self, text: str, start: int = 0) -> None:
-        """Wait until the text was written, after so many characters."""
+        """Wait until the text was written, behind this number of characters."""
         deadline = time.monotonic() + SECONDS
         while text not in self.text[start:]:
             assert time.monotonic() < deadline, self.text

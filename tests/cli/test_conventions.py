@@ -18,7 +18,7 @@ from rqreg_ext.cli.root import COMMANDS, root
 
 from .running import Command, words
 
-# What a command needs beside the queues; and of a server that is not there, and of wrong usage, what it ends with.
+# What a command needs besides queues; and its exit status for a server that is not there, and for wrong usage.
 NEEDED: dict[str, list[str]] = {
     'show': ['no-such-job'],
     'trim': ['--keep', '1'],

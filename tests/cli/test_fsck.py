@@ -90,7 +90,7 @@ def test_repair_asks_and_repairs_chosen_kinds(broken: Redis, changing: Command) 
     assert changing(*arguments, '--yes', '--kind', 'missing_job').status == 0
     assert (broken.zcard('rq:failed:mail'), broken.exists('rq:job:lost:dependents')) == (0, 1)
     ended = changing(*arguments, '--yes')
-    # What is left is for somebody to decide.
+    # What is left is for the operator to decide.
     assert (ended.status, broken.exists('rq:job:lost:dependents'), broken.llen('rq:queue:mail')) == (1, 0, 2)
     assert '1 queued_twice left' in ended.out
 

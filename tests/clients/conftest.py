@@ -1,4 +1,4 @@
-"""Servers for the client tests, beside the shared one of tests/conftest.py."""
+"""Servers for the client tests, in addition to the shared one of tests/conftest.py."""
 
 from __future__ import annotations
 

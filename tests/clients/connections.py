@@ -24,7 +24,7 @@ def opened_by(observer: redis.Redis, call: Callable[[], object]) -> list[dict[st
 
 
 def beside(client: Any, observer: redis.Redis) -> list[dict[str, str]]:
-    """Return the connections that a first call opens, beside one that the client has already.
+    """Return the connections that a first call opens, where the client has one already.
 
     None: the fallback was used, on the connection that the client had.
     """

@@ -212,7 +212,7 @@ def compare_with_rq(client: Any, transaction: Any, spans: Spans) -> dict[str, An
     registry.remove('job-38', delete_job=True)
     registry.requeue('job-39')
     spans()
-    # Nobody traces that one.
+    # That client is not traced.
     with redis.Redis(unix_socket_path=client.connection_pool.connection_kwargs['path']).monitor() as monitor:
         with transaction():
             changed = [registry.remove('job-2', delete_job=True), registry.requeue('job-3').id, registry.count]

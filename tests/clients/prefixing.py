@@ -241,7 +241,7 @@ FORMS: dict[str, Form] = {
     'connect function': (_by_connect_function, _unpatched),
     'patch': (redis.Redis, _patched),
 }
-# Those that put it before each key of all commands, also in pipelines: RQ by them touches nobody else's keys.
+# Those that put it before each key of all commands, also in pipelines: RQ by them touches no other application's keys.
 COMPLETE = (
     'class',
     'class, pipelines late',

@@ -78,7 +78,7 @@ class Recorder:
         self.writes.clear()
 
     def cut(self, command: str, times: int = 1) -> None:
-        """Let the server run this command, but close the connection instead of passing its reply, so many times."""
+        """Let the server run this command, but the first times close the connection instead of passing its reply."""
         self._to_cut = [command] * times
 
     def answer(self, command: str, octets: bytes) -> None:

@@ -46,7 +46,7 @@ def name() -> str:
 
 
 def in_threads(count: int, call: Callable[[], Any]) -> list[Any]:
-    """Make the call CALLS times in each of so many threads that begin together; return all results."""
+    """Make the call CALLS times in each of several threads that begin together; return all results."""
     barrier = threading.Barrier(count)
 
     def run() -> list[Any]:
@@ -111,7 +111,7 @@ def test_more_threads_than_both_pools_have(filled: PrivateRedis, connection: red
 
 
 class SlowToTell(redis.ConnectionPool):
-    """A pool that is slow to return its connection arguments, so that other threads run meanwhile."""
+    """A pool that is slow to return its connection arguments, so that other threads run before it does."""
 
     @property
     def connection_class(self) -> type[redis.Connection]:

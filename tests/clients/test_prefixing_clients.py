@@ -1,6 +1,7 @@
-"""Every public call, by clients that put a prefix before each key, beside another application without a prefix.
+"""Every public call, by clients that put a prefix before each key.
 
-What a call leaves in the database, of both applications, is what RQ's own calls leave there, made by the same client.
+The database also has the keys of another application, without a prefix. What a call leaves there, of both
+applications, is what RQ's own calls leave, made by the same client.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ REGISTRIES = [
 
 
 def fill(admin: Any, count: int) -> None:
-    """Fill a database with jobs in every registry, beside an expired entry."""
+    """Fill a database with jobs in every registry, and with an expired entry."""
     queue = rq.Queue(NAME, connection=admin)
     for number in range(count):
         job = queue.enqueue('os.getpid', job_id=f'job-{number}', description=f'{number} of {count}')

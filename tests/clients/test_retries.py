@@ -89,7 +89,7 @@ def connected_before(recorder: Recorder, retry: Retry) -> Any:
 def lose(
     namespace: ModuleType, recorder: Recorder, call: str, cuts: int, retry: Retry | None, **arguments: Any
 ) -> tuple[Outcome, int]:
-    """Make the call while its reply is lost so many times; return the outcome and how often the command was sent."""
+    """Make the call while its reply is lost some times; return the outcome and how often the command was sent."""
     do, command = CALLS[call]
     registry = connected(namespace, recorder, retry, **arguments)
     recorder.cut(command, cuts)

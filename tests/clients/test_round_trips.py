@@ -109,7 +109,7 @@ def test_script_unknown_to_server(recorder: Recorder, connection: redis.Redis, v
         'delete': lambda registry, job_id: registry.remove(job_id, delete_job=True),
         'requeue': lambda registry, job_id: registry.requeue(job_id),
     }
-    # Read beside the script, in the same write.
+    # Read in the same write as the script.
     before = ['HGETALL'] if verb == 'requeue' else []
     registry = registry_through(recorder, FailedJobRegistry)
     connection.script_flush()

@@ -135,7 +135,7 @@ class Hiding(redis.Redis):
 
 
 class Locking(redis.Redis):
-    """Lets nobody read one job."""
+    """Refuses to read one job."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         reply = super().execute_command(*args, **options)

@@ -293,7 +293,7 @@ def test_lost_server_is_an_error_of_the_first_command(redis_server: PrivateRedis
 
 
 def test_connection_of_another_session_is_the_clients(redis_server: PrivateRedis, connection: redis.Redis) -> None:
-    """Somebody selected another database on it: the client's own method sends, and nothing is an error."""
+    """Another database was selected on it: the client's own method sends, and nothing is an error."""
     prepare(connection)
     with Observed(host='127.0.0.1', port=redis_server.port) as client:
         client.execute_command('SELECT', 5)

@@ -36,7 +36,7 @@ def in_other_session(client: redis.Redis, run: Run) -> list[Outcome]:
 
 
 def without_room(client: redis.Redis, run: Run) -> list[Outcome]:
-    """Use the only connection that the core may have for something else meanwhile."""
+    """Use the only connection that the core may have for something else."""
     replies = _core.exchange(client, [(lambda _: run(), 'PING')], None, True)
     assert replies is not None
     return replies[0]  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Every public call of the package, beside what RQ's users write for it, on the jobs that state.fill() has left."""
+"""Every public call of the package, and what RQ's users write instead, on the jobs that state.fill() has left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients of a cluster that somebody derived, wrapped or patched; run in the child."""
+"""Derived, wrapped and patched clients of a cluster; run in the child."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from .calls import NODE, VALKEY, On, by_ours, by_rq, cluster_client, plain, valk
 from .state import Masters, fill_failed, whereabouts
 
 Report = Callable[[int], object]
-# A node that does not answer is given up after so many seconds.
+# A node that does not answer is given up after this number of seconds.
 SOCKET_TIMEOUT = 2.0
 CHUNK = 20
 
@@ -39,7 +39,7 @@ class Answer(NamedTuple):
 
 
 def fill_cluster(_: object, nodes: Masters, count: int) -> list[str]:
-    """Put so many failed jobs into queue q; return their ids."""
+    """Put failed jobs into queue q; return their ids."""
     with cluster_client(nodes) as client:
         return fill_failed(client, count)
 

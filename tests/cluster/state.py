@@ -94,7 +94,7 @@ def dump_all(masters: Masters) -> Dump:
 
 
 def fill_failed(client: Any, count: int) -> list[str]:
-    """Fill the failed registry of queue q with so many jobs; return their ids, in the registry's order."""
+    """Fill the failed registry of queue q with jobs; return their ids, in the registry's order."""
     from rq import Queue
     from rq.job import JobStatus
 

@@ -1,4 +1,4 @@
-"""A cluster's client that somebody derived, wrapped or patched: what he put in the way is called, as RQ calls it."""
+"""A derived, wrapped or patched client of a cluster: its methods are called as RQ calls them."""
 
 from __future__ import annotations
 

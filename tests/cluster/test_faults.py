@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CALLS = ('purge', 'requeue_all', 'iterate')
 JOBS = 300
-# The fault comes when so many jobs are processed.
+# The fault comes when this number of jobs are processed.
 AT = 100
 # What is not left to the deep profile.
 SELECTED = {

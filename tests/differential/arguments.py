@@ -69,7 +69,7 @@ class TheExecution(Described):
 
 @dataclass(frozen=True, repr=False)
 class At(Described):
-    """A Unix timestamp so many seconds from the start of the example."""
+    """A Unix timestamp this number of seconds from the start of the example."""
 
     seconds: float = 0
 

@@ -91,7 +91,7 @@ class Call:
 
 
 class Raw(Call):
-    """A Redis command by somebody else, between two calls."""
+    """A Redis command by another client, between two calls."""
 
     def __repr__(self) -> str:
         return f'Raw({", ".join(map(repr, (self.name, *self.args)))})'

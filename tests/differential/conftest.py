@@ -22,5 +22,5 @@ settings.load_profile(PROFILE)
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the jobs' webhooks fail on this machine, never on somebody's proxy."""
+    """Let the jobs' webhooks fail on this machine, never at a proxy."""
     monkeypatch.setenv('no_proxy', '*')

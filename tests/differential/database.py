@@ -39,7 +39,7 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 end
 """
 
-# Beside each key the same one with a prefix, which is another application's.
+# For each key there is the same one with a prefix, which is another application's.
 DOUBLE_SCRIPT = """
 for _, key in ipairs(redis.call('KEYS', '*')) do
   redis.call('COPY', key, ARGV[1] .. key)

@@ -1,4 +1,4 @@
-"""Random worlds, set-ups and calls: what people do, and what nobody should do, for every class and method."""
+"""Random worlds, set-ups and calls, sensible and wrong ones, for every class and method."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ def setups(draw: Any, kind: str, world: World) -> Setup:
 
 @st.composite
 def raw_commands(draw: Any) -> Raw:
-    """Return what somebody else does to the database between two calls."""
+    """Return what another client does to the database between two calls."""
     world = World()
     key = world.key(draw(st.sampled_from(REGISTRIES)))
     job_id = draw(JOB_ID)

@@ -207,7 +207,7 @@ def test_exporter_serves_by_tls(rqreg: Command, tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path)
     with Serving(rqreg, '--tls-cert', str(certificate), '--tls-key', str(key)) as serving:
         assert serving.url.startswith('https://')
-        # One that says nothing holds up nobody.
+        # A client that sends nothing delays no other client.
         with socket.create_connection(('127.0.0.1', int(serving.root.rpartition(':')[2]))):
             assert value(serving.scrape(), 'rq_up') == 1
         assert serving.end(signal.SIGTERM) == (0, '')

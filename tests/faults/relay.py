@@ -199,7 +199,7 @@ class Relay:
         self._end_unless_ended(client)
 
     def _pass_replies(self, server: socket.socket, client: socket.socket) -> None:
-        # ValueError: the other thread has closed the socket meanwhile.
+        # ValueError: the other thread has closed the socket.
         with contextlib.suppress(OSError, ValueError):
             while octets := server.recv(BLOCK):
                 with self._lock:
@@ -273,7 +273,7 @@ def _end(connection: socket.socket, end: End) -> None:
             connection.shutdown(socket.SHUT_WR)
         elif end is End.RESET:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
-            # The other thread may be in recv(): the system closes for good only when nobody is.
+            # The other thread may be in recv(): the system closes for good only when no thread is.
             connection.shutdown(socket.SHUT_RD)
             connection.close()
         elif end is End.CLOSE:

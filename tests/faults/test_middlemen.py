@@ -306,7 +306,7 @@ def test_changed_password_is_used_by_new_connections_only(own_server: PrivateRed
             admin.acl_setuser(
                 'rotating', enabled=True, reset=True, passwords=[f'+day-{day}'], commands=['+@all'], keys=['*']
             )
-            # Whoever is connected when a user changes stays so, until the server says otherwise.
+            # A client that is connected when its user changes stays connected, until the server closes it.
             kill_all(admin)
             outcomes.append(outcome('count', on))
             provider.password = f'day-{day}'

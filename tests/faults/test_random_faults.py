@@ -1,6 +1,6 @@
 """A long walk of calls and faults in random order, on several threads with one client: every answer is right.
 
-What is right is known to each thread beforehand: it has a registry of its own, and nobody else changes that one.
+What is right is known to each thread beforehand: it has a registry of its own, which no other thread changes.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def client_of(relay: RefusingScripts, **options: Any) -> redis.Redis:
     return redis.Redis(port=relay.port, retry=None, **options)
 
 
-# ---- Calls, each beside RQ's
+# ---- Calls, each compared with RQ's
 
 IDS = [f'job-{number:04}' for number in range(COUNT)]
 # RQ's call, or its loop, on RQ's registry; ours; and the jobs that are done.

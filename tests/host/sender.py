@@ -1,4 +1,4 @@
-"""Signals sent from outside: a process that sends this one a signal after a delay, whoever holds the GIL."""
+"""Signals sent from outside: a process that sends this one a signal after a delay, whichever thread holds the GIL."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ CLIENTS = 50
 
 
 def settled_sockets() -> int:
-    """Return how many sockets are open, without those of objects that nobody has any more."""
+    """Return how many sockets are open, without those of unreachable objects."""
     gc.collect()
     return open_sockets()
 
@@ -51,7 +51,7 @@ def test_connection_has_one_descriptor(stoppable: StoppableRedis, patient_client
     with ThreadPoolExecutor(4) as pool:
         with stoppable.stopped():
             waiting = [pool.submit(lambda: registry.count) for _ in range(4)]
-            # Three beside the one that was idle: each is connected, and its handshake waits for the server.
+            # Three more than the one that was idle: each is connected, and its handshake waits for the server.
             assert eventually(lambda: open_sockets() == before + 3)
         assert [future.result(PATIENCE) for future in waiting] == [MEDIUM] * 4
     assert open_sockets() == before + 3

@@ -244,7 +244,7 @@ def test_many_registries_of_one_client(connection: redis.Redis) -> None:
 
 
 def refused() -> None:
-    """Call on a port where nobody listens."""
+    """Call on a port where no server listens."""
     client = redis.Redis(host='127.0.0.1', port=free_port(), retry=None)
     with pytest.raises(redis.ConnectionError):
         FailedJobRegistry('nowhere', connection=client).get_job_ids()

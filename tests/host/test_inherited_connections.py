@@ -48,7 +48,7 @@ def connection_id(client: redis.Redis) -> int:
 
 
 def open_idle(client: redis.Redis, count: int) -> set[int]:
-    """Open so many connections of ours, one call inside the other, and return their ids."""
+    """Open several connections of ours, one call inside the other, and return their ids."""
     ids = set()
 
     def nested(_: Any) -> None:

@@ -345,7 +345,7 @@ def test_interrupt_while_pool_is_inspected(stoppable: StoppableRedis, name: str,
 
 
 def interrupted_attribute(name: str, looks: list[bool]) -> property:
-    """Return a property beside the attribute of that name, in whose getter the alarm comes when `looks` says so."""
+    """Return a property for the attribute of that name, in whose getter the alarm comes when `looks` says so."""
 
     def get(self: Any) -> Any:
         if looks:
@@ -389,7 +389,7 @@ def test_interrupt_while_attribute_is_looked_up(stoppable: StoppableRedis, name:
 
 
 class InterruptedWhenAsked:
-    """A group id of no group, at which a signal comes once when somebody asks for its truth."""
+    """A group id of no group, at which a signal comes once when its truth is asked for."""
 
     def __init__(self) -> None:
         self.is_due = True

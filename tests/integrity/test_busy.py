@@ -162,7 +162,7 @@ def test_busy_workers_cause_no_problems(server: PrivateRedis, crew: None, feeder
 
 
 def break_entries(client: redis.Redis, number: int) -> Counter[ProblemKind]:
-    """Break entries that nobody else changes; return how many problems of each kind that makes."""
+    """Break entries that no worker changes; return how many problems of each kind that makes."""
     high = Queue('high', connection=client)
     failed, finished = high.failed_job_registry, high.finished_job_registry
     # They expire last: the feeder, which takes the first entries, never comes to them.

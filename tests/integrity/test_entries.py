@@ -57,7 +57,7 @@ def test_entry_of_missing_job(queue: Queue, name: str) -> None:
     (problem,) = registry.check(settle=0)
     assert (problem.kind, problem.job_id, problem.key) == (ProblemKind.MISSING_JOB, job.id, registry.key)
     assert problem.repair == 'drop the entry'
-    # Of these, RQ drops those that nobody runs any more within minutes.
+    # Of these, RQ drops those that no worker runs any more within minutes.
     assert problem.repaired_by_rq is (name == 'started')
 
 

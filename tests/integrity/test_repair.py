@@ -426,7 +426,7 @@ class TestQueues:
         problems = [
             entries.problem_of(ids[n], Occurrences(1, n), view) for n in (5, 100_000, 350_000, 690_000, 699_999)
         ]
-        # As if so many had been taken meanwhile; the last one is where nobody looks for it.
+        # As if that many had been taken since the check; the last one is outside of what the script reads.
         queue.connection.ltrim(queue.key, 500, -1)
         done = repair_everything(queue.connection, [problem for problem in problems if problem])
         assert dict(done.repaired) == {ProblemKind.MISSING_JOB: 3}

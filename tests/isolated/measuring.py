@@ -73,7 +73,7 @@ def _sample() -> dict[str, Any]:
 
 
 def measure(step: Callable[[], object], steps: int, calls: int = 1) -> None:
-    """Do so many steps, times the factor, of so many calls each, and write what was measured as JSON."""
+    """Do `steps` steps, times the factor, of `calls` calls each, and write what was measured as JSON."""
     half = steps * FACTOR // 2
     samples = []
     # Taking one for the first time takes memory itself. What is there already is none of the collector's business.

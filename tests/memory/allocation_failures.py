@@ -141,7 +141,7 @@ class Program:
         before = self.alive()
         for _ in range(REPEATS):
             _, stack = self.look(number)
-            # What CPython specialises meanwhile does without some allocations: then this one is another.
+            # Code that CPython specialises during the run does without some allocations: then this one is another.
             if stack != where:
                 return 0
             del stack

@@ -10,7 +10,7 @@ import pytest
 
 from .preload import compile_shim
 
-# `make check-memory` sets it: everything, not only what fits beside the other tests.
+# `make check-memory` sets it: everything, not only the short form that runs with the other tests.
 
 
 @pytest.fixture(scope='session')

@@ -67,7 +67,7 @@ def _fail(reply: Any) -> None:
 
 
 def _import_core() -> str:
-    """Make the module of the core once more, beside the one in use."""
+    """Make the module of the core once more, in addition to the one in use."""
     spec = find_spec('rqreg_ext._core')
     assert spec is not None
     assert spec.loader is not None

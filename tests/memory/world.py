@@ -114,7 +114,7 @@ class World:
         self.use_new_client()
         self.job = Job.fetch('failed-1', connection=self.client)
         self.hasty = FailedJobRegistry(NAME, connection=self._new_client(socket_timeout=0.005))
-        # Nobody listens on the port of tcpmux.
+        # No server listens on the port of tcpmux.
         self.nowhere = FailedJobRegistry(NAME, connection=self._new_client(host='127.0.0.1', port=1, ssl=False))
 
     def _new_client(self, **arguments: Any) -> redis.Redis:
@@ -122,7 +122,7 @@ class World:
         return redis.Redis(**{'port': self.port, 'retry': Retry(NoBackoff(), 1), **self.arguments, **arguments})
 
     def use_new_client(self) -> None:
-        """Make the registries anew on a client that nobody has used yet."""
+        """Make the registries anew on a client that was not used yet."""
         self.client = client = self._new_client()
         self.queue = rqreg_ext.Queue(NAME, connection=client)
         self.failed = FailedJobRegistry(NAME, connection=client)

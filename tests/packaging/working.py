@@ -24,7 +24,7 @@ print(_core.__file__)
 
 
 def check(venv: FreshVenv, server: PrivateRedis, cwd: Path) -> None:
-    """Fail unless the package of the environment, and no other one, answers, and says nothing beside it."""
+    """Fail unless the package of the environment, and no other one, answers, and prints nothing else."""
     output = venv.ask(CALL.format(port=server.port, db=1), cwd)
     assert len(output.splitlines()) == 4, output
     answers, is_core, package, core = output.splitlines()

@@ -22,7 +22,7 @@ OWNERS: dict[str, Any] = {
     'rq.job.Job': rq.job.Job,
     'rq.queue.Queue': rq.queue.Queue,
 }
-# What RQ's methods call for jobs that the scripts leave to RQ, for other arguments than ours, or for what nobody sees.
+# What RQ's methods call for jobs that the scripts leave to RQ, for other arguments than ours, or without an effect.
 ELSEWHERE = {
     # The log; a job with rate limits, webhooks or a group; dependents; a queue that runs its jobs itself.
     'rq.queue.blue',

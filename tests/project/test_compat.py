@@ -155,7 +155,7 @@ def is_at_rest(pid: int) -> bool:
 
 
 def is_there(pid: int) -> bool:
-    """Tell whether a process has not ended, whoever has to reap it."""
+    """Tell whether a process has not ended, whichever process has to reap it."""
     try:
         return stat(pid)[0] != 'Z'
     except (FileNotFoundError, ProcessLookupError):

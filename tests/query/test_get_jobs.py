@@ -239,7 +239,7 @@ def test_one_round_trip_per_thousand_jobs(recorded: tuple[Recorder, Any], connec
     assert list(map(len, recorder.blocks)) == [1000, 1]
 
 
-# ---- RQ's own methods, where somebody has changed what they do
+# ---- RQ's own methods, where they were changed
 
 
 class Restoring(Job):

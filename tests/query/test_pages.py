@@ -223,7 +223,7 @@ def test_page_needs_one_round_trip(recorded: tuple[Recorder, Any]) -> None:
 def test_jobs_need_two_round_trips(recorded: tuple[Recorder, Any]) -> None:
     recorder, client = recorded
     client.zadd('rq:failed:q', {'a': NEVER, 'b': NEVER})
-    # The first call beside a connection of redis-py's compares it with ours.
+    # The first call, where redis-py has a connection, compares that one with ours.
     assert FailedJobRegistry('elsewhere', connection=client).count == 0
     recorder.clear()
     FailedJobRegistry('q', connection=client).get_jobs()

@@ -460,7 +460,7 @@ def test_order_by_end_keeps_only_limit_jobs_in_memory(connection: redis.Redis) -
 def test_patched_clock_of_rq_is_heard_at_the_call(
     connection: redis.Redis, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """As somebody patches it who lets the time of RQ stand still."""
+    """Patched as by a test in which RQ's time stands still."""
     job = Queue('q', connection=connection).enqueue('os.getpid')
     connection.hset(job.key, 'status', 'failed')
     connection.zadd('rq:failed:q', {job.id: 4e9})

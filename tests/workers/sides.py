@@ -123,7 +123,7 @@ class Side:
         return Counter(run.job_id for run in begun)
 
     def wait_for_runs(self, count: int) -> None:
-        """Wait until so many runs have begun."""
+        """Wait until this number of runs have begun."""
         assert eventually(lambda: self.client.llen(RUNS) == count)
 
     def work(self, *arguments: str) -> str:

@@ -63,7 +63,7 @@ def test_running_jobs_are_found_without_reading_the_registry(sides: Sides) -> No
 
 
 def commands_of_cleanup(side: Side, running: int, stuck: int, others: int) -> list[list[str]]:
-    """Return what a worker sends that finds so many jobs in its intermediate queue, and so many more running."""
+    """Return what a worker sends that finds jobs in its intermediate queue, and others that run."""
     queue = Queue('one', connection=side.client)
     ids = [f'running-{number}' for number in range(running)] + [f'stuck-{number}' for number in range(stuck)]
     for job_id in ids:

@@ -174,8 +174,7 @@ def test_jobs_of_work_horse_killed_after_end_have_same_ends(sides: Sides) -> Non
 
 
 def test_job_whose_end_is_taken_for_death_has_same_end(sides: Sides) -> None:
-    """Nobody dies here: the end of a work-horse falls together with that of the interval in which the worker waits for
-    it.
+    """No process dies here: a work-horse ends together with the interval in which the worker waits for it.
 
     The alarm's exception then takes away what `os.wait4` has returned, and the next `wait4` finds no child. A worker
     for whom the system has no time, after its work-horse has ended, until the alarm, meets both at once.
@@ -198,7 +197,7 @@ def test_job_whose_end_is_taken_for_death_has_same_end(sides: Sides) -> None:
 
 
 def test_dependents_of_worker_killed_before_telling_them_stay_deferred(sides: Sides) -> None:
-    """A failure is stored before its dependents are let run, and nobody looks after those that were not."""
+    """A failure is stored before its dependents are let run, and no clean-up finds those that were not."""
 
     def scenario(side: Side) -> dict[str, Any]:
         queue = one_queue(side)

@@ -1,4 +1,4 @@
-"""RQ's scheduler: the process that a worker starts beside itself, and the look that a worker in burst mode takes."""
+"""RQ's scheduler: the process that a worker starts for it, and the single run of a worker in burst mode."""
 
 from __future__ import annotations
 

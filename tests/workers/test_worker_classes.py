@@ -1,4 +1,4 @@
-"""Each class of worker, a worker that ends after so many jobs, and a job that is stopped."""
+"""Each class of worker, a worker that ends after a number of jobs, and a job that is stopped."""
 
 from __future__ import annotations
 

@@ -24,5 +24,5 @@ end
 
 
 def let_an_hour_pass(client: redis.Redis) -> None:
-    """Make it an hour later for leases, locks, heartbeats and schedules. Nobody may work on this server meanwhile."""
+    """Make it an hour later for leases, locks, heartbeats and schedules. No worker may run on this server."""
     client.eval(AN_HOUR_LATER, 0, *KEPT)

@@ -30,7 +30,7 @@ def server(changing: Any) -> Server:
 
 
 def failing(connection: Redis, name: str, number: int, *, prefix: str = 'job', **options: Any) -> list[Job]:
-    """Have so many jobs fail, one after the other, in the order of their numbers."""
+    """Have jobs fail, one after the other, in the order of their numbers."""
     queue = Queue(name, connection=connection)
     jobs = [queue.enqueue('shop.print_label', n, job_id=f'{prefix}-{n:04}', **options) for n in range(number)]
     SimpleWorker([queue], connection=connection).work(burst=True, logging_level='CRITICAL')

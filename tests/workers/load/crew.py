@@ -117,14 +117,14 @@ class Crew:
 
         A worker's scheduler, forked by it, holds the connection open on which the worker waited, so that the server
         goes on waiting for the dead one, before all others. The next job of the queue goes to the intermediate queue,
-        and nobody knows of it. tests/workers/test_moments_of_death.py shows it.
+        and no registry has it. tests/workers/test_moments_of_death.py shows it.
         """
         if self.ghosts:
             for ghost in self.ghosts.keys() - self.observer.waiters():
                 self._touch_taken(self.ghosts.pop(ghost))
 
     def work_until(self, runs: int, chance: random.Random) -> None:
-        """Let the workers work until so many runs have begun, or nothing moves, and a moment longer."""
+        """Let the workers work until this number of runs have begun, or nothing moves, and a moment longer."""
         self._wait(lambda: self.observer.run_count() >= runs)
         time.sleep(chance.random() * 0.05)
 

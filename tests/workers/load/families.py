@@ -16,7 +16,7 @@ from . import jobs
 from .enqueuing import Family, Load, queues
 
 HOUR = 3600
-# One family of so many is of a kind that takes seconds.
+# One family in this number is of a kind that takes seconds.
 SLOW_EVERY = 100
 
 

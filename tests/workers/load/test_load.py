@@ -21,7 +21,7 @@ from .outcome import Outcome, broken_rules, differences, outcome_of
 
 JOBS, KILLS = (10_000, 80) if IS_DEEP else (400, 6)
 SEED = int(os.environ.get('RQREG_TEST_SEED', '1'))
-# A job with a `ttl` of one second is to be gone before anybody can work.
+# A job with a `ttl` of one second is to be gone before a worker can run it.
 EXPIRED_SECONDS = 1.5
 
 
