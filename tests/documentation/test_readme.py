@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -52,6 +53,11 @@ def test_rendered_text_is_what_a_reader_sees() -> None:
         '<!-- hidden -->\n[two words](a/link.md)\n\n| a | b |\n|---|---|\n| `c d` | 5 |\n\n```sh\nmake test\n```\n'
     )
     assert rendered_text(markdown).split() == ['two', 'words', 'a', 'b', 'c', 'd', '5', 'make', 'test']
+
+
+def test_requirements_are_those_of_the_install_page() -> None:
+    (requirements,) = re.findall(r'It needs (RQ .* on Linux)', ' '.join(source_of(README).split()))
+    assert requirements in ' '.join(source_of(DOCS / 'install.md').split())
 
 
 def keys_of(connection: Redis) -> dict[bytes, bytes]:
