@@ -19,8 +19,8 @@ from .._fastpath.server_errors import is_denied
 from .._query.arguments import by_name_only, check_is_collection, keep_newest_of, no_jobs_to_change, text_id_of
 from .._query.filters import Filters, JobFilters
 from .._query.membership import Members
-from . import fallback
 from .entry_removal import EntryRemoval
+from .fallback import by_method, in_transaction, presence
 from .newest import NewestByEnd, NewestByScore, newest_of
 from .operation import BulkOperation, Find, JobSteps
 from .options import IdsProgress, Options, Progress
@@ -361,13 +361,11 @@ def _removal(registry: Any, delete_job: Any, options: Options) -> BulkOperation:
     _check_entries_are_jobs(registry, 'remove')
     members = Members(registry)
     if not delete_job:
-        step = fallback.check_is_in if options.dry_run else partial(fallback.remove, delete_job=False)
+        step = presence.check_is_in if options.dry_run else partial(by_method.remove, delete_job=False)
         decision = BulkDecision(registry, None, Method.REMOVE)
         return EntryRemoval(registry, options, decision, JobSteps(partial(step, registry, members)))
-    check = partial(fallback.check_is_readable, registry, members, Job)
-    steps = JobSteps(
-        partial(fallback.remove, registry, members), partial(fallback.delete_in_transaction, registry, members)
-    )
+    check = partial(presence.check_is_readable, registry, members, Job)
+    steps = JobSteps(partial(by_method.remove, registry, members), partial(in_transaction.delete, registry, members))
     script = Deletion() if can_read_jobs(registry.connection) else None
     decision = BulkDecision(registry, guards.delete_guard, Method.REMOVE)
     return BulkOperation(registry, options, decision, JobSteps(check) if options.dry_run else steps, script)
@@ -377,10 +375,10 @@ def _requeue(registry: Any, at_front: Any, options: Options) -> BulkOperation:
     _check_entries_are_jobs(registry, 'requeue')
     at_front = bool(at_front)
     members = Members(registry)
-    check = partial(fallback.check_is_readable, registry, members, registry.job_class)
+    check = partial(presence.check_is_readable, registry, members, registry.job_class)
     steps = JobSteps(
-        partial(fallback.requeue, registry, members, at_front),
-        partial(fallback.requeue_in_transaction, registry, members, at_front),
+        partial(by_method.requeue, registry, members, at_front),
+        partial(in_transaction.requeue, registry, members, at_front),
     )
     decision = BulkDecision(registry, guards.requeue_guard, Method.REQUEUE)
     script = Requeue(registry, at_front)
@@ -397,8 +395,8 @@ def _cancellation(
         'remove_from_dependencies': bool(remove_from_dependencies),
     }
     members = Members(registry)
-    check = partial(fallback.job_to_cancel, registry, members)
-    cancel = partial(fallback.cancel_in_transaction, registry, members, cancel_options)
+    check = partial(presence.job_to_cancel, registry, members)
+    cancel = partial(in_transaction.cancel, registry, members, cancel_options)
     script = Cancellation(registry, **cancel_options)
     decision = BulkDecision(registry, guards.cancel_guard)
     return BulkOperation(registry, options, decision, JobSteps(check if options.dry_run else cancel), script)

@@ -17,7 +17,7 @@ from .._fastpath.releases import Method
 from .._fastpath.script_arguments import Value
 from .._query.arguments import no_jobs_to_change
 from .._query.membership import Members
-from . import fallback
+from .fallback import presence, to_another_queue
 from .mixin import finder_of
 from .operation import BulkOperation, JobSteps
 from .options import IdsProgress, Options
@@ -112,10 +112,10 @@ def _movement(registry: Any, given: Any, at_front: bool, options: Options) -> Bu
     to = target_of(registry, given)
     members = Members(registry)
     if registry_kind is FAILED:
-        check = partial(fallback.check_is_readable, registry, members, registry.job_class)
+        check = partial(presence.check_is_readable, registry, members, registry.job_class)
         steps = JobSteps(
-            partial(fallback.requeue_on, registry, members, to, at_front),
-            partial(fallback.requeue_on_in_transaction, registry, members, to, at_front),
+            partial(to_another_queue.requeue_on, registry, members, to, at_front),
+            partial(to_another_queue.requeue_on_in_transaction, registry, members, to, at_front),
         )
         decision = BulkDecision(registry, guards.requeue_guard, Method.REQUEUE)
         script: Script = RequeueOn(registry, to, at_front)
@@ -123,11 +123,11 @@ def _movement(registry: Any, given: Any, at_front: bool, options: Options) -> Bu
     if at_front:
         raise ValueError('at_front=True is for jobs that are put on a queue, which those of this registry are not')
     steps = JobSteps(
-        partial(fallback.move_entry, registry, members, to),
-        partial(fallback.move_entry_in_transaction, registry, members, to),
+        partial(to_another_queue.move_entry, registry, members, to),
+        partial(to_another_queue.move_entry_in_transaction, registry, members, to),
     )
     if options.dry_run:
-        steps = JobSteps(partial(fallback.check_is_movable, registry, members))
+        steps = JobSteps(partial(to_another_queue.check_is_movable, registry, members))
     decision = BulkDecision(registry, guards.move_guard, Method.REMOVE)
     return BulkOperation(registry, options, decision, steps, _EntryMove(registry, to, registry_kind.statuses))
 

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 from rq.exceptions import NoSuchJobError
 
 from .._fastpath.dispatch import BulkDecision
-from .._fastpath.exchange import NotSent
+from .._fastpath.exchange import INTEGER, NotSent, exchange
+from .._fastpath.server_errors import concerns_one_job, is_wrong_type
 from .._query.arguments import chunk_size_of, progress_of, replicas_of
 from .._query.filters import NO_SUCH_JOB
-from . import fallback
 from .allowance import Allowance
 from .chunk_sizer import FIRST_CHUNK
+from .fallback.presence import AlreadyCanceled, NotInRegistry
 from .long_queues import SEARCH_IS_VALID, LongQueueSearch
 from .options import IdsProgress, Options
 from .replicas import ReplicaWait
@@ -332,14 +333,14 @@ class BulkOperation:
     def _do_one_by_rq(self, job_id: str) -> None:
         try:
             self._processor.step(job_id)
-        except fallback.NotInRegistry:
+        except NotInRegistry:
             self.result.missing += 1
         except NoSuchJobError:
             self.result.skipped[NO_SUCH_JOB] += 1
-        except fallback.AlreadyCanceled:
+        except AlreadyCanceled:
             self.result.skipped[ALREADY_CANCELED] += 1
         except Exception as error:
-            if not fallback.concerns_job(error) or fallback.concerns_registry(self._registry, error):
+            if not concerns_one_job(error) or _concerns_registry(self._registry, error):
                 raise
             self.result.failed.append((job_id, error))
         else:
@@ -347,3 +348,11 @@ class BulkOperation:
             self.result.by_rq += 1
             # Its commands went over other connections.
             self._is_acknowledged &= not self._replica_wait
+
+
+def _concerns_registry(registry: Any, error: Exception) -> bool:
+    """Tell whether an error concerns the registry: its key is of another type, so all of its jobs would fail."""
+    if not is_wrong_type(error):
+        return False
+    (count,) = exchange(registry.connection, [(INTEGER, getattr(registry, 'count_command', 'ZCARD'), registry.key)])
+    return is_wrong_type(count)

@@ -18,12 +18,13 @@ from .._fastpath import guards
 from .._fastpath.dispatch import BulkDecision, is_cluster
 from .._fastpath.exchange import ENTRIES, INTEGER, VALUE, Command, ask, exchange
 from .._fastpath.locations import executions_key
-from .._fastpath.server_errors import is_denied
+from .._fastpath.server_errors import concerns_one_job, is_denied
 from .._query.arguments import by_name_only
 from .._query.filters import NO_SUCH_JOB, Filters, JobFilters
 from .._query.job_fields import pairs_of
 from .._query.listing import parser_of
-from . import fallback
+from .fallback.in_transaction import leave_rate_limit
+from .fallback.presence import NotInRegistry
 from .mixin import finder_of, run_on_selected
 from .operation import BulkOperation, JobSteps
 from .options import IdsProgress, Options, Progress
@@ -222,7 +223,7 @@ class _StartedOperation(BulkOperation):
     def _act(self, job_id: str) -> None:
         entries = self._entries.get(job_id)
         if not entries:
-            raise fallback.NotInRegistry
+            raise NotInRegistry
         if not self.result.dry_run:
             self._action(self._registry, job_id, entries)
 
@@ -287,7 +288,7 @@ def _remove(delete_job: bool, registry: Any, job_id: str, entries: Entries) -> N
             raise
     _run(connection, partial(write, to_delete=found))
     if found is not None:
-        fallback.leave_rate_limit(found)
+        leave_rate_limit(found)
 
 
 def _execution(entry: str, connection: Any, delete_job: bool) -> Any:
@@ -346,7 +347,7 @@ class _Stopping(_StartedOperation):
         keys = [self._registry.job_class.key_for(job_id) for job_id in job_ids]
         for key, found in zip(keys, self._worker_fields(keys), strict=True):
             if isinstance(found, Exception):
-                if not fallback.concerns_job(found):
+                if not concerns_one_job(found):
                     raise found
                 yield found
             elif found is None:

@@ -14,8 +14,8 @@ from .._fastpath.script_arguments import Value
 from .._query.arguments import by_name_only, limit_of
 from .._query.filters import JobFilters
 from .._query.waiting_reads import WaitingReadsMixin, filters_of
-from . import waiting_fallback as fallback
 from .emptying import Emptying
+from .fallback import waiting as fallback
 from .mixin import finder_of
 from .moving import RequeueOn, Target, target_of
 from .operation import JobSteps

@@ -140,6 +140,17 @@ def concerns_whole_server(error: BaseException) -> bool:
     )
 
 
+def concerns_one_job(error: BaseException) -> bool:
+    """Tell whether an error that a job met concerns only this job.
+
+    Errors of the connection and of the whole server do not, nor does the timeout of a job that makes this call.
+    """
+    bases = {base.__name__ for base in type(error).__mro__}
+    if 'RedisError' not in bases:
+        return bases.isdisjoint(('NotImplementedError', 'BaseTimeoutException'))
+    return type(error).__name__ in ('ResponseError', 'DataError') and not concerns_whole_server(error)
+
+
 def concerns_one_key(error: BaseException) -> bool:
     """Tell whether the server may answer otherwise for another key, and so for another queue."""
     return meaning_of(error) in (Meaning.KEY_DENIED, Meaning.WRONG_TYPE, Meaning.OTHER)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .._bulk.fallback import is_taken_by_rq
+from .._bulk.fallback.job_ids import is_taken_by_rq
 from .._fastpath.exchange import SCORE, VALUE, Command
 from .._fastpath.locations import JobKeys
 from . import repair_steps

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from rq.job import Job, parse_job_id
 from rq.utils import parse_timeout, str_to_date
 
-from .._bulk.fallback import id_error_of, is_taken_by_rq
+from .._bulk.fallback.job_ids import id_error_of, is_taken_by_rq
 from .._fastpath.exchange import INTEGER, VALUE, Command
 from .._fastpath.locations import STATUSES, JobKeys, group_key
 from .._fastpath.server_errors import describe

@@ -9,11 +9,10 @@ from typing import Any
 from rq import utils
 from rq.job import Job
 
-from .._bulk.fallback import concerns_job
 from .._fastpath import releases
 from .._fastpath.exchange import run_scripts
 from .._fastpath.locations import RegistryKind
-from .._fastpath.server_errors import concerns_one_queue, error_to_raise, is_wrong_type
+from .._fastpath.server_errors import concerns_one_job, concerns_one_queue, error_to_raise, is_wrong_type
 from .problems import Problem, ProblemKind
 from .reader import Progress, text
 from .repair_report import RepairReport
@@ -120,7 +119,7 @@ class Repair:
         try:
             self._registry_of(registry_kind, queue).cleanup()
         except Exception as error:
-            if not concerns_job(error) and not concerns_one_queue(error):
+            if not concerns_one_job(error) and not concerns_one_queue(error):
                 raise
             self._report.failed += [(problem, error) for problem in problems]
         else:

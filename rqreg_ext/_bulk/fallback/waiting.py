@@ -9,15 +9,18 @@ from rq import Queue
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 
-from .._fastpath import cluster
-from .._fastpath.clients.support import is_cluster, sends_unchanged
-from . import fallback
+from ..._fastpath import cluster
+from ..._fastpath.clients.support import is_cluster, sends_unchanged
+from .in_transaction import leave_rate_limit
+from .job_ids import fetch
+from .presence import AlreadyCanceled, NotInRegistry
+from .written_keys import check_written_keys
 
 
 def check_is_in(waiting: Any, job_id: str) -> None:
     """Raise NotInRegistry if the job does not wait in the queue."""
     if job_id not in waiting:
-        raise fallback.NotInRegistry
+        raise NotInRegistry
 
 
 def check_is_readable(waiting: Any, job_id: str) -> None:
@@ -29,7 +32,7 @@ def check_is_readable(waiting: Any, job_id: str) -> None:
 def drop(waiting: Any, job_id: str) -> None:
     """Do what Queue.remove() does."""
     if not _queue(waiting, waiting.name).remove(job_id):
-        raise fallback.NotInRegistry
+        raise NotInRegistry
 
 
 def delete(waiting: Any, job_id: str) -> None:
@@ -50,7 +53,7 @@ def delete_in_transaction(waiting: Any, job_id: str) -> None:
         job.delete(pipeline=pipeline)
 
     _run(waiting, job, write)
-    fallback.leave_rate_limit(job)
+    leave_rate_limit(job)
 
 
 def _job_to_delete(waiting: Any, job_id: str) -> Any:
@@ -67,7 +70,7 @@ def job_to_cancel(waiting: Any, job_id: str) -> Any:
     check_is_in(waiting, job_id)
     job = _fetch(waiting, job_id)
     if job.is_canceled:
-        raise fallback.AlreadyCanceled
+        raise AlreadyCanceled
     return job
 
 
@@ -128,7 +131,7 @@ def _queue(waiting: Any, name: str, default_timeout: int | None = None) -> Queue
 
 
 def _fetch(waiting: Any, job_id: str, job_class: Any = None) -> Any:
-    return fallback._fetch(job_class or waiting.job_class, waiting, job_id)
+    return fetch(job_class or waiting.job_class, waiting, job_id)
 
 
 def _run(waiting: Any, job: Any, write: Callable[[Any], object]) -> None:
@@ -139,5 +142,5 @@ def _run(waiting: Any, job: Any, write: Callable[[Any], object]) -> None:
         connection = cluster.node_of_key(connection, waiting.key) or connection
     with connection.pipeline() as pipeline:
         write(pipeline)
-        fallback._check_written_keys(job, pipeline)
+        check_written_keys(job, pipeline)
         pipeline.execute()
