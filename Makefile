@@ -20,7 +20,7 @@ FUZZ_SECONDS ?= 600
 C_FILES = $(wildcard src/*.c src/*.h fuzz/*.c fuzz/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system-redis test-valkey test-deep compat check-faults check-workers check-memory check-sanitizers
+.PHONY: help demo test test-system-redis test-valkey test-deep compat compat-next check-faults check-workers check-memory check-sanitizers
 .PHONY: nightly check-prometheus fuzz lint analyze coverage format bench publish bench-programs bench-deployments docs man pictures build debug sdist wheel wheels clean
 
 help: ## list the targets
@@ -63,6 +63,10 @@ compat: ## RQ's own tests on plain RQ and on our registries, compared
 	@$(BOOTSTRAP) --strict
 	@$(PYTHON) tools/system_packages.py ip mount unshare
 	$(BIN)/python -m compat $(ARGS)
+
+compat-next: ## the tests on the newest pre-releases of RQ and redis-py
+	@$(BOOTSTRAP) --strict
+	@$(BIN)/python tools/compat_next.py $(ARGS)
 
 check-faults: ## tests with servers and networks that fail, the long form
 	@$(BOOTSTRAP) --strict

@@ -202,18 +202,31 @@ _KEYS = (
     ('rq.group', 'Group', 'REDIS_GROUP_NAME_PREFIX'),
 )
 _LIMIT_KEYS = (('rq.rate_limit', 'RateLimitRegistry', 'rl_keys_key'),) if cleans_rate_limits else ()
+KEYS = (*_KEYS, *_LIMIT_KEYS)
+# The names of all guards, and what relies on each: tools/rq_changes.py compares these functions with a new RQ's.
+relied_on: dict[str, list[str]] = {}
+
+
+def defining_name(dotted: str) -> str:
+    """Return the name under which RQ defines what one of its modules may have imported."""
+    package, module, name, *attribute = dotted.split('.')
+    return '.'.join([_HOMES.get(name, f'{package}.{module}'), name, *attribute])
 
 
 def _guard(
+    call: str,
     names: tuple[str, ...],
     inherited: tuple[tuple[str, ...], ...] = (),
     constants: tuple[tuple[str, str, str], ...] = (),
 ) -> _core.Guard:
     """Return a Guard that tells at each call whether all of these are RQ's own.
 
+    call: what the guard is for.
     inherited: (name, class, ...) of methods of BaseRegistry that these classes have from it.
     constants: (module, class, name) of attributes that are what they were.
     """
+    for name in names:
+        relied_on.setdefault(name, []).append(call)
     kept = [
         ConstantRequirement(module, owner, name, getattr(vars(import_module(module))[owner], name))
         for module, owner, name in constants
@@ -239,31 +252,34 @@ _INHERITED = (
     ('remove', *_JOB_REGISTRIES),
     ('__init__', *(name for name in _JOB_REGISTRIES if name != 'ScheduledJobRegistry')),
 )
-clock_guard = _guard(_CLOCK)
-texts_guard = _guard(_TEXTS)
-serializer_guard = _guard(('rq.registry.resolve_serializer',))
-delete_guard = _guard(_DELETED, _INHERITED, _KEYS)
-requeue_guard = _guard(_REQUEUED, (), (*_KEYS[:2], ('rq.queue', 'Queue', 'DEFAULT_TIMEOUT'), *_LIMIT_KEYS))
-cancel_guard = _guard(_CANCELED, (*_INHERITED, ('add', 'CanceledJobRegistry')), _KEYS)
+clock_guard = _guard('the time', _CLOCK)
+texts_guard = _guard('entries', _TEXTS)
+serializer_guard = _guard('new registries', ('rq.registry.resolve_serializer',))
+delete_guard = _guard('deletions', _DELETED, _INHERITED, _KEYS)
+requeue_guard = _guard('requeues', _REQUEUED, (), (*_KEYS[:2], ('rq.queue', 'Queue', 'DEFAULT_TIMEOUT'), *_LIMIT_KEYS))
+cancel_guard = _guard('cancellations', _CANCELED, (*_INHERITED, ('add', 'CanceledJobRegistry')), _KEYS)
 restore_guard = _guard(
-    ('rq.job.Job.restore', 'rq.job.decode_redis_hash', 'rq.job.str_to_date', 'rq.utils.as_text', 'rq.utils.utcparse')
+    'jobs that are read',
+    ('rq.job.Job.restore', 'rq.job.decode_redis_hash', 'rq.job.str_to_date', 'rq.utils.as_text', 'rq.utils.utcparse'),
 )
 # Moving a job to the registry of another queue
 move_guard = _guard(
+    'moves',
     (*_JOB_RESTORED, 'rq.job.Job.get_status', 'rq.queue.Queue', 'rq.queue.Queue.key', 'rq.registry.BaseRegistry'),
     (),
     _KEYS,
 )
 # Queue.empty()
 empty_guard = _guard(
+    'empty()',
     (
         'rq.queue.Queue',
         'rq.queue.Queue.empty',
         *(('rq.results.Result', 'rq.results.Result.get_key') if deletes_results else ()),
-    )
+    ),
 )
-stop_guard = _guard(('rq.command.send_stop_job_command', 'rq.command.send_command'))
-results_guard = _guard(('rq.results.Result', 'rq.results.Result.fetch_latest'))
+stop_guard = _guard('stop_all()', ('rq.command.send_stop_job_command', 'rq.command.send_command'))
+results_guard = _guard('results that are read', ('rq.results.Result', 'rq.results.Result.fetch_latest'))
 # The functions of RQ that each script replaces: a job class that overrides one is left to RQ.
 requeue_functions = tuple(dict.fromkeys(_REQUEUED))
 cancel_functions = tuple(dict.fromkeys(_CANCELED))
@@ -274,6 +290,7 @@ delete_methods = tuple(name.rpartition('.')[2] for name in _DELETED if name.star
 
 # clean_registries()
 clean_guard = _guard(
+    'clean_registries()',
     ('rq.registry.RateLimitRegistry', *_of_rate_limits(('RateLimitRegistry.all',))) if cleans_rate_limits else (),
     (),
     _LIMIT_KEYS,
