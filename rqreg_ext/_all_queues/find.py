@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .._fastpath.clients.by_url import client_from
 from .._fastpath.server_errors import note_key
-from .._query.arguments import chunk_size_of, is_by_end, limit_of
+from .._query.arguments import chunk_size_of, is_by_end, most_found_of
 from .._query.filters import Filters, JobFilters, fixed_in_time
 from .._query.find import JobSearch
 from .._query.job_fields import fields_of
@@ -101,7 +101,7 @@ def find(
     fixed = fixed_in_time(filters)
     selection = Filters.of(**fixed)
     names = fields_of(fields)
-    most = limit_of(limit)
+    most = most_found_of(limit)
     size = chunk_size_of(chunk_size)
     registry_class = registry_class_of(registry)
     is_desc = bool(desc)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -14,9 +13,10 @@ from .._fastpath.clients.support import sends_unchanged
 from .._fastpath.exchange import INTEGER, VALUE, NotSent, exchange, run_script, without_errors
 from .._fastpath.rq_methods import find
 from .._fastpath.server_errors import error_to_raise, is_denied
-from .._query.arguments import chunk_size_of, progress_of
+from .._query.arguments import chunk_size_of, most_changes_of
 from .._query.filters import NO_SUCH_JOB
 from .._query.list_cursor import count_of
+from .call import Call
 from .chunk_sizer import SCRIPT_MICROSECONDS, ChunkSizer
 from .options import Options
 from .pace import Pace
@@ -34,63 +34,60 @@ class Emptying:
     Args:
         waiting: The WaitingJobs.
         queue: The queue that it was made of, or None.
-        options: The arguments that all operations have.
-        limit: The most entries to remove; None for all.
+        options: The arguments that all operations have. Its limit is that of the entries to remove.
     """
 
-    def __init__(self, waiting: Any, queue: Queue | None, options: Options, limit: int | None) -> None:
-        self.result = BulkResult(dry_run=bool(options.dry_run))
+    def __init__(self, waiting: Any, queue: Queue | None, options: Options) -> None:
+        self._call = Call(options.progress, options.dry_run)
+        self.result = self._call.result
         self._waiting = waiting
         self._connection = waiting.connection
         self._queue = queue
-        self._limit = limit
-        self._progress = progress_of(options.progress)
+        self._limit = most_changes_of(options.limit)
         self._sizer = ChunkSizer(None if options.chunk_size is None else chunk_size_of(options.chunk_size))
-        self._replica_wait = ReplicaWait(waiting.connection, 0 if options.dry_run else options.wait_replicas)
+        self._replica_wait = ReplicaWait(waiting.connection, options.wait_replicas, self.result.dry_run)
         pace = Pace.of(options.rate)
         self._pace = None if options.dry_run else pace
         self._was_resent = False
 
     def run(self) -> BulkResult:
-        """Empty the queue. Any exception that ends the call gets the result until then as its attribute `result`."""
-        started = time.monotonic()
-        try:
-            if self._replica_wait:
-                self._replica_wait.check()
-            length, ends = exchange(
-                self._connection,
-                [(INTEGER, 'LLEN', self._waiting.key), (VALUE, 'LRANGE', self._waiting.key, -1, -1)],
-            )
-            if is_denied(length):
-                length = count_of(self._connection, self._waiting.key)
-            without_errors([length, ends])
-            total = length if self._limit is None else min(length, self._limit)
-            if self.result.dry_run:
-                self.result.done = total
-            elif total:
-                self._empty(total, ends[-1] if ends else '')
-        except BaseException as error:
-            self.result.seconds = time.monotonic() - started
-            self.result.interrupted = True
-            error.result = self.result  # type: ignore[attr-defined]
-            raise
-        self.result.seconds = time.monotonic() - started
+        """Empty the queue. Any exception gets the result until then as its attribute `result`."""
+        with self._call as call:
+            self._replica_wait.check()
+            call.total, last = self._read_end()
+            most = call.total if self._limit is None else min(call.total, self._limit)
+            if not self._empty(most, last):
+                call.leave_rest()
         return self.result
 
-    def _empty(self, total: int, last: bytes | str) -> None:
-        left, is_over = total, False
-        while not is_over and self.result.total < total:
+    def _read_end(self) -> tuple[int, bytes | str]:
+        """Return how many entries there are, and the last one."""
+        key = self._waiting.key
+        length, ends = exchange(self._connection, [(INTEGER, 'LLEN', key), (VALUE, 'LRANGE', key, -1, -1)])
+        if is_denied(length):
+            length = count_of(self._connection, key)
+        without_errors([length, ends])
+        return length, ends[-1] if ends else ''
+
+    def _empty(self, most: int, last: bytes | str) -> bool:
+        """Remove so many entries; return whether none is left of those there were."""
+        if self.result.dry_run:
+            self.result.done = most
+            if most:
+                self._report(most, most)
+            return False
+        left = self._call.total or 0
+        while self.result.total < most:
             if not self._may_replace_rq():
-                self._empty_by_rq(total)
-                break
-            most = min(self._sizer.size, total - self.result.total)
+                return self._empty_by_rq(most)
+            count = min(self._sizer.size, most - self.result.total)
             if self._pace is not None:
-                most = self._pace.wait(most)
-            answer = self._run_script(most, last)
+                count = self._pace.wait(count)
+            answer = self._run_script(count, last)
             if answer is None:
-                self._empty_by_rq(total, is_refused=True)
-                break
+                return self._empty_by_rq(most, is_refused=True)
             removed, microseconds, gone, now_left, has_ended = answer
+            before = self.result.total
             if self._was_resent:
                 # The first time may have been done as well.
                 self.result.unconfirmed += max(left - now_left - removed, 0)
@@ -99,8 +96,10 @@ class Emptying:
                 self._pace.note(removed)
             self._sizer.adjust(max(removed, 1), microseconds)
             left, is_over = now_left, bool(has_ended) or not now_left
-            if not self._report(total) and not is_over:
-                break
+            may_go_on = self._report(self.result.total - before, most)
+            if is_over or not may_go_on:
+                return is_over
+        return False
 
     def _may_replace_rq(self) -> bool:
         return (
@@ -149,21 +148,21 @@ class Emptying:
             self.result.skipped[NO_SUCH_JOB] += gone
         self.result.unacknowledged += bool(self._replica_wait) and not self._replica_wait.is_acknowledged
 
-    def _report(self, total: int) -> bool:
-        """Call progress(); return whether to go on."""
-        if self._progress is not None and self._progress(min(self.result.total, total), total) is False:
-            self.result.stopped = True
-        return not self.result.stopped
+    def _report(self, looked_at: int, most: int) -> bool:
+        """Note that so many more entries are done with, and call progress(); return whether to go on."""
+        self._call.looked_at += looked_at
+        return self._call.report(min(self.result.total, most), most)
 
-    def _empty_by_rq(self, total: int, is_refused: bool = False) -> None:
-        """Do the rest with RQ's own method, or as it does. `is_refused`: by the server, which runs no such script.
+    def _empty_by_rq(self, most: int, is_refused: bool = False) -> bool:
+        """Do the rest with RQ's own method, or as it does; return as _empty() does.
+
+        is_refused: by the server, which runs no such script.
 
         RQ's own is a script too, and what it deletes are not the keys of a client that puts a prefix before each.
         """
         is_script = self._is_rqs_own() and (is_refused or not sends_unchanged(self._connection))
         if is_script or self._limit is not None or self._pace is not None:
-            self._delete_one_by_one(total)
-            return
+            return self._delete_one_by_one(most)
         waiting = self._waiting
         queue = self._queue
         if queue is None:
@@ -177,10 +176,11 @@ class Emptying:
         self.result.done += count
         self.result.by_rq += count
         self.result.unacknowledged += bool(self._replica_wait)
+        return True
 
-    def _delete_one_by_one(self, total: int) -> None:
-        """Delete jobs at the head of the queue, by commands that RQ sends too."""
-        left = total - self.result.total
+    def _delete_one_by_one(self, most: int) -> bool:
+        """Delete jobs at the head of the queue, by commands that RQ sends too; return as _empty() does."""
+        left = most - self.result.total
         size = _ONE_BY_ONE if self._pace is None else 1
         while left > 0:
             ids = self._connection.lrange(self._waiting.key, 0, min(left, size) - 1)
@@ -189,8 +189,9 @@ class Emptying:
                     self._pace.wait(1)
                 self._delete_one(job_id)
             left -= len(ids)
-            if not ids or not self._report(total):
-                break
+            if not ids or not self._report(len(ids), most):
+                return not ids
+        return False
 
     def _delete_one(self, job_id: str) -> None:
         key, job_class = self._waiting.key, self._waiting.job_class

@@ -12,13 +12,14 @@ from rq.exceptions import NoSuchJobError
 from .._fastpath.dispatch import BulkDecision
 from .._fastpath.exchange import INTEGER, NotSent, exchange
 from .._fastpath.server_errors import concerns_one_job, is_wrong_type
-from .._query.arguments import chunk_size_of, progress_of, replicas_of
+from .._query.arguments import chunk_size_of
 from .._query.filters import NO_SUCH_JOB
 from .allowance import Allowance
+from .call import Call
 from .chunk_sizer import FIRST_CHUNK
 from .fallback.presence import AlreadyCanceled, NotInRegistry
 from .long_queues import SEARCH_IS_VALID, LongQueueSearch
-from .options import IdsProgress, Options
+from .options import Options
 from .replicas import ReplicaWait
 from .result import ALREADY_CANCELED, BulkResult
 from .script_runs import JobCode, ScriptRefused, ScriptRuns, plain_ids
@@ -110,56 +111,37 @@ class BulkOperation:
     def __init__(
         self, registry: Any, options: Options, decision: BulkDecision, steps: JobSteps, script: Script | None = None
     ) -> None:
-        self.result = BulkResult(dry_run=bool(options.dry_run))
+        self._call = Call(options.progress, options.dry_run)
+        self.result = self._call.result
         self._registry = registry
         self._connection = registry.connection
         self._processor = ChunkProcessor(decision, steps, script)
-        self._progress: IdsProgress | None = progress_of(options.progress)
         self._chunk_size = None if options.chunk_size is None else chunk_size_of(options.chunk_size)
-        wait_replicas = replicas_of(options.wait_replicas)
-        self._replica_wait = ReplicaWait(registry.connection, 0 if options.dry_run else wait_replicas)
+        self._replica_wait = ReplicaWait(registry.connection, options.wait_replicas, self.result.dry_run)
         # Whether enough replicas have what the current chunk has changed so far.
         self._is_acknowledged = True
         self._runs = ScriptRuns(registry, self.result.dry_run, self._chunk_size, self._replica_wait)
         self._search = LongQueueSearch(registry)
         self._allowance = Allowance(self.result, options.limit, options.rate)
         self._processed = 0
-        self._total: int | None = None
-        # How many of the ids found are done with, those included that do not match.
-        self._looked_at = 0
         self._has_filters = False
         self._group: list[str] = []
 
     def run(self, find: Find, select: Select | None = None) -> BulkResult:
-        """Find the ids, and process those of them that `select` returns.
-
-        Any exception that ends the call, KeyboardInterrupt included, gets the result until then as its attribute
-        `result`.
-        """
-        started = time.monotonic()
-        try:
-            if self._replica_wait:
+        """Find the ids, and process those of them that `select` returns. Any exception gets the result until then."""
+        self._has_filters = select is not None
+        with self._call:
+            try:
                 self._replica_wait.check()
-            job_ids, self._total = find()
-            ids = iter(job_ids)
-            self._has_filters = select is not None
-            while group := list(islice(ids, self._group_size())):
-                if not self._do_group(group, select):
-                    self.result.remaining = self._remaining()
-                    break
-        except BaseException as error:
-            self.result.interrupted = True
-            self.result.remaining = self._remaining()
-            error.result = self.result  # type: ignore[attr-defined]
-            raise
-        finally:
-            self.result.seconds = time.monotonic() - started
-            self._allowance.note_changes()
+                job_ids, self._call.total = find()
+                ids = iter(job_ids)
+                while group := list(islice(ids, self._group_size())):
+                    if not self._do_group(group, select):
+                        self._call.leave_rest()
+                        break
+            finally:
+                self._allowance.note_changes()
         return self.result
-
-    def _remaining(self) -> int | None:
-        # Other clients may have removed entries since they were counted.
-        return None if self._total is None else max(0, self._total - self._looked_at)
 
     # ---- Groups
 
@@ -188,7 +170,7 @@ class BulkOperation:
         unique = list(dict.fromkeys(selected))
         # The second time that an id is given, its job has left the registry already.
         self.result.missing += len(selected) - len(unique)
-        self._looked_at = before + len(group) - len(unique)
+        self._call.looked_at = before + len(group) - len(unique)
         self._group = unique
         self._search.begin(unique)
         start = 0
@@ -202,13 +184,13 @@ class BulkOperation:
                 part = list(select(part))
             for processed in self._do_jobs(part) if part else ():
                 self._processed = before + min(start + processed, len(group))
-                self._looked_at = before + len(group) - len(unique) + start + processed
+                self._call.looked_at = before + len(group) - len(unique) + start + processed
                 self._note_replicas()
                 # After the last chunk, the whole group is reported.
                 if start + processed < len(unique) and not self._report_progress():
                     return False
             start += size
-        self._processed = self._looked_at = before + len(group)
+        self._processed = self._call.looked_at = before + len(group)
         return self._report_progress() and not self._allowance.is_used_up
 
     def _note_replicas(self) -> None:
@@ -218,9 +200,7 @@ class BulkOperation:
 
     def _report_progress(self) -> bool:
         """Call progress(); return whether to go on."""
-        if self._progress is not None and self._progress(self._processed, self._total) is False:
-            self.result.stopped = True
-        return not self.result.stopped
+        return self._call.report(self._processed, self._call.total)
 
     def _do_jobs(self, job_ids: list[str]) -> Iterator[int]:
         """Process the jobs, one chunk after the other; yield how many are processed so far."""

@@ -8,6 +8,7 @@ from .. import _core
 from .._fastpath import cluster
 from .._fastpath.clients.support import is_cluster
 from .._fastpath.exchange import INTEGER, Command, ask
+from .._query.arguments import replicas_of
 
 # How long one chunk is waited for, in milliseconds.
 LONGEST_WAIT = 1000
@@ -16,15 +17,16 @@ LONGEST_WAIT = 1000
 class ReplicaWait:
     """Sends WAIT behind the commands of a chunk, in the same write: it is about the writes of its own connection only.
 
-    wait_replicas: How many replicas are to have each chunk; 0 for no wait. Raises NotImplementedError for a client that
-    may use several connections.
+    wait_replicas: How many replicas are to have each chunk; 0 for no wait, as in a dry run. Raises NotImplementedError
+    for a client that may use several connections.
     """
 
-    def __init__(self, connection: Any, wait_replicas: int) -> None:
+    def __init__(self, connection: Any, wait_replicas: Any, dry_run: bool) -> None:
+        count = replicas_of(wait_replicas)
         self._connection = connection
-        self._count = wait_replicas
+        self._count = 0 if dry_run else count
         self._acknowledged = 0
-        if wait_replicas and not self._uses_one_connection():
+        if self and not self._uses_one_connection():
             raise NotImplementedError(
                 f'wait_replicas={wait_replicas!r} needs an unmodified redis-py client: '
                 'WAIT is about the writes of its own connection'
@@ -34,8 +36,9 @@ class ReplicaWait:
         return self._count > 0
 
     def check(self) -> None:
-        """Raise the server's error to WAIT before anything is changed. One round trip."""
-        ask(self._connection, [(INTEGER, 'WAIT', 0, 1)])
+        """Raise the server's error to WAIT before anything is changed. One round trip, if replicas are waited for."""
+        if self:
+            ask(self._connection, [(INTEGER, 'WAIT', 0, 1)])
 
     def commands(self) -> list[Command]:
         """Return what to send behind the commands of a chunk."""

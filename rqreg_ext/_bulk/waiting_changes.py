@@ -11,7 +11,7 @@ from rq.job import Job
 from .._fastpath import guards
 from .._fastpath.dispatch import can_read_jobs
 from .._fastpath.script_arguments import Value
-from .._query.arguments import by_name_only, limit_of
+from .._query.arguments import by_name_only
 from .._query.filters import JobFilters
 from .._query.waiting_reads import WaitingReadsMixin, filters_of
 from .emptying import Emptying
@@ -73,8 +73,7 @@ class WaitingChangesMixin(WaitingReadsMixin):
         Source:
             rq.Queue.empty; Redis LRANGE, UNLINK, LTRIM.
         """
-        options = Options(progress, dry_run, chunk_size, wait_replicas, rate)
-        return Emptying(self, self._queue, options, limit_of(limit)).run()
+        return Emptying(self, self._queue, Options(progress, dry_run, chunk_size, wait_replicas, rate, limit)).run()
 
     def remove_many(
         self,

@@ -16,7 +16,7 @@ from .._fastpath.dispatch import require_unchanged
 from .._fastpath.exchange import INTEGER, exchange
 from .._fastpath.locations import REGISTRIES, JobKeys, registry_kind_of
 from .._fastpath.server_errors import is_denied
-from .._query.arguments import check_holds_jobs, chunk_size_of, limit_of, progress_of
+from .._query.arguments import check_holds_jobs, chunk_size_of, most_found_of, progress_of
 from .._query.filters import Filters, JobFilters
 from .._query.list_cursor import ListCursor
 from .._query.listing import cursor_of, parser_of
@@ -123,7 +123,7 @@ class Export:
     def __init__(self, file: Any, chunk_size: Any, progress: Any, limit: Any = None) -> None:
         self.result = BulkResult()
         # How many jobs may still be written; None for any number.
-        self._left = limit_of(limit)
+        self._left = most_found_of(limit)
         self._chunk_size = chunk_size_of(chunk_size)
         self._size = min(_FIRST_CHUNK, self._chunk_size)
         self._progress: IdsProgress | None = progress_of(progress)

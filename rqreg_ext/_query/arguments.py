@@ -56,7 +56,7 @@ def progress_of(value: Any) -> Any:
     return value
 
 
-def limit_of(value: Any) -> int | None:
+def most_found_of(value: Any) -> int | None:
     """Check `limit`, the greatest number of results, and return it; None for all."""
     if value is None:
         return None

@@ -7,7 +7,7 @@ from heapq import nlargest, nsmallest
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from .arguments import by_name_only, check_holds_jobs, chunk_size_of, is_by_end, limit_of
+from .arguments import by_name_only, check_holds_jobs, chunk_size_of, is_by_end, most_found_of
 from .filters import Filters, JobFilters
 from .job_fields import EVERY_JOB_HAS, UNREADABLE, FieldGetter, Row, Rows, fields_of
 from .listing import cursor_of, parser_of
@@ -98,7 +98,7 @@ class FindMixin:
         check_holds_jobs(self)
         selection = Filters.of(**filters)
         names = fields_of(fields)
-        most = limit_of(limit)
+        most = most_found_of(limit)
         size = chunk_size_of(chunk_size)
         by_end = is_by_end(order_by, most)
         if most is not None and selection.is_empty and not by_end:

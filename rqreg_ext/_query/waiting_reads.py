@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._fastpath.exchange import INTEGER, TEXTS, VALUE, Command, ask, exchange
 from .._fastpath.server_errors import is_wrong_type
-from .arguments import by_name_only, chunk_size_of, job_ids_of, limit_of, ranks_of, text_ids_of
+from .arguments import by_name_only, chunk_size_of, job_ids_of, most_found_of, ranks_of, text_ids_of
 from .count_by import Counting, JobGroups
 from .filters import Filters, JobFilters
 from .find import JobSearch
@@ -278,7 +278,7 @@ class WaitingReadsMixin:
         """
         selection = filters_of('find()', filters)
         names = fields_of(fields)
-        most = limit_of(limit)
+        most = most_found_of(limit)
         size = chunk_size_of(chunk_size)
         if most is not None and selection.is_empty:
             size = min(size, max(most, 1))

@@ -172,6 +172,6 @@ def test_wrapped_client_is_refused(master: PrivateRedis) -> None:
 
     registry = plain_jobs(master.client())
     theirs = FailedJobRegistry('q', connection=Counting(port=master.port))
-    with pytest.raises(NotImplementedError, match='wait_replicas=1 needs a client'):
+    with pytest.raises(NotImplementedError, match='wait_replicas=1 needs an unmodified redis-py client'):
         theirs.purge(wait_replicas=1)
     assert registry.count == COUNT
