@@ -16,11 +16,12 @@ from .._fastpath.exchange import INTEGER, TEXTS, Command, ask, exchange
 from .._fastpath.locations import REGISTRIES, queue_key
 from .._fastpath.server_errors import concerns_one_queue, note_key
 from .._query.arguments import chunk_size_of, ranks_of
+from .._query.dates import sortable
 from .._query.filters import Filters, JobFilters
-from .._query.job_fields import EVERY_JOB_HAS, Row, Rows, sortable
 from .._query.jobs import load_jobs
 from .._query.listing import cursor_of, parser_of
 from .._query.pages import JobPage
+from .._query.rows import EVERY_JOB_HAS, Row, Rows
 from .selection import existing_queues
 
 if TYPE_CHECKING:

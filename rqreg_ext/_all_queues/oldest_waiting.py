@@ -10,7 +10,7 @@ from typing import Any
 from .._fastpath.exchange import VALUE, Command, exchange, reply_text
 from .._fastpath.locations import job_prefix
 from .._fastpath.server_errors import is_denied, is_wrong_type
-from .._query.job_fields import moment_of, sortable
+from .._query.dates import moment_of, sortable
 
 # How many jobs at the beginning of a queue are looked at: jobs that were put at its front have waited less.
 _FIRST = 10

@@ -11,7 +11,7 @@ from .._fastpath.dispatch import is_cluster
 from .._fastpath.exchange import TEXTS, VALUE, Command, ask, exchange, reply_text, without_errors
 from .._fastpath.locations import EXECUTION_PREFIX, job_prefix, worker_executions_key, worker_prefix
 from .._fastpath.server_errors import is_denied, is_wrong_type
-from .._query.job_fields import moment_of
+from .._query.dates import moment_of
 
 # How many workers one SORT reads. It takes the server about a millisecond.
 MOST_AT_ONCE = 1000

@@ -12,8 +12,8 @@ from typing import Any
 from .._fastpath.dispatch import reads_entries
 from .._fastpath.locations import FAILED, FINISHED, registry_kind_of
 from .._query.filters import NO_KNOWN_END, Filters
-from .._query.job_fields import EVERY_JOB_HAS, Row, Rows
 from .._query.listing import cursor_of, parser_of
+from .._query.rows import EVERY_JOB_HAS, Row, Rows
 
 # How many jobs are looked at in one round trip.
 _CHUNK = 1000

@@ -21,8 +21,8 @@ from .._fastpath.locations import executions_key
 from .._fastpath.server_errors import concerns_one_job, is_denied
 from .._query.arguments import by_name_only
 from .._query.filters import NO_SUCH_JOB, Filters, JobFilters
-from .._query.job_fields import pairs_of
 from .._query.listing import parser_of
+from .._query.rows import pairs_of
 from .fallback.in_transaction import leave_rate_limit
 from .fallback.presence import NotInRegistry
 from .mixin import finder_of, run_on_selected

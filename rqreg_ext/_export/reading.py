@@ -11,7 +11,7 @@ from .._fastpath.exchange import ENTRIES, INTEGER, SCORE, VALUE, Command, exchan
 from .._fastpath.locations import JobKeys, execution_key, executions_key, group_key, results_key
 from .._fastpath.server_errors import is_wrong_type, note_key
 from .._query.filters import NO_SUCH_JOB
-from .._query.job_fields import pairs_of
+from .._query.rows import pairs_of
 from .lines import object_of, score_of, string_of
 
 # Of every job.

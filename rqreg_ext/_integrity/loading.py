@@ -18,7 +18,7 @@ from .._bulk.fallback.job_ids import id_error_of, is_taken_by_rq
 from .._fastpath.exchange import INTEGER, VALUE, Command
 from .._fastpath.locations import STATUSES, JobKeys, group_key
 from .._fastpath.server_errors import describe
-from .._query.job_fields import is_sortable
+from .._query.dates import is_sortable
 from . import repair_steps
 from .candidates import WRONG_TYPE, Candidate, LookupResults
 from .problems import Problem, ProblemKind

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from .._fastpath.server_errors import describe
 from .._fastpath.wording import counted
 from .arguments import check_holds_jobs, chunk_size_of
+from .dates import moment_of, sortable
 from .filters import NO_SUCH_JOB, Filters, JobFilters
-from .job_fields import EVERY_JOB_HAS, UNREADABLE, FieldGetter, Row, Rows, moment_of, sortable
+from .job_fields import LatestException, reader_of
 from .listing import cursor_of, parser_of
+from .rows import EVERY_JOB_HAS, UNREADABLE, Reader, Row, Rows
 from .tracebacks import folded_line_of
 
 if TYPE_CHECKING:
@@ -319,16 +321,16 @@ def _column(rows: Rows, name: str) -> Callable[[Row], bytes]:
     return lambda row: sortable(row[column])
 
 
-def _getter(rows: Rows, queue: str, name: str, time_of: Callable[[Row], bytes]) -> FieldGetter:
+def _getter(rows: Rows, queue: str, name: str, time_of: Callable[[Row], bytes]) -> Reader:
     if name == 'queue':
         return lambda row: queue
     if name == 'last_line':
-        exception_of = rows.exception()
+        exception_of = rows.shared(LatestException)
         return lambda row: (exception := exception_of(row)) and folded_line_of(exception)
     if name in _LENGTHS:
         length = _LENGTHS[name]
         return lambda row: time_of(row)[:length]
-    return rows.reader(name)
+    return reader_of(rows, name)
 
 
 # How many characters of a date tell the day, or the hour.

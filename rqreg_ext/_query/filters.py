@@ -15,19 +15,10 @@ from rq import utils
 from rq.job import Job, JobStatus
 
 from .arguments import scores_of
-from .job_fields import (
-    EVERY_JOB_HAS,
-    UNREADABLE,
-    FieldGetter,
-    Row,
-    Rows,
-    Test,
-    plain_call,
-    plain_meta,
-    sortable,
-    written,
-)
+from .dates import sortable, written
+from .job_fields import plain_call, plain_meta, reader_of
 from .plain_values import NotPlain, Opaque
+from .rows import EVERY_JOB_HAS, UNREADABLE, Reader, Row, Rows, Test
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -216,7 +207,7 @@ def fixed_in_time(filters: JobFilters) -> JobFilters:
 # ---- Tests of rows
 
 
-def _holds(read: FieldGetter, predicate: Predicate) -> Test:
+def _holds(read: Reader, predicate: Predicate) -> Test:
     def test(row: Row) -> bool | str:
         try:
             value = read(row)
@@ -232,17 +223,17 @@ def _holds(read: FieldGetter, predicate: Predicate) -> Test:
     return test
 
 
-def _reader(rows: Rows, field: str) -> FieldGetter:
+def _reader(rows: Rows, field: str) -> Reader:
     """Return the reader of a field, by a way that runs nothing of the job's data."""
     if field in ('args', 'kwargs'):
         call_of, index = plain_call(rows), ('args', 'kwargs').index(field)
         return lambda row: (call := call_of(row)) and call[index]
     if field == 'status':
         # A job that is gone has no status, one whose hash has none is created.
-        exists, status_of = rows.column(EVERY_JOB_HAS), rows.reader(field)
+        exists, status_of = rows.column(EVERY_JOB_HAS), reader_of(rows, field)
         column = rows.column(field)
         return lambda row: status_of(row) if row[exists] or row[column] else None
-    return plain_meta(rows) if field == 'meta' else rows.reader(field)
+    return plain_meta(rows) if field == 'meta' else reader_of(rows, field)
 
 
 def _between(rows: Rows, column: str, after: bytes, before: bytes) -> Test:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import by_name_only, check_holds_jobs, chunk_size_of, is_by_end, most_found_of
 from .filters import Filters, JobFilters
-from .job_fields import EVERY_JOB_HAS, UNREADABLE, FieldGetter, Row, Rows, fields_of
+from .job_fields import fields_of, reader_of
 from .listing import cursor_of, parser_of
+from .rows import EVERY_JOB_HAS, UNREADABLE, Reader, Row, Rows
 
 if TYPE_CHECKING:
     from typing import Literal, overload
@@ -120,7 +121,7 @@ class JobSearch:
         if fields:
             self._rows.column(EVERY_JOB_HAS)
         self._test = filters.test(self._rows)
-        self._readers = [(name, self._rows.reader(name)) for name in fields]
+        self._readers = [(name, reader_of(self._rows, name)) for name in fields]
 
     def found_in(self, members: list[str]) -> list[Any]:
         """Return the results among these entries. One round trip, or none if no field of the jobs is needed."""
@@ -157,7 +158,7 @@ class JobSearch:
         return {name: _value_of(read, row) for name, read in self._readers}
 
 
-def _value_of(read: FieldGetter, row: Row) -> Any:
+def _value_of(read: Reader, row: Row) -> Any:
     try:
         return read(row)
     except UNREADABLE:

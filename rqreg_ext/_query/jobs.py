@@ -23,7 +23,8 @@ from .._fastpath.dispatch import fetches_as_rq, makes_as_rq, reads_results_as_rq
 from .._fastpath.exchange import VALUE, Command, exchange
 from .._fastpath.server_errors import is_wrong_type
 from .arguments import text_ids_of
-from .job_fields import latest_result, moment_of, pairs_of
+from .dates import moment_of
+from .rows import latest_result, pairs_of
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -17,8 +17,9 @@ from rq.results import Result
 from .._all_queues.selection import requested_queues
 from .._fastpath.exchange import ENTRIES, INTEGER, SCORE, TEXTS, VALUE, Command, exchange
 from .._fastpath.locations import REGISTRIES, JobKeys, execution_key, executions_key, queue_key, results_key
-from .._query.job_fields import FIELDS, UNREADABLE, Rows, pairs_of, plain_call, plain_meta
+from .._query.job_fields import FIELDS, plain_call, plain_meta, reader_of
 from .._query.plain_values import plain_loader
+from .._query.rows import UNREADABLE, Rows, pairs_of
 from ..registry import FailedJobRegistry
 from . import statuses
 from .jobs import PICKLED
@@ -105,7 +106,9 @@ class JobReader:
 
     def _fields(self) -> dict[str, Any]:
         rows = Rows(self._registry)
-        readers: dict[str, Any] = {name: rows.reader(name) for name in FIELDS if self._unpickle or name not in PICKLED}
+        readers: dict[str, Any] = {
+            name: reader_of(rows, name) for name in FIELDS if self._unpickle or name not in PICKLED
+        }
         if not self._unpickle:
             call = plain_call(rows)
             readers['args'] = lambda row: (found := call(row)) and found[0]

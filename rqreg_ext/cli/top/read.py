@@ -15,7 +15,8 @@ from ..._all_queues.workers import WorkerSnapshot
 from ..._fastpath.exchange import ENTRIES, SCORE, Command, exchange
 from ..._fastpath.locations import REGISTRIES
 from ..._fastpath.server_errors import concerns_one_queue, describe
-from ..._query.job_fields import UNREADABLE, Rows
+from ..._query.job_fields import reader_of
+from ..._query.rows import UNREADABLE, Rows
 from ..errors import group_failures, spark
 from ..output import counted
 from ..selecting import registries_of
@@ -128,7 +129,7 @@ class _Functions:
 
     def __init__(self, server: Server) -> None:
         self._rows = Rows(registries.FailedJobRegistry('default', connection=server.client, **server.of_jobs))
-        self._read = self._rows.reader('func_name')
+        self._read = reader_of(self._rows, 'func_name')
         self._known: dict[str, str | None] = {}
 
     def of(self, job_ids: Sequence[str]) -> dict[str, str | None]:
@@ -152,7 +153,7 @@ class RowReader:
 
     def __init__(self, server: Server) -> None:
         self._rows = Rows(registries.FailedJobRegistry('default', connection=server.client, **server.of_jobs))
-        self._readers = {name: self._rows.reader(name) for name in _FIELDS}
+        self._readers = {name: reader_of(self._rows, name) for name in _FIELDS}
 
     def rows(self, jobs: Sequence[tuple[str, str]]) -> Iterator[FailureRow]:
         """Yield the rows of these jobs, given as (queue, id). One round trip, or two."""
