@@ -416,7 +416,7 @@ class Instrumented(redis.Redis):
     ],
     ids=['url', 'decode_responses', 'instrumented', 'instrumented, decode_responses'],
 )
-def test_batch_with_other_clients(
+def test_batch_answers_on_each_kind_of_client(
     client: redis.Redis, redis_server: PrivateRedis, make: Callable[[PrivateRedis], Any]
 ) -> None:
     connection_ = make(redis_server)
@@ -432,7 +432,7 @@ def test_batch_with_other_clients(
     assert (page.result().job_ids, page.result().scores) == (['a', 'b'], [NEVER, NEVER + 1])
 
 
-def test_batch_with_fakeredis() -> None:
+def test_batch_answers_on_fakeredis() -> None:
     client = fakeredis.FakeRedis()
     client.zadd(KEY, {'a': NEVER, 'expired': 1})
     with batch(client) as calls:

@@ -131,7 +131,7 @@ def test_other_key_of_other_type_is_error_of_its_queue(connection: redis.Redis, 
 
 
 @pytest.mark.parametrize('name', READING_ALL)
-def test_unlisted_queue_with_key_of_other_type(connection: redis.Redis, name: str) -> None:
+def test_unlisted_queue_with_key_of_other_type_is_found_by_check_only(connection: redis.Redis, name: str) -> None:
     """check() finds its keys nevertheless."""
     fill(connection)
     connection.srem('rq:queues', 'rq:queue:b')

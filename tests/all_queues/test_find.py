@@ -79,7 +79,7 @@ def test_queues_and_registries_are_selected(filled: redis.Redis) -> None:
     assert [found[:2] for found in started] == [('a', 'job-00'), ('b', 'job-01'), ('a', 'job-03')]
 
 
-def test_as_the_find_of_each_registry(filled: redis.Redis) -> None:
+def test_find_yields_what_find_of_each_registry_yields(filled: redis.Redis) -> None:
     for options in ({}, {'desc': True}, {'description': 'even'}):
         found = list(rqreg_ext.find(filled, fields=['func_name'], **options))  # type: ignore[call-overload]
         for queue in QUEUES:

@@ -97,7 +97,7 @@ def test_pages_are_those_of_all_jobs_sorted(
     )
 
 
-def test_says_where_jobs_are(filled: redis.Redis) -> None:
+def test_list_jobs_says_where_jobs_are(filled: redis.Redis) -> None:
     listing = rqreg_ext.list_jobs(filled)
     for job in listing:
         place = 'queued' if job.get_status() == JobStatus.QUEUED else job.get_status().value
@@ -138,7 +138,7 @@ def test_jobs_that_are_gone_or_have_no_time_come_last(connection: redis.Redis, d
     assert rqreg_ext.list_jobs(connection, per_page=2, **options).missing == []
 
 
-def test_cleans_up_as_get_job_ids_does(connection: redis.Redis) -> None:
+def test_list_jobs_cleans_up_as_get_job_ids_does(connection: redis.Redis) -> None:
     put(connection, 'q', 'failed', 'a', 1)
     connection.zadd('rq:failed:q', {'a': 1})
     assert ids_of(rqreg_ext.list_jobs(connection, cleanup=False)) == ['a']
@@ -160,7 +160,7 @@ def test_queue_objects_bring_their_job_class_and_serializer(connection: redis.Re
     assert (type(job), job.meta) == (Mine, {'n': 1})
 
 
-def test_with_results_reads_results_of_listed_jobs(connection: redis.Redis) -> None:
+def test_list_jobs_with_results_reads_results_of_listed_jobs(connection: redis.Redis) -> None:
     put(connection, 'q', 'finished', 'a', 1)
     put(connection, 'q', 'queued', 'b', 2)
     Result.create(Job.fetch('a', connection), Result.Type.SUCCESSFUL, ttl=9, return_value=7)
@@ -198,7 +198,7 @@ def test_queue_with_undecodable_entry_is_left_out(connection: redis.Redis, key: 
     }
 
 
-def test_needs_no_rights_but_those_of_rq(connection: redis.Redis, client_without: ClientWithout) -> None:
+def test_list_jobs_needs_no_rights_but_those_of_rq(connection: redis.Redis, client_without: ClientWithout) -> None:
     for minute in range(30):
         put(connection, 'q', 'failed' if minute % 2 else 'queued', f'job-{minute}', minute)
     expected = ids_of(rqreg_ext.list_jobs(connection, chunk_size=4))
@@ -252,12 +252,12 @@ def test_no_job_is_passed_over_while_workers_take_jobs(connection: redis.Redis) 
         ({'func': 'x'}, TypeError, "there is no filter 'func'"),
     ],
 )
-def test_refuses_bad_arguments(arguments: Any, error: type[Exception], words: str) -> None:
+def test_list_jobs_refuses_bad_arguments(arguments: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         rqreg_ext.list_jobs(redis.Redis(port=1), **arguments)
 
 
-def test_refuses_queues_that_do_not_exist(filled: redis.Redis) -> None:
+def test_list_jobs_refuses_queues_that_do_not_exist(filled: redis.Redis) -> None:
     with pytest.raises(ValueError, match="there is no queue 'mial'"):
         rqreg_ext.list_jobs(filled, 'mial')
     assert ids_of(rqreg_ext.list_jobs(filled, [])) == []

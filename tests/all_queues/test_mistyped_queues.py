@@ -142,7 +142,7 @@ WORDS = r"there is no queue 'mial' \(did you mean 'mail'\?\)\. RQ knows 'mail'\.
 
 @of_each_call
 @pytest.mark.parametrize('denied', ['-exists', '-sismember', '-llen', '-scard', '-exists -sismember', '-@dangerous'])
-def test_similar_names_without_right_to_one_command(
+def test_unknown_queue_is_refused_without_right_to_one_command(
     connection: redis.Redis, client_with: Callable[..., redis.Redis], call: Any, denied: str
 ) -> None:
     enqueue_on(connection, 'mail')
@@ -154,7 +154,7 @@ def test_similar_names_without_right_to_one_command(
 # check() itself sends EXISTS.
 @pytest.mark.parametrize('name', [name for name in CALLS if name not in ('check', 'repair')])
 @pytest.mark.parametrize('denied', ['-exists', '-sismember', '-exists -sismember'])
-def test_existing_queue_without_right_to_one_command(
+def test_existing_queue_is_accepted_without_right_to_one_command(
     connection: redis.Redis, client_with: Callable[..., redis.Redis], name: str, denied: str
 ) -> None:
     enqueue_on(connection, 'mail')
@@ -220,7 +220,9 @@ def test_error_of_list_of_queues_is_raised(connection: redis.Redis, call: Any) -
         call(connection, queues=['q'])
 
 
-def test_round_trips_for_named_queues(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_named_queues_are_checked_in_at_most_one_round_trip(
+    redis_server: PrivateRedis, connection: redis.Redis
+) -> None:
     """The check takes no round trip in a snapshot and one in the other calls, however many queues are named."""
     enqueue_on(connection, 'a', 'b')
     with Recorder(redis_server.port) as recorder, redis_server.client(port=recorder.port) as client:

@@ -114,7 +114,7 @@ def rqs_loop(client: Any, names: list[str], step: Callable[[Any, str], Any]) -> 
 
 @pytest.mark.parametrize('queues', [None, ['low', 'räksmörgås'], ['räksmörgås', 'high', 'low']])
 @pytest.mark.parametrize('method', ['purge', 'requeue_all'])
-def test_equals_rq_loop_over_queues(
+def test_call_on_all_queues_equals_rq_loop_over_queues(
     redis_server: PrivateRedis, client: Any, write: Callable[[], None], method: str, queues: list[str] | None
 ) -> None:
     def step(registry: Any, job_id: str) -> None:
@@ -146,7 +146,9 @@ def test_equals_rq_loop_over_queues(
 
 
 @call_of_each
-def test_equals_method_of_each_registry(client: Any, redis_server: PrivateRedis, write: Any, call: Any) -> None:
+def test_call_on_all_queues_equals_method_of_each_registry(
+    client: Any, redis_server: PrivateRedis, write: Any, call: Any
+) -> None:
     write()
     with redis_server.client(db=RQ_DATABASE) as other:
         result = call(client, chunk_size=2)
@@ -171,7 +173,7 @@ def test_arguments_are_passed_on(client: Any) -> None:
     assert client.exists('rq:job:a2') == 0
 
 
-def test_every_registry_name(client: Any) -> None:
+def test_purge_takes_every_registry_name(client: Any) -> None:
     queue = rq.Queue('q', connection=client)
     for name in ('finished', 'deferred', 'scheduled', 'canceled'):
         job = queue.create_job('len', job_id=name)
@@ -194,7 +196,7 @@ def test_dry_run_of_purge_counts_jobs_of_ready_registry(client: Any) -> None:
 # Which queues
 
 
-def test_empty_list_of_queues(client: Any) -> None:
+def test_empty_list_of_queues_changes_nothing(client: Any) -> None:
     fail(client, 'a', 'a1')
     seen: list[Any] = []
     for call in CALLS:
@@ -297,7 +299,7 @@ def test_invalid_arguments_are_refused_before_sending(
 
 
 @pytest.mark.parametrize('given', [{'progress': 5}, {'chunk_size': 0}, {'settle': -1}, {'limit': 0}])
-def test_invalid_arguments_of_check(given: dict[str, Any]) -> None:
+def test_check_refuses_invalid_arguments(given: dict[str, Any]) -> None:
     ((name, value),) = given.items()
     with pytest.raises((TypeError, ValueError), match=f'{name}={value}'):
         rqreg_ext.check(redis.Redis(port=1), **given)
@@ -310,7 +312,7 @@ def test_invalid_client_is_refused(make: Any, connection_: Any) -> None:
         make(connection_)
 
 
-def test_url_as_connection(connection: redis.Redis, redis_server: PrivateRedis) -> None:
+def test_calls_take_url_as_connection(connection: redis.Redis, redis_server: PrivateRedis) -> None:
     fail(connection, 'a', 'a1', 'a2')
     assert rqreg_ext.requeue_all(redis_server.url, job_id='a1').total.done == 1
     assert rqreg_ext.purge(redis_server.url).total.done == 1
@@ -505,7 +507,7 @@ def test_connection_lost_during_call_has_result(connection: redis.Redis, redis_s
 # The result
 
 
-def test_result_as_text_and_as_json(client: Any) -> None:
+def test_result_prints_as_text_and_dumps_as_json(client: Any) -> None:
     fail(client, 'a', 'a1', 'a2')
     fail(client, 'b', 'b1')
     result = rqreg_ext.purge(client)
@@ -538,7 +540,7 @@ def recorded(connection: redis.Redis, redis_server: PrivateRedis) -> Iterator[tu
         yield recorder, client
 
 
-def test_round_trips_of_queues(recorded: tuple[Recorder, redis.Redis]) -> None:
+def test_queues_take_one_round_trip_to_be_found(recorded: tuple[Recorder, redis.Redis]) -> None:
     recorder, client = recorded
     rqreg_ext.purge(client, queues=[rq.Queue(name, connection=client) for name in ('a', 'b', 'c')])
     of_the_queues = recorder.blocks
@@ -581,7 +583,7 @@ def break_two_queues(client: Any) -> None:
         client.zrem(f'rq:failed:{queue}', f'{queue}2')
 
 
-def test_registry_repairs_problems_of_all_queues(client: Any) -> None:
+def test_repair_of_registry_repairs_problems_of_all_queues(client: Any) -> None:
     break_two_queues(client)
     report = rqreg_ext.check(client, settle=0)
     assert {kind.value: count for kind, count in report.counts.items()} == {'missing_job': 2, 'orphan': 2}
@@ -591,7 +593,7 @@ def test_registry_repairs_problems_of_all_queues(client: Any) -> None:
     assert counts(client, 'a', 'b') == [2, 2]
 
 
-def test_repair_of_given_and_found_problems(client: Any) -> None:
+def test_repair_repairs_given_problems_or_those_it_finds(client: Any) -> None:
     break_two_queues(client)
     report = rqreg_ext.check(client, settle=0)
     missing = [problem for problem in report if problem.kind is rqreg_ext.ProblemKind.MISSING_JOB]
@@ -617,7 +619,7 @@ def test_repair_of_given_and_found_problems(client: Any) -> None:
         ({'problems': [7]}, '7'),
     ],
 )
-def test_invalid_arguments_of_repair(given: dict[str, Any], words: str) -> None:
+def test_repair_refuses_invalid_arguments(given: dict[str, Any], words: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words):
         rqreg_ext.repair(redis.Redis(port=1), **given)
 
@@ -637,7 +639,7 @@ def test_timedelta_is_same_time_for_all_queues(client: Any, monkeypatch: pytest.
     assert times[0] == times[1]
 
 
-def test_check_with_progress_and_limit(client: Any) -> None:
+def test_check_calls_progress_and_ends_at_limit(client: Any) -> None:
     fail(client, 'a', 'a1')
     client.zadd('rq:failed:a', {'x': 4_000_000_000, 'y': 4_000_000_001})
     seen: list[Any] = []
@@ -685,7 +687,7 @@ print(json.dumps(sorted(key.decode() for key in client.keys('*'))))
 
 @pytest.mark.skipif(not hasattr(rq.defaults, 'RQ_KEY_PREFIX'), reason='this RQ has no key prefix')
 @pytest.mark.parametrize('prefix', ['{app}', 'app:rq'])
-def test_key_prefix_of_environment(connection: redis.Redis, redis_server: PrivateRedis, prefix: str) -> None:
+def test_calls_use_key_prefix_of_environment(connection: redis.Redis, redis_server: PrivateRedis, prefix: str) -> None:
     done = subprocess.run(
         [sys.executable, '-c', ELSEWHERE, str(redis_server.port)],
         env={**os.environ, 'RQ_KEY_PREFIX': prefix},

@@ -243,7 +243,7 @@ def test_snapshot_of_empty_redis_has_no_queues_and_workers(client: redis.Redis) 
 # Which queues
 
 
-def test_queues_by_name_and_as_objects(client: redis.Redis) -> None:
+def test_snapshot_takes_queues_by_name_and_as_objects(client: redis.Redis) -> None:
     populate(client)
     expected = rqs_counts(client)
     for queues, names in [
@@ -259,7 +259,7 @@ def test_queues_by_name_and_as_objects(client: redis.Redis) -> None:
         assert counts_of(taken) == {name: expected[name] for name in names}
 
 
-def test_queue_class_with_own_keys(client: redis.Redis) -> None:
+def test_snapshot_reads_keys_of_queue_class(client: redis.Redis) -> None:
     class Apart(Queue):
         redis_queue_namespace_prefix = 'apart:queue:'
 
@@ -268,7 +268,9 @@ def test_queue_class_with_own_keys(client: redis.Redis) -> None:
     assert snapshot(client, [queue])['low'].queued == queue.count == 2
 
 
-def test_queue_with_other_connection_to_same_redis(client: redis.Redis, redis_server: PrivateRedis) -> None:
+def test_snapshot_takes_queue_with_other_connection_to_same_redis(
+    client: redis.Redis, redis_server: PrivateRedis
+) -> None:
     populate(client)
     other = redis_server.client()
     assert snapshot(client, [Queue('low', connection=other)])['low'].queued == 3
@@ -310,20 +312,22 @@ def test_invalid_url_is_refused() -> None:
         snapshot('nowhere')
 
 
-def test_url_as_connection(client: redis.Redis, redis_server: PrivateRedis) -> None:
+def test_snapshot_takes_url_as_connection(client: redis.Redis, redis_server: PrivateRedis) -> None:
     populate(client)
     assert counts_of(snapshot(redis_server.url)) == rqs_counts(client)
 
 
 @pytest.mark.parametrize('options', [{'decode_responses': True}, {'single_connection_client': True}])
-def test_snapshot_with_other_clients(client: redis.Redis, redis_server: PrivateRedis, options: dict[str, Any]) -> None:
+def test_snapshot_is_same_on_each_kind_of_client(
+    client: redis.Redis, redis_server: PrivateRedis, options: dict[str, Any]
+) -> None:
     populate(client)
     with redis_server.client(**options) as other:
         assert snapshot(other, scores=True).to_dict()['queues'] == snapshot(client, scores=True).to_dict()['queues']
 
 
 @pytest.mark.parametrize('options', [{}, {'decode_responses': True}, {'protocol': 3}])
-def test_snapshot_with_instrumented_clients(
+def test_snapshot_is_same_on_instrumented_clients(
     client: redis.Redis, redis_server: PrivateRedis, options: dict[str, Any]
 ) -> None:
     populate(client)
@@ -333,7 +337,7 @@ def test_snapshot_with_instrumented_clients(
     other.close()
 
 
-def test_snapshot_with_fakeredis() -> None:
+def test_snapshot_on_fakeredis_equals_rq() -> None:
     client = fakeredis.FakeRedis()
     populate_lists(client)
     assert counts_of(snapshot(client)) == rqs_counts(client)
@@ -431,7 +435,7 @@ def test_worker_with_heartbeat_only_is_counted(client: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize('rules', [['-sort'], ['%R~*', '-sort'], ['-@dangerous']])
-def test_workers_without_right_to_sort(
+def test_workers_are_counted_without_right_to_sort(
     connection: redis.Redis, redis_server: PrivateRedis, rules: list[str], request: pytest.FixtureRequest
 ) -> None:
     populate(connection)
@@ -478,7 +482,7 @@ def test_workers_key_of_another_type_raises_when_asked_for(client: redis.Redis) 
 
 
 @pytest.mark.parametrize('at_once', [1, 2, 5, 6])
-def test_more_workers_than_one_command_reads(
+def test_workers_are_read_by_several_commands_if_too_many_for_one(
     recorded: tuple[Recorder, redis.Redis], connection: redis.Redis, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     recorder, client = recorded
@@ -490,7 +494,7 @@ def test_more_workers_than_one_command_reads(
     assert recorder.blocks[1:] == ([] if reads is None else [['SMEMBERS'], *(['HMGET'] * count for count in reads)])
 
 
-def test_thousands_of_workers(client: redis.Redis) -> None:
+def test_thousands_of_workers_are_all_counted(client: redis.Redis) -> None:
     with client.pipeline() as pipeline:
         for number in range(2500):
             pipeline.sadd(REDIS_WORKER_KEYS, f'{WORKER_PREFIX}{number}')
@@ -679,7 +683,9 @@ print(json.dumps([rqs_counts(client), rqs_states(client), sorted(key.decode() fo
 
 @pytest.mark.skipif(not hasattr(rq.defaults, 'RQ_KEY_PREFIX'), reason='this RQ has no key prefix')
 @pytest.mark.parametrize('prefix', ['{app}', 'app:rq', '{'])
-def test_key_prefix_of_environment(connection: redis.Redis, redis_server: PrivateRedis, prefix: str) -> None:
+def test_snapshot_uses_key_prefix_of_environment(
+    connection: redis.Redis, redis_server: PrivateRedis, prefix: str
+) -> None:
     tests = Path(__file__).resolve().parents[1]
     script = FILLING.replace('sys.argv[2]', repr(json.dumps([str(tests), str(tests.parent / 'tools')])))
     counts, states, keys = run_script(redis_server.port, script, RQ_KEY_PREFIX=prefix)

@@ -75,7 +75,7 @@ def test_snapshot_leaves_out_denied_queue(
     assert complete.errors == {}
 
 
-def test_snapshot_of_named_denied_queue(bench: redis.Redis) -> None:
+def test_snapshot_leaves_out_named_denied_queue(bench: redis.Redis) -> None:
     taken = rqreg_ext.snapshot(bench, [THEIRS])
     assert (dict(taken), only_theirs(taken.errors)) == ({}, True)
 
@@ -119,13 +119,13 @@ def test_check_leaves_out_denied_queue(bench: redis.Redis, connection: redis.Red
         assert only_theirs(part.errors)
 
 
-def test_check_without_problems(bench: redis.Redis) -> None:
+def test_check_without_problems_says_so_and_names_denied_queue(bench: redis.Redis) -> None:
     report = rqreg_ext.check(bench, settle=0)
     assert (len(report), only_theirs(report.errors)) == (0, True)
     assert str(report).startswith('no problems in ')
 
 
-def test_check_of_unlisted_queue(bench: redis.Redis, connection: redis.Redis) -> None:
+def test_check_finds_jobs_of_unlisted_queue_by_scan(bench: redis.Redis, connection: redis.Redis) -> None:
     """Its jobs are found by scanning all keys."""
     spoil(connection)
     connection.srem('rq:queues', f'rq:queue:{THEIRS}', f'rq:queue:{OURS}')
@@ -135,7 +135,7 @@ def test_check_of_unlisted_queue(bench: redis.Redis, connection: redis.Redis) ->
     assert [problem.detail for problem in report if problem.job_id is None and 'b:default' in problem.detail] == []
 
 
-def test_check_of_registry_of_other_bench(bench: redis.Redis, connection: redis.Redis) -> None:
+def test_check_of_registry_leaves_out_what_needs_denied_queue(bench: redis.Redis, connection: redis.Redis) -> None:
     """The user has the right to the registry, but not to its queue: checks that need the queue are left out."""
     spoil(connection)
     connection.hset('rq:job:b1', 'status', 'queued')
@@ -144,7 +144,7 @@ def test_check_of_registry_of_other_bench(bench: redis.Redis, connection: redis.
     assert only_theirs(report.errors)
 
 
-def test_check_with_denied_jobs(bench: redis.Redis, connection: redis.Redis) -> None:
+def test_check_leaves_out_denied_jobs(bench: redis.Redis, connection: redis.Redis) -> None:
     spoil(connection)
     rules = ['resetkeys', '~rq:job:*a*', '~rq:queues', '~rq:*a:default*', '~rq:w*', '~rq:execution*']
     connection.execute_command('ACL', 'SETUSER', 'bench-a', *rules)
@@ -183,7 +183,9 @@ def test_calls_leave_out_denied_queue(bench: redis.Redis, connection: redis.Redi
 
 
 @pytest.mark.parametrize('name', ['purge', 'requeue_all', 'cancel_many'])
-def test_job_of_denied_queue_in_permitted_registry(bench: redis.Redis, connection: redis.Redis, name: str) -> None:
+def test_job_of_denied_queue_in_permitted_registry_is_not_half_done(
+    bench: redis.Redis, connection: redis.Redis, name: str
+) -> None:
     """The result counts what was done, and no job is half done."""
     fail(connection, OURS, *(f'a{number}' for number in range(100, 200)))
     ids = [job_id.decode() for job_id in connection.zrange(f'rq:failed:{OURS}', 0, -1)]

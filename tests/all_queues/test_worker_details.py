@@ -137,7 +137,7 @@ def test_current_job_is_of_execution_that_runs_longest_and_is_not_expired(busy: 
     assert (w1.current_job_id, w1.current_job_started_at) == ('earlier', first.created_at - timedelta(minutes=1))
 
 
-def test_current_job_of_a_worker_of_rq_2(busy: redis.Redis) -> None:
+def test_current_job_of_rq_2_worker_is_read_from_its_hash(busy: redis.Redis) -> None:
     busy.hset('rq:worker:w2', 'current_job', 'running')
     w2 = snapshot(busy, worker_details=True).worker_details['w2']
     assert w2.current_job_id == 'running'
@@ -197,7 +197,7 @@ def enqueue(client: Any, queue: str, job_id: str, minutes: int, at_front: bool =
     return moment
 
 
-def test_oldest_waiting_job(connection: redis.Redis) -> None:
+def test_oldest_is_time_of_job_that_waits_longest(connection: redis.Redis) -> None:
     oldest = enqueue(connection, 'q', 'a', 10)
     enqueue(connection, 'q', 'b', 5)
     enqueue(connection, 'q', 'first', 1, at_front=True)
@@ -235,7 +235,7 @@ def values(client: Any, **options: Any) -> dict[str, Any]:
     return found  # type: ignore[no-any-return]
 
 
-def test_to_dict_and_parts_not_requested(busy: redis.Redis) -> None:
+def test_to_dict_has_requested_values_only(busy: redis.Redis) -> None:
     enqueued = enqueue(busy, 'high', 'waits', 3)
     found = values(busy)
     w1 = found['worker_details']['w1']
@@ -275,7 +275,7 @@ def test_details_and_oldest_take_no_more_round_trips(recorded: tuple[Recorder, A
     assert len(recorder.blocks) == 1
 
 
-def test_who_does_not_ask_sends_nothing_more(recorded: tuple[Recorder, Any]) -> None:
+def test_plain_snapshot_sends_no_commands_for_details(recorded: tuple[Recorder, Any]) -> None:
     recorder, client = recorded
     snapshot(client, ['low'])
     assert [sorted(set(block)) for block in recorder.blocks] == [
@@ -289,7 +289,7 @@ def major_version(client: redis.Redis) -> int:
 
 
 @pytest.mark.parametrize('rules', [['~*', '-sort'], ['~*', '-sort', '-hmget'], ['%R~*', '-sort']])
-def test_without_right_to_sort(
+def test_details_are_read_without_right_to_sort(
     busy: redis.Redis, redis_server: PrivateRedis, rules: list[str], request: pytest.FixtureRequest
 ) -> None:
     if '%R~*' in rules and major_version(busy) < 7:
@@ -301,7 +301,7 @@ def test_without_right_to_sort(
         assert values(reader) == values(busy)
 
 
-def test_without_right_to_workers_or_jobs(
+def test_details_raise_without_right_to_workers_or_jobs(
     busy: redis.Redis, redis_server: PrivateRedis, request: pytest.FixtureRequest
 ) -> None:
     if major_version(busy) < 7:
@@ -321,7 +321,7 @@ def test_without_right_to_workers_or_jobs(
     assert 'oldest' not in taken['low'].to_dict()
 
 
-def test_more_workers_than_one_command_reads(busy: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_details_are_same_if_read_by_several_commands(busy: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = values(busy)
     for at_once in (1, 2, 3):
         monkeypatch.setattr(workers, 'MOST_AT_ONCE', at_once)
