@@ -98,7 +98,9 @@ def start_worker(server: PrivateRedis, side: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize('side', ['plain', 'accelerated'])
-def test_purge_while_workers_fail_jobs(redis_server: PrivateRedis, connection: redis.Redis, side: str) -> None:
+def test_purge_deletes_each_job_once_while_workers_fail_jobs(
+    redis_server: PrivateRedis, connection: redis.Redis, side: str
+) -> None:
     queue = rq.Queue('q', connection=connection)
     count = 150
     queue.enqueue_many([rq.Queue.prepare_data('len', args=(number,)) for number in range(count)])
@@ -117,7 +119,9 @@ def test_purge_while_workers_fail_jobs(redis_server: PrivateRedis, connection: r
 
 
 @pytest.mark.parametrize('side', ['plain', 'accelerated'])
-def test_requeue_all_while_workers_fail_jobs(redis_server: PrivateRedis, connection: redis.Redis, side: str) -> None:
+def test_requeue_all_loses_no_job_while_workers_fail_jobs(
+    redis_server: PrivateRedis, connection: redis.Redis, side: str
+) -> None:
     queue = rq.Queue('q', connection=connection)
     count = 60
     jobs = queue.enqueue_many([rq.Queue.prepare_data('len', args=(number,)) for number in range(count)])

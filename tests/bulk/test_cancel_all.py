@@ -28,7 +28,7 @@ def ids_in(client: Any, registry: str = 'canceled', queue: str = 'q') -> list[st
     return sorted(member.decode() for member in client.zrange(f'rq:{registry}:{queue}', 0, -1))
 
 
-def test_same_as_rqs_cancel_of_each_job(connection: redis.Redis) -> None:
+def test_cancel_all_equals_rqs_cancel_of_each_job(connection: redis.Redis) -> None:
     registry = schedule(connection)
     for job_id in registry.get_job_ids():
         rq.job.Job.fetch(job_id, connection=connection).cancel()
@@ -74,7 +74,7 @@ def test_started_jobs_of_all_queues_are_canceled(connection: redis.Redis) -> Non
     assert (result['q'].done, ids_in(connection)) == (1, ['runs'])
 
 
-def test_over_all_queues(connection: redis.Redis) -> None:
+def test_cancel_all_of_queues_counts_per_queue(connection: redis.Redis) -> None:
     for queue in ('a', 'b', 'c'):
         schedule(connection, queue, 2)
     result = rqreg_ext.cancel_all(connection, 'scheduled', description='odd', limit=2)

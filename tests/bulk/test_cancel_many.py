@@ -161,7 +161,7 @@ def test_progress_stops_call(connection: redis.Redis) -> None:
     assert (result.done, registry.count) == (done, 5 - done)
 
 
-def test_cancel_many_with_every_client(job_client: Any) -> None:
+def test_cancel_many_works_on_every_client(job_client: Any) -> None:
     registry, ids = schedule_many(job_client, 3)
     assert registry.cancel_many(iter(ids)).done == 3
     assert job_client.zcard('rq:canceled:q') == 3

@@ -102,7 +102,7 @@ def test_progress_ends_empty_and_second_call_does_the_rest(connection: redis.Red
     assert (found.done, found.interrupted) == (1, True)
 
 
-def test_jobs_that_are_enqueued_meanwhile_are_left(connection: redis.Redis) -> None:
+def test_empty_leaves_jobs_that_are_enqueued_meanwhile(connection: redis.Redis) -> None:
     queue = rqreg_ext.Queue('q', connection=connection)
     for number in range(10):
         queue.enqueue('len', job_id=f'job-{number}')
@@ -117,7 +117,9 @@ def test_jobs_that_are_enqueued_meanwhile_are_left(connection: redis.Redis) -> N
     assert (result.done, queue.job_ids) == (7, ['new-4', 'new-6', 'new-7'])
 
 
-def test_workers_and_producers_meanwhile(connection: redis.Redis, redis_server: PrivateRedis) -> None:
+def test_empty_loses_no_job_of_concurrent_workers_and_producers(
+    connection: redis.Redis, redis_server: PrivateRedis
+) -> None:
     queue = rqreg_ext.Queue('q', connection=connection)
     payload = connection.dump(queue.enqueue('len').key)
     ids = [f'job-{number}' for number in range(20_000)]
@@ -152,7 +154,7 @@ def test_workers_and_producers_meanwhile(connection: redis.Redis, redis_server: 
 
 @pytest.mark.parametrize('commands', [('evalsha', 'eval'), ('unlink',), ('ltrim',), ('hstrlen',)])
 @pytest.mark.parametrize('limit', [None, 150])
-def test_where_the_script_is_refused_jobs_are_deleted_one_by_one(
+def test_empty_deletes_jobs_one_by_one_if_script_is_refused(
     client_without: Any, connection: redis.Redis, commands: Any, limit: int | None
 ) -> None:
     """RQ's is a script, too."""
@@ -189,7 +191,7 @@ def test_empty_needs_no_right_to_count(
 
 
 @pytest.mark.parametrize('denied', ['unlink', 'hstrlen', 'exists', 'lindex', 'llen', 'ltrim', 'time'])
-def test_script_that_lacks_a_right_leaves_all_jobs_to_rq(
+def test_empty_leaves_all_jobs_to_rq_if_script_lacks_a_right(
     client_without: Any, connection: redis.Redis, denied: str
 ) -> None:
     """What it had deleted would not be counted."""
@@ -214,7 +216,7 @@ class Slow(redis.Redis):
 
 
 @pytest.mark.parametrize('limit', [None, 3])
-def test_without_the_script_a_job_that_a_worker_takes_stays(
+def test_empty_without_script_keeps_job_that_worker_takes(
     connection: redis.Redis, redis_server: PrivateRedis, limit: int | None
 ) -> None:
     queue = rq.Queue('q', connection=connection)
@@ -228,7 +230,7 @@ def test_without_the_script_a_job_that_a_worker_takes_stays(
     assert not connection.exists('rq:job:job-1', 'rq:job:job-2')
 
 
-def test_where_the_deletion_is_refused_nothing_is_changed(client_without: Any, connection: redis.Redis) -> None:
+def test_empty_changes_nothing_if_deletion_is_refused(client_without: Any, connection: redis.Redis) -> None:
     queue = rq.Queue('q', connection=connection)
     for _ in range(3):
         queue.enqueue('len')

@@ -45,7 +45,7 @@ def left(registry: Any) -> list[str]:
 
 @pytest.mark.parametrize('chunk', [1, 3, 1000])
 @pytest.mark.parametrize('keep', [1, 5, 19, 20, 100])
-def test_those_that_ended_last_stay(
+def test_keep_newest_keeps_jobs_that_ended_last(
     failed: FailedJobRegistry, monkeypatch: pytest.MonkeyPatch, keep: int, chunk: int
 ) -> None:
     monkeypatch.setattr(newest, '_CHUNK', chunk)
@@ -64,7 +64,9 @@ def test_keep_newest_counts_only_jobs_that_match(failed: FailedJobRegistry) -> N
     assert left(failed) == [f'job-{minute:02}' for minute in range(20) if f'job-{minute:02}' not in gone]
 
 
-def test_jobs_without_end_and_jobs_that_are_gone(failed: FailedJobRegistry, connection: redis.Redis) -> None:
+def test_keep_newest_keeps_jobs_without_end_and_drops_entries_of_missing_jobs(
+    failed: FailedJobRegistry, connection: redis.Redis
+) -> None:
     put(connection, 'unknown', None)
     put(connection, 'by-result', None)
     Result.create_failure(Job.fetch('by-result', connection), ttl=100, exc_string='boom')
@@ -74,7 +76,7 @@ def test_jobs_without_end_and_jobs_that_are_gone(failed: FailedJobRegistry, conn
     assert (result.done, dict(result.skipped)) == (18, {'no known end': 1, 'no such job': 1})
 
 
-def test_job_that_fails_meanwhile_stays(failed: FailedJobRegistry, connection: redis.Redis) -> None:
+def test_keep_newest_keeps_job_that_fails_meanwhile(failed: FailedJobRegistry, connection: redis.Redis) -> None:
     matching = newest.NewestByEnd.find
 
     def find(self: Any) -> None:
@@ -87,14 +89,16 @@ def test_job_that_fails_meanwhile_stays(failed: FailedJobRegistry, connection: r
     assert left(failed) == ['job-18', 'job-19', 'new']
 
 
-def test_expired_entries_take_no_place(failed: FailedJobRegistry, connection: redis.Redis) -> None:
+def test_keep_newest_does_not_count_expired_entries(failed: FailedJobRegistry, connection: redis.Redis) -> None:
     put(connection, 'expired', 99, score=1)
     failed.purge(keep_newest=2)
     assert left(failed) == ['job-18', 'job-19']
 
 
 @pytest.mark.parametrize('chunk', [1, 2, 1000])
-def test_by_score_in_other_registries(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+def test_keep_newest_goes_by_score_in_other_registries(
+    connection: redis.Redis, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
     monkeypatch.setattr(newest, '_CHUNK', chunk)
     registry = CanceledJobRegistry('q', connection=connection)
     for number in range(6):
@@ -112,7 +116,7 @@ def test_by_score_in_other_registries(connection: redis.Redis, monkeypatch: pyte
     assert registry.purge(keep_newest=9).total == 0
 
 
-def test_overridden_get_job_ids(connection: redis.Redis) -> None:
+def test_keep_newest_uses_overridden_get_job_ids(connection: redis.Redis) -> None:
     class Even(FailedJobRegistry):
         def get_job_ids(self, *arguments: Any, **options: Any) -> list[str]:
             return [job_id for job_id in super().get_job_ids(*arguments, **options) if int(job_id[-1]) % 2 == 0]
@@ -125,7 +129,7 @@ def test_overridden_get_job_ids(connection: redis.Redis) -> None:
     )
 
 
-def test_registry_is_cleaned_up_once(failed: FailedJobRegistry, connection: redis.Redis) -> None:
+def test_keep_newest_cleans_up_registry_once(failed: FailedJobRegistry, connection: redis.Redis) -> None:
     cleanups = []
 
     class Noting(FailedJobRegistry):
@@ -140,7 +144,7 @@ def test_registry_is_cleaned_up_once(failed: FailedJobRegistry, connection: redi
     assert len(cleanups) == 1
 
 
-def test_in_each_queue(failed: FailedJobRegistry, connection: redis.Redis) -> None:
+def test_keep_newest_counts_per_queue(failed: FailedJobRegistry, connection: redis.Redis) -> None:
     Queue('q', connection=connection).enqueue('len', (), job_id='waits')
     connection.sadd('rq:queues', 'rq:queue:other')
     put(connection, 'elsewhere', 1)
@@ -159,7 +163,9 @@ def test_in_each_queue(failed: FailedJobRegistry, connection: redis.Redis) -> No
         (True, TypeError, 'keep_newest=True is not an int'),
     ],
 )
-def test_refuses_bad_arguments(connection: redis.Redis, value: Any, error: type[Exception], words: str) -> None:
+def test_keep_newest_refuses_bad_arguments(
+    connection: redis.Redis, value: Any, error: type[Exception], words: str
+) -> None:
     for call in (
         FailedJobRegistry('q', connection=connection).purge,
         lambda **options: rqreg_ext.purge(connection, **options),

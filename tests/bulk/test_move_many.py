@@ -65,7 +65,7 @@ def move_by_hand(registry: Any, job_id: str) -> None:
 
 
 @pytest.mark.parametrize('at_front', [False, True])
-def test_failed_jobs_are_left_as_rq_requeues_them(connection: redis.Redis, at_front: bool) -> None:
+def test_moved_failed_jobs_are_left_as_rq_requeues_them(connection: redis.Redis, at_front: bool) -> None:
     ids = fill(connection, 36)
     copy = snapshot_of(connection)
     for job_id in ids:
@@ -102,7 +102,7 @@ def registry_with_jobs(connection: Any, name: str, count: int = 20) -> Any:
 
 @pytest.mark.parametrize('name', REGISTRIES)
 @pytest.mark.parametrize('denied', [(), ('eval', 'evalsha'), ('eval', 'evalsha', 'watch')])
-def test_other_jobs_come_into_the_same_registry(
+def test_moved_jobs_come_into_the_same_registry_of_other_queue(
     name: str, denied: tuple[str, ...], connection: redis.Redis, client_without: Any
 ) -> None:
     registry = registry_with_jobs(connection, name)
@@ -165,7 +165,7 @@ def test_jobs_not_moved_are_counted_with_reason(name: str, connection: redis.Red
     assert connection.zscore(registry.key, ids[1]) is not None
 
 
-def test_one_chunk_after_the_other_with_progress(connection: redis.Redis) -> None:
+def test_move_many_reports_progress_after_each_chunk(connection: redis.Redis) -> None:
     ids = fill(connection, 24)
     registry = FailedJobRegistry('q', connection=connection)
     reports: list[tuple[int, int]] = []
@@ -181,7 +181,7 @@ def test_one_chunk_after_the_other_with_progress(connection: redis.Redis) -> Non
     assert connection.lrange('rq:queue:low', 0, -1) == [job_id.encode() for job_id in ids]
 
 
-def test_rate_limited_jobs_wait_on_the_other_queue(connection: redis.Redis) -> None:
+def test_moved_rate_limited_jobs_wait_on_the_other_queue(connection: redis.Redis) -> None:
     rate_limit = pytest.importorskip('rq.rate_limit')
     queue = rqreg_ext.Queue('q', connection=connection)
     for number in range(3):

@@ -78,7 +78,7 @@ def test_larger_counts_are_plural(connection: redis.Redis) -> None:
     assert str(rqreg_ext.purge(connection)).startswith('2 queues: ')
 
 
-def test_result_without_queues(connection: redis.Redis) -> None:
+def test_result_without_queues_says_no_queues(connection: redis.Redis) -> None:
     result = rqreg_ext.purge(connection)
     assert str(result).startswith('no queues: nothing matched; ')
     assert repr(result) == f'<BulkResults of {result}>'

@@ -210,7 +210,7 @@ def test_error_of_progress_has_result(connection: redis.Redis) -> None:
     assert registry.count == 6
 
 
-def test_purge_with_filter(connection: redis.Redis) -> None:
+def test_purge_deletes_only_jobs_that_match_filter(connection: redis.Redis) -> None:
     queue = rqreg_ext.Queue('q', connection=connection)
     registry = queue.finished_job_registry
     for name in ('len', 'max', 'len', 'abs'):
@@ -256,7 +256,7 @@ def test_registry_of_executions_raises_not_implemented(connection: redis.Redis, 
             getattr(registry, method)(*[[]] * (method == 'remove_many'), delete_job=True)
 
 
-def test_purge_with_every_client(job_client: Any) -> None:
+def test_purge_works_on_every_client(job_client: Any) -> None:
     registry = FinishedJobRegistry('q', connection=job_client)
     queue = rqreg_ext.Queue('q', connection=job_client)
     for name in ('a', 'b', 'c'):
@@ -270,7 +270,7 @@ def test_purge_with_every_client(job_client: Any) -> None:
     assert job_client.lrange('rq:queue:q', 0, -1) == [b'x', b'y']
 
 
-def test_purge_without_right_to_scripts(client_without: ClientWithout, connection: redis.Redis) -> None:
+def test_purge_is_done_by_rq_without_right_to_scripts(client_without: ClientWithout, connection: redis.Redis) -> None:
     registry = FailedJobRegistry('q', connection=client_without('eval', 'evalsha'))
     for name in ('a', 'b'):
         job = rqreg_ext.Queue('q', connection=connection).create_job('len', job_id=name)
@@ -306,7 +306,7 @@ def test_remove_many_accepts_ids_in_any_order(
 @pytest.mark.parametrize(('kind', 'status'), [('FailedJobRegistry', 'failed'), ('DeferredJobRegistry', 'deferred')])
 @pytest.mark.parametrize('other', [[], ['rate_limit'], ['no_status'], ['group'], ['no_status', 'group']])
 @pytest.mark.parametrize('trait', ['abandoned', 'running', 'lost_execution', 'wrong_executions'])
-def test_executions_with_started_registry_of_other_type(
+def test_purge_equals_loop_if_started_registry_is_of_other_type(
     comparison: Comparison, kind: str, status: str, trait: str, other: list[str]
 ) -> None:
     """RQ removes expired executions before it reads the others, and only these are in the started registry."""
@@ -357,7 +357,7 @@ def test_job_timeout_of_caller_is_raised(connection: redis.Redis, monkeypatch: p
 
 
 @pytest.mark.parametrize('delete_job', [True, False])
-def test_dry_run_of_overridden_remove(connection: redis.Redis, delete_job: bool) -> None:
+def test_dry_run_of_overridden_remove_foresees_result(connection: redis.Redis, delete_job: bool) -> None:
     class Noting(FailedJobRegistry):
         def remove(self, *args: Any, **kwargs: Any) -> Any:
             return super().remove(*args, **kwargs)

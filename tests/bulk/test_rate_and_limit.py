@@ -82,7 +82,7 @@ def test_limit_changes_the_first_jobs(connection: redis.Redis, method: str) -> N
 
 @pytest.mark.parametrize('method', METHODS)
 @pytest.mark.parametrize('chunk_size', [None, 1, 5])
-def test_limit_of_jobs_of_every_kind(connection: redis.Redis, method: str, chunk_size: int | None) -> None:
+def test_limit_holds_for_jobs_of_every_kind(connection: redis.Redis, method: str, chunk_size: int | None) -> None:
     fill(connection, COUNT)
     registry = FailedJobRegistry('q', connection=connection)
     done = 0
@@ -103,7 +103,7 @@ def test_jobs_that_are_not_changed_do_not_count(connection: redis.Redis) -> None
     assert (result.remaining, registry.get_job_ids()) == (2, ['q-001', 'q-002', 'q-005'])
 
 
-def test_limit_with_filters(connection: redis.Redis) -> None:
+def test_limit_counts_only_jobs_that_match(connection: redis.Redis) -> None:
     registry = put(connection, 'q', 6, description='odd one')
     for number in (0, 2, 4):
         connection.hset(f'rq:job:q-{number:03}', 'description', 'even one')
@@ -115,7 +115,7 @@ def test_limit_with_filters(connection: redis.Redis) -> None:
     assert (result.done, result.remaining) == (1, 0)
 
 
-def test_limit_with_keep_newest(connection: redis.Redis) -> None:
+def test_limit_holds_beside_keep_newest(connection: redis.Redis) -> None:
     registry = put(connection, 'q', 6)
     for number in range(6):
         connection.hset(f'rq:job:q-{number:03}', 'ended_at', f'2026-01-01T00:00:0{number}.000000Z')
@@ -152,7 +152,7 @@ def test_remaining_counts_what_stopped_or_interrupted_call_left(connection: redi
     assert refused.value.result.remaining is None  # type: ignore[attr-defined]
 
 
-def test_limit_of_none(connection: redis.Redis) -> None:
+def test_limit_0_changes_nothing(connection: redis.Redis) -> None:
     registry = put(connection, 'q', 3)
     assert (registry.purge(limit=0).total, registry.purge(limit=0).remaining) == (0, 3)
     assert len(rqreg_ext.purge(connection, limit=0)) == 0
@@ -173,14 +173,14 @@ def test_rate_is_kept_at_each_moment(connection: redis.Redis, method: str) -> No
 
 
 @pytest.mark.parametrize('method', METHODS)
-def test_rate_with_jobs_of_every_kind(connection: redis.Redis, method: str) -> None:
+def test_rate_is_kept_with_jobs_of_every_kind(connection: redis.Redis, method: str) -> None:
     fill(connection, COUNT)
     clock = Clock(200)
     result = change(FailedJobRegistry('q', connection=connection), method, rate=clock.rate, progress=clock)
     assert result.done == COUNT
 
 
-def test_rate_with_a_long_queue(connection: redis.Redis) -> None:
+def test_rate_is_kept_with_a_long_queue(connection: redis.Redis) -> None:
     registry = put(connection, 'q', COUNT)
     connection.rpush('rq:queue:q', *(f'waits-{number}' for number in range(300)), *registry.get_job_ids())
     clock = Clock(200)
@@ -188,7 +188,7 @@ def test_rate_with_a_long_queue(connection: redis.Redis) -> None:
     assert connection.llen('rq:queue:q') == 300
 
 
-def test_rate_with_a_started_registry(connection: redis.Redis) -> None:
+def test_rate_is_kept_with_a_started_registry(connection: redis.Redis) -> None:
     for number in range(10):
         connection.zadd('rq:wip:q', {f'job-{number}:run': 4_000_000_000})
     clock = Clock(100)
@@ -214,7 +214,7 @@ def interrupt_after(seconds: float) -> Iterator[None]:
 
 
 @pytest.mark.parametrize('method', METHODS)
-def test_interruption_while_the_call_sleeps(connection: redis.Redis, method: str) -> None:
+def test_interrupt_ends_call_that_sleeps(connection: redis.Redis, method: str) -> None:
     registry = put(connection, 'q', COUNT)
     # The third job would be due after 200 seconds.
     clock = Clock(0.01)
@@ -228,7 +228,7 @@ def test_interruption_while_the_call_sleeps(connection: redis.Redis, method: str
     assert change(registry, method).done == COUNT - result.done
 
 
-def test_nobody_waits_for_jobs_that_are_not_changed(connection: redis.Redis) -> None:
+def test_rate_does_not_wait_for_jobs_that_are_not_changed(connection: redis.Redis) -> None:
     registry = put(connection, 'q', 1)
     connection.zadd(registry.key, {f'gone-{number}': 4_000_000_000 for number in range(50)})
     # The second job would be due after three hours.
@@ -269,7 +269,7 @@ def test_ids_of_a_generator_are_read_when_it_is_nearly_their_turn(connection: re
 # ---- Over all queues
 
 
-def test_limit_over_all_queues(connection: redis.Redis) -> None:
+def test_limit_is_for_all_queues_together(connection: redis.Redis) -> None:
     for name in ('a', 'b', 'c'):
         put(connection, name, 4)
     for dry_run in (True, False):
@@ -293,7 +293,7 @@ def test_remaining_counts_entries_of_queues_not_begun(connection: redis.Redis) -
     assert (stopped.stopped, stopped.total.remaining) == (True, 2)
 
 
-def test_rate_over_all_queues(connection: redis.Redis) -> None:
+def test_rate_is_for_all_queues_together(connection: redis.Redis) -> None:
     for number in range(20):
         put(connection, f'queue-{number:02}', 1)
     clock = Clock(100)
@@ -321,7 +321,7 @@ def test_rate_over_all_queues(connection: redis.Redis) -> None:
     ],
 )
 @pytest.mark.parametrize('dry_run', [False, True])
-def test_wrong_values_are_refused(
+def test_wrong_rate_and_limit_are_refused(
     connection: redis.Redis, given: dict[str, Any], error: type[Exception], words: str, dry_run: bool
 ) -> None:
     registry = put(connection, 'q', 2)

@@ -151,7 +151,7 @@ def fail_many(connection: redis.Redis, metas: list[dict[str, Any]]) -> FailedJob
     return registry
 
 
-def test_metadata_is_kept(connection: redis.Redis) -> None:
+def test_requeue_all_keeps_metadata(connection: redis.Redis) -> None:
     metas: list[dict[str, Any]] = [{}, {'n': 1}, {'n': 1}, *({'n': n, 'text': 'x' * n} for n in range(500))]
     registry = fail_many(connection, metas)
     result = registry.requeue_all()
@@ -176,7 +176,7 @@ def test_requeue_all_ends_if_jobs_fail_again(connection: redis.Redis) -> None:
     assert registry.count == 10
 
 
-def test_requeue_all_with_filter(connection: redis.Redis) -> None:
+def test_requeue_all_requeues_only_jobs_that_match_filter(connection: redis.Redis) -> None:
     registry = fail_many(connection, [{'owner': 'a'}, {'owner': 'b'}, {}])
     result = registry.requeue_all(meta={'owner': 'b'})
     assert (result.total, result.done) == (1, 1)
@@ -190,7 +190,7 @@ def test_registry_of_executions_raises_not_implemented(connection: redis.Redis, 
             getattr(registry, method)(*[[]] * (method == 'requeue_many'))
 
 
-def test_requeue_all_with_every_client(job_client: Any) -> None:
+def test_requeue_all_works_on_every_client(job_client: Any) -> None:
     registry = fail_many(job_client, [{}, {'n': 1}, {}])
     result = registry.requeue_all()
     assert (result.total, result.done, result.failed) == (3, 3, [])
@@ -198,7 +198,9 @@ def test_requeue_all_with_every_client(job_client: Any) -> None:
     assert job_client.hget('rq:job:job-0001', 'status') == b'queued'
 
 
-def test_requeue_all_without_right_to_scripts(client_without: ClientWithout, connection: redis.Redis) -> None:
+def test_requeue_all_is_done_by_rq_without_right_to_scripts(
+    client_without: ClientWithout, connection: redis.Redis
+) -> None:
     fail_many(connection, [{}, {'n': 1}])
     result = FailedJobRegistry('q', connection=client_without('eval', 'evalsha')).requeue_all()
     assert str(result).startswith("2 of 2 done (2 by RQ's own methods); ")

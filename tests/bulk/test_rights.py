@@ -248,7 +248,7 @@ def test_cancel_many_cancels_job_without_origin(limited: Limited, connection: re
 
 
 @pytest.mark.parametrize('name', ['purge', 'requeue_all'])
-def test_entry_without_job_is_skipped(limited: Limited, connection: redis.Redis, name: str) -> None:
+def test_entry_without_job_is_skipped_with_rights_of_loop(limited: Limited, connection: redis.Redis, name: str) -> None:
     loop, call = CHANGES[name]
     refill(connection)
     commands = limited.commands_of(loop)

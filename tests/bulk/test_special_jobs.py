@@ -70,7 +70,9 @@ def loop(comparison: Comparison, name: str, world: World) -> Any:
 @pytest.mark.parametrize('traits', TIES, ids=' '.join)
 @pytest.mark.parametrize('status', STATUSES)
 @pytest.mark.parametrize('name', CALLS)
-def test_script_does_what_loop_does(comparison: Comparison, name: str, status: str, traits: tuple[str, ...]) -> None:
+def test_script_does_what_loop_does_with_special_jobs(
+    comparison: Comparison, name: str, status: str, traits: tuple[str, ...]
+) -> None:
     world = World(jobs=[AJob('a', status, traits), AJob('b', status), AJob('c', status, traits), AJob('d', status)])
     result = loop(comparison, name, world)
     # If a job has waited for longer, RQ gives it the slot.
@@ -100,7 +102,9 @@ FOR_RQ: tuple[tuple[str, ...], ...] = (
     # purge() deletes jobs that RQ cannot load.
     [(name, traits) for name in CALLS for traits in FOR_RQ if name != 'purge' or not set(traits) & set(UNREADABLE)],
 )
-def test_jobs_for_rq_between_plain_ones(comparison: Comparison, name: str, traits: tuple[str, ...]) -> None:
+def test_jobs_left_to_rq_between_plain_ones_end_as_by_loop(
+    comparison: Comparison, name: str, traits: tuple[str, ...]
+) -> None:
     jobs = [AJob('a', 'failed'), *(AJob(job_id, 'failed', traits) for job_id in 'bcd'), AJob('e', 'failed')]
     loop(comparison, name, World(jobs=[*jobs, AJob('f', 'failed', traits), AJob('g', 'failed', ['group', 'in_group'])]))
 
@@ -142,7 +146,7 @@ def test_group_is_gone_with_its_last_job(comparison: Comparison, connection: red
     ],
 )
 @pytest.mark.parametrize('name', CALLS)
-def test_webhooks_that_rq_writes_otherwise(
+def test_webhooks_that_rq_writes_otherwise_end_as_by_loop(
     comparison: Comparison, monkeypatch: pytest.MonkeyPatch, name: str, webhooks: str
 ) -> None:
     from differential import world
@@ -154,7 +158,7 @@ def test_webhooks_that_rq_writes_otherwise(
 @pytest.mark.skipif(not HAS_RATE_LIMITS, reason='this RQ has no rate limits')
 @pytest.mark.parametrize('spoiled', ['rq:rl:site', 'rq:rl:site:allowed', 'rq:rl:site:rate_limited', 'rq:rl-keys'])
 @pytest.mark.parametrize('name', CALLS)
-def test_rate_limit_of_another_type(connection: redis.Redis, name: str, spoiled: str) -> None:
+def test_rate_limit_of_another_type_leaves_job_unchanged(connection: redis.Redis, name: str, spoiled: str) -> None:
     """The job is as it was, and RQ's error is reported."""
     queue = rq.Queue('q', connection=connection)
     registry = FailedJobRegistry('q', connection=connection)

@@ -102,7 +102,7 @@ def keys_of(client: Any) -> dict[str, Any]:
     return found
 
 
-def test_leaves_what_rqs_cleanup_leaves_of_abandoned_jobs(connection: redis.Redis) -> None:
+def test_fail_many_leaves_what_rqs_cleanup_leaves_of_abandoned_jobs(connection: redis.Redis) -> None:
     populate(connection)
     handled: list[str] = []
     registry = registry_of(connection)
@@ -153,7 +153,7 @@ def test_fail_many_leaves_broken_jobs_and_counts_missing_ones(connection: redis.
     assert connection.zscore('rq:wip:q', entry) == before
 
 
-def test_job_whose_worker_keeps_it(connection: redis.Redis) -> None:
+def test_job_whose_worker_keeps_it_is_not_failed(connection: redis.Redis) -> None:
     """A sign of life sets the score of the entry anew."""
     begin(connection, 'a')
     registry = registry_of(connection)
@@ -199,7 +199,7 @@ def test_overridden_cleanup_is_called(connection: redis.Redis) -> None:
 # ---- Removing
 
 
-def test_removes_what_execution_delete_removes(connection: redis.Redis) -> None:
+def test_remove_many_removes_what_execution_delete_removes(connection: redis.Redis) -> None:
     begin(connection, 'a')
     begin(connection, 'b')
     before = connection.keys('*')
@@ -305,7 +305,7 @@ def listening(connection: redis.Redis) -> Iterator[Listening]:
     pubsub._pubsub.close()
 
 
-def test_sends_what_rq_sends(connection: redis.Redis, listening: Listening) -> None:
+def test_stop_many_sends_what_rq_sends(connection: redis.Redis, listening: Listening) -> None:
     for number in range(4):
         begin(connection, f'job-{number}', worker=f'w{number % 2 + 1}')
     for number in range(3):
@@ -320,7 +320,7 @@ def test_sends_what_rq_sends(connection: redis.Redis, listening: Listening) -> N
     sent.assert_called_once_with(connection, 'w2', 'stop-job', job_id='job-3')
 
 
-def test_stops_what_matches(connection: redis.Redis, listening: Listening) -> None:
+def test_stop_all_stops_only_jobs_that_match(connection: redis.Redis, listening: Listening) -> None:
     begin(connection, 'a', worker='w1', description='slow')
     begin(connection, 'b', worker='w2', description='fast')
     registry = registry_of(connection)
@@ -334,7 +334,7 @@ def test_stops_what_matches(connection: redis.Redis, listening: Listening) -> No
     assert len(listening.heard()) == 2
 
 
-def test_jobs_that_nobody_stops(connection: redis.Redis, listening: Listening) -> None:
+def test_stop_many_counts_jobs_that_no_worker_stops(connection: redis.Redis, listening: Listening) -> None:
     for job_id in ('unheard', 'gone', 'without-worker', 'unreadable', 'heard'):
         begin(connection, job_id, worker='w1' if job_id == 'heard' else 'elsewhere')
     connection.delete('rq:job:gone')
@@ -383,7 +383,7 @@ def wait(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_real_workers_stop(connection: redis.Redis, redis_server: PrivateRedis) -> None:
+def test_stop_many_stops_jobs_of_real_workers(connection: redis.Redis, redis_server: PrivateRedis) -> None:
     queue = Queue('q', connection=connection)
     jobs = [queue.enqueue('time.sleep', 60) for _ in range(2)]
     program = [sys.executable, '-m', 'rq.cli', 'worker', '--burst', '-u', redis_server.url, 'q']
@@ -416,7 +416,9 @@ def test_dry_run_changes_nothing(connection: redis.Redis, method: str) -> None:
 
 
 @pytest.mark.parametrize('method', ['stop_many', 'fail_many', 'remove_many'])
-def test_progress_and_chunks(connection: redis.Redis, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_called_after_each_chunk_and_stops_call(
+    connection: redis.Redis, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(7):
         begin(connection, f'job-{number}')
     counts: list[tuple[int, int | None]] = []

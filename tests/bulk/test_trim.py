@@ -45,7 +45,7 @@ def left(registry: Any) -> list[str]:
 
 
 @pytest.mark.parametrize('kind', NAMES)
-def test_older_than_deletes_jobs_before_that_time(connection: redis.Redis, kind: str) -> None:
+def test_trim_older_than_deletes_jobs_before_that_time(connection: redis.Redis, kind: str) -> None:
     for older_than in (timedelta(days=3, hours=12), days_ago(4) + timedelta(hours=12), days_ago(4).timestamp() + 43200):
         registry = fill(connection, kind)
         assert registry.trim(older_than=older_than, dry_run=True).done == 6
@@ -69,14 +69,14 @@ def test_trim_deletes_at_most_limit_at_most_so_many_a_second(connection: redis.R
 
 
 @pytest.mark.parametrize('kind', NAMES)
-def test_job_of_exactly_that_time_is_kept(connection: redis.Redis, kind: str) -> None:
+def test_trim_keeps_job_of_exactly_that_time(connection: redis.Redis, kind: str) -> None:
     registry = fill(connection, kind)
     assert registry.trim(older_than=days_ago(5)).done == 4
     assert left(registry) == [f'q-{days}' for days in range(6)]
 
 
 @pytest.mark.parametrize('kind', NAMES)
-def test_keep_leaves_that_many_newest_jobs(connection: redis.Redis, kind: str) -> None:
+def test_trim_keep_leaves_that_many_newest_jobs(connection: redis.Redis, kind: str) -> None:
     registry = fill(connection, kind)
     assert registry.trim(keep=3).done == 7
     assert left(registry) == ['q-0', 'q-1', 'q-2']
@@ -91,7 +91,7 @@ def test_filters_limit_what_trim_deletes(connection: redis.Redis, kind: str) -> 
     assert left(registry) == ['q-0', 'q-1', 'q-2', 'q-6']
 
 
-def test_bounds_on_scores_of_canceled_jobs_are_kept_to(connection: redis.Redis) -> None:
+def test_trim_keeps_to_bounds_on_scores_of_canceled_jobs(connection: redis.Redis) -> None:
     registry = fill(connection, 'canceled')
     highest = days_ago(7).timestamp()
     assert registry.trim(older_than=timedelta(days=3), min_score=days_ago(8).timestamp(), max_score=highest).done == 2

@@ -81,7 +81,7 @@ def cases(values: dict[str, list[bytes]]) -> list[tuple[str, bytes]]:
 
 @pytest.mark.parametrize(('field', 'value'), cases(INVALID))
 @pytest.mark.parametrize('name', CALLS)
-def test_error_is_that_of_rq(connection: redis.Redis, name: str, field: str, value: bytes) -> None:
+def test_unloadable_job_fails_with_error_of_rq(connection: redis.Redis, name: str, field: str, value: bytes) -> None:
     call_of_rq, call = CALLS[name]
     put_job(connection, field, value)
     expected = error_of(call_of_rq, RQFailedJobRegistry(connection=connection))

@@ -67,7 +67,7 @@ def plain_jobs(client: redis.Redis) -> FailedJobRegistry:
 
 
 @pytest.mark.parametrize('method', METHODS)
-def test_replica_has_each_chunk(method: str, master: PrivateRedis, replica: PrivateRedis) -> None:
+def test_replica_has_each_chunk_after_wait(method: str, master: PrivateRedis, replica: PrivateRedis) -> None:
     registry = plain_jobs(master.client())
     follower = replica.client()
     seen = []
@@ -96,14 +96,14 @@ def test_chunks_that_replicas_lack_are_counted(method: str, master: PrivateRedis
     assert (result + result).unacknowledged == 2 * len(chunks)
 
 
-def test_entries_alone_are_waited_for(master: PrivateRedis, replica: PrivateRedis) -> None:
+def test_removed_entries_are_waited_for(master: PrivateRedis, replica: PrivateRedis) -> None:
     registry = plain_jobs(master.client(socket_timeout=10))
     with paused(replica):
         result = registry.purge(delete_job=False, chunk_size=CHUNK, wait_replicas=1)
     assert (result.done, result.unacknowledged) == (COUNT, COUNT // CHUNK)
 
 
-def test_too_few_replicas_are_told(master: PrivateRedis, replica: PrivateRedis) -> None:
+def test_too_few_replicas_are_reported(master: PrivateRedis, replica: PrivateRedis) -> None:
     registry = plain_jobs(master.client(socket_timeout=10))
     assert registry.purge(chunk_size=COUNT, wait_replicas=2).unacknowledged == 1
 
@@ -147,7 +147,7 @@ def test_chunks_of_all_queues_wait_for_replicas(master: PrivateRedis, replica: P
 
 
 @pytest.mark.parametrize(('value', 'error'), [('1', TypeError), (True, TypeError), (1.5, TypeError), (-1, ValueError)])
-def test_wrong_number_is_refused(value: Any, error: type[Exception], master: PrivateRedis) -> None:
+def test_wrong_wait_replicas_is_refused(value: Any, error: type[Exception], master: PrivateRedis) -> None:
     registry = plain_jobs(master.client())
     for dry_run in (False, True):
         with pytest.raises(error, match=r'wait_replicas=.* is no number of replicas: give one like 1'):
@@ -165,7 +165,7 @@ def test_denied_wait_raises_before_anything_is_changed(master: PrivateRedis) -> 
     assert registry.count == COUNT
 
 
-def test_wrapped_client_is_refused(master: PrivateRedis) -> None:
+def test_wait_replicas_is_refused_with_wrapped_client(master: PrivateRedis) -> None:
     class Counting(redis.Redis):
         def execute_command(self, *args: Any, **options: Any) -> Any:
             return super().execute_command(*args, **options)

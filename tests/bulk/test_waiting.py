@@ -146,7 +146,7 @@ def test_changed_waiting_jobs_leave_same_keys_as_by_rq(change: str, seed: int, c
 
 
 @pytest.mark.parametrize('change', CHANGES)
-def test_plain_jobs_need_no_method_of_rqs(change: str, connection: redis.Redis) -> None:
+def test_plain_waiting_jobs_need_no_method_of_rqs(change: str, connection: redis.Redis) -> None:
     ids = fill(connection, [*PLAIN] * 30)
     result = CHANGES[change][1](WaitingJobs('q', connection=connection), ids)
     assert (result.done, result.by_rq) == (len(ids), 0)
@@ -154,7 +154,9 @@ def test_plain_jobs_need_no_method_of_rqs(change: str, connection: redis.Redis) 
 
 @pytest.mark.parametrize('change', CHANGES)
 @pytest.mark.parametrize('denied', [('eval', 'evalsha'), ('lset',)])
-def test_without_the_script(change: str, denied: tuple[str, ...], connection: redis.Redis, client_without: Any) -> None:
+def test_waiting_jobs_are_changed_by_rq_without_the_script(
+    change: str, denied: tuple[str, ...], connection: redis.Redis, client_without: Any
+) -> None:
     ids = fill(connection, [*PLAIN, *ODD])
     expected = by_rq(connection, change, [job_id for job_id in ids if job_id[-2:] != '14'])
     result = CHANGES[change][1](
@@ -165,7 +167,9 @@ def test_without_the_script(change: str, denied: tuple[str, ...], connection: re
 
 
 @pytest.mark.parametrize('change', [*CHANGES, 'purge', 'find'])
-def test_rights_of_rqs_loop_are_enough(change: str, connection: redis.Redis, redis_server: PrivateRedis) -> None:
+def test_rights_of_rqs_loop_are_enough_for_waiting_jobs(
+    change: str, connection: redis.Redis, redis_server: PrivateRedis
+) -> None:
     """It lists the queue, and sends no LLEN."""
     by_one, ours = {
         **CHANGES,
@@ -212,7 +216,7 @@ def test_dry_run_counts_same_and_changes_nothing(change: str, connection: redis.
 # ---- purge()
 
 
-def test_purge_of_all(connection: redis.Redis) -> None:
+def test_purge_skips_missing_jobs_and_empties_queue(connection: redis.Redis) -> None:
     fill(connection, [*PLAIN, 'gone'] * 200)
     waiting = WaitingJobs('q', connection=connection)
     reports: list[tuple[int, int]] = []
@@ -222,7 +226,7 @@ def test_purge_of_all(connection: redis.Redis) -> None:
     assert list(connection.scan_iter('rq:job:job-*')) == []
 
 
-def test_purge_by_filter_in_many_chunks(connection: redis.Redis) -> None:
+def test_purge_by_filter_leaves_others_over_many_chunks(connection: redis.Redis) -> None:
     ids = fill(connection, ['plain', 'meta', 'meta', 'meta'] * 700)
     waiting = WaitingJobs('q', connection=connection)
     result = waiting.purge(meta={'n': 1})
@@ -244,7 +248,7 @@ def test_purge_leaves_what_is_enqueued_meanwhile(connection: redis.Redis) -> Non
     assert result.done + result.missing <= 2500
 
 
-def test_jobs_that_moved_far_are_searched_again(connection: redis.Redis) -> None:
+def test_waiting_jobs_that_moved_far_are_searched_again(connection: redis.Redis) -> None:
     ids = fill(connection, ['plain'] * 300)
     waiting = WaitingJobs('q', connection=connection)
     numbers = iter(range(100_000))
@@ -282,7 +286,7 @@ def test_moved_rate_limited_job_keeps_its_slot(connection: redis.Redis) -> None:
     assert [Job.fetch(f'job-{number}', connection=connection).get_status() for number in range(2)] == ['finished'] * 2
 
 
-def test_move_in_order_and_at_front(connection: redis.Redis) -> None:
+def test_move_many_keeps_order_at_end_and_at_front(connection: redis.Redis) -> None:
     ids = fill(connection, ['plain'] * 6)
     waiting = WaitingJobs('q', connection=connection)
     assert waiting.move_many([ids[4], ids[1]], 'low').done == 2
