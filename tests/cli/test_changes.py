@@ -57,7 +57,7 @@ def many_failed(connection: Redis, count: int) -> None:
             pipe.execute()
 
 
-def test_each_change_of_all_queues(shop_jobs: Redis, changing: Command) -> None:
+def test_each_change_works_on_all_queues(shop_jobs: Redis, changing: Command) -> None:
     ended = changing('cancel', '--all-queues', '--func', 'shop.ask_supplier', '--yes')
     assert (ended.status, ended.err) == (0, '')
     assert ended.out.startswith('canceled 3 of 3 jobs of 1 queue (supply 3) in ')
@@ -134,14 +134,14 @@ def test_change_asks_before_it_runs_on_terminal(
     assert ('deleted 3 of 3' in terminal.text) is (status == 0)
 
 
-def test_nothing_to_do(shop_jobs: Redis, changing: Command) -> None:
+def test_change_without_jobs_is_status_0(shop_jobs: Redis, changing: Command) -> None:
     ended = changing('delete', '--all-queues', '--func', 'none')
     assert (ended.status, ended.err) == (0, '')
     assert ended.out.startswith('deleted 0 of 0 jobs in ')
     assert changing('delete', '--all-queues', '--func', 'none', '--fail-if-none').status == 1
 
 
-def test_clean_up_is_not_run(shop_jobs: Redis, changing: Command) -> None:
+def test_change_runs_no_clean_up(shop_jobs: Redis, changing: Command) -> None:
     shop_jobs.zadd('rq:failed:mail', {'expired': 1})
     assert changing('requeue', '--queue', 'mail', '--func', 'shop.*', '--yes').status == 0
     assert shop_jobs.zrange('rq:failed:mail', 0, -1) == [b'expired']
@@ -180,7 +180,7 @@ def test_wrong_rate_is_wrong_usage(rate: str, capsys: pytest.CaptureFixture[str]
     assert f'{rate!r} is no rate: give one like 10/s, 100/m or 5000/h' in capsys.readouterr().err
 
 
-def test_ids_from_a_file_and_from_another_command(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_ids_from_takes_file_and_output_of_another_command(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     ids = changing('ls', '--exc-text', 'order 7', '-o', 'ids').out
     assert len(ids.split()) == 2
     ended = changing('requeue', '--all-queues', '--ids-from', '-', given=ids)
@@ -329,7 +329,7 @@ def test_ctrl_c_prints_what_was_done_and_the_same_command_does_the_rest(
     assert connection.zcard('rq:failed:mail') == 0
 
 
-def test_progress_at_a_terminal(connection: Redis, changing: Command) -> None:
+def test_change_shows_bar_at_terminal(connection: Redis, changing: Command) -> None:
     many_failed(connection, 30_000)
     terminal = changing.at_terminal('delete', '--all-queues', '--yes')
     terminal.wait_for(' of 30 000 jobs')
@@ -389,7 +389,7 @@ def test_no_more_jobs_are_changed_than_the_question_said(connection: Redis, chan
     assert connection.zcard('rq:failed:mail') == 5
 
 
-def test_trim_keeps_the_newest(shop_jobs: Redis, changing: Command) -> None:
+def test_trim_command_keeps_the_newest(shop_jobs: Redis, changing: Command) -> None:
     ended = changing('trim', '--all-queues', '--keep', '20', '--dry-run')
     assert (ended.status, ended.out) == (0, 'would delete 40 jobs of 2 queues (labels 20, mail 20)\n')
     newest = changing('ls', '--queue', 'mail', '--newest', '--limit', '20', '-o', 'ids').lines
@@ -404,7 +404,7 @@ def test_trim_keeps_the_newest(shop_jobs: Redis, changing: Command) -> None:
     assert sizes(shop_jobs) == {'labels': 40, 'mail': 20, 'supply': 1}
 
 
-def test_trim_of_other_registries(shop_jobs: Redis, changing: Command) -> None:
+def test_trim_takes_other_registries(shop_jobs: Redis, changing: Command) -> None:
     assert changing('trim', '--all-queues', '--registry', 'finished', '--keep', '2', '-y').status == 0
     assert sizes(shop_jobs, 'finished') == {'supply': 2}
     assert changing('cancel', '--queue', 'supply', '-y').status == 0
@@ -422,6 +422,8 @@ def test_trim_of_other_registries(shop_jobs: Redis, changing: Command) -> None:
         ['--all-queues', '--keep', '1', '--registry', 'deferred'],
     ],
 )
-def test_wrong_usage_of_trim(arguments: list[str], shop_jobs: Redis, changing: Command) -> None:
+def test_wrong_usage_of_trim_is_status_2_and_changes_nothing(
+    arguments: list[str], shop_jobs: Redis, changing: Command
+) -> None:
     assert run(['trim', '--url', changing.url, '--yes', *arguments]) == 2
     assert sizes(shop_jobs) == {'labels': 40, 'mail': 40, 'supply': 3}

@@ -67,7 +67,7 @@ def test_counts_beyond_bounds_are_warning_or_critical(
     assert (found, text.rstrip()) == expected
 
 
-def test_jobs_that_wait_and_run_for_long(
+def test_jobs_that_wait_or_run_too_long_are_warning_or_critical(
     connection: Redis, changing: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mail, labels = (Queue(name, connection=connection) for name in ('mail', 'labels'))
@@ -110,7 +110,9 @@ def test_jobs_that_wait_and_run_for_long(
         ['--no-such-option'],
     ],
 )
-def test_wrong_usage_is_unknown(arguments: list[str], rqreg: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_of_check_is_unknown(
+    arguments: list[str], rqreg: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(['check', '--url', rqreg.url, *arguments]) == 3
     out, err = capsys.readouterr()
     assert out == ''

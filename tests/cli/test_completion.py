@@ -80,7 +80,7 @@ def test_completion_asks_server_given_on_line(rqreg: Command) -> None:
     assert completions(nowhere, f'rqreg ls --url={rqreg.url} --queue m') == ['mail']
 
 
-def test_names_with_signs(connection: Redis, changing: Command) -> None:
+def test_names_with_signs_are_completed_with_quoting(connection: Redis, changing: Command) -> None:
     for name in ('shop:mail', 'shop:two words', "it's"):
         connection.sadd('rq:queues', f'rq:queue:{name}')
     assert completions(changing, 'rqreg stats shop:') == ['mail', 'two\\ words']

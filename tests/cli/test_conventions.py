@@ -188,7 +188,7 @@ def test_full_disk_is_reported_in_one_line(
 
 
 @pytest.mark.parametrize('name', WITHOUT_TERMINAL)
-def test_streams_that_are_closed(name: str, rqreg: Command, tmp_path: Path) -> None:
+def test_closed_streams_do_not_change_status(name: str, rqreg: Command, tmp_path: Path) -> None:
     (tmp_path / 'log').touch()
     environment = rqreg.environment(RQREG_LOG=str(tmp_path / 'log'))
     expected = rqreg(*arguments_of(name), RQREG_LOG=str(tmp_path / 'log')).status
@@ -205,7 +205,7 @@ def test_streams_that_are_closed(name: str, rqreg: Command, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize('name', [name for name in WITHOUT_TERMINAL if '--limit' in options_of(name)])
-def test_limit_larger_than_any_number_is_taken(name: str, rqreg: Command, tmp_path: Path) -> None:
+def test_huge_limit_is_taken_as_none(name: str, rqreg: Command, tmp_path: Path) -> None:
     (tmp_path / 'log').touch()
     arguments = [*arguments_of(name), *(['--newest'] if name == 'ls' else [])]
     ended = rqreg(*arguments, '--limit', '9' * 30, RQREG_LOG=str(tmp_path / 'log'))
@@ -225,7 +225,7 @@ def test_mistyped_queue_is_answered_with_near_names(name: str, rqreg: Command) -
 
 
 @pytest.mark.parametrize('name', [name for name in COMMANDS if name not in LOCAL])
-def test_each_command_has_the_options_of_rqs(name: str, rqreg: Command) -> None:
+def test_each_command_has_the_options_of_rqs_commands(name: str, rqreg: Command) -> None:
     ours = options_of(name)
 
     @shared_options_of_rq
@@ -320,7 +320,7 @@ def test_settings_of_rq_choose_server(shop_server: PrivateRedis, tmp_path: Path)
     assert without('stats', '-c', 'shop_settings', '-P', str(tmp_path), '-u', 'redis://127.0.0.1:1').status == 4
 
 
-def test_another_key_prefix(connection: Redis, changing: Command) -> None:
+def test_key_prefix_of_environment_is_used(connection: Redis, changing: Command) -> None:
     if not hasattr(__import__('rq.defaults').defaults, 'RQ_KEY_PREFIX'):
         pytest.skip('RQ before 3 has no RQ_KEY_PREFIX')
     connection.sadd('shop:queues', 'shop:queue:mail')
@@ -340,7 +340,7 @@ def test_names_of_queues_are_printed_in_one_line(connection: Redis, changing: Co
     assert (len(ended.lines), f"'{shown}_queued'=0;1;2;0" in ended.out) == (1, True)
 
 
-def test_colours_are_for_terminals(rqreg: Command) -> None:
+def test_colours_are_printed_at_terminals_only(rqreg: Command) -> None:
     for variables, has_colours in (({}, True), ({'NO_COLOR': '1'}, False), ({'TERM': 'dumb'}, False)):
         terminal = rqreg.at_terminal('stats', **variables)
         assert terminal.end() == 0

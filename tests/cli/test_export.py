@@ -23,7 +23,7 @@ from .test_changes import many_failed, sizes
 EXPORT = {'schema', 'command', 'file', 'jobs', 'interrupted', 'seconds', 'queues', 'total', 'errors'}
 
 
-def test_there_and_back(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_restore_after_delete_gives_equal_database(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     before = state(shop_jobs)
     path = str(tmp_path / 'all.jsonl.gz')
     ended = changing('export', path, '--registry', 'all')
@@ -42,7 +42,7 @@ def test_there_and_back(shop_jobs: Redis, changing: Command, tmp_path: Path) -> 
     assert state(shop_jobs) == before
 
 
-def test_filters_and_queues(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_export_writes_jobs_of_queues_that_match_filters(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     ended = changing('export', str(tmp_path / 'some'), '--queue', 'm*', '--ended-before', '30d', '-o', 'json')
     assert set(ended.json) == EXPORT
     assert (ended.json['jobs'], ended.json['total']['done'], ended.json['interrupted']) == (20, 20, False)
@@ -53,7 +53,7 @@ def test_filters_and_queues(shop_jobs: Redis, changing: Command, tmp_path: Path)
     assert changing('export', str(tmp_path / 'none'), '--func', 'none', '--fail-if-none').status == 1
 
 
-def test_from_one_to_another_through_a_pipe(shop_jobs: Redis, changing: Command) -> None:
+def test_export_into_pipe_is_restored_from_it(shop_jobs: Redis, changing: Command) -> None:
     exported = changing('export', '-', '--registry', 'failed', '--registry', 'finished')
     assert (exported.status, len(exported.lines)) == (0, 88)
     assert exported.err.startswith('exported 86 jobs of 3 queues (labels 40, mail 40, supply 6) into - in ')
@@ -68,7 +68,7 @@ def test_from_one_to_another_through_a_pipe(shop_jobs: Redis, changing: Command)
         assert state(client) == state(shop_jobs)
 
 
-def test_to_another_queue(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_restore_puts_jobs_into_another_queue(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     path = str(tmp_path / 'supply')
     changing('export', path, '--queue', 'supply')
     changing('delete', '--queue', 'supply', '-y')
@@ -106,7 +106,7 @@ def test_restore_without_terminal_needs_yes(shop_jobs: Redis, changing: Command,
     assert changing('restore', str(tmp_path / 'none')).status == 1
 
 
-def test_files_that_cannot_be_used(
+def test_files_that_cannot_be_used_are_status_1(
     shop_jobs: Redis, changing: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / 'jobs'
@@ -215,7 +215,7 @@ def test_empty_with_export_deletes_only_exported_jobs(connection: Redis, changin
     assert [*written, *kept] == [*(f'job-{number}' for number in range(4, 10)), 'later', 'latest']
 
 
-def test_export_of_jobs_that_wait(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_export_with_waiting_writes_jobs_that_wait(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     assert changing('requeue', '--queue', 'mail', '--queue', 'supply', '--yes').status == 0
     before = state(shop_jobs)
     path = str(tmp_path / 'jobs')
@@ -238,7 +238,7 @@ def test_export_of_jobs_that_wait(shop_jobs: Redis, changing: Command, tmp_path:
     assert (ended.status, '--min-score is for registries' in ended.err) == (2, True)
 
 
-def test_export_of_given_ids(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_export_writes_jobs_of_given_ids(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     assert changing('requeue', '--queue', 'supply', '--limit', '1', '--yes').status == 0
     ids = [*changing('ls', '-o', 'ids', '--exc-text', 'order 7').lines, *changing('ls', '--waiting', '-o', 'ids').lines]
     given = '\n'.join([*ids, 'none', *ids])
@@ -258,7 +258,7 @@ def test_export_of_given_ids(shop_jobs: Redis, changing: Command, tmp_path: Path
     assert changing('export', '-', '--ids-from', '-', '--func', 'x', given=given).status == 2
 
 
-def test_trim_exports_too(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_trim_with_export_writes_what_it_deletes(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     before = state(shop_jobs)
     for number, options in enumerate((['--keep', '15'], ['--older-than', '30d'])):
         path = str(tmp_path / str(number))
@@ -272,7 +272,7 @@ def test_trim_exports_too(shop_jobs: Redis, changing: Command, tmp_path: Path) -
 
 
 @pytest.mark.parametrize('name', ['requeue', 'delete', 'cancel', 'trim'])
-def test_if_the_export_fails_nothing_is_changed(
+def test_nothing_is_changed_if_the_export_fails(
     name: str, shop_jobs: Redis, changing: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / 'jobs'
@@ -316,7 +316,7 @@ def test_export_onto_full_disk_is_reported(shop_jobs: Redis, changing: Command, 
     assert state(shop_jobs) == before
 
 
-def test_files_of_another_kind(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+def test_damaged_or_endless_file_is_refused_by_restore(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
     path = tmp_path / 'supply'
     changing('export', str(path), '--queue', 'supply')
     before = state(shop_jobs)
@@ -339,7 +339,7 @@ def test_files_of_another_kind(shop_jobs: Redis, changing: Command, tmp_path: Pa
     assert state(shop_jobs) == before
 
 
-def test_trim_by_age(shop_jobs: Redis, changing: Command) -> None:
+def test_trim_older_than_deletes_jobs_of_that_age(shop_jobs: Redis, changing: Command) -> None:
     ended = changing('trim', '--all-queues', '--older-than', '30d', '--dry-run')
     assert (ended.status, ended.out) == (0, 'would delete 40 jobs of 2 queues (labels 20, mail 20)\n')
     assert changing('trim', '--queue', 'mail', '--older-than', '30d', '-y').out.startswith('deleted 20 of 20 jobs')
@@ -355,7 +355,9 @@ def test_trim_by_age(shop_jobs: Redis, changing: Command) -> None:
 
 
 @pytest.mark.parametrize('options', [[], ['--keep', '1', '--older-than', '1d'], ['--older-than', 'old']])
-def test_wrong_usage_of_trim_by_age(options: list[str], shop_jobs: Redis, changing: Command) -> None:
+def test_wrong_usage_of_trim_by_age_is_status_2_and_changes_nothing(
+    options: list[str], shop_jobs: Redis, changing: Command
+) -> None:
     assert run(['trim', '-u', changing.url, '--all-queues', '--yes', *options]) == 2
     assert sizes(shop_jobs) == {'labels': 40, 'mail': 40, 'supply': 3}
 
@@ -441,7 +443,7 @@ def test_export_ends_quietly_if_pipe_is_closed(connection: Redis, changing: Comm
     assert process.wait(60) == 0
 
 
-def test_progress_at_a_terminal(connection: Redis, changing: Command, tmp_path: Path) -> None:
+def test_export_shows_bar_at_terminal(connection: Redis, changing: Command, tmp_path: Path) -> None:
     many_failed(connection, 30_000)
     terminal = changing.at_terminal('export', str(tmp_path / 'jobs'))
     terminal.wait_for(' of 30 000 jobs')

@@ -23,7 +23,7 @@ def broken(connection: Redis) -> Redis:
     return connection
 
 
-def test_healthy_redis_is_status_0(connection: Redis, changing: Command) -> None:
+def test_fsck_of_healthy_redis_is_status_0(connection: Redis, changing: Command) -> None:
     Queue('mail', connection=connection).enqueue('len', ())
     ended = changing('fsck')
     assert (ended.status, ended.err) == (0, '')
@@ -31,7 +31,7 @@ def test_healthy_redis_is_status_0(connection: Redis, changing: Command) -> None
 
 
 @pytest.mark.parametrize('columns', ['80', '200'])
-def test_problems_as_text(columns: str, broken: Redis, changing: Command) -> None:
+def test_fsck_prints_problems_as_text(columns: str, broken: Redis, changing: Command) -> None:
     before = {key: broken.dump(key) for key in broken.scan_iter()}
     ended = changing('fsck', '--settle', '0.1', COLUMNS=columns)
     assert (ended.status, ended.err) == (1, '')
@@ -43,7 +43,7 @@ def test_problems_as_text(columns: str, broken: Redis, changing: Command) -> Non
     assert {key: broken.dump(key) for key in broken.scan_iter()} == before
 
 
-def test_problems_as_json_and_ids(broken: Redis, changing: Command) -> None:
+def test_fsck_prints_problems_as_json_and_ids(broken: Redis, changing: Command) -> None:
     found = changing('fsck', '--settle', '0.1', '-o', 'json').json
     assert (set(found), found['schema']) == (REPORT, 1)
     assert [set(problem) for problem in found['problems']] == [PROBLEM] * 3
@@ -95,7 +95,7 @@ def test_repair_asks_and_repairs_chosen_kinds(broken: Redis, changing: Command) 
     assert '1 queued_twice left' in ended.out
 
 
-def test_repair_asks_at_a_terminal(broken: Redis, changing: Command) -> None:
+def test_repair_asks_before_it_repairs_at_terminal(broken: Redis, changing: Command) -> None:
     terminal = changing.at_terminal('fsck', '--repair', '--queue', 'mail', '--kind', 'missing_job')
     terminal.wait_for('repair 1 of 1 problem? [y/N] ')
     terminal.type('yes\n')

@@ -158,7 +158,7 @@ def test_json_has_schema_and_chosen_fields(rqreg: Command) -> None:
     assert job['status'] == 'failed'
 
 
-def test_newest_over_all_queues(rqreg: Command) -> None:
+def test_newest_option_lists_last_ends_of_all_queues_first(rqreg: Command) -> None:
     jobs = rqreg('ls', '--newest', '--output', 'jsonl').values
     ends = [job['end'] for job in jobs]
     assert (len(jobs), ends) == (83, sorted(ends, reverse=True))
@@ -169,7 +169,7 @@ def test_newest_over_all_queues(rqreg: Command) -> None:
     assert len(rqreg('ls', '--newest', '--limit', '2', '--fields', 'status', '-o', 'ids').lines) == 2
 
 
-def test_nothing_is_changed_not_even_by_clean_up(connection: Redis, changing: Command) -> None:
+def test_ls_changes_nothing_not_even_by_clean_up(connection: Redis, changing: Command) -> None:
     shop.let_jobs_fail(connection)
     connection.zadd('rq:failed:mail', {'expired': 1})
     before = {key: connection.dump(key) for key in connection.scan_iter()}
@@ -236,7 +236,7 @@ def test_missing_job_is_listed_and_unreadable_queue_is_left_out(connection: Redi
     assert 'rq:failed:labels' in ended.err
 
 
-def test_fail_if_none(rqreg: Command) -> None:
+def test_ls_with_fail_if_none_is_status_1_without_jobs(rqreg: Command) -> None:
     for command in ('ls', 'errors'):
         assert rqreg(command, '--func', 'none', '--fail-if-none').status == 1
         assert rqreg(command, '--func', 'none').status == 0

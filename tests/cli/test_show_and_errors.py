@@ -72,7 +72,7 @@ def test_show_has_execution_of_started_job(connection: Redis, changing: Command)
     assert found['executions'][0]['created_at'] is not None
 
 
-def test_times_that_are_none(connection: Redis, changing: Command) -> None:
+def test_show_names_dates_that_are_no_times(connection: Redis, changing: Command) -> None:
     queue = Queue('mail', connection=connection)
     job = queue.enqueue('len', (), job_id='a')
     for number, created_at in enumerate(('soon', '1e300', 'nan', '')):
@@ -94,7 +94,7 @@ def test_times_that_are_none(connection: Redis, changing: Command) -> None:
     assert 'soon is no time' in text.out
 
 
-def test_jobs_that_do_not_exist(connection: Redis, changing: Command) -> None:
+def test_show_of_missing_jobs_is_status_1(connection: Redis, changing: Command) -> None:
     connection.sadd('rq:queues', 'rq:queue:mail')
     connection.zadd('rq:failed:mail', {'gone': 4e9})
     ended = changing('show', 'gone', 'never', '-o', 'json')
@@ -106,7 +106,7 @@ def test_jobs_that_do_not_exist(connection: Redis, changing: Command) -> None:
 
 
 @pytest.mark.parametrize('columns', [80, 200])
-def test_errors_as_text(columns: int, rqreg: Command) -> None:
+def test_errors_prints_groups_as_text(columns: int, rqreg: Command) -> None:
     ended = rqreg('errors', COLUMNS=str(columns))
     assert (ended.status, ended.err) == (0, '')
     assert ended.lines[0] == '83 jobs in 3 groups by function and exception'
@@ -120,7 +120,7 @@ def test_errors_as_text(columns: int, rqreg: Command) -> None:
     assert rqreg('errors', '--limit', '1').lines[-1] == 'and 2 smaller groups'
 
 
-def test_errors_as_json(rqreg: Command) -> None:
+def test_errors_prints_groups_as_json(rqreg: Command) -> None:
     found = rqreg('errors', '-o', 'json').json
     assert set(found) == {'schema', 'total', 'groups', 'skipped', 'errors'}
     assert (found['total'], found['skipped'], found['errors']) == (83, {}, {})
@@ -206,7 +206,7 @@ def test_filter_keeps_key_that_ends_with_colon(connection: Redis, changing: Comm
     assert selected_by(changing, group['filter']) == ['a']
 
 
-def test_errors_of_a_queue_that_cannot_be_read(connection: Redis, changing: Command) -> None:
+def test_errors_leaves_out_queue_that_cannot_be_read(connection: Redis, changing: Command) -> None:
     connection.sadd('rq:queues', 'rq:queue:mail')
     connection.set('rq:failed:mail', 'text')
     ended = changing('errors', '-o', 'json')

@@ -31,7 +31,7 @@ def test_table_of_stats_fits_terminal(columns: str, rqreg: Command) -> None:
     ]
 
 
-def test_all_registries_at_80_columns(connection: Redis, changing: Command) -> None:
+def test_stats_of_all_registries_fits_80_columns(connection: Redis, changing: Command) -> None:
     for name in ('finished', 'failed', 'deferred', 'scheduled', 'canceled'):
         connection.zadd(f'rq:{"wip" if name == "started" else name}:mail', {f'job-{n}': 4e9 for n in range(12345)})
     ended = changing('stats', 'mail', COLUMNS='80')
@@ -58,7 +58,7 @@ def test_json_lines_have_one_queue_each(rqreg: Command) -> None:
     assert [queue['queue'] for queue in found] == ['labels', 'mail']
 
 
-def test_workers_and_waiting_jobs(connection: Redis, changing: Command) -> None:
+def test_stats_counts_workers_and_waiting_jobs(connection: Redis, changing: Command) -> None:
     queue = Queue('mail', connection=connection)
     for _ in range(3):
         queue.enqueue('len', ())
@@ -76,7 +76,7 @@ def test_workers_and_waiting_jobs(connection: Redis, changing: Command) -> None:
 @pytest.mark.parametrize(
     ('sort', 'order'), [('name', ['a', 'b', 'c']), ('failed', ['c', 'a', 'b']), ('queued', ['b', 'a', 'c'])]
 )
-def test_sort_orders_queues_by_column(sort: str, order: list[str], connection: Redis, changing: Command) -> None:
+def test_sort_option_orders_queues_by_column(sort: str, order: list[str], connection: Redis, changing: Command) -> None:
     for name, failed in (('a', 2), ('b', 1), ('c', 3)):
         connection.sadd('rq:queues', f'rq:queue:{name}')
         connection.zadd(f'rq:failed:{name}', {f'job-{n}': 4e9 for n in range(failed)})
@@ -110,7 +110,7 @@ def test_watch_shows_what_has_changed(connection: Redis, changing: Command) -> N
     assert (process.returncode, err) == (130, 'rqreg: interrupted\n')
 
 
-def test_watch_at_a_terminal(connection: Redis, changing: Command) -> None:
+def test_watch_draws_changes_at_terminal(connection: Redis, changing: Command) -> None:
     connection.sadd('rq:queues', 'rq:queue:mail')
     terminal = changing.at_terminal('stats', '--watch', '0.5')
     terminal.wait_for('no change')

@@ -72,7 +72,7 @@ def test_ls_waiting_lists_jobs_in_order_of_queue(waiting_jobs: Redis, changing: 
 
 
 @pytest.mark.parametrize('columns', [80, 200])
-def test_ls_as_text(columns: int, waiting_jobs: Redis, changing: Command) -> None:
+def test_ls_waiting_prints_text_that_fits_columns(columns: int, waiting_jobs: Redis, changing: Command) -> None:
     title, *rows = changing('ls', '--waiting', '--queue', 'mail', COLUMNS=str(columns)).lines
     assert title.split() == ['id', 'queue', 'func_name', 'enqueued_at']
     assert len(rows) == 40
@@ -137,7 +137,7 @@ def test_cancel_move_and_delete_change_waiting_jobs(waiting_jobs: Redis, changin
     assert lengths(waiting_jobs) == {}
 
 
-def test_ids_from_another_command(waiting_jobs: Redis, changing: Command) -> None:
+def test_move_takes_ids_from_another_command(waiting_jobs: Redis, changing: Command) -> None:
     ids = changing('ls', '--waiting', '--kwarg', 'template=reminder', '-o', 'ids').out
     ended = changing(
         'move', '--waiting', '--all-queues', '--to', 'labels', '--ids-from', '-', '-y', given=f'{ids}unknown\n'
@@ -148,7 +148,7 @@ def test_ids_from_another_command(waiting_jobs: Redis, changing: Command) -> Non
     assert Queue('labels', connection=waiting_jobs).job_ids[-10:] == ids.split()
 
 
-def test_move_of_failed_jobs(shop_jobs: Redis, changing: Command) -> None:
+def test_move_moves_failed_jobs(shop_jobs: Redis, changing: Command) -> None:
     found = changing('move', '--queue', 'mail', '--to', 'low', '--new-queue', '--yes', '-o', 'json').json
     assert set(found) == RESULT
     assert (found['command'], found['jobs'], found['total']['done']) == ('move', 40, 40)
@@ -232,7 +232,7 @@ def test_empty_deletes_no_more_jobs_than_it_said(connection: Redis, changing: Co
     assert connection.lrange('rq:queue:mail', 0, -1) == [b'later-1', b'later-2']
 
 
-def test_ctrl_c_in_empty(connection: Redis, changing: Command) -> None:
+def test_ctrl_c_in_empty_says_what_was_deleted(connection: Redis, changing: Command) -> None:
     many_waiting(connection, 100_000)
     process = changing.start('empty', 'mail', '--yes')
     deadline = time.monotonic() + 60
@@ -264,7 +264,7 @@ def test_server_lost_during_empty_is_status_4() -> None:
     assert 'rqreg: no answer from the server: ' in err
 
 
-def test_progress_at_a_terminal(connection: Redis, changing: Command) -> None:
+def test_empty_shows_bar_at_terminal(connection: Redis, changing: Command) -> None:
     many_waiting(connection, 50_000)
     terminal = changing.at_terminal('empty', 'mail', '--yes')
     terminal.wait_for(' of 50 000 jobs')

@@ -72,7 +72,7 @@ def test_screen_fits_terminal_that_is_too_small(size: tuple[int, int]) -> None:
     assert all(len(line) <= size[0] for line in drawn)
 
 
-def test_before_anything_was_read() -> None:
+def test_panels_say_reading_before_anything_was_read() -> None:
     drawn = '\n'.join(lines(State()))
     assert drawn.count('reading...') == 5
 
@@ -83,7 +83,7 @@ def test_redis_without_queues_is_said_to_be_empty() -> None:
     assert [drawn.count(text) for text in ('no queue', 'no worker', 'no failed job', 'reading')] == [1, 1, 2, 0]
 
 
-def test_wide_characters_and_those_that_move_the_cursor() -> None:
+def test_wide_and_control_characters_keep_width_of_screen() -> None:
     shop = state(width=100, height=24)
     shop.overview = overview(
         queue('邮件邮件邮件邮件邮件邮件邮件邮件邮件邮件邮件邮件', failed=1),
@@ -137,7 +137,7 @@ def test_lost_connection_shows_error_and_age_of_data() -> None:
     assert not any('old;' in line for line in lines(state(now=NOW + 1)))
 
 
-def test_paused_and_read_only() -> None:
+def test_screen_says_if_paused_or_read_only() -> None:
     assert 'PAUSED' in lines(state(is_paused=True))[0]
     drawn = lines(state(is_read_only=True))
     assert 'read-only' in drawn[0]
@@ -201,7 +201,7 @@ def test_numbers_and_rates_are_short() -> None:
             assert len(number_text(int(digit * 10**exponent))) <= 7
 
 
-def test_texts_of_a_width() -> None:
+def test_texts_are_cut_and_filled_to_a_width() -> None:
     assert [sized('ab', 4), sized('ab', 4, is_right=True), sized('abcde', 4)] == ['ab  ', '  ab', 'abc…']
     # No half of a wide character.
     assert cut('邮件邮', 4) == '邮 …'

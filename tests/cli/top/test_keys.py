@@ -29,7 +29,7 @@ from .states import failure, state
         (b'\x1bx', ['escape', 'x']),
     ],
 )
-def test_keys_of_bytes(data: bytes, keys: list[str]) -> None:
+def test_bytes_are_read_as_keys(data: bytes, keys: list[str]) -> None:
     assert KeyReader().feed(data) == keys
     # However they are cut into pieces.
     reader = KeyReader()
@@ -170,7 +170,7 @@ def test_change_is_counted_before_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize('key', ['n', 'N', 'escape', 'enter', 'q', 'r', ' '])
-def test_any_other_answer_is_no(key: str) -> None:
+def test_any_answer_but_y_is_no(key: str) -> None:
     shop = state(view='failed')
     press(shop, 'd')
     shop.question = 'delete job job-0 of mail?'
@@ -206,7 +206,7 @@ def test_read_only_refuses_keys_of_changes() -> None:
     assert '--read-only' in shop.message
 
 
-def test_one_change_at_a_time() -> None:
+def test_second_change_is_refused_while_one_runs() -> None:
     shop = state(view='failed', running='requeue: 1 of 2')
     assert press(shop, 'd') is None
     assert 'Esc' in shop.message

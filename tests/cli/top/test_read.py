@@ -45,7 +45,7 @@ def end_at(connection: Redis, job_id: str, ago: timedelta) -> None:
 # ---- Queues and workers
 
 
-def test_counts_and_rates(connection: Redis, server: Server) -> None:
+def test_overview_has_counts_and_rates(connection: Redis, server: Server) -> None:
     mail = Queue('mail', connection=connection)
     mail.enqueue('shop.send_mail', 1)
     reader = OverviewReader(server, ())
@@ -66,7 +66,7 @@ def test_counts_and_rates(connection: Redis, server: Server) -> None:
     assert second.total['queued'] == 12
 
 
-def test_only_the_queues_that_match(connection: Redis, server: Server) -> None:
+def test_overview_has_only_queues_that_match(connection: Redis, server: Server) -> None:
     reader = OverviewReader(server, ('mail-*', 'labels'))
     for name in ('mail-de', 'labels', 'supply'):
         Queue(name, connection=connection).enqueue('shop.send_mail', 1)
@@ -76,7 +76,7 @@ def test_only_the_queues_that_match(connection: Redis, server: Server) -> None:
     assert {row.name for row in reader.read().queues} == {'mail-de', 'mail-fr', 'labels'}
 
 
-def test_workers_and_what_they_run(connection: Redis, server: Server) -> None:
+def test_overview_has_workers_and_their_jobs(connection: Redis, server: Server) -> None:
     queue = Queue('mail', connection=connection)
     jobs = [queue.enqueue('shop.send_mail', n) for n in range(2)]
     workers = [SimpleWorker([queue], connection=connection, name=f'w{n}') for n in range(3)]
@@ -203,7 +203,7 @@ def test_nothing_is_unpickled(connection: Redis, server: Server) -> None:
 # ---- Errors
 
 
-def test_errors_in_groups(shop_jobs: Redis, server: Server) -> None:
+def test_failures_are_counted_in_groups(shop_jobs: Redis, server: Server) -> None:
     found = read_groups(server, ['mail', 'labels', 'supply'], 0.0)
     assert [(row.func_name, row.exc_type, row.jobs, row.queues) for row in found.rows] == [
         ('shop.print_label', 'KeyError', 40, ('labels',)),

@@ -124,7 +124,7 @@ def pid_of_top(shell: Window) -> int:
     return int(children.split()[0])
 
 
-def test_suspended_and_resumed(shop: Window) -> None:
+def test_ctrl_z_suspends_top_and_fg_resumes_it(shop: Window) -> None:
     shop.press('C-z')
     shop.wait_for('Stopped', PROMPT)
     assert (shop.flag('alternate_on'), shop.flag('cursor_flag')) == ('0', '1')
@@ -140,7 +140,7 @@ def test_suspended_and_resumed(shop: Window) -> None:
     has_ended(shop, 0)
 
 
-def test_stopped_by_somebody_else(shop: Window) -> None:
+def test_top_goes_on_after_stop_by_signal(shop: Window) -> None:
     pid = pid_of_top(shop)
     os.kill(pid, signal.SIGSTOP)
     shop.wait_for('Stopped')
@@ -193,7 +193,7 @@ def test_resized_terminal_is_drawn_anew(shop: Window) -> None:
     shop.wait_for('1 Queues', '2 Workers', '3 Newest failures', '4 Errors')
 
 
-def test_filter_sort_and_page(shop: Window) -> None:
+def test_keys_filter_sort_and_turn_pages(shop: Window) -> None:
     shop.press('3')
     shop.wait_for(r'━ 3 Newest failures ━ 1-\d+ of 83')
     shop.press('NPage')
@@ -329,7 +329,7 @@ def test_help_is_shown_until_escape(shop: Window) -> None:
     shop.wait_for('1 Queues')
 
 
-def test_workers_and_the_job_that_one_runs(shop_jobs: Redis, terminal: Window, changing: Command) -> None:
+def test_worker_panel_shows_job_that_a_worker_runs(shop_jobs: Redis, terminal: Window, changing: Command) -> None:
     Queue('exports', connection=shop_jobs).enqueue('time.sleep', 600, job_id='export-1')
     worker = subprocess.Popen(
         [sys.executable, '-m', 'rq.cli', 'worker', '--quiet', '--url', changing.url, '--name', 'web-1', 'exports'],
@@ -414,7 +414,7 @@ def test_ctrl_c_while_jobs_are_changed_says_what_was_done(
         os.kill(redis_server.pid, signal.SIGCONT)
 
 
-def test_names_with_control_characters(connection: Redis, terminal: Window) -> None:
+def test_names_with_control_characters_are_escaped(connection: Redis, terminal: Window) -> None:
     name = 'a\x1b[2J\n'
     connection.sadd('rq:queues', f'rq:queue:{name}')
     connection.zadd(f'rq:failed:{name}', {'j\x1b[2J': 4e9})
