@@ -46,7 +46,7 @@ def test_client_with_password_uses_own_connection(guarded_server: PrivateRedis, 
     assert len(beside(guarded_server.client(password=PASSWORD), admin)) == 1
 
 
-def test_password_in_url(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+def test_url_with_password_is_used_for_own_connection(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
     url = f'redis://:{PASSWORD}@127.0.0.1:{guarded_server.port}/0'
     assert_went_well(assert_same_tour(lambda: redis.Redis.from_url(url), admin))
     admin.zadd('rq:failed:guarded', {'a': 4_000_000_000})
@@ -120,7 +120,9 @@ def test_missing_password_raises_same_error_as_rq(guarded_server: PrivateRedis, 
     assert_same_refusal(name, lambda: guarded_server.client(retry=None), admin, redis.AuthenticationError)
 
 
-def test_missing_password_with_default_retries(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+def test_missing_password_raises_same_error_with_default_retries(
+    guarded_server: PrivateRedis, admin: redis.Redis
+) -> None:
     assert_same_refusal('count', guarded_server.client, admin, redis.AuthenticationError)
 
 
@@ -133,18 +135,22 @@ def test_wrong_password_raises_same_error_as_rq(guarded_server: PrivateRedis, ad
 
 
 @pytest.mark.parametrize('name', CALLS)
-def test_user_without_any_rights(guarded_server: PrivateRedis, admin: redis.Redis, name: str) -> None:
+def test_user_without_any_rights_is_refused_as_by_rq(
+    guarded_server: PrivateRedis, admin: redis.Redis, name: str
+) -> None:
     user = add_user(admin, '~*', '&*', '-@all', '+@connection')
     assert_same_refusal(name, lambda: guarded_server.client(**user), admin, redis.exceptions.NoPermissionError)
 
 
 @pytest.mark.parametrize('name', CALLS)
-def test_user_without_rights_to_keys(guarded_server: PrivateRedis, admin: redis.Redis, name: str) -> None:
+def test_user_without_rights_to_keys_is_refused_as_by_rq(
+    guarded_server: PrivateRedis, admin: redis.Redis, name: str
+) -> None:
     user = add_user(admin, '~other:*', '&*', '+@all')
     assert_same_refusal(name, lambda: guarded_server.client(**user), admin, redis.exceptions.NoPermissionError)
 
 
-def test_user_without_right_to_clean_up(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+def test_read_raises_if_user_has_no_right_to_clean_up(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
     """If the clean-up is refused, the result of the read after it is not returned."""
     user = add_user(admin, '~*', '&*', '+@all', '-zremrangebyscore')
     theirs, ours = (tour(namespace, guarded_server.client(**user), admin) for namespace in NAMESPACES)
@@ -165,13 +171,17 @@ SCRIPTLESS = {
 
 
 @pytest.mark.parametrize('rules', SCRIPTLESS)
-def test_user_without_right_to_scripts(guarded_server: PrivateRedis, admin: redis.Redis, rules: str) -> None:
+def test_user_without_right_to_scripts_has_same_outcome_as_rq(
+    guarded_server: PrivateRedis, admin: redis.Redis, rules: str
+) -> None:
     user = add_user(admin, *SCRIPTLESS[rules])
     admin.script_flush()
     assert_went_well(assert_same_tour(lambda: guarded_server.client(**user), admin))
 
 
-def test_right_to_scripts_revoked_and_granted_again(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+def test_outcome_is_that_of_rq_while_right_to_scripts_comes_and_goes(
+    guarded_server: PrivateRedis, admin: redis.Redis
+) -> None:
     user = add_user(admin, '~*', '&*', '+@all')
     client = guarded_server.client(**user)
     for rule in ('-@scripting', '+@scripting', '-@scripting'):
@@ -179,7 +189,7 @@ def test_right_to_scripts_revoked_and_granted_again(guarded_server: PrivateRedis
         assert tour(rqreg_ext.registry, client, admin) == tour(rq.registry, client, admin)
 
 
-def test_script_without_right_to_job(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
+def test_remove_fails_half_way_as_rq_without_right_to_job(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
     """The user may not delete job hashes: RQ's remove() does its ZREM and then fails, and so does ours."""
     if int(admin.info('server')['redis_version'].split('.')[0]) < 7:
         pytest.skip('permission to read only is of Redis 7')

@@ -92,14 +92,16 @@ def test_bad_ids_have_same_outcome_as_rq(
 
 
 @pytest.mark.parametrize('value', BAD_IDS)
-def test_ids_of_scheduled_jobs(redis_server: PrivateRedis, connection: redis.Redis, value: str) -> None:
+def test_bad_ids_of_scheduled_jobs_have_same_outcome_as_rq(
+    redis_server: PrivateRedis, connection: redis.Redis, value: str
+) -> None:
     assert_same(
         redis_server, connection, 'ScheduledJobRegistry', lambda registry: registry.get_scheduled_time(BAD_IDS[value])
     )
 
 
 @pytest.mark.parametrize('value', ['None', 'bool', 'list', 'tuple', 'dict', 'object', 'surrogate'])
-def test_argument_that_redis_py_refuses(redis_server: PrivateRedis, connection: redis.Redis, value: str) -> None:
+def test_argument_that_redis_py_refuses_raises(redis_server: PrivateRedis, connection: redis.Redis, value: str) -> None:
     """Both raise: the comparison above does not compare two successes."""
     outcome = assert_same(
         redis_server, connection, 'FailedJobRegistry', lambda registry: registry.remove(BAD_IDS[value])
@@ -108,7 +110,9 @@ def test_argument_that_redis_py_refuses(redis_server: PrivateRedis, connection: 
 
 
 @pytest.mark.parametrize('value', ['bytes', 'memoryview', 'str subclass'])
-def test_argument_that_redis_py_accepts(redis_server: PrivateRedis, connection: redis.Redis, value: str) -> None:
+def test_argument_that_redis_py_accepts_removes_entry(
+    redis_server: PrivateRedis, connection: redis.Redis, value: str
+) -> None:
     outcome = assert_same(
         redis_server, connection, 'FailedJobRegistry', lambda registry: registry.remove(BAD_IDS[value])
     )
@@ -189,7 +193,9 @@ class Odd(Job):
 
 @pytest.mark.parametrize('value', ['None', 'bytes', 'int', 'list', 'surrogate', 'empty'])
 @pytest.mark.parametrize('call', ['in', 'remove', 'expiration time'])
-def test_jobs_with_odd_ids(redis_server: PrivateRedis, connection: redis.Redis, value: str, call: str) -> None:
+def test_jobs_with_odd_ids_have_same_outcome_as_rq(
+    redis_server: PrivateRedis, connection: redis.Redis, value: str, call: str
+) -> None:
     job = Odd('unused', connection=connection)
     job.odd_id = BAD_IDS[value]
     for kind in ('FailedJobRegistry', 'StartedJobRegistry'):
@@ -197,7 +203,9 @@ def test_jobs_with_odd_ids(redis_server: PrivateRedis, connection: redis.Redis, 
 
 
 @pytest.mark.parametrize('job_id', [None, 5, b'running', '', 'a:b', 'x\udc80'], ids=repr)
-def test_execution_registries_of_odd_jobs(redis_server: PrivateRedis, connection: redis.Redis, job_id: Any) -> None:
+def test_execution_registries_of_odd_jobs_have_same_outcome_as_rq(
+    redis_server: PrivateRedis, connection: redis.Redis, job_id: Any
+) -> None:
     prepare(connection)
     found = []
     for namespace in (rq.registry, rqreg_ext.registry):
@@ -247,7 +255,7 @@ def answers_on(namespace: ModuleType, connection: Any) -> list[Outcome]:
 
 
 @pytest.mark.parametrize('name', BAD_CONNECTIONS)
-def test_connection_that_is_no_client(name: str) -> None:
+def test_connection_that_is_no_client_has_same_outcome_as_rq(name: str) -> None:
     """RQ stores any connection and fails in the first call; so do we, with the same message."""
     theirs = answers_on(rq.registry, BAD_CONNECTIONS[name])
     assert answers_on(rqreg_ext.registry, BAD_CONNECTIONS[name]) == theirs
@@ -288,7 +296,7 @@ def test_invalid_url_raises_error_that_names_it(make: Callable[[str], Any], url:
     assert repr(url)[1:-1] in str(raised.value)
 
 
-def test_empty_url_of_queue() -> None:
+def test_empty_url_of_queue_raises_type_error_as_rq() -> None:
     found = [outcome_of('queue', lambda: queue('q', connection='')) for queue in (rq.Queue, rqreg_ext.Queue)]  # noqa: B023
     assert found[1] == found[0]
     assert found[1].error is TypeError
@@ -301,7 +309,7 @@ def test_invalid_url_is_not_kept(redis_server: PrivateRedis, connection: redis.R
         assert rqreg_ext.FailedJobRegistry('q', connection=redis_server.url).count == 0
 
 
-def test_unknown_argument_in_url(redis_server: PrivateRedis) -> None:
+def test_unknown_argument_in_url_raises_at_first_call_as_rq(redis_server: PrivateRedis) -> None:
     """redis-py accepts it, and fails when it connects: the call raises RQ's error."""
     url = f'{redis_server.url}?no_such_argument=1'
     theirs = answers_on(rq.registry, redis.Redis.from_url(url))
@@ -309,7 +317,7 @@ def test_unknown_argument_in_url(redis_server: PrivateRedis) -> None:
     assert {outcome.error for outcome in theirs if outcome.call in ('count', 'ids', 'in')} == {TypeError}
 
 
-def test_url_of_str_subclass(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_url_of_str_subclass_is_accepted(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     assert rqreg_ext.FailedJobRegistry('q', connection=Text(redis_server.url)).count == 0
 
 
@@ -341,7 +349,7 @@ def test_replaced_key_has_same_outcome_as_rq(registries: list[Any], key: Any) ->
 
 
 @pytest.mark.parametrize('call', CONNECTION_CALLS)
-def test_key_that_cannot_be_encoded(registries: list[Any], call: str) -> None:
+def test_key_that_cannot_be_encoded_has_same_outcome_as_rq(registries: list[Any], call: str) -> None:
     found = []
     for registry in registries:
         registry.key = 'a\udc80'

@@ -62,7 +62,7 @@ def named(observer: redis.Redis, name: str) -> int:
     return sum(entry['name'] == name for entry in observer.client_list())
 
 
-def test_pool_of_one_connection(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+def test_pool_of_one_connection_stays_free_for_client(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
     """The client's one connection stays free for the client, whatever the registry does."""
     client = filled.client(max_connections=1, client_name=name)
     registry = FailedJobRegistry('capped', connection=client)
@@ -73,7 +73,9 @@ def test_pool_of_one_connection(filled: PrivateRedis, connection: redis.Redis, n
 
 
 @pytest.mark.parametrize('threads', [1, 3])
-def test_as_many_threads_as_connections(filled: PrivateRedis, connection: redis.Redis, name: str, threads: int) -> None:
+def test_as_many_threads_as_connections_are_all_answered(
+    filled: PrivateRedis, connection: redis.Redis, name: str, threads: int
+) -> None:
     """No thread is refused, as with RQ."""
     client = filled.client(max_connections=threads, client_name=name)
     registry = FailedJobRegistry('capped', connection=client)
@@ -81,7 +83,9 @@ def test_as_many_threads_as_connections(filled: PrivateRedis, connection: redis.
     assert 1 <= named(connection, name) <= 2 * threads
 
 
-def test_twice_as_many_threads_as_connections(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+def test_twice_as_many_threads_as_connections_are_mostly_answered(
+    filled: PrivateRedis, connection: redis.Redis, name: str
+) -> None:
     """Half of them find a connection of ours, the other half one of the client's.
 
     While one of ours is compared with a new one of redis-py's, both are in use: a fourth thread may be refused then.
@@ -98,7 +102,9 @@ def test_twice_as_many_threads_as_connections(filled: PrivateRedis, connection: 
     assert 1 <= named(connection, name) <= 4
 
 
-def test_more_threads_than_both_pools_have(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+def test_more_threads_than_both_pools_raise_redis_pys_error_only(
+    filled: PrivateRedis, connection: redis.Redis, name: str
+) -> None:
     """Then redis-py's error is raised, and no answer is wrong; afterwards all calls work again."""
     client = filled.client(max_connections=1, client_name=name)
     registry = FailedJobRegistry('capped', connection=client)
@@ -141,7 +147,9 @@ def test_threads_wait_for_blocking_pool(filled: PrivateRedis, connection: redis.
     assert 1 <= named(connection, name) <= 4
 
 
-def test_single_connection_client_in_one_thread(filled: PrivateRedis, connection: redis.Redis, name: str) -> None:
+def test_single_connection_client_uses_its_own_connection(
+    filled: PrivateRedis, connection: redis.Redis, name: str
+) -> None:
     """Its connection may have its own state, so the fallback uses it."""
     client = filled.client(single_connection_client=True, client_name=name)
     registry = FailedJobRegistry('capped', connection=client)
@@ -170,7 +178,7 @@ def test_closed_client_closes_our_connections_and_reopens(
 
 
 @pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext.registry])
-def test_pool_without_limit(filled: PrivateRedis, namespace: ModuleType) -> None:
+def test_pool_without_max_connections_uses_fallback(filled: PrivateRedis, namespace: ModuleType) -> None:
     """A custom pool without max_connections: RQ does not need it, so the fallback is used."""
 
     class Uncapped(redis.ConnectionPool):

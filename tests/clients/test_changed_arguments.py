@@ -119,7 +119,9 @@ def test_reopened_connection_is_closed_with_its_pool(redis_server: PrivateRedis,
         assert eventually(lambda: connection_ids(databases) <= before)
 
 
-def test_reset_while_call_waits(redis_server: PrivateRedis, databases: redis.Redis) -> None:
+def test_connection_is_not_used_again_after_reset_during_call(
+    redis_server: PrivateRedis, databases: redis.Redis
+) -> None:
     """The connection that it uses is not used again."""
     client = redis_server.client()
 

@@ -33,7 +33,9 @@ def idle_registry(namespace: Any, recorder: Recorder) -> Any:
 
 
 @pytest.mark.parametrize('namespace', NAMESPACES)
-def test_health_check_after_idle_time(redis_server: PrivateRedis, connection: redis.Redis, namespace: Any) -> None:
+def test_health_check_is_sent_after_idle_time(
+    redis_server: PrivateRedis, connection: redis.Redis, namespace: Any
+) -> None:
     with Recorder(redis_server.port) as recorder:
         registry = idle_registry(namespace, recorder)
         assert registry.get_job_count(cleanup=False) == 0
@@ -43,7 +45,9 @@ def test_health_check_after_idle_time(redis_server: PrivateRedis, connection: re
 
 
 @pytest.mark.parametrize('namespace', NAMESPACES)
-def test_failed_health_check(redis_server: PrivateRedis, connection: redis.Redis, namespace: Any) -> None:
+def test_failed_health_check_raises_connection_error(
+    redis_server: PrivateRedis, connection: redis.Redis, namespace: Any
+) -> None:
     with Recorder(redis_server.port) as recorder:
         registry = idle_registry(namespace, recorder)
         recorder.answer('PING', b'$5\r\nwrong\r\n')

@@ -38,16 +38,16 @@ def test_instrumented_client_is_not_bypassed(output: Any) -> None:
     assert not output['is_direct']
 
 
-def test_reads_are_answered(output: Any) -> None:
+def test_reads_are_answered_through_tracer(output: Any) -> None:
     assert output['reads'] == [40, 10, 40, 1, 40]
 
 
-def test_scripts_are_run(output: Any) -> None:
+def test_bulk_calls_use_scripts_through_tracer(output: Any) -> None:
     assert output['requeued'] == [40, 0]
     assert output['purged'] == [40, 0]
 
 
-def test_check_finds_no_problems(output: Any) -> None:
+def test_check_finds_no_problems_through_tracer(output: Any) -> None:
     assert output['check'] == 0
 
 

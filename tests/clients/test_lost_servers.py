@@ -99,7 +99,7 @@ def test_unknown_host_raises_same_error_as_rq() -> None:
 
 
 @pytest.mark.parametrize('retry', RETRIES)
-def test_new_client_of_stopped_server(own_server: PrivateRedis, retry: str) -> None:
+def test_new_client_of_stopped_server_times_out_as_by_rq(own_server: PrivateRedis, retry: str) -> None:
     with stopped(own_server):
         assert_same_failures(lambda: own_server.client(socket_timeout=0.05, retry=RETRIES[retry]()), redis.TimeoutError)
 
@@ -149,7 +149,7 @@ def test_restarted_server_is_connected_again(own_server: PrivateRedis) -> None:
             assert registry.count == 0
 
 
-def test_server_missing_for_a_while(own_server: PrivateRedis) -> None:
+def test_server_missing_for_a_while_raises_and_is_used_again(own_server: PrivateRedis) -> None:
     def make() -> redis.Redis:
         client: redis.Redis = own_server.client(retry=None)
         assert client.ping()
@@ -170,7 +170,7 @@ def test_server_missing_for_a_while(own_server: PrivateRedis) -> None:
     assert used.get_job_ids() == IDS
 
 
-def test_every_call_after_restart(own_server: PrivateRedis) -> None:
+def test_every_call_works_after_restart(own_server: PrivateRedis) -> None:
     client = own_server.client()
     registry = FailedJobRegistry('lost', connection=client)
     assert registry.count == 0
@@ -180,7 +180,9 @@ def test_every_call_after_restart(own_server: PrivateRedis) -> None:
 
 
 @pytest.mark.parametrize('name', [*CALLS, *STARTED_CALLS])
-def test_connections_killed_between_calls(redis_server: PrivateRedis, connection: redis.Redis, name: str) -> None:
+def test_connections_killed_between_calls_are_opened_anew(
+    redis_server: PrivateRedis, connection: redis.Redis, name: str
+) -> None:
     fill(connection)
     failed = FailedJobRegistry('lost', connection=redis_server.client(retry=None))
     started = rqreg_ext.registry.StartedJobRegistry('lost', connection=failed.connection)
@@ -192,7 +194,7 @@ def test_connections_killed_between_calls(redis_server: PrivateRedis, connection
         assert call() == right
 
 
-def test_idle_connections_closed_by_server(own_server: PrivateRedis) -> None:
+def test_idle_connections_closed_by_server_are_opened_anew(own_server: PrivateRedis) -> None:
     admin = own_server.client()
     fill(admin)
     client = own_server.client(retry=None)
@@ -206,7 +208,7 @@ def test_idle_connections_closed_by_server(own_server: PrivateRedis) -> None:
     assert registry.get_job_ids() == IDS
 
 
-def test_read_only_replica(own_server: PrivateRedis) -> None:
+def test_read_only_replica_has_same_outcome_as_rq(own_server: PrivateRedis) -> None:
     fill(own_server.client())
     own_server.client().zadd('rq:wip:lost', {'job:one': 4_000_000_000})
     with PrivateRedis(replicaof=f'127.0.0.1 {own_server.port}') as replica:
@@ -228,7 +230,7 @@ def test_read_only_replica(own_server: PrivateRedis) -> None:
             assert registry.get_job_ids(cleanup=False) == IDS
 
 
-def test_key_of_wrong_type(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_key_of_wrong_type_raises_same_error_as_rq(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     connection.set('rq:failed:lost', 'a string')
     connection.set('rq:wip:lost', 'a string')
     connection.set('rq:executions:nobody', 'a string')
@@ -239,7 +241,9 @@ def test_key_of_wrong_type(redis_server: PrivateRedis, connection: redis.Redis) 
     assert FailedJobRegistry('lost', connection=connection).count == 0
 
 
-def test_execution_index_of_wrong_type(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_membership_does_not_read_execution_index_of_wrong_type(
+    redis_server: PrivateRedis, connection: redis.Redis
+) -> None:
     """RQ does not read the index to answer `in`: what is wrong with it is no error."""
     connection.zadd('rq:wip:lost', {'job:one': 4_000_000_000})
     connection.set('rq:executions:job', 'a string')

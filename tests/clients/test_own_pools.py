@@ -228,7 +228,7 @@ def test_client_without_instance_attributes_is_used(filled: PrivateRedis, namesp
 
 @pytest.mark.parametrize('namespace', NAMESPACES)
 @pytest.mark.parametrize('retried', [['no class'], [None, ValueError()]])
-def test_errors_to_retry_on_that_are_no_classes(
+def test_errors_to_retry_on_that_are_no_classes_are_ignored(
     filled: PrivateRedis, namespace: ModuleType, retried: list[Any]
 ) -> None:
     client = filled.client()

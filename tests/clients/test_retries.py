@@ -122,7 +122,9 @@ def test_command_is_sent_as_often_as_retry_says(
 
 
 @pytest.mark.parametrize('call', CALLS)
-def test_retry_without_errors_to_retry_on(recorder: Recorder, connection: redis.Redis, call: str) -> None:
+def test_retry_without_errors_to_retry_on_does_as_with_rq(
+    recorder: Recorder, connection: redis.Redis, call: str
+) -> None:
     found = []
     for namespace in (rq.registry, rqreg_ext.registry):
         prepare(connection)
@@ -255,7 +257,7 @@ def test_unsupported_error_is_not_retried(recorder: Recorder, connection: redis.
     assert found[1] == found[0]
 
 
-def test_server_error_to_retry_on(recorder: Recorder, connection: redis.Redis) -> None:
+def test_server_error_to_retry_on_is_retried_as_by_rq(recorder: Recorder, connection: redis.Redis) -> None:
     """retry_on_error= may name errors that the server answers, too."""
     found = []
     connection.set(f'rq:failed:{NAME}', 'a string')
@@ -275,7 +277,7 @@ def test_server_error_to_retry_on(recorder: Recorder, connection: redis.Redis) -
     assert found[1] == found[0]
 
 
-def test_retry_that_keeps_its_arguments(recorder: Recorder, connection: redis.Redis) -> None:
+def test_function_kept_by_retry_raises_after_call(recorder: Recorder, connection: redis.Redis) -> None:
     """The function that it is given is for one call, and raises afterwards."""
     kept: list[Callable[[], Any]] = []
 
@@ -303,7 +305,9 @@ class Insistent(Retry):
 
 
 @pytest.mark.parametrize('call', ['ids', 'in', 'remove'])
-def test_retry_that_repeats_after_success(recorder: Recorder, connection: redis.Redis, call: str) -> None:
+def test_last_result_counts_if_retry_repeats_after_success(
+    recorder: Recorder, connection: redis.Redis, call: str
+) -> None:
     """The last result counts, be it an answer or an error."""
     prepare(connection)
     do, command = CALLS[call]
@@ -315,7 +319,9 @@ def test_retry_that_repeats_after_success(recorder: Recorder, connection: redis.
 
 
 @pytest.mark.parametrize('cuts', [2, 3])
-def test_retry_whose_last_call_fails_after_success(recorder: Recorder, connection: redis.Redis, cuts: int) -> None:
+def test_last_error_is_raised_if_retry_fails_after_success(
+    recorder: Recorder, connection: redis.Redis, cuts: int
+) -> None:
     prepare(connection)
     calls: list[str] = []
 
@@ -344,7 +350,7 @@ def test_retry_whose_last_call_fails_after_success(recorder: Recorder, connectio
 
 
 @pytest.mark.parametrize('attempts', [0, 1])
-def test_retry_that_returns_nothing(recorder: Recorder, connection: redis.Redis, attempts: int) -> None:
+def test_error_is_raised_if_retry_returns_nothing(recorder: Recorder, connection: redis.Redis, attempts: int) -> None:
     """There is nothing to return, so the error is raised."""
     prepare(connection)
 

@@ -64,14 +64,14 @@ def registry_through(recorder: Recorder, registry_class: Any) -> Any:
 
 
 @pytest.mark.parametrize('name', ONE_TRIP)
-def test_one_round_trip(recorder: Recorder, name: str) -> None:
+def test_single_call_takes_one_round_trip(recorder: Recorder, name: str) -> None:
     registry_class, call, commands = ONE_TRIP[name]
     registry = registry_through(recorder, registry_class)
     call(registry)
     assert recorder.blocks == [commands]
 
 
-def test_job_with_metadata_takes_two(recorder: Recorder, connection: redis.Redis) -> None:
+def test_requeue_of_job_with_metadata_takes_two_round_trips(recorder: Recorder, connection: redis.Redis) -> None:
     registry = registry_through(recorder, FailedJobRegistry)
     job = Job.fetch('failed-0', connection=connection)
     job.meta['tries'] = 2
@@ -92,7 +92,7 @@ def test_clean_registries_takes_one_round_trip(recorder: Recorder, connection: r
     assert recorder.blocks == [['EVALSHA']]
 
 
-def test_rq_takes_more(recorder: Recorder) -> None:
+def test_recorder_counts_more_round_trips_for_rq(recorder: Recorder) -> None:
     """The recorder counts: RQ's count is two round trips, and its deletion many."""
     registry = registry_through(recorder, rq.registry.FailedJobRegistry)
     assert registry.count
@@ -103,7 +103,7 @@ def test_rq_takes_more(recorder: Recorder) -> None:
 
 
 @pytest.mark.parametrize('verb', ['delete', 'requeue'])
-def test_script_unknown_to_server(recorder: Recorder, connection: redis.Redis, verb: str) -> None:
+def test_script_unknown_to_server_is_sent_as_text_once(recorder: Recorder, connection: redis.Redis, verb: str) -> None:
     """SCRIPT FLUSH, or a restart: the text is sent once, and its hash from then on."""
     calls = {
         'delete': lambda registry, job_id: registry.remove(job_id, delete_job=True),

@@ -105,7 +105,7 @@ def test_changes_are_in_selected_database(
 
 
 @pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext.registry])
-def test_first_connection_of_client_selected_after_our_call(
+def test_select_on_first_connection_of_client_is_followed_after_our_call(
     redis_server: PrivateRedis, databases: dict[int, redis.Redis], namespace: ModuleType
 ) -> None:
     """Ours is open by then, and redis-py's is not."""
@@ -130,7 +130,7 @@ def test_selection_is_gone_after_reconnecting(
 
 
 @pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext.registry])
-def test_arguments_changed_while_client_is_connected(
+def test_changed_database_is_ignored_while_client_is_connected(
     redis_server: PrivateRedis, databases: dict[int, redis.Redis], namespace: ModuleType
 ) -> None:
     client = redis_server.client()

@@ -74,7 +74,7 @@ def test_master_of_sentinel_is_used_directly(own_server: PrivateRedis, sentinel:
     assert len(beside(sentinel.sentinel().master_for('tests'), admin)) == 1
 
 
-def test_replica_or_else_master(own_server: PrivateRedis, sentinel: SentinelProcess) -> None:
+def test_client_of_replicas_uses_replica_or_else_master(own_server: PrivateRedis, sentinel: SentinelProcess) -> None:
     admin = own_server.client()
     assert_went_well(assert_same_tour(lambda: sentinel.sentinel().slave_for('tests'), admin))
 
@@ -85,7 +85,7 @@ def test_database_given_to_sentinel_is_used(own_server: PrivateRedis, sentinel: 
     assert FailedJobRegistry('watched', connection=client).get_job_ids() == ['a']
 
 
-def test_connection_killed_between_calls(own_server: PrivateRedis, sentinel: SentinelProcess) -> None:
+def test_connection_killed_between_calls_is_opened_anew(own_server: PrivateRedis, sentinel: SentinelProcess) -> None:
     admin = own_server.client()
     client = sentinel.sentinel().master_for('tests')
     registry = FailedJobRegistry('watched', connection=client)

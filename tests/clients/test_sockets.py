@@ -89,7 +89,7 @@ def filled(redis_server: PrivateRedis, connection: redis.Redis) -> PrivateRedis:
     return redis_server
 
 
-def test_socket_is_used(filled: PrivateRedis, connection: redis.Redis) -> None:
+def test_socket_object_of_client_is_used_by_core(filled: PrivateRedis, connection: redis.Redis) -> None:
     assert len(beside(client_with(OwnConnection, filled), connection)) == 1
 
 
@@ -105,7 +105,9 @@ def test_socket_is_used(filled: PrivateRedis, connection: redis.Redis) -> None:
     ],
     ids=repr,
 )
-def test_errors_of_socket(filled: PrivateRedis, failing: str, failure: Exception, error: type[Exception]) -> None:
+def test_error_of_socket_raises_same_error_as_rq(
+    filled: PrivateRedis, failing: str, failure: Exception, error: type[Exception]
+) -> None:
     theirs = outcome(rq.registry, filled, failing, failure)
     ours = outcome(rqreg_ext.registry, filled, failing, failure)
     assert ours == theirs

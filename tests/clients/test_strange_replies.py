@@ -79,12 +79,12 @@ def test_reply_that_is_no_resp_raises_invalid_response(recorder: Recorder, call:
         ('in', b'*0\r\n'),
     ],
 )
-def test_reply_of_wrong_type(recorder: Recorder, call: str, reply: bytes) -> None:
+def test_reply_of_wrong_type_raises_invalid_response(recorder: Recorder, call: str, reply: bytes) -> None:
     with pytest.raises(InvalidResponse, match='another type'):
         answered(recorder, registry_of(recorder), call, reply)
 
 
-def test_score_that_is_no_number(recorder: Recorder) -> None:
+def test_score_that_is_no_number_raises_value_error_as_rq(recorder: Recorder) -> None:
     for registry_class in (rq.registry.FailedJobRegistry, FailedJobRegistry):
         with pytest.raises(ValueError, match='could not convert string to float'):
             answered(recorder, registry_of(recorder, registry_class), 'in', b'$4\r\nsoon\r\n')
@@ -101,7 +101,7 @@ def test_loading_server_raises_same_error_as_rq(recorder: Recorder) -> None:
     assert outcomes[1].error is BusyLoadingError
 
 
-def test_error_among_entries(recorder: Recorder) -> None:
+def test_error_among_entries_is_raised(recorder: Recorder) -> None:
     """The elements after the error belong to the same reply: they are read, and no objects are made of them."""
     reply = b'*6\r\n$1\r\na\r\n-ERR inner\r\n:1\r\n$-1\r\n#t\r\n,1.5\r\n'
     with pytest.raises(ResponseError, match='inner'):
@@ -109,7 +109,7 @@ def test_error_among_entries(recorder: Recorder) -> None:
 
 
 @pytest.mark.parametrize('registry_class', [rq.registry.FailedJobRegistry, FailedJobRegistry])
-def test_push_before_reply(recorder: Recorder, registry_class: type) -> None:
+def test_push_before_reply_is_skipped(recorder: Recorder, registry_class: type) -> None:
     registry = registry_of(recorder, registry_class, protocol=3)
     push = b'>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n'
     assert answered(recorder, registry, 'count', push + b':7\r\n') == 7
@@ -117,14 +117,14 @@ def test_push_before_reply(recorder: Recorder, registry_class: type) -> None:
     assert answered(recorder, registry, 'in', push + b',1.5\r\n') is True
 
 
-def test_attribute_before_reply(recorder: Recorder) -> None:
+def test_attribute_before_reply_is_skipped(recorder: Recorder) -> None:
     registry = registry_of(recorder, protocol=3)
     attribute = b'|1\r\n$3\r\nttl\r\n:3600\r\n'
     assert answered(recorder, registry, 'ids', attribute + b'*1\r\n$1\r\nb\r\n') == ['b']
 
 
 @pytest.mark.parametrize('registry_class', [rq.registry.FailedJobRegistry, FailedJobRegistry])
-def test_more_entries_than_preallocated(recorder: Recorder, registry_class: type) -> None:
+def test_more_entries_than_preallocated_are_all_returned(recorder: Recorder, registry_class: type) -> None:
     count = (1 << 20) + 3
     reply = b'*%d\r\n' % count + b'$1\r\na\r\n' * count
     ids = answered(recorder, registry_of(recorder, registry_class), 'ids', reply)

@@ -234,7 +234,9 @@ def test_kept_object_sends_nothing_later(client: Observed) -> None:
     Keeping.kept = None
 
 
-def test_wrapped_before_and_after_the_first_call(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_client_wrapped_before_or_after_first_call_is_called(
+    redis_server: PrivateRedis, connection: redis.Redis
+) -> None:
     prepare(connection)
     names: list[str] = []
     original = redis.Redis.execute_command

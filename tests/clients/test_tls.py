@@ -85,7 +85,7 @@ def test_tls_url_reaches_server(connection: redis.Redis, proxy: TlsProxy, issued
     assert FailedJobRegistry('tls', connection=url).get_job_ids() == ['a']
 
 
-def test_large_commands_and_replies(connection: redis.Redis, proxy: TlsProxy, issued: Issued) -> None:
+def test_large_commands_and_replies_pass_through_tls(connection: redis.Redis, proxy: TlsProxy, issued: Issued) -> None:
     ids = [f'{number:06d}-{"x" * random.randrange(200)}' for number in range(20_000)]
     connection.zadd('rq:failed:tls', {job_id: 4_000_000_000 + number for number, job_id in enumerate(ids)})
     connection.zadd('rq:wip:tls', {f'{job_id}:one': 4_000_000_000 + number for number, job_id in enumerate(ids)})
@@ -137,7 +137,9 @@ def test_bad_certificate_is_refused(redis_server: PrivateRedis, issued: Issued, 
         assert_refused(proxy, issued, ssl_check_hostname=True)
 
 
-def test_connection_killed_between_calls(connection: redis.Redis, proxy: TlsProxy, issued: Issued) -> None:
+def test_connection_killed_between_calls_is_opened_anew(
+    connection: redis.Redis, proxy: TlsProxy, issued: Issued
+) -> None:
     # The proxy passes the end on a moment later, perhaps in the middle of the next call: the client's Retry covers it.
     registry = FailedJobRegistry('tls', connection=tls_client(proxy, issued, retry=Retry(NoBackoff(), 1)))
     for _ in range(5):

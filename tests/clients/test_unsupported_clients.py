@@ -50,7 +50,7 @@ class Recording(redis.Redis):
         return super().execute_command(*args, **options)
 
 
-def test_subclass_with_own_execute_command(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_execute_command_of_subclass_is_called(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     client = Recording(host='127.0.0.1', port=redis_server.port)
     assert_asked_by_commands(client, Recording.commands, connection)
 
@@ -59,7 +59,7 @@ def test_subclass_answers_as_with_rq(redis_server: PrivateRedis, connection: red
     assert_went_well(assert_same_tour(lambda: Recording(host='127.0.0.1', port=redis_server.port), connection))
 
 
-def test_instance_with_own_execute_command(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_execute_command_of_instance_is_called(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     client = redis_server.client()
     commands: list[str] = []
     original = client.execute_command
@@ -73,7 +73,9 @@ def test_instance_with_own_execute_command(redis_server: PrivateRedis, connectio
     assert beside(client, connection) == []
 
 
-def test_execute_command_patched_after_first_call(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_execute_command_patched_after_first_call_is_called(
+    redis_server: PrivateRedis, connection: redis.Redis
+) -> None:
     client = redis_server.client()
     assert FailedJobRegistry('asked', connection=client).count == 0
     commands: list[str] = []
@@ -90,7 +92,7 @@ def test_execute_command_patched_after_first_call(redis_server: PrivateRedis, co
     assert commands == []
 
 
-def test_execute_command_patched_on_class(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_execute_command_patched_on_class_is_called(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     """As instrumentation does it: for all clients, even existing ones."""
     client = redis_server.client()
     assert FailedJobRegistry('asked', connection=client).count == 0
@@ -107,7 +109,7 @@ def test_execute_command_patched_on_class(redis_server: PrivateRedis, connection
         assert_asked_by_commands(client, commands, connection)
 
 
-def test_subclass_with_own_commands(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_commands_of_subclass_are_called(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     class Doubling(redis.Redis):
         def zcard(self, name: Any) -> Any:
             return super().zcard(name) * 2
@@ -122,7 +124,7 @@ def test_subclass_with_own_commands(redis_server: PrivateRedis, connection: redi
 
 
 @pytest.mark.parametrize('command', ['zcard', 'zscore', 'zrange', 'zrem', 'zremrangebyscore', 'zrangebyscore'])
-def test_command_patched_on_client(redis_server: PrivateRedis, connection: redis.Redis, command: str) -> None:
+def test_command_patched_on_client_is_called(redis_server: PrivateRedis, connection: redis.Redis, command: str) -> None:
     """A test that replaces one command of a real client gets the result of its replacement."""
     replies = {'zcard': 7, 'zscore': 1.0, 'zrange': [b'mocked'], 'zrem': 5, 'zremrangebyscore': 0, 'zrangebyscore': []}
     outcomes = []
@@ -149,7 +151,7 @@ def test_response_callback_of_client_is_asked(redis_server: PrivateRedis, connec
     assert FailedJobRegistry('asked', connection=client).count == 100
 
 
-def test_connection_class_with_own_reading(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_reading_method_of_connection_class_is_called(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     """The sending and reading methods of a connection class are not bypassed."""
     seen: list[Any] = []
 
@@ -175,7 +177,7 @@ class Delegating:
         return getattr(self._client, name)
 
 
-def test_wrapper_of_client(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_wrapper_of_client_is_asked_for_its_commands(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     assert_went_well(assert_same_tour(lambda: Delegating(redis_server.client()), connection))
     wrapper = Delegating(redis_server.client())
     connection.zadd('rq:failed:asked', {'a': 4_000_000_000, 'b': 4_000_000_001})
@@ -204,7 +206,7 @@ def pipelined(namespace: Any, client: redis.Redis) -> list[Outcome]:
     ]
 
 
-def test_pipeline_as_connection(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_pipeline_as_connection_has_same_outcome_as_rq(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     outcomes = []
     for namespace in (rq.registry, rqreg_ext.registry):
         connection.flushdb()

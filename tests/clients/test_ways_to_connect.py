@@ -131,7 +131,7 @@ def test_protocol_of_client_is_used(redis_server: PrivateRedis, connection: redi
         assert ours.get('resp', str(protocol)) == str(protocol)
 
 
-def test_clients_of_several_databases(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_clients_of_several_databases_read_their_own(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     clients = [redis_server.client(db=db) for db in range(5)]
     for db, client in enumerate(clients):
         client.zadd('rq:failed:counted', {f'job-{number}': 4_000_000_000 for number in range(db + 1)})
@@ -152,7 +152,7 @@ def test_url_is_taken_for_client(redis_server: PrivateRedis, connection: redis.R
     assert rqreg_ext.Queue('by url', connection=url).failed_job_registry.get_job_ids() == ['a']
 
 
-def test_url_with_other_database(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_url_with_other_database_reads_that_database(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     redis_server.client(db=4).zadd('rq:failed:by url', {'a': 4_000_000_000})
     assert FailedJobRegistry('by url', connection=redis_server.url.removesuffix('/0') + '/4').count == 1
     assert FailedJobRegistry('by url', connection=f'unix://{redis_server.socket_path}?db=4').get_job_ids() == ['a']
@@ -210,7 +210,7 @@ POOLS: dict[str, Callable[..., redis.ConnectionPool]] = {
 @pytest.mark.filterwarnings('ignore:Call to .*with deprecated usage of input argument')
 @pytest.mark.parametrize('made', POOLS)
 @pytest.mark.parametrize('named', NAMES)
-def test_name_of_connection(redis_server: PrivateRedis, made: str, named: str) -> None:
+def test_name_of_own_connection_is_that_of_pool(redis_server: PrivateRedis, made: str, named: str) -> None:
     pool = POOLS[made](redis_server, **NAMES[named])
     connection_class, arguments = core_connections.connection_arguments(pool)
     assert how_it_calls_itself(connection_class(**arguments)) == how_it_calls_itself(pool.make_connection())
@@ -223,7 +223,7 @@ def how_it_calls_itself(connection: Any) -> list[Any]:
     return [getattr(connection, name, None) for name in ('lib_name', 'lib_version')]
 
 
-def test_connection_class_that_sets_names(redis_server: PrivateRedis) -> None:
+def test_name_set_by_connection_class_is_kept(redis_server: PrivateRedis) -> None:
     pool = redis.ConnectionPool(connection_class=NamedConnection, host='127.0.0.1', port=redis_server.port)
     ours = beside(redis.Redis(connection_pool=pool), redis_server.client())
     assert [entry['name'] for entry in ours] == ['named']
