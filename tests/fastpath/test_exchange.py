@@ -80,18 +80,18 @@ def test_exchange_returns_requested_shapes(client: redis.Redis) -> None:
     assert ask(client, READS) == REPLIES
 
 
-def test_exchange_by_unsupported_client(client: redis.Redis) -> None:
+def test_exchange_by_unsupported_client_uses_its_own_methods(client: redis.Redis) -> None:
     assert _core.exchange(instrumented(client), READS) is None
     assert exchange(instrumented(client), READS) == REPLIES
 
 
-def test_exchange_by_fakeredis() -> None:
+def test_exchange_works_on_fakeredis() -> None:
     client = fakeredis.FakeRedis()
     populate(client)
     assert exchange(client, READS) == REPLIES
 
 
-def test_exchange_by_client_that_sends_commands_one_by_one(client: redis.Redis) -> None:
+def test_exchange_works_on_client_that_sends_commands_one_by_one(client: redis.Redis) -> None:
     """RedisCluster does, because its keys are on several servers."""
     cluster = instrumented(client)
     cluster.get_node_from_key = None  # type: ignore[attr-defined]

@@ -29,12 +29,12 @@ def test_count_drops_expired_executions(same_as_rq: Same) -> None:
     assert [member for member, _ in outcome.database[b'rq:executions:a'].content] == [b'live', b'run']
 
 
-def test_get_execution_ids(same_as_rq: Same) -> None:
+def test_get_execution_ids_returns_ids_by_score(same_as_rq: Same) -> None:
     assert same_as_rq('ExecutionRegistry', Call('get_execution_ids'), world=RUNNING).value == ['live', 'run']
 
 
 @pytest.mark.parametrize(('start', 'end'), [(0, 0), (1, 5), (-1, -1), (5, 9)])
-def test_get_execution_ids_of_a_range(same_as_rq: Same, start: int, end: int) -> None:
+def test_get_execution_ids_returns_those_of_a_range(same_as_rq: Same, start: int, end: int) -> None:
     call = Call('get_execution_ids', start, end=end)
     assert len(same_as_rq('ExecutionRegistry', call, world=RUNNING).value) == (0 if start == 5 else 1)
 
@@ -49,7 +49,7 @@ def test_get_executions_returns_executions_of_rq(same_as_rq: Same) -> None:
     assert [type(execution) for execution in outcome.value] == [rq.executions.Execution] * 2
 
 
-def test_get_executions_of_missing_hash(same_as_rq: Same) -> None:
+def test_get_executions_raises_if_hash_is_missing(same_as_rq: Same) -> None:
     assert isinstance(same_as_rq('ExecutionRegistry', Call('get_executions'), world=LOST).error, ValueError)
 
 
@@ -58,12 +58,12 @@ def test_membership_of_execution_equals_rq(same_as_rq: Same, item: Any) -> None:
     same_as_rq('ExecutionRegistry', Call('in', item), world=RUNNING)
 
 
-def test_cleanup_at_given_time(same_as_rq: Same) -> None:
+def test_cleanup_drops_executions_that_expired_by_given_time(same_as_rq: Same) -> None:
     assert b'rq:executions:a' not in same_as_rq('ExecutionRegistry', Call('cleanup', At(2000)), world=RUNNING).database
 
 
 @pytest.mark.parametrize('member', ['é', b'\xff'])
-def test_non_ascii_execution_ids(same_as_rq: Same, member: str | bytes) -> None:
+def test_non_ascii_execution_ids_have_same_outcome_as_rq(same_as_rq: Same, member: str | bytes) -> None:
     world = World(entries=[Entry('ExecutionRegistry', member)])
     same_as_rq('ExecutionRegistry', Call('get_execution_ids'), world=world)
 
@@ -89,7 +89,7 @@ def test_unsupported_calls_raise_as_in_rq(same_as_rq: Same, call: Call) -> None:
 
 
 @pytest.mark.parametrize('client', ['decode_responses', 'resp2', 'resp3', 'unix', 'single', 'url'])
-def test_every_kind_of_connection(same_as_rq: Same, client: str) -> None:
+def test_get_execution_ids_works_on_every_kind_of_connection(same_as_rq: Same, client: str) -> None:
     setup = Setup(connection=client)
     assert same_as_rq('ExecutionRegistry', Call('get_execution_ids'), world=RUNNING, setup=setup).value == [
         'live',

@@ -182,7 +182,7 @@ def test_methods_of_notices_patched_method_of_rq() -> None:
     assert calls_rqs(Method.REMOVE)
 
 
-def test_methods_of_class_with_override() -> None:
+def test_methods_of_leaves_out_overridden_method_only() -> None:
     class Audited(FailedJobRegistry):
         def remove(self, *args: Any, **kwargs: Any) -> Any:
             return super().remove(*args, **kwargs)
@@ -204,7 +204,7 @@ def test_mixin_between_our_class_and_rqs_base_is_called() -> None:
     assert Audited('q', mock.Mock()).remove('a') == 'audited'
 
 
-def test_methods_of_class_with_own_getattribute() -> None:
+def test_methods_of_returns_none_for_class_with_own_getattribute() -> None:
     class Answering(FailedJobRegistry):
         def __getattribute__(self, name: str) -> Any:
             return super().__getattribute__(name)

@@ -76,7 +76,7 @@ def test_long_listing_of_started_registry_returns_every_id(client: redis.Redis, 
     client.close()
 
 
-def test_short_reply_after_long_one(client: redis.Redis) -> None:
+def test_short_reply_after_long_one_is_right(client: redis.Redis) -> None:
     fill(client, 'rq:failed:long', 'one length')
     long, short = (FailedJobRegistry(name, connection=client) for name in ('long', 'short'))
     client.zadd('rq:failed:short', {'a': FAR_FUTURE})

@@ -38,7 +38,7 @@ FULL = World(
 
 
 @pytest.mark.parametrize('attribute', PROPERTIES)
-def test_registries_of_a_queue(same_as_rq: Same, attribute: str) -> None:
+def test_registry_of_our_queue_has_attributes_of_rqs(same_as_rq: Same, attribute: str) -> None:
     setup = Setup(job_class='AppJob', serializer='rq.serializers.JSONSerializer')
     # same_as_rq() compares the name of the registry's class, and its attributes.
     assert type(same_as_rq('Queue', Call(attribute), setup=setup).value).__name__ == PROPERTIES[attribute]
@@ -61,7 +61,7 @@ def test_each_access_creates_a_registry(connection: Redis, attribute: str) -> No
 
 
 @pytest.mark.parametrize('attribute', PROPERTIES)
-def test_registry_counts_of_queue(same_as_rq: Same, attribute: str) -> None:
+def test_registries_of_our_queue_count_as_rqs(same_as_rq: Same, attribute: str) -> None:
     same_as_rq('Queue', Call(f'{attribute}.count'), Call(f'{attribute}.get_job_ids'), world=FULL)
 
 
@@ -73,14 +73,14 @@ def test_our_queue_is_instance_of_rqs(connection: Redis) -> None:
     assert rq.Queue('q', connection=connection).job_ids == [job.id]
 
 
-def test_subclass_of_our_queue(connection: Redis) -> None:
+def test_subclass_of_our_queue_passes_its_job_class_on(connection: Redis) -> None:
     class AppQueue(rqreg_ext.Queue):  # type: ignore[misc]
         job_class = AppJob
 
     assert AppQueue('q', connection=connection).failed_job_registry.job_class is AppJob
 
 
-def test_subclass_with_overridden_registry(connection: Redis) -> None:
+def test_overridden_registry_property_is_called(connection: Redis) -> None:
     class AppQueue(rqreg_ext.Queue):  # type: ignore[misc]
         @property
         def failed_job_registry(self) -> Any:
@@ -89,7 +89,7 @@ def test_subclass_with_overridden_registry(connection: Redis) -> None:
     assert AppQueue('q', connection=connection).failed_job_registry == 'mine'
 
 
-def test_queue_without_connection() -> None:
+def test_queue_without_connection_raises_same_error_as_rq() -> None:
     errors = []
     for queue_class in (rq.Queue, rqreg_ext.Queue):
         with pytest.raises(TypeError) as caught:
@@ -146,21 +146,21 @@ def test_clean_registries_leaves_jobs_to_rq(same_as_rq: Same, special: Any, erro
     assert (None if outcome.error is None else type(outcome.error)) is error
 
 
-def test_clean_registries_with_raising_handler(same_as_rq: Same) -> None:
+def test_clean_registries_raises_error_of_handler(same_as_rq: Same) -> None:
     call = Call('clean_registries', TheQueue(), [functions.raise_in_handler])
     assert isinstance(same_as_rq('clean_registries', call, world=FULL).error, LookupError)
 
 
 @pytest.mark.parametrize('queue', [None, 'q', 5])
-def test_clean_registries_of_object_that_is_no_queue(same_as_rq: Same, queue: Any) -> None:
+def test_clean_registries_raises_for_object_that_is_no_queue(same_as_rq: Same, queue: Any) -> None:
     assert isinstance(same_as_rq('clean_registries', Call('clean_registries', queue)).error, AttributeError)
 
 
-def test_clean_registries_without_argument(same_as_rq: Same) -> None:
+def test_clean_registries_raises_without_argument(same_as_rq: Same) -> None:
     assert isinstance(same_as_rq('clean_registries', Call('clean_registries')).error, TypeError)
 
 
-def test_clean_registries_of_malformed_started_registry(same_as_rq: Same) -> None:
+def test_clean_registries_raises_for_malformed_started_entry(same_as_rq: Same) -> None:
     world = World(jobs=FULL.jobs, entries=[Entry('StartedJobRegistry', 'a:b:c', 'expired')])
     outcome = same_as_rq('clean_registries', Call('clean_registries', TheQueue()), world=world)
     assert isinstance(outcome.error, ValueError)

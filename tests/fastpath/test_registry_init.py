@@ -55,13 +55,13 @@ def test_queue_overrides_other_arguments(connection: Redis, registry_class: Any)
 
 
 @pytest.mark.parametrize('name', ['', 'räksmörgås-队列', '{q}', '{0}', 'a:b', 'two words', '*'])
-def test_unusual_queue_names(same_as_rq: Same, name: str) -> None:
+def test_unusual_queue_names_are_read_as_by_rq(same_as_rq: Same, name: str) -> None:
     world = World(name, jobs=[AJob('a', 'failed')])
     assert same_as_rq('FailedJobRegistry', Call('key'), Call('get_job_ids'), world=world).value == ['a']
 
 
 @pytest.mark.parametrize('name', [None, 5, b'q', ['q'], 'q\udc80'])
-def test_name_that_is_not_str(connection: Redis, name: Any) -> None:
+def test_name_that_is_not_str_makes_same_key_as_rq(connection: Redis, name: Any) -> None:
     expected = rq.registry.FailedJobRegistry(name, connection)
     registry = rqreg_ext.FailedJobRegistry(name, connection)
     assert (registry.name, registry.key) == (expected.name, expected.key)
@@ -113,7 +113,7 @@ class Hostile(str):
 
 
 @pytest.mark.parametrize('keyword', ['name', 'queue', 'death_penalty_class', 'no_such_argument'])
-def test_keyword_that_raises_when_compared(connection: Redis, keyword: str) -> None:
+def test_keyword_that_raises_when_compared_raises_same_error_as_rq(connection: Redis, keyword: str) -> None:
     arguments: dict[str, Any] = {'connection': connection, Hostile(keyword): None}
     expected = outcome_of(lambda: rq.registry.FailedJobRegistry(**arguments))
     assert expected == (RuntimeError, ('not to be compared',))
@@ -138,7 +138,7 @@ KEYWORDS = {
 
 @pytest.mark.parametrize('call', CALLS_BY_KEYWORD)
 @pytest.mark.parametrize('keyword', [Hostile, type('Plain', (str,), {})])
-def test_keyword_of_str_subclass(connection: Redis, call: str, keyword: type[str]) -> None:
+def test_keyword_of_str_subclass_has_same_outcome_as_rq(connection: Redis, call: str, keyword: type[str]) -> None:
     arguments: dict[str, Any] = {keyword(KEYWORDS[call]): False}
     expected, ours = (
         outcome_of(lambda: CALLS_BY_KEYWORD[call](namespace.FailedJobRegistry('q', connection), arguments))  # noqa: B023
@@ -168,7 +168,7 @@ def test_missing_connection_raises_at_first_call(call: str) -> None:
     assert expected[0] is AttributeError
 
 
-def test_url_as_connection(redis_server: PrivateRedis, connection: Redis) -> None:
+def test_registry_takes_url_as_connection(redis_server: PrivateRedis, connection: Redis) -> None:
     connection.zadd('rq:failed:q', {'a': 2_000_000_000})
     for name in (*REGISTRIES, 'ExecutionRegistry'):
         registry = getattr(rqreg_ext, name)('q', connection=redis_server.url)
@@ -194,16 +194,16 @@ def test_equality_of_registries_equals_rq(same_as_rq: Same, other: TheRegistry) 
     assert same_as_rq('FailedJobRegistry', Call('!=', other)).value is (other.name is not None)
 
 
-def test_equality_with_registry_of_other_database(same_as_rq: Same) -> None:
+def test_registry_of_other_database_is_not_equal(same_as_rq: Same) -> None:
     assert same_as_rq('FailedJobRegistry', Call('==', TheRegistry(elsewhere=True))).value is False
 
 
 @pytest.mark.parametrize('other', [None, 'q', 5])
-def test_equality_with_other_object(same_as_rq: Same, other: Any) -> None:
+def test_comparison_with_other_object_raises_as_in_rq(same_as_rq: Same, other: Any) -> None:
     assert isinstance(same_as_rq('FailedJobRegistry', Call('==', other)).error, AttributeError)
 
 
-def test_ours_equals_rqs(connection: Redis) -> None:
+def test_registry_of_ours_equals_that_of_rq(connection: Redis) -> None:
     assert rqreg_ext.FailedJobRegistry('q', connection) == rq.registry.FailedJobRegistry('q', connection)
     assert rq.registry.FailedJobRegistry('q', connection) == rqreg_ext.FailedJobRegistry('q', connection)
 
@@ -213,7 +213,7 @@ def test_registries_are_not_hashable(same_as_rq: Same) -> None:
 
 
 @pytest.mark.parametrize('kind', [*REGISTRIES, 'ExecutionRegistry'])
-def test_isinstance_and_issubclass(connection: Redis, kind: str) -> None:
+def test_our_class_is_subclass_of_rqs(connection: Redis, kind: str) -> None:
     module = rq.executions if kind == 'ExecutionRegistry' else rq.registry
     ours, rqs = getattr(rqreg_ext, kind), getattr(module, kind)
     registry = ours('q', connection=connection)
@@ -245,12 +245,12 @@ def test_count_cannot_be_set(connection: Redis) -> None:
         registry.count = 1
 
 
-def test_subclass_with_own_init(same_as_rq: Same) -> None:
+def test_subclass_with_own_init_has_same_outcome_as_rq(same_as_rq: Same) -> None:
     outcome = same_as_rq('FailedJobRegistry', Call('get_job_ids'), world=FAILED, setup=Setup(subclass='own_init'))
     assert outcome.value == ['a']
 
 
-def test_subclass_that_does_not_call_init() -> None:
+def test_subclass_that_does_not_call_init_raises_same_error_as_rq() -> None:
     def make(base: Any) -> Any:
         class Registry(base):  # type: ignore[misc]
             def __init__(self) -> None:
@@ -281,7 +281,7 @@ class Unclassified:
 
 
 @pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext])
-def test_jobs_whose_class_cannot_be_read(connection: Redis, namespace: Any) -> None:
+def test_job_whose_class_cannot_be_read_raises_as_in_rq(connection: Redis, namespace: Any) -> None:
     item = Unclassified()
     failed = namespace.FailedJobRegistry(connection=connection)
     started = namespace.StartedJobRegistry(connection=connection)
@@ -299,6 +299,6 @@ def test_jobs_whose_class_cannot_be_read(connection: Redis, namespace: Any) -> N
 
 @pytest.mark.skipif(not hasattr(sys, 'get_int_max_str_digits'), reason='this Python writes every number')
 @pytest.mark.parametrize('namespace', [rq.registry, rqreg_ext])
-def test_rank_with_too_many_digits(connection: Redis, namespace: Any) -> None:
+def test_rank_with_too_many_digits_raises_value_error(connection: Redis, namespace: Any) -> None:
     with pytest.raises(ValueError, match='Exceeds the limit'):
         namespace.FailedJobRegistry(connection=connection).get_job_ids(10**5000)

@@ -38,7 +38,7 @@ def with_entry(registry: str, member: str | bytes, score: str = 'future') -> Wor
 
 
 @pytest.mark.parametrize('kind', REGISTRIES)
-def test_count_of_empty_registry(same_as_rq: Same, kind: str) -> None:
+def test_count_is_0_of_empty_registry(same_as_rq: Same, kind: str) -> None:
     assert same_as_rq(kind, Call('count')).value == 0
 
 
@@ -61,11 +61,11 @@ def test_count_keeps_entries_without_cleanup(same_as_rq: Same, kind: str) -> Non
     assert same_as_rq(kind, Call('count'), world=World(entries=[Entry(kind, 'old', 'expired')])).value == 1
 
 
-def test_get_job_count_without_cleanup(same_as_rq: Same) -> None:
+def test_get_job_count_without_cleanup_counts_expired_entries(same_as_rq: Same) -> None:
     assert same_as_rq('FailedJobRegistry', Call('get_job_count', cleanup=False), world=FAILED).value == 3
 
 
-def test_len_and_truth(same_as_rq: Same) -> None:
+def test_len_is_count_and_bool_is_false(same_as_rq: Same) -> None:
     assert same_as_rq('FailedJobRegistry', Call('len'), world=FAILED).value == 2
     assert same_as_rq('FailedJobRegistry', Call('bool')).value is False
 
@@ -92,7 +92,7 @@ def test_count_calls_failure_callback_of_abandoned_jobs(same_as_rq: Same, callba
     assert outcome.error is not None or any('callback' in text for _, _, text in outcome.logs)
 
 
-def test_key_of_wrong_type(same_as_rq: Same) -> None:
+def test_key_of_wrong_type_raises_response_error(same_as_rq: Same) -> None:
     world = World(spoiled={'FailedJobRegistry': 'string'})
     for call in (Call('count'), Call('get_job_ids'), Call('in', 'a'), Call('remove', 'a'), Call('get_expired_job_ids')):
         assert isinstance(same_as_rq('FailedJobRegistry', call, world=world).error, ResponseError)
@@ -105,7 +105,7 @@ def test_get_job_ids_is_ordered_by_score(same_as_rq: Same) -> None:
     assert same_as_rq('FailedJobRegistry', Call('get_job_ids', cleanup=False), world=FAILED).value == ['b', 'a', 'c']
 
 
-def test_get_job_ids_descending(same_as_rq: Same) -> None:
+def test_get_job_ids_desc_returns_highest_score_first(same_as_rq: Same) -> None:
     assert same_as_rq('FailedJobRegistry', Call('get_job_ids', desc=True), world=FAILED).value == ['c', 'a']
 
 
@@ -113,24 +113,24 @@ def test_get_job_ids_descending(same_as_rq: Same) -> None:
     ('start', 'end', 'ids'),
     [(0, 0, ['b']), (1, -1, ['a', 'c']), (-1, -1, ['c']), (1, 1, ['a']), (2, 1, []), (5, 9, []), (-9, 0, ['b'])],
 )
-def test_get_job_ids_of_range(same_as_rq: Same, start: int, end: int, ids: list[str]) -> None:
+def test_get_job_ids_returns_those_of_range(same_as_rq: Same, start: int, end: int, ids: list[str]) -> None:
     call = Call('get_job_ids', start, end, cleanup=False)
     assert same_as_rq('FailedJobRegistry', call, world=FAILED).value == ids
 
 
 @pytest.mark.parametrize('index', [None, 'x', '', 1.5, [], 2**63])
-def test_get_job_ids_of_malformed_range(same_as_rq: Same, index: Any) -> None:
+def test_get_job_ids_raises_for_malformed_range(same_as_rq: Same, index: Any) -> None:
     outcome = same_as_rq('FailedJobRegistry', Call('get_job_ids', index), world=FAILED)
     assert isinstance(outcome.error, DataError | ResponseError)
 
 
 @pytest.mark.parametrize('index', ['0', b'0', 0.0])
-def test_get_job_ids_of_range_in_other_types(same_as_rq: Same, index: Any) -> None:
+def test_get_job_ids_takes_range_in_other_types_as_rq(same_as_rq: Same, index: Any) -> None:
     outcome = same_as_rq('FailedJobRegistry', Call('get_job_ids', index, -1), world=FAILED)
     assert outcome.value == ['a', 'c'] or isinstance(outcome.error, ResponseError)
 
 
-def test_keywords_that_are_not_interned(same_as_rq: Same) -> None:
+def test_keywords_that_are_not_interned_are_taken(same_as_rq: Same) -> None:
     names = {''.join(letters): value for letters, value in ((('de', 'sc'), True), (('e', 'nd'), 0))}
     assert same_as_rq('FailedJobRegistry', Call('get_job_ids', **names), world=FAILED).value == ['c']
 
@@ -149,38 +149,38 @@ def test_abandoned_jobs_fail_if_range_is_refused(same_as_rq: Same, method: str, 
     assert outcome.database[b'rq:job:a'].content[b'status'] == b'failed'
 
 
-def test_get_job_ids_of_non_ascii_ids(same_as_rq: Same) -> None:
+def test_get_job_ids_returns_non_ascii_ids(same_as_rq: Same) -> None:
     world = World('räksmörgås', entries=[Entry('FailedJobRegistry', 'é'), Entry('FailedJobRegistry', '')])
     assert same_as_rq('FailedJobRegistry', Call('get_job_ids'), world=world).value == ['', 'é']
 
 
-def test_get_job_ids_of_undecodable_entry(same_as_rq: Same) -> None:
+def test_get_job_ids_raises_for_undecodable_entry(same_as_rq: Same) -> None:
     world = World(entries=[Entry('FailedJobRegistry', b'\xff')])
     assert isinstance(same_as_rq('FailedJobRegistry', Call('get_job_ids'), world=world).error, UnicodeDecodeError)
 
 
 @pytest.mark.parametrize('client', ['plain', 'decode_responses', 'resp2', 'resp3', 'unix', 'single', 'url'])
-def test_get_job_ids_on_every_kind_of_connection(same_as_rq: Same, client: str) -> None:
+def test_get_job_ids_works_on_every_kind_of_connection(same_as_rq: Same, client: str) -> None:
     setup = Setup(connection=client)
     assert same_as_rq('FailedJobRegistry', Call('get_job_ids'), world=FAILED, setup=setup).value == ['a', 'c']
     assert same_as_rq('StartedJobRegistry', Call('get_job_ids'), world=RUNNING, setup=setup).value == ['a', 'b']
 
 
-def test_get_job_ids_of_started_jobs(same_as_rq: Same) -> None:
+def test_get_job_ids_returns_ids_of_started_jobs(same_as_rq: Same) -> None:
     assert same_as_rq('StartedJobRegistry', Call('get_job_ids'), world=RUNNING).value == ['a', 'b']
 
 
-def test_get_job_ids_of_job_with_two_executions(same_as_rq: Same) -> None:
+def test_get_job_ids_returns_job_with_two_executions_twice(same_as_rq: Same) -> None:
     world = World(jobs=[AJob('a', 'started', ['running'])])
     assert same_as_rq('StartedJobRegistry', Call('get_job_ids'), world=world).value == ['a', 'a']
 
 
-def test_entry_without_colon_warns_once(same_as_rq: Same) -> None:
+def test_get_job_ids_warns_once_of_entry_without_colon(same_as_rq: Same) -> None:
     outcome = same_as_rq('StartedJobRegistry', Call('get_job_ids'), world=with_entry('StartedJobRegistry', 'lonely'))
     assert [category for category, _ in outcome.warnings] == [DeprecationWarning]
 
 
-def test_expired_entry_without_colon_warns_in_cleanup_only(same_as_rq: Same) -> None:
+def test_get_job_ids_warns_once_of_expired_entry_without_colon(same_as_rq: Same) -> None:
     world = with_entry('StartedJobRegistry', 'lonely', 'expired')
     assert len(same_as_rq('StartedJobRegistry', Call('get_job_ids'), world=world).warnings) == 1
 
@@ -190,7 +190,7 @@ def test_entry_with_several_colons_raises(same_as_rq: Same) -> None:
     assert isinstance(outcome.error, ValueError)
 
 
-def test_get_job_and_execution_ids(same_as_rq: Same) -> None:
+def test_get_job_and_execution_ids_returns_pairs(same_as_rq: Same) -> None:
     call = Call('get_job_and_execution_ids', desc=True)
     assert same_as_rq('StartedJobRegistry', call, world=RUNNING).value == [('b', 'run'), ('a', 'run')]
 
@@ -215,7 +215,7 @@ def test_membership_of_any_item_equals_rq(same_as_rq: Same, item: Any) -> None:
 
 
 @pytest.mark.parametrize('item', [None, True, [], {}, 'a\udc80'])
-def test_membership_of_object_that_is_no_id(same_as_rq: Same, item: Any) -> None:
+def test_membership_of_object_that_is_no_id_raises_or_is_false_as_in_rq(same_as_rq: Same, item: Any) -> None:
     assert isinstance(same_as_rq('FailedJobRegistry', Call('in', item)).error, DataError | UnicodeEncodeError)
     assert same_as_rq('StartedJobRegistry', Call('in', item), world=RUNNING).value is False
 
@@ -224,30 +224,32 @@ def test_membership_does_not_clean_up(same_as_rq: Same) -> None:
     assert same_as_rq('FailedJobRegistry', Call('in', 'b'), world=FAILED).value is True
 
 
-def test_membership_of_job_of_other_class(same_as_rq: Same) -> None:
+def test_membership_of_job_of_other_class_raises_as_in_rq(same_as_rq: Same) -> None:
     setup = Setup(job_class='AppJob')
     assert same_as_rq('FailedJobRegistry', Call('in', TheJob('a', job_class='AppJob')), world=FAILED, setup=setup).value
     assert isinstance(same_as_rq('FailedJobRegistry', Call('in', TheJob('a')), setup=setup).error, DataError)
 
 
 @pytest.mark.parametrize('trait', ['no_hash', 'wrong_executions', 'lost_execution', 'running', 'abandoned'])
-def test_membership_of_started_job(same_as_rq: Same, trait: str) -> None:
+def test_started_job_is_member(same_as_rq: Same, trait: str) -> None:
     world = World(jobs=[AJob('a', 'started', [trait])])
     assert same_as_rq('StartedJobRegistry', Call('in', 'a'), world=world).value is True
 
 
-def test_membership_of_started_job_only_in_executions(same_as_rq: Same) -> None:
+def test_started_job_only_in_executions_is_no_member(same_as_rq: Same) -> None:
     world = World(entries=[Entry('ExecutionRegistry', 'run')])
     assert same_as_rq('StartedJobRegistry', Call('in', 'a'), world=world).value is False
 
 
-def test_membership_of_started_job_without_executions(same_as_rq: Same) -> None:
+def test_started_job_without_executions_is_member(same_as_rq: Same) -> None:
     world = World(entries=[Entry('StartedJobRegistry', 'a:run')])
     assert same_as_rq('StartedJobRegistry', Call('in', 'a'), world=world).value is True
 
 
 @pytest.mark.parametrize('member', ['lonely', 'a:b:c', b'\xff:run'])
-def test_membership_beside_malformed_entry(same_as_rq: Same, member: str | bytes) -> None:
+def test_membership_beside_malformed_entry_raises_only_if_entries_are_read(
+    same_as_rq: Same, member: str | bytes
+) -> None:
     """The one known difference: for a job that is executed, RQ parses the malformed entry, and ours need not."""
     world = with_entry('StartedJobRegistry', member)
     same_as_rq('StartedJobRegistry', Call('in', 'a'), world=world, allowed=running_job_needs_no_scan)
@@ -258,31 +260,31 @@ def test_membership_beside_malformed_entry(same_as_rq: Same, member: str | bytes
 # Times
 
 
-def test_get_expired_job_ids(same_as_rq: Same) -> None:
+def test_get_expired_job_ids_returns_expired_entries(same_as_rq: Same) -> None:
     assert same_as_rq('FailedJobRegistry', Call('get_expired_job_ids'), world=FAILED).value == ['b']
 
 
-def test_get_expired_job_ids_at_given_time(same_as_rq: Same) -> None:
+def test_get_expired_job_ids_returns_those_expired_by_given_time(same_as_rq: Same) -> None:
     call = Call('get_expired_job_ids', timestamp=At(3000))
     assert same_as_rq('FailedJobRegistry', call, world=FAILED).value == ['b', 'a']
 
 
-def test_get_expired_job_ids_at_time_zero(same_as_rq: Same) -> None:
+def test_get_expired_job_ids_takes_0_as_a_time(same_as_rq: Same) -> None:
     world = World(entries=[Entry('FailedJobRegistry', 'a', 'expired'), Entry('FailedJobRegistry', 'zero', 'zero')])
     assert same_as_rq('FailedJobRegistry', Call('get_expired_job_ids', 0), world=world).value == ['zero']
 
 
-def test_get_expired_job_ids_of_canceled_jobs(same_as_rq: Same) -> None:
+def test_get_expired_job_ids_raises_for_canceled_jobs(same_as_rq: Same) -> None:
     assert isinstance(same_as_rq('CanceledJobRegistry', Call('get_expired_job_ids')).error, NotImplementedError)
 
 
-def test_get_expiration_time(same_as_rq: Same) -> None:
+def test_get_expiration_time_returns_datetime_in_utc(same_as_rq: Same) -> None:
     moment = same_as_rq('FailedJobRegistry', Call('get_expiration_time', TheJob('a')), world=FAILED).value
     assert isinstance(moment, datetime)
     assert moment.tzinfo is timezone.utc
 
 
-def test_get_expiration_time_with_fraction(same_as_rq: Same) -> None:
+def test_get_expiration_time_keeps_fraction_of_second(same_as_rq: Same) -> None:
     world = World(jobs=[AJob('a', 'failed', score='fraction')])
     call = Call('get_expiration_time', TheJob('a'))
     assert same_as_rq('FailedJobRegistry', call, world=world).value.microsecond == 250000
@@ -291,24 +293,24 @@ def test_get_expiration_time_with_fraction(same_as_rq: Same) -> None:
 @pytest.mark.parametrize(
     ('score', 'error'), [('inf', OverflowError), ('huge', (OverflowError, ValueError)), (None, TypeError)]
 )
-def test_get_expiration_time_out_of_range(same_as_rq: Same, score: str | None, error: Any) -> None:
+def test_get_expiration_time_raises_if_out_of_range(same_as_rq: Same, score: str | None, error: Any) -> None:
     world = World(jobs=[AJob('a', 'failed', score=score)])
     call = Call('get_expiration_time', TheJob('a'))
     assert isinstance(same_as_rq('FailedJobRegistry', call, world=world).error, error)
 
 
-def test_get_expiration_time_of_id(same_as_rq: Same) -> None:
+def test_get_expiration_time_raises_for_id(same_as_rq: Same) -> None:
     outcome = same_as_rq('FailedJobRegistry', Call('get_expiration_time', 'a'), world=FAILED)
     assert isinstance(outcome.error, AttributeError)
 
 
 @pytest.mark.parametrize('job', ['a', TheJob('a')])
-def test_get_scheduled_time(same_as_rq: Same, job: Any) -> None:
+def test_get_scheduled_time_returns_datetime_in_utc(same_as_rq: Same, job: Any) -> None:
     outcome = same_as_rq('ScheduledJobRegistry', Call('get_scheduled_time', job), world=SCHEDULED)
     assert outcome.value.tzinfo is timezone.utc
 
 
-def test_get_scheduled_time_of_unscheduled_job(same_as_rq: Same) -> None:
+def test_get_scheduled_time_raises_for_unscheduled_job(same_as_rq: Same) -> None:
     outcome = same_as_rq('ScheduledJobRegistry', Call('get_scheduled_time', 'missing'), world=SCHEDULED)
     assert isinstance(outcome.error, NoSuchJobError)
 
@@ -320,19 +322,19 @@ def test_get_scheduled_time_zero_counts_as_not_scheduled(same_as_rq: Same) -> No
     )
 
 
-def test_get_jobs_to_schedule(same_as_rq: Same) -> None:
+def test_get_jobs_to_schedule_returns_jobs_that_are_due(same_as_rq: Same) -> None:
     assert same_as_rq('ScheduledJobRegistry', Call('get_jobs_to_schedule'), world=SCHEDULED).value == ['a']
 
 
 @pytest.mark.parametrize('size', [0, 1, 2, -1])
-def test_get_jobs_to_schedule_in_chunks(same_as_rq: Same, size: int) -> None:
+def test_get_jobs_to_schedule_returns_at_most_chunk_size(same_as_rq: Same, size: int) -> None:
     call = Call('get_jobs_to_schedule', At(2000), chunk_size=size)
     assert (
         same_as_rq('ScheduledJobRegistry', call, world=SCHEDULED).value == ['a', 'b', 'c'][: size if size >= 0 else 3]
     )
 
 
-def test_get_jobs_to_enqueue(same_as_rq: Same) -> None:
+def test_get_jobs_to_enqueue_returns_jobs_that_are_due(same_as_rq: Same) -> None:
     assert same_as_rq('ScheduledJobRegistry', Call('get_jobs_to_enqueue'), world=SCHEDULED).value == ['a']
 
 
@@ -346,7 +348,7 @@ def test_cleanup_returns_what_rq_returns(same_as_rq: Same, kind: str) -> None:
     assert outcome.error is None
 
 
-def test_cleanup_at_given_time(same_as_rq: Same) -> None:
+def test_cleanup_drops_entries_that_expired_by_given_time(same_as_rq: Same) -> None:
     outcome = same_as_rq('FinishedJobRegistry', Call('cleanup', At(2000)), world=World(jobs=[AJob('a', 'finished')]))
     assert b'rq:finished:q' not in outcome.database
 
@@ -357,7 +359,7 @@ def test_cleanup_at_time_zero_is_not_now(same_as_rq: Same) -> None:
 
 
 @pytest.mark.parametrize('timestamp', ['soon', None, [], '(5', '-inf', 'inf'])
-def test_cleanup_at_unusual_time(same_as_rq: Same, timestamp: Any) -> None:
+def test_cleanup_at_unusual_time_has_same_outcome_as_rq(same_as_rq: Same, timestamp: Any) -> None:
     outcome = same_as_rq('FailedJobRegistry', Call('cleanup', timestamp), world=FAILED)
     assert outcome.error is None or isinstance(outcome.error, DataError | ResponseError)
 

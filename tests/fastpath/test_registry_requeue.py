@@ -41,7 +41,7 @@ def test_requeue_puts_job_on_queue(same_as_rq: Same, job: Any) -> None:
 
 
 @pytest.mark.parametrize('at_front', [True, 1, 'yes'])
-def test_requeue_at_front(same_as_rq: Same, at_front: Any) -> None:
+def test_requeue_at_front_puts_job_first(same_as_rq: Same, at_front: Any) -> None:
     call = Call('requeue', 'a', at_front=at_front)
     assert same_as_rq('FailedJobRegistry', call, world=failed()).database[QUEUE].content == [b'a', b'b']
 
@@ -74,38 +74,38 @@ def test_user_of_few_rights_is_refused_as_by_rq(same_as_rq: Same, kind: str, rig
     same_as_rq(kind, REQUEUE, world=failed(), setup=Setup(client=f'limited: {rights}'))
 
 
-def test_requeue_job_not_in_registry(same_as_rq: Same) -> None:
+def test_requeue_of_job_not_in_registry_raises(same_as_rq: Same) -> None:
     outcome = same_as_rq('FinishedJobRegistry', REQUEUE, world=failed())
     assert isinstance(outcome.error, InvalidJobOperation)
     assert outcome.database[QUEUE].content == [b'b']
 
 
 @pytest.mark.parametrize('job_id', ['missing', 'a:run', '', 'é', 'a b'])
-def test_requeue_missing_job(same_as_rq: Same, job_id: str) -> None:
+def test_requeue_of_missing_job_has_same_outcome_as_rq(same_as_rq: Same, job_id: str) -> None:
     world = World(jobs=[AJob('a', 'failed')], entries=[Entry('FailedJobRegistry', job_id)])
     same_as_rq('FailedJobRegistry', Call('requeue', job_id), world=world)
 
 
 @pytest.mark.parametrize('job', [None, b'a', 5, True, [], {}, 'a\udc80'])
-def test_requeue_object_that_is_no_id(same_as_rq: Same, job: Any) -> None:
+def test_requeue_raises_for_object_that_is_no_id(same_as_rq: Same, job: Any) -> None:
     assert same_as_rq('FailedJobRegistry', Call('requeue', job), world=failed()).error is not None
 
 
-def test_requeue_without_hash_keeps_entry(same_as_rq: Same) -> None:
+def test_requeue_of_job_without_hash_keeps_entry(same_as_rq: Same) -> None:
     outcome = same_as_rq('FailedJobRegistry', REQUEUE, world=World(entries=[Entry('FailedJobRegistry', 'a')]))
     assert isinstance(outcome.error, NoSuchJobError)
     assert b'rq:failed:q' in outcome.database
 
 
 @pytest.mark.parametrize('trait', TRAITS)
-def test_requeue_job_with_traits(same_as_rq: Same, trait: str) -> None:
+def test_requeue_of_job_with_traits_has_same_outcome_as_rq(same_as_rq: Same, trait: str) -> None:
     same_as_rq('FailedJobRegistry', REQUEUE, world=failed(trait))
     same_as_rq('FailedJobRegistry', Call('requeue', TheJob('a'), True), world=failed(trait))
 
 
 @pytest.mark.parametrize('status', STATUSES)
 @pytest.mark.parametrize('kind', ['FailedJobRegistry', 'DeferredJobRegistry', 'CanceledJobRegistry'])
-def test_requeue_job_of_any_status(same_as_rq: Same, kind: str, status: str) -> None:
+def test_job_of_any_status_is_requeued(same_as_rq: Same, kind: str, status: str) -> None:
     world = World(jobs=[AJob('a', status)], entries=[Entry(kind, 'a')])
     assert same_as_rq(kind, REQUEUE, world=world).database[QUEUE].content[-1] == b'a'
 
@@ -121,7 +121,7 @@ def test_requeue_uses_queue_of_origin(same_as_rq: Same) -> None:
 
 @pytest.mark.skipif(not HAS_RATE_LIMITS, reason='this RQ has no rate limits')
 @pytest.mark.parametrize('state', ['free', 'taken'])
-def test_requeue_rate_limited_job(same_as_rq: Same, state: str) -> None:
+def test_requeued_rate_limited_job_waits_if_slot_is_taken(same_as_rq: Same, state: str) -> None:
     others = [AJob('b', 'started', ['rate_limit', 'allowed'])] if state == 'taken' else []
     world = World(jobs=[AJob('a', 'failed', ['rate_limit']), *others])
     status = same_as_rq('FailedJobRegistry', REQUEUE, world=world).value.get_status(refresh=False)
@@ -129,7 +129,7 @@ def test_requeue_rate_limited_job(same_as_rq: Same, state: str) -> None:
 
 
 @pytest.mark.parametrize('job_class', ['AppJob', 'JobWithDelete', 'JobElsewhere'])
-def test_requeue_with_custom_job_class(same_as_rq: Same, job_class: str) -> None:
+def test_requeue_returns_job_of_custom_class(same_as_rq: Same, job_class: str) -> None:
     setup = Setup(job_class=job_class)
     outcome = same_as_rq('FailedJobRegistry', REQUEUE, world=failed('hash_elsewhere'), setup=setup)
     assert type(outcome.value).__name__ == job_class
@@ -137,7 +137,9 @@ def test_requeue_with_custom_job_class(same_as_rq: Same, job_class: str) -> None
 
 @pytest.mark.parametrize('registry_serializer', [None, 'rq.serializers.JSONSerializer'])
 @pytest.mark.parametrize('job_serializer', [None, 'rq.serializers.JSONSerializer'])
-def test_requeue_with_serializers(same_as_rq: Same, registry_serializer: Any, job_serializer: Any) -> None:
+def test_requeue_with_serializers_has_same_outcome_as_rq(
+    same_as_rq: Same, registry_serializer: Any, job_serializer: Any
+) -> None:
     setup = Setup(serializer=registry_serializer)
     same_as_rq('FailedJobRegistry', REQUEUE, world=failed('meta', 'old_result', serializer=job_serializer), setup=setup)
 
@@ -164,17 +166,17 @@ METADATA = {
 
 @pytest.mark.parametrize('meta', METADATA.values(), ids=METADATA)
 @pytest.mark.parametrize('serializer', [None, 'rq.serializers.JSONSerializer'])
-def test_requeue_with_metadata(same_as_rq: Same, serializer: str | None, meta: bytes) -> None:
+def test_requeue_with_metadata_has_same_outcome_as_rq(same_as_rq: Same, serializer: str | None, meta: bytes) -> None:
     stored = Raw('HSET', 'rq:job:a', 'meta', meta)
     same_as_rq('FailedJobRegistry', stored, REQUEUE, world=failed(), setup=Setup(serializer=serializer))
 
 
 @pytest.mark.parametrize('client', ['decode_responses', 'resp2', 'resp3', 'unix', 'single', 'url'])
-def test_requeue_on_every_kind_of_connection(same_as_rq: Same, client: str) -> None:
+def test_requeue_works_on_every_kind_of_connection(same_as_rq: Same, client: str) -> None:
     same_as_rq('FailedJobRegistry', REQUEUE, world=failed('meta'), setup=Setup(connection=client))
 
 
-def test_requeue_from_queue_with_unusual_name(same_as_rq: Same) -> None:
+def test_requeue_takes_queue_with_unusual_name_as_rq(same_as_rq: Same) -> None:
     for name in ('', 'räksmörgås', '{q}', 'a:b'):
         world = World(name, jobs=[AJob('a', 'failed')])
         assert same_as_rq('FailedJobRegistry', REQUEUE, world=world).error is None or name == ''

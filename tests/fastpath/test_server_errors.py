@@ -61,7 +61,7 @@ def error_of(line: str) -> Exception:
 
 
 @pytest.mark.parametrize('line', MEANINGS)
-def test_meaning_of_words(line: str) -> None:
+def test_error_line_has_its_meaning(line: str) -> None:
     error = error_of(line)
     assert meaning_of(error) is MEANINGS[line]
     # As redis-py 4 says it, which has no class for some codes, and as any release does in a pipeline.
@@ -91,7 +91,7 @@ def test_answer_concerns_either_one_key_or_the_whole_server(line: str) -> None:
     assert concerns_one_key(error_of(line)) is not concerns_whole_server(error_of(line))
 
 
-def test_real_server_on_rights(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_denials_of_real_server_have_their_meaning(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     """In and outside of scripts: whatever the words of this server are."""
     rules = ['reset', 'on', '>x', '+@all', '-llen', '~mine']
     connection.execute_command('ACL', 'SETUSER', 'limited', *rules)
@@ -122,7 +122,7 @@ def test_error_that_refuses_no_script_is_raised_as_it_is(line: str) -> None:
     assert error_to_raise(error) is error
 
 
-def test_words_of_command_in_script() -> None:
+def test_words_of_command_are_found_within_error_of_script() -> None:
     for wrap in WRAPPERS.values():
         line = wrap('WRONGTYPE Operation against a key holding the wrong kind of value').removeprefix('ERR ')
         error = redis.ResponseError(line)
