@@ -150,7 +150,7 @@ def test_client_with_stale_slots_is_redirected_or_raises(call: str, client: str,
 
 
 @pytest.mark.parametrize('tagging', ['hash tag', 'no hash tag'])
-def test_first_node_may_be_down(trial: Trial) -> None:
+def test_call_ends_well_if_first_node_is_down(trial: Trial) -> None:
     caller = trial.caller('ours', 'RedisCluster')
     lost = trial.owner
     lost.ask('WAIT', 1, 1000)

@@ -57,7 +57,9 @@ def run_into(relay: Relay, course: Course, fault: Fault | None) -> BaseException
 
 
 @pytest.mark.parametrize('fault', [Cut, Refusal])
-def test_connection_closed_after_any_byte(relay: Relay, course: Course, fault: type[Any], is_deep: bool) -> None:
+def test_connection_closed_after_any_byte_leaves_no_job_half_changed(
+    relay: Relay, course: Course, fault: type[Any], is_deep: bool
+) -> None:
     assert run_into(relay, course, None) is None
     length = relay.replied if fault is Cut else relay.requested
     stride = 1 if is_deep else max(1, length // PLACES)
@@ -80,7 +82,9 @@ def test_connection_closed_after_any_byte(relay: Relay, course: Course, fault: t
 
 
 @pytest.mark.parametrize('number', range(COUNT // CHUNK))
-def test_server_killed_between_chunks(number: int, method_course: Course, durable: PrivateRedis) -> None:
+def test_server_killed_between_chunks_keeps_acknowledged_changes(
+    number: int, method_course: Course, durable: PrivateRedis
+) -> None:
     """Changes that it acknowledged are present after its restart."""
     course = method_course
     course.begin()
@@ -100,7 +104,9 @@ def test_server_killed_between_chunks(number: int, method_course: Course, durabl
     course.finish(FailedJobRegistry('q', connection=course.admin))
 
 
-def test_server_killed_at_any_moment(method_course: Course, durable: PrivateRedis, is_deep: bool) -> None:
+def test_server_killed_at_any_moment_leaves_no_job_half_changed(
+    method_course: Course, durable: PrivateRedis, is_deep: bool
+) -> None:
     course = method_course
     course.begin()
     begun = time.monotonic()
@@ -166,7 +172,7 @@ def start(course: Course, server: PrivateRedis) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGINT])
-def test_process_killed_between_chunks(
+def test_process_killed_between_chunks_leaves_no_job_half_changed(
     number: signal.Signals, course: Course, redis_server: PrivateRedis, is_deep: bool
 ) -> None:
     borders = range(COUNT // CHUNK + 1) if is_deep else (0, 1, 3, 6)
@@ -181,7 +187,7 @@ def test_process_killed_between_chunks(
         course.finish(FailedJobRegistry('q', connection=course.admin))
 
 
-def test_interrupt_at_any_moment(course: Course, is_deep: bool) -> None:
+def test_interrupt_at_any_moment_leaves_no_job_half_changed(course: Course, is_deep: bool) -> None:
     registry = FailedJobRegistry('q', connection=course.admin)
     course.begin()
     begun = time.monotonic()

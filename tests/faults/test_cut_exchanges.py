@@ -77,7 +77,9 @@ def places(length: int, is_deep: bool) -> list[int]:
 @pytest.mark.parametrize('protocol', [2, 3])
 @pytest.mark.parametrize('name', CALLS)
 @pytest.mark.parametrize('relay', ['tcp'], indirect=True)
-def test_reply_cut_after_each_byte(relay: Relay, database: Database, name: str, protocol: int, is_deep: bool) -> None:
+def test_reply_cut_after_each_byte_raises_same_error_as_rq(
+    relay: Relay, database: Database, name: str, protocol: int, is_deep: bool
+) -> None:
     on = connected(rqreg_ext.registry, relay, protocol=protocol)
     replied, _, states = measured(on, relay, database, name)
     theirs = strike(connected(rq.registry, relay, protocol=protocol), relay, database, name, Cut(0))
@@ -90,7 +92,9 @@ def test_reply_cut_after_each_byte(relay: Relay, database: Database, name: str, 
 
 @pytest.mark.parametrize('end', [End.RESET, End.HALF])
 @pytest.mark.parametrize('name', CALLS)
-def test_reply_cut_in_other_ways(relay: Relay, database: Database, name: str, end: End, is_deep: bool) -> None:
+def test_reply_cut_in_other_ways_raises_same_error_as_rq(
+    relay: Relay, database: Database, name: str, end: End, is_deep: bool
+) -> None:
     """A reset may overtake the bytes before it, so how much was read depends on the system."""
     on = connected(rqreg_ext.registry, relay)
     replied, _, states = measured(on, relay, database, name)
@@ -106,7 +110,9 @@ def test_reply_cut_in_other_ways(relay: Relay, database: Database, name: str, en
 @pytest.mark.parametrize('end', [End.CLOSE, End.RESET])
 @pytest.mark.parametrize('name', CALLS)
 @pytest.mark.parametrize('relay', ['tcp'], indirect=True)
-def test_command_cut_while_sent(relay: Relay, database: Database, name: str, end: End, is_deep: bool) -> None:
+def test_command_cut_while_sent_is_done_or_not(
+    relay: Relay, database: Database, name: str, end: End, is_deep: bool
+) -> None:
     """The server runs complete commands only, so each is done or not."""
     on = connected(rqreg_ext.registry, relay, protocol=2)
     _, requested, states = measured(on, relay, database, name)
@@ -118,7 +124,7 @@ def test_command_cut_while_sent(relay: Relay, database: Database, name: str, end
 
 @pytest.mark.parametrize(('relay', 'protocol'), [('tcp', 2), ('unix', 3)], indirect=['relay'])
 @pytest.mark.parametrize('name', CALLS)
-def test_reply_in_single_bytes(relay: Relay, database: Database, name: str, protocol: int) -> None:
+def test_reply_in_single_bytes_is_read_as_by_rq(relay: Relay, database: Database, name: str, protocol: int) -> None:
     found = []
     for namespace, fault in ((rq.registry, None), (rqreg_ext.registry, Drip())):
         database.restore()
@@ -134,7 +140,7 @@ def test_reply_in_single_bytes(relay: Relay, database: Database, name: str, prot
 
 
 @pytest.mark.parametrize('relay', ['tcp'], indirect=True)
-def test_long_reply_cut_at_some_bytes(relay: Relay, database: Database, is_deep: bool) -> None:
+def test_long_reply_cut_at_some_bytes_raises_connection_error(relay: Relay, database: Database, is_deep: bool) -> None:
     """Past the reader's own short cut for the entries of long lists, and past its blocks."""
     ids = [f'{n:036}' for n in range(3000)]
     database.admin.zadd('rq:failed:long', dict.fromkeys(ids, 4_000_000_000))

@@ -171,7 +171,7 @@ def test_surplus_bytes_are_never_next_answer(relay: Relay, database: Database, n
         assert_right(on, database.admin)
 
 
-def test_invalid_reply_in_pieces(redis_server: PrivateRedis, database: Database) -> None:
+def test_surplus_bytes_between_calls_are_no_answer(redis_server: PrivateRedis, database: Database) -> None:
     """Bytes that arrive between two calls are the answer of neither."""
     with socket.create_server(('127.0.0.1', 0)) as listener:
         client = redis.Redis(

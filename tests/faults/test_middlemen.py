@@ -113,7 +113,9 @@ FAILOVERS = [(kill_the_master, 3), (kill_the_master, 0), (order_a_failover, 3), 
 
 
 @pytest.mark.parametrize(('lose', 'retries'), FAILOVERS if IS_DEEP else FAILOVERS[:1])
-def test_failover_during_calls(watched: Watched, lose: Callable[[Watched], None], retries: int) -> None:
+def test_failover_during_calls_gives_no_wrong_answer(
+    watched: Watched, lose: Callable[[Watched], None], retries: int
+) -> None:
     """Calls fail for a while, or wait; none is answered wrongly, and then the new master answers."""
     admin = watched.servers[0].client()
     admin.zadd('rq:failed:watched', {job_id: NEVER + n for n, job_id in enumerate(IDS)})
@@ -196,7 +198,7 @@ def is_up(port: int) -> bool:
 
 @pytest.mark.parametrize('health_check_interval', [0, 1])
 @pytest.mark.parametrize('retries', [None, 1])
-def test_proxy_that_closes_idle_connections(
+def test_proxy_that_closes_idle_connections_fails_no_call(
     impatient_port: int, connection: redis.Redis, health_check_interval: int, retries: int | None
 ) -> None:
     """The next call sees that the connection is closed before it sends anything, and no call fails."""
@@ -211,7 +213,9 @@ def test_proxy_that_closes_idle_connections(
         time.sleep(pause)
 
 
-def test_proxy_that_closes_during_long_call(impatient_port: int, connection: redis.Redis) -> None:
+def test_proxy_that_closes_during_long_call_raises_same_error_as_rq(
+    impatient_port: int, connection: redis.Redis
+) -> None:
     """The reply is cut off: the error and its message are RQ's."""
     found = []
     for namespace in NAMESPACES:
@@ -241,7 +245,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Pair]:
 
 
 @pytest.mark.parametrize('end', [End.CLOSE, End.HALF, End.SILENCE])
-def test_tls_closed_within_reply(
+def test_tls_closed_within_reply_raises_same_error_as_rq(
     redis_server: PrivateRedis, connection: redis.Redis, certificate: tuple[str, Pair], end: End
 ) -> None:
     """Cut inside a record, without close_notify."""

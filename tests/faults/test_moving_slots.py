@@ -65,7 +65,7 @@ def test_moving_slot_leaves_no_job_half_changed(outcomes: list[dict[str, Any]]) 
             assert one['unchanged'], one
 
 
-def test_redirect_is_raised(outcomes: list[dict[str, Any]]) -> None:
+def test_redirect_is_raised_by_plain_client(outcomes: list[dict[str, Any]]) -> None:
     for one in outcomes:
         if one['call'] == 'in':
             assert one['said'] is True

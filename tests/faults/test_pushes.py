@@ -70,7 +70,7 @@ SHORT = ['count', 'ids', 'in', 'started not in', 'expiration time', 'delete', 'r
 
 @pytest.mark.parametrize('octets', [*PUSHES, *ATTRIBUTES])
 @pytest.mark.parametrize('name', NAMES if IS_DEEP else SHORT)
-def test_push_before_reply(relay: Relay, database: Database, name: str, octets: str) -> None:
+def test_push_before_reply_changes_no_outcome(relay: Relay, database: Database, name: str, octets: str) -> None:
     on = connected(relay)
     expected = []
     for place in ends_of_replies(relay, name, on, database):
@@ -86,7 +86,9 @@ def test_push_before_reply(relay: Relay, database: Database, name: str, octets: 
 
 
 @pytest.mark.parametrize('octets', PUSHES)
-def test_push_after_reply(relay: Relay, database: Database, octets: str) -> None:
+def test_push_after_reply_closes_idle_connection_and_fails_no_call(
+    relay: Relay, database: Database, octets: str
+) -> None:
     """A push on an idle connection closes that connection, and no call fails."""
     on = connected(relay)
     for _ in range(5):
@@ -97,7 +99,7 @@ def test_push_after_reply(relay: Relay, database: Database, octets: str) -> None
         assert_right(on, database.admin)
 
 
-def test_push_split_over_blocks(relay: Relay, database: Database) -> None:
+def test_long_push_before_a_list_is_skipped(relay: Relay, database: Database) -> None:
     """A push that is longer than what is received at once, before a list."""
     on = connected(relay)
     ids = on.failed.get_job_ids(cleanup=False)

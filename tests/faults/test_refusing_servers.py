@@ -241,7 +241,7 @@ LOADING_CALLS = ('count', 'ids', 'in', 'started in', 'started pairs', 'remove no
 
 
 @pytest.mark.parametrize('rules', RULES)
-def test_user_with_denied_commands(server: PrivateRedis, rules: str) -> None:
+def test_user_with_denied_commands_has_same_outcome_as_rq(server: PrivateRedis, rules: str) -> None:
     admin = server.client()
     database = Database(admin)
     admin.acl_setuser('limited', enabled=True, passwords=['+secret'], reset=True)
@@ -287,7 +287,7 @@ KEYS = (
 
 @pytest.mark.parametrize('key', KEYS)
 @pytest.mark.parametrize('kind', ['string', 'hash'])
-def test_key_of_wrong_type(server: PrivateRedis, key: str, kind: str) -> None:
+def test_key_of_wrong_type_has_same_outcome_as_rq(server: PrivateRedis, key: str, kind: str) -> None:
     admin = server.client()
     database = Database(admin)
     place = key.format(name=NAME)

@@ -85,7 +85,7 @@ def test_change_is_sent_twice_with_one_retry(relay: Relay, database: Database, n
 
 
 @pytest.mark.parametrize('name', CALLS if IS_DEEP else ['count', 'in', 'started pairs', 'delete', 'remove'])
-def test_reply_after_timeout(relay: Relay, database: Database, name: str) -> None:
+def test_reply_after_timeout_is_not_taken_for_next_reply(relay: Relay, database: Database, name: str) -> None:
     """It is not taken for the reply to the next command."""
     on = connected(rqreg_ext.registry, relay, socket_timeout=SHORT)
     database.restore()
@@ -98,7 +98,7 @@ def test_reply_after_timeout(relay: Relay, database: Database, name: str) -> Non
 
 
 @pytest.mark.parametrize('retries', [None, 0, 1])
-def test_host_without_answer_to_connect(retries: int | None) -> None:
+def test_connect_without_answer_times_out_as_by_rq(retries: int | None) -> None:
     """Its queue of connections is full: the connect itself waits, for socket_connect_timeout."""
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
         listener.bind(('127.0.0.1', 0))
@@ -128,7 +128,9 @@ def idle(on: Registries) -> None:
 
 @pytest.mark.parametrize('end', [End.CLOSE, End.SILENCE])
 @pytest.mark.parametrize('retries', [None, 1])
-def test_failing_health_check(relay: Relay, database: Database, retries: int | None, end: End) -> None:
+def test_failing_health_check_has_same_outcome_as_rq(
+    relay: Relay, database: Database, retries: int | None, end: End
+) -> None:
     """The reply to PING is lost: with a Retry, the call succeeds."""
     found = []
     for namespace in NAMESPACES:
@@ -149,7 +151,7 @@ def test_failing_health_check(relay: Relay, database: Database, retries: int | N
 
 
 @pytest.mark.parametrize('socket_timeout', [None, 20])
-def test_slow_health_check(own_server: PrivateRedis, socket_timeout: float | None) -> None:
+def test_slow_health_check_is_waited_for(own_server: PrivateRedis, socket_timeout: float | None) -> None:
     """The server pauses for longer than one system call of ours waits, but not for the timeout of the client."""
     Database(own_server.client())
     for namespace in NAMESPACES:
