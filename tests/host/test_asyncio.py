@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TICKS = 20
 
 
-def test_concurrent_calls_in_threads(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+def test_concurrent_calls_in_threads_get_own_answers(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
     registry = FailedJobRegistry('medium', connection=patient_client)
     ids = job_ids(100)
 

@@ -62,7 +62,7 @@ def connection_ids(observer: redis.Redis) -> set[str]:
     return {client['id'] for client in observer.client_list() if client['name'] == 'watched'}
 
 
-def test_registry_in_parent_and_children(registry: FailedJobRegistry) -> None:
+def test_registry_works_in_parent_and_children(registry: FailedJobRegistry) -> None:
     ask(registry, 5)
     for _ in range(20):
         with Child(lambda: ask(registry, 20)) as child:
@@ -91,7 +91,9 @@ def test_grandchildren_get_own_answers(registry: FailedJobRegistry) -> None:
     assert descend(4) == 50
 
 
-def test_fork_before_first_call(registry: FailedJobRegistry, redis_server: PrivateRedis) -> None:
+def test_fork_before_first_call_leaves_both_right_answers(
+    registry: FailedJobRegistry, redis_server: PrivateRedis
+) -> None:
     client = redis_server.client()
     fresh = FailedJobRegistry(registry.name, connection=client)
     with Child(lambda: ask(fresh, 10)) as child:
@@ -100,7 +102,7 @@ def test_fork_before_first_call(registry: FailedJobRegistry, redis_server: Priva
     client.close()
 
 
-def test_child_with_own_client(registry: FailedJobRegistry, redis_server: PrivateRedis) -> None:
+def test_child_with_own_client_gets_right_answers(registry: FailedJobRegistry, redis_server: PrivateRedis) -> None:
     def work() -> int:
         return ask(FailedJobRegistry(registry.name, connection=redis_server.client()), 10)
 
@@ -109,7 +111,9 @@ def test_child_with_own_client(registry: FailedJobRegistry, redis_server: Privat
     ask(registry, 5)
 
 
-def test_single_connection_client(registry: FailedJobRegistry, redis_server: PrivateRedis) -> None:
+def test_single_connection_client_of_parent_works_after_fork(
+    registry: FailedJobRegistry, redis_server: PrivateRedis
+) -> None:
     # Its one redis-py connection is the parent's alone, and RQ cannot use it in a child; neither is it touched there.
     client = redis_server.client(single_connection_client=True)
     own = FailedJobRegistry(registry.name, connection=client)
@@ -155,7 +159,7 @@ def test_child_does_not_use_parents_connections(
     registries[0].connection.close()
 
 
-def test_fork_while_threads_call(registry: FailedJobRegistry) -> None:
+def test_fork_while_threads_call_leaves_no_lock_held(registry: FailedJobRegistry) -> None:
     ended = threading.Event()
 
     def call() -> int:
@@ -176,7 +180,7 @@ def test_fork_while_threads_call(registry: FailedJobRegistry) -> None:
     ask(registry, 5)
 
 
-def test_fork_within_reply_of_another_thread(connection: redis.Redis) -> None:
+def test_fork_within_reply_of_another_thread_leaves_both_right_answers(connection: redis.Redis) -> None:
     registry = FailedJobRegistry('long', connection=connection)
     ids = job_ids(50_000)
     fill(connection, registry, ids)
@@ -214,7 +218,7 @@ def test_pool_of_forked_processes_gets_own_answers(registry: FailedJobRegistry) 
 
 
 @pytest.mark.parametrize('method', ['spawn', 'forkserver'])
-def test_multiprocessing_spawn_and_forkserver(
+def test_children_of_spawn_and_forkserver_get_own_answers(
     registry: FailedJobRegistry, redis_server: PrivateRedis, method: str
 ) -> None:
     ask(registry, 5)
@@ -226,7 +230,9 @@ def test_multiprocessing_spawn_and_forkserver(
     ask(registry, 5)
 
 
-def test_child_that_finalizes_interpreter(registry: FailedJobRegistry, redis_server: PrivateRedis) -> None:
+def test_child_that_finalizes_interpreter_leaves_parent_right(
+    registry: FailedJobRegistry, redis_server: PrivateRedis
+) -> None:
     """Not os._exit but a full shutdown in the child, with every object destroyed, while the parent goes on."""
     program = Path(__file__).with_name('fork_and_finish.py')
     command = [sys.executable, str(program), redis_server.url, registry.name]

@@ -193,7 +193,7 @@ def resident_kilobytes() -> int:
     return int(subprocess.run(['ps', '-o', 'rss=', '-p', str(os.getpid())], capture_output=True, check=True).stdout)
 
 
-def test_thousands_of_clients(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_thousands_of_dropped_clients_leave_nothing_behind(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     """Descriptors, threads, the server's connections and memory stay flat."""
 
     def drop(times: int) -> tuple[list[int], int, int]:
@@ -208,7 +208,7 @@ def test_thousands_of_clients(redis_server: PrivateRedis, connection: redis.Redi
     assert resident_kilobytes() - before < 4 * CLIENTS
 
 
-def test_thousands_of_registries(connection: redis.Redis) -> None:
+def test_thousands_of_dropped_registries_leave_nothing_behind(connection: redis.Redis) -> None:
     def make(times: int) -> None:
         for number in range(times):
             FailedJobRegistry(f'queue-{number}', connection=connection).get_job_count(cleanup=False)
@@ -233,7 +233,7 @@ def test_closed_client_leaves_no_connection(redis_server: PrivateRedis, connecti
     client.close()
 
 
-def test_many_registries_of_one_client(connection: redis.Redis) -> None:
+def test_many_registries_of_one_client_share_its_connections(connection: redis.Redis) -> None:
     use(FailedJobRegistry('warm', connection=connection))
     connections = server_connections(connection)
     descriptors = open_descriptors()

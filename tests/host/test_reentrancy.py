@@ -509,7 +509,7 @@ def play(namespace: ModuleType, recorder: Recorder, hook: Hook, act: Callable[[S
 
 
 @pytest.mark.parametrize('name', HOOKS)
-def test_python_code_within_call(
+def test_python_code_within_call_gets_right_answers(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch, name: str, connection: redis.Redis
 ) -> None:
     unraisable: list[Any] = []

@@ -45,12 +45,12 @@ def ends(registries: str, server: StoppableRedis, way: str, runs: int) -> list[t
     return [outcome for number, outcome in enumerate(found) if outcome not in found[:number]]
 
 
-def test_busy_daemon_threads(stoppable: StoppableRedis) -> None:
+def test_busy_daemon_threads_do_not_crash_the_end(stoppable: StoppableRedis) -> None:
     assert ends(OURS, stoppable, 'daemons', RUNS) == [(0, [], '')]
 
 
 @pytest.mark.parametrize('number', range(2))
-def test_waiting_daemon_threads(stoppable: StoppableRedis, number: int) -> None:
+def test_waiting_daemon_threads_do_not_hold_up_the_end(stoppable: StoppableRedis, number: int) -> None:
     """A call that waits for the server, or to be connected with it, does not hold up the end."""
     program = subprocess.Popen(
         command(OURS, stoppable, 'waiting', number),
@@ -68,7 +68,7 @@ def test_waiting_daemon_threads(stoppable: StoppableRedis, number: int) -> None:
 
 
 @pytest.mark.parametrize('way', ['at_exit', 'globals_deleted', 'exits'])
-def test_calls_during_finalization(stoppable: StoppableRedis, way: str) -> None:
+def test_calls_during_finalization_end_as_with_rq(stoppable: StoppableRedis, way: str) -> None:
     theirs = ends(RQ, stoppable, way, 1)
     assert ends(OURS, stoppable, way, 4) == theirs
     status, words, errors = theirs[0]

@@ -127,7 +127,7 @@ def seconds_of(call: Callable[[], Any]) -> float:
     return time.perf_counter() - begin
 
 
-def test_interrupt_within_large_reply(patient_client: redis.Redis, interrupt: Interrupt) -> None:
+def test_interrupt_within_large_reply_leaves_next_call_right(patient_client: redis.Redis, interrupt: Interrupt) -> None:
     registry = FailedJobRegistry('large', connection=patient_client)
     ids = job_ids(LARGE)
     duration = seconds_of(registry.get_job_ids)
@@ -141,7 +141,9 @@ def test_interrupt_within_large_reply(patient_client: redis.Redis, interrupt: In
 
 
 @pytest.mark.parametrize('name', LONG_CALLS)
-def test_interrupt_at_random_moments(patient_client: redis.Redis, interrupt: Interrupt, name: str) -> None:
+def test_interrupt_at_random_moments_leaves_next_call_right(
+    patient_client: redis.Redis, interrupt: Interrupt, name: str
+) -> None:
     registry_class, call, right = LONG_CALLS[name]
     registry = registry_class('medium', connection=patient_client)
     assert call(registry) == right
@@ -155,7 +157,9 @@ def test_interrupt_at_random_moments(patient_client: redis.Redis, interrupt: Int
     assert call(registry) == right
 
 
-def test_interrupt_after_any_byte_of_reply(stoppable: StoppableRedis, interrupt: Interrupt) -> None:
+def test_interrupt_after_any_byte_of_reply_leaves_next_call_right(
+    stoppable: StoppableRedis, interrupt: Interrupt
+) -> None:
     with Gate(stoppable.port) as gate:
         client = stoppable.client(port=gate.port, socket_timeout=None)
         registry = FailedJobRegistry('medium', connection=client)
@@ -172,7 +176,7 @@ def test_interrupt_after_any_byte_of_reply(stoppable: StoppableRedis, interrupt:
 
 
 @pytest.mark.parametrize('name', SHORT_CALLS)
-def test_interrupt_while_server_is_stopped(
+def test_interrupt_ends_call_while_server_is_stopped(
     stoppable: StoppableRedis, patient_client: redis.Redis, interrupt: Interrupt, name: str
 ) -> None:
     registry = FailedJobRegistry('medium', connection=patient_client)
@@ -186,7 +190,7 @@ def test_interrupt_while_server_is_stopped(
         assert MEDIUM_IDS[0] in registry
 
 
-def test_interrupt_in_first_call_on_stopped_server(stoppable: StoppableRedis, interrupt: Interrupt) -> None:
+def test_interrupt_ends_first_call_on_stopped_server(stoppable: StoppableRedis, interrupt: Interrupt) -> None:
     for _ in range(20):
         client = stoppable.client(socket_timeout=None)
         registry = FailedJobRegistry('medium', connection=client)
@@ -256,7 +260,7 @@ def came_out(interrupt: Interrupt, duration: float, call: Callable[[], Any], rig
 
 
 @pytest.mark.parametrize('name', CHANGES)
-def test_interrupted_change_of_job(stoppable: StoppableRedis, interrupt: Interrupt, name: str) -> None:
+def test_interrupted_change_of_job_is_done_or_not(stoppable: StoppableRedis, interrupt: Interrupt, name: str) -> None:
     """A script has run or has not, and the next call is right in any case.
 
     Whether an interrupt hits the call is chance: a script takes less time than a signal is on its way.
@@ -291,7 +295,7 @@ def test_interrupted_change_of_job(stoppable: StoppableRedis, interrupt: Interru
     observer.close()
 
 
-def test_interrupt_while_lost_connection_is_closed(stoppable: StoppableRedis) -> None:
+def test_interrupt_is_raised_while_lost_connection_is_closed(stoppable: StoppableRedis) -> None:
     """The exception is raised even if it comes while our connection is closed."""
     closing = []
 
@@ -322,7 +326,7 @@ def test_interrupt_while_lost_connection_is_closed(stoppable: StoppableRedis) ->
 
 
 @pytest.mark.parametrize(('name', 'value'), [('connection_class', redis.Connection), ('max_connections', 10)])
-def test_interrupt_while_pool_is_inspected(stoppable: StoppableRedis, name: str, value: object) -> None:
+def test_interrupt_is_raised_while_pool_is_inspected(stoppable: StoppableRedis, name: str, value: object) -> None:
     """RQ's job timeout is an Exception, but must not be treated like the errors of an unsupported client."""
     looks: list[bool] = []
 
@@ -370,7 +374,7 @@ LOOKED_UP: dict[str, tuple[type[BaseRegistry], Callable[[Any], Any], Any]] = {
 
 
 @pytest.mark.parametrize('name', LOOKED_UP)
-def test_interrupt_while_attribute_is_looked_up(stoppable: StoppableRedis, name: str) -> None:
+def test_interrupt_is_raised_while_attribute_is_looked_up(stoppable: StoppableRedis, name: str) -> None:
     """The exception is raised even if the attribute only decides between the fast path and the fallback."""
     registry_class, call, right = LOOKED_UP[name]
     looks: list[bool] = []
@@ -401,7 +405,7 @@ class InterruptedWhenAsked:
         return False
 
 
-def test_interrupt_while_job_is_inspected(stoppable: StoppableRedis) -> None:
+def test_interrupt_is_raised_while_job_is_inspected(stoppable: StoppableRedis) -> None:
     """Whether the script may delete the job is asked before it is sent."""
     client = stoppable.client(db=1)
     queue = Queue('looked-at', connection=client)
@@ -433,7 +437,7 @@ def ticking(handler: Callable[[int, FrameType | None], None], seconds: float) ->
 
 
 @pytest.mark.parametrize('name', LONG_CALLS)
-def test_handler_that_returns(patient_client: redis.Redis, name: str) -> None:
+def test_handler_that_returns_does_not_end_call(patient_client: redis.Redis, name: str) -> None:
     registry_class, call, right = LONG_CALLS[name]
     registry = registry_class('medium', connection=patient_client)
     ticks = 0
@@ -449,7 +453,9 @@ def test_handler_that_returns(patient_client: redis.Redis, name: str) -> None:
     assert ticks > 0
 
 
-def test_handler_that_returns_while_server_is_stopped(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+def test_handler_that_returns_does_not_end_call_on_stopped_server(
+    stoppable: StoppableRedis, patient_client: redis.Redis
+) -> None:
     registry = FailedJobRegistry('medium', connection=patient_client)
     assert registry.count == MEDIUM
     ticks = 0
@@ -467,7 +473,7 @@ def test_handler_that_returns_while_server_is_stopped(stoppable: StoppableRedis,
     assert ticks >= 20
 
 
-def test_handler_that_calls_registry(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+def test_handler_that_calls_registry_gets_own_answers(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
     registry = FailedJobRegistry('medium', connection=patient_client)
     inner_client = stoppable.client()
     inner = FailedJobRegistry('large', connection=inner_client)
@@ -500,7 +506,7 @@ def test_interrupt_does_not_affect_other_thread(
     assert answers == [MEDIUM_IDS]
 
 
-def test_signals_during_write(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
+def test_signals_during_write_do_not_end_call(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
     """A command larger than the socket's buffers is written in parts, with signals between them."""
     registry = FailedJobRegistry('medium', connection=patient_client)
     huge = 'x' * (32 << 20)

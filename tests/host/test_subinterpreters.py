@@ -28,7 +28,7 @@ def assert_work_where_rq_does(lines: list[str]) -> None:
         assert rq == 'works' or rq.startswith('ImportError: ')
 
 
-def test_registries_in_subinterpreters(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_registries_work_in_subinterpreters_where_rq_does(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     command = [sys.executable, str(PROGRAM), redis_server.url]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert finished.stderr == ''

@@ -83,7 +83,7 @@ def test_threads_with_shared_registry_get_right_answers(connection: redis.Redis)
     assert in_threads(work) == list(range(THREADS))
 
 
-def test_client_per_thread(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_threads_with_own_clients_get_own_answers(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     contents = [own_content(connection, number) for number in range(THREADS)]
 
     def work(number: int) -> int:
@@ -97,7 +97,7 @@ def test_client_per_thread(redis_server: PrivateRedis, connection: redis.Redis) 
     assert in_threads(work) == list(range(THREADS))
 
 
-def test_concurrent_first_calls_of_client(
+def test_concurrent_first_calls_of_client_share_one_pool(
     redis_server: PrivateRedis, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both inspect the client at the same time, and still share one pool of connections."""
@@ -119,7 +119,9 @@ def test_concurrent_first_calls_of_client(
     client.close()
 
 
-def test_threads_that_create_and_drop_clients(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_threads_that_create_and_drop_clients_get_own_answers(
+    redis_server: PrivateRedis, connection: redis.Redis
+) -> None:
     contents = [own_content(connection, number) for number in range(THREADS)]
 
     def work(number: int) -> int:
@@ -132,7 +134,9 @@ def test_threads_that_create_and_drop_clients(redis_server: PrivateRedis, connec
 
 
 @pytest.mark.parametrize('limit', [1, 4])
-def test_more_threads_than_connections_in_pool(redis_server: PrivateRedis, connection: redis.Redis, limit: int) -> None:
+def test_more_threads_than_connections_in_pool_get_own_answers(
+    redis_server: PrivateRedis, connection: redis.Redis, limit: int
+) -> None:
     contents = [own_content(connection, number) for number in range(THREADS)]
     pool = redis.BlockingConnectionPool(
         host='127.0.0.1', port=redis_server.port, max_connections=limit, timeout=int(PATIENCE)
@@ -161,7 +165,7 @@ def test_each_entry_is_removed_by_one_thread(connection: redis.Redis) -> None:
     assert registry.count == 0
 
 
-def test_reads_while_entries_change(connection: redis.Redis) -> None:
+def test_reads_have_all_lasting_entries_while_others_change(connection: redis.Redis) -> None:
     registry = FinishedJobRegistry('busy', connection=connection)
     lasting = job_ids(50, prefix='lasting')
     passing = job_ids(50, prefix='passing')
@@ -197,7 +201,7 @@ def test_reads_while_entries_change(connection: redis.Redis) -> None:
     assert registry.get_job_ids() == lasting
 
 
-def test_started_registry_while_executions_change(connection: redis.Redis) -> None:
+def test_started_jobs_stay_members_while_executions_change(connection: redis.Redis) -> None:
     registry = StartedJobRegistry('busy', connection=connection)
     lasting = job_ids(50, prefix='lasting')
     fill(connection, registry, [f'{job_id}:execution' for job_id in lasting])
@@ -229,7 +233,9 @@ def test_started_registry_while_executions_change(connection: redis.Redis) -> No
 
 
 @pytest.mark.parametrize('close', ['client.close', 'pool.disconnect', 'pool.reset'])
-def test_client_closed_while_threads_call(redis_server: PrivateRedis, connection: redis.Redis, close: str) -> None:
+def test_client_closed_while_threads_call_gives_no_wrong_answer(
+    redis_server: PrivateRedis, connection: redis.Redis, close: str
+) -> None:
     # redis-py can be left waiting on a descriptor that is another's by now: its own timeout ends that.
     client = redis_server.client(socket_timeout=1)
     closing = {

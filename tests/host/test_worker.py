@@ -98,7 +98,9 @@ def test_failing_jobs_are_seen_in_registry_by_worker_and_jobs(
     assert all('as it should' in job.latest_result().exc_string for job in failing)
 
 
-def test_job_that_removes_and_deletes(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_job_that_removes_and_deletes_leaves_no_failed_jobs(
+    redis_server: PrivateRedis, connection: redis.Redis
+) -> None:
     queue = Queue(QUEUE_NAME, connection=connection)
     failing = [queue.enqueue(jobs.fail) for _ in range(3)]
     cleaning = queue.enqueue(jobs.clean_up)
@@ -126,7 +128,9 @@ def test_requeued_job_runs_again(redis_server: PrivateRedis, connection: redis.R
 
 
 @pytest.mark.parametrize('worker_class', ['Worker', 'SimpleWorker', 'SpawnWorker'])
-def test_each_class_of_worker(redis_server: PrivateRedis, connection: redis.Redis, worker_class: str) -> None:
+def test_each_class_of_worker_runs_jobs_that_use_registries(
+    redis_server: PrivateRedis, connection: redis.Redis, worker_class: str
+) -> None:
     """Registries in jobs and in their callbacks: in a forked process, in the worker's own, and in a spawned one."""
     queue = Queue(QUEUE_NAME, connection=connection)
     callbacks = {'on_success': Callback(jobs.after_success), 'on_failure': Callback(jobs.after_failure)}
