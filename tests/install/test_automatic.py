@@ -39,7 +39,7 @@ def test_disable_variable_goes_before_install_variable(programs: Programs) -> No
 
 
 @pytest.mark.parametrize('option', ['-E', '-I', '-O', '-B', '-s'])
-def test_installs_with_each_interpreter_option(programs: Programs, option: str) -> None:
+def test_environment_variable_installs_with_each_interpreter_option(programs: Programs, option: str) -> None:
     assert base_of_registry(programs, option, RQREG_EXT_INSTALL='1') == 'rqreg_ext._core'
 
 
@@ -71,7 +71,9 @@ def test_start_without_variable_imports_next_to_nothing_of_ours(programs: Progra
 @pytest.mark.parametrize(
     'statement', ['import rq.worker', 'import rq.registry', 'from rq.queue import Queue', 'import rq.cli']
 )
-def test_installs_whichever_module_of_rq_is_imported_first(programs: Programs, statement: str) -> None:
+def test_environment_variable_installs_whichever_module_of_rq_is_imported_first(
+    programs: Programs, statement: str
+) -> None:
     source = f"""
         {statement}
         import rqreg_ext, rq.registry, rq.worker.base
@@ -93,7 +95,7 @@ def test_own_module_named_rq_is_left_alone(programs: Programs) -> None:
     assert programs.output(source) == programs.output(source, RQREG_EXT_INSTALL='1') == "mine ['rq']\n"
 
 
-def test_installs_after_import_of_rq_that_failed(programs: Programs) -> None:
+def test_environment_variable_installs_after_import_of_rq_that_failed(programs: Programs) -> None:
     source = """
         import sys
         sys.modules['croniter'] = None
@@ -150,7 +152,7 @@ def test_installation_prints_nothing(programs: Programs) -> None:
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, '', '')
 
 
-def test_uninstall_after_start_with_variable(programs: Programs) -> None:
+def test_uninstall_works_after_start_with_variable(programs: Programs) -> None:
     source = """
         import rq.registry, rqreg_ext
         rqreg_ext.uninstall()

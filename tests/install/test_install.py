@@ -94,7 +94,7 @@ def test_queues_and_jobs_return_our_registries(programs: Programs) -> None:
     assert programs.output(source) == ''
 
 
-def test_install_before_rq_is_imported(programs: Programs) -> None:
+def test_install_before_rq_is_imported_replaces_at_import(programs: Programs) -> None:
     source = """
         import sys
         import rqreg_ext
@@ -169,7 +169,7 @@ def test_uninstall_restores_identical_objects(programs: Programs) -> None:
     assert programs.output(source) == ''
 
 
-def test_uninstall_before_rq_is_imported(programs: Programs) -> None:
+def test_uninstall_before_rq_is_imported_leaves_rq_plain(programs: Programs) -> None:
     source = """
         import rqreg_ext
         rqreg_ext.install()
@@ -275,7 +275,7 @@ DERIVED = """
 """
 
 
-def test_classes_derived_before_install(programs: Programs, redis_url: str) -> None:
+def test_classes_derived_before_install_count_as_subclasses_of_ours(programs: Programs, redis_url: str) -> None:
     programs.write('derived.py', DERIVED)
     source = f"""
         import derived, redis, rq.registry, rqreg_ext
@@ -319,7 +319,7 @@ def test_classes_derived_before_install(programs: Programs, redis_url: str) -> N
     assert programs.output(source) == ''
 
 
-def test_methods_of_rq_that_refer_to_own_class(programs: Programs, redis_url: str) -> None:
+def test_methods_of_rq_that_refer_to_own_class_work_after_install(programs: Programs, redis_url: str) -> None:
     """RQ's DeferredJobRegistry.add() does so before RQ 2.8. Here it is replaced by such a method in any RQ."""
     source = f"""
         import textwrap
@@ -354,7 +354,7 @@ def test_methods_of_rq_that_refer_to_own_class(programs: Programs, redis_url: st
     assert programs.output(source) == ''
 
 
-def test_methods_patched_before_install(programs: Programs, redis_url: str) -> None:
+def test_methods_patched_before_install_are_called(programs: Programs, redis_url: str) -> None:
     source = f"""
         import functools
         import redis, rq, rq.registry
@@ -471,7 +471,7 @@ def test_patched_clean_registries_is_kept(programs: Programs, redis_url: str) ->
     assert programs.output(source) == ''
 
 
-def test_classes_derived_after_install(programs: Programs) -> None:
+def test_classes_derived_after_install_are_subclasses_of_ours_and_rqs(programs: Programs) -> None:
     source = """
         import abc, typing
         import rqreg_ext
@@ -550,7 +550,7 @@ def test_report_lists_replaced_and_left_places(programs: Programs) -> None:
     assert programs.output(source) == ''
 
 
-def test_install_while_other_threads_use_registries(programs: Programs, redis_url: str) -> None:
+def test_install_fails_no_call_of_other_threads(programs: Programs, redis_url: str) -> None:
     source = f"""
         import sys, threading
         import redis, rq, rqreg_ext
@@ -593,7 +593,7 @@ def test_install_while_other_threads_use_registries(programs: Programs, redis_ur
     assert programs.output(source) == ''
 
 
-def test_install_while_other_threads_import_rq(programs: Programs) -> None:
+def test_install_works_while_other_threads_import_rq(programs: Programs) -> None:
     source = """
         import sys, threading
         sys.setswitchinterval(1e-5)

@@ -84,7 +84,7 @@ def test_joined_options_of_python_work_with_runner(look: Programs) -> None:
     assert look.run('-O', '-B', '-mrqreg_ext', 'look.py').stdout == look.run('-O', '-B', 'look.py').stdout
 
 
-def test_program_on_stdin(look: Programs) -> None:
+def test_program_on_stdin_is_run(look: Programs) -> None:
     assert same(look, '-', 'x', stdin='import sys; print(sys.argv, __name__)') == "['-', 'x'] __main__\n"
 
 
@@ -151,7 +151,7 @@ def test_report_lists_what_is_replaced(programs: Programs) -> None:
     assert 'replaced rq.registry.FailedJobRegistry' in ended.stdout
 
 
-def test_report_without_rq(programs: Programs) -> None:
+def test_report_without_rq_is_status_2(programs: Programs) -> None:
     programs.write('elsewhere/rq.py', 'raise ModuleNotFoundError("No module named \'rq\'")')
     ended = programs.run('-m', 'rqreg_ext', '--report', PYTHONPATH=str(programs.folder / 'elsewhere'))
     assert (ended.returncode, ended.stdout) == (2, '')
@@ -168,7 +168,7 @@ def broken_copy(folder: Path) -> str:
     return str(copy.parent)
 
 
-def test_core_that_cannot_be_loaded(programs: Programs) -> None:
+def test_program_runs_on_rqs_registries_if_core_cannot_be_loaded(programs: Programs) -> None:
     path = broken_copy(programs.folder)
     programs.write('asks.py', f"{ACCELERATED}; import sys; print('theirs', file=sys.stderr); sys.exit(3)")
     ended = programs.run('-m', 'rqreg_ext', 'asks.py', PYTHONPATH=path)
@@ -286,7 +286,7 @@ def commands() -> list[Path]:
 
 
 @pytest.mark.parametrize('command', commands(), ids=lambda path: path.name)
-def test_command_of_environment_by_name(programs: Programs, command: Path) -> None:
+def test_command_of_environment_is_run_by_name(programs: Programs, command: Path) -> None:
     plain = subprocess.run(
         [str(command), '--help'], env=programs.environment(), cwd=programs.folder, capture_output=True, text=True
     )
@@ -295,7 +295,7 @@ def test_command_of_environment_by_name(programs: Programs, command: Path) -> No
     assert 'Usage' in plain.stdout
 
 
-def test_command_rq_in_folder_with_folder_rq(programs: Programs, redis_server: PrivateRedis) -> None:
+def test_command_is_run_in_folder_with_folder_of_its_name(programs: Programs, redis_server: PrivateRedis) -> None:
     """The current folder has a folder rq, as in a clone of RQ."""
     programs.write('rq_config.py', '')
     (programs.folder / 'pip').mkdir()
@@ -307,7 +307,7 @@ def test_file_goes_before_command_of_same_name(programs: Programs) -> None:
     assert same(programs, 'pip') == 'mine\n'
 
 
-def test_command_that_is_not_python(programs: Programs) -> None:
+def test_command_that_is_not_python_is_run_with_variable(programs: Programs) -> None:
     name = 'rqreg-test-command'
     command = Path(sys.executable).parent / name
     command.write_text('#!/bin/sh\necho "$RQREG_EXT_INSTALL $*"\n')
@@ -318,7 +318,7 @@ def test_command_that_is_not_python(programs: Programs) -> None:
         command.unlink()
 
 
-def test_command_that_cannot_be_executed(programs: Programs) -> None:
+def test_command_that_cannot_be_executed_is_refused(programs: Programs) -> None:
     name = 'rqreg-test-command'
     command = Path(sys.executable).parent / name
     command.write_text('echo there is no first line that names a shell\n')

@@ -55,17 +55,17 @@ def replaced(**namespace: Any) -> tuple[dict[str, Any], list[str]]:
     return namespace, paths
 
 
-def test_slots_of_global() -> None:
+def test_global_is_replaced() -> None:
     assert replaced(a=Old, b=Old, c='Old') == ({'a': New, 'b': New, 'c': 'Old'}, ['m.a', 'm.b'])
 
 
-def test_slots_of_lists_and_dicts() -> None:
+def test_items_of_lists_and_dicts_are_replaced() -> None:
     namespace, paths = replaced(a=[1, Old, {'k': Old, 2: [Old]}])
     assert namespace == {'a': [1, New, {'k': New, 2: [New]}]}
     assert paths == ['m.a[1]', "m.a[2]['k']", 'm.a[2][2][0]']
 
 
-def test_slots_of_dict_subclasses() -> None:
+def test_items_of_dict_subclasses_are_replaced() -> None:
     table = defaultdict(list, a=Old)
     ordered = OrderedDict(b=1, a=Old, c=2)
     _, paths = replaced(table=table, ordered=ordered)
@@ -74,7 +74,7 @@ def test_slots_of_dict_subclasses() -> None:
     assert paths == ["m.table['a']", "m.ordered['a']"]
 
 
-def test_slots_of_partial() -> None:
+def test_contents_of_partial_are_replaced() -> None:
     pair = ('x', Old)
     function = partial(Old, pair, 1, key=Old)
     function.held = Old  # type: ignore[attr-defined]
@@ -119,7 +119,7 @@ def test_named_tuple_is_not_searched() -> None:
     assert replaced(a=named)[0]['a'] is named
 
 
-def test_slots_of_class_attributes() -> None:
+def test_class_attributes_are_replaced() -> None:
     class View:
         registry = Old
         registries = {'failed': Old}
@@ -148,7 +148,7 @@ def test_subclasses_are_not_searched() -> None:
     assert Derived.held is Old
 
 
-def test_slots_of_functions() -> None:
+def test_defaults_and_attributes_of_functions_are_replaced() -> None:
     def function(a: Any = Old, *, b: Any = Old) -> Any:
         return a, b
 
@@ -159,17 +159,17 @@ def test_slots_of_functions() -> None:
     assert paths == ['m.function.__defaults__', "m.function.__kwdefaults__['b']", "m.function.__dict__['held']"]
 
 
-def test_slots_of_closures() -> None:
+def test_variables_of_closures_are_replaced() -> None:
     function = closure_over(Old)
     assert replaced(function=function)[1] == ['m.function.value.cell_contents']
     assert function() is New
 
 
-def test_closure_with_unbound_variable() -> None:
+def test_closure_with_unbound_variable_is_left() -> None:
     assert replaced(function=empty_closure())[1] == []
 
 
-def test_slots_of_methods_and_properties() -> None:
+def test_defaults_of_methods_and_properties_are_replaced() -> None:
     class View:
         @staticmethod
         def a(held: Any = Old) -> Any:

@@ -52,7 +52,7 @@ def test_newer_rq_is_replaced_with_note(programs: Programs, copy_of_rq: Path, ve
     assert kind == 'rqreg_ext._core'
 
 
-def test_install_without_rq(programs: Programs) -> None:
+def test_install_without_rq_says_so(programs: Programs) -> None:
     source = """
         import sys
         # Importing rq raises ImportError, as if it were not installed.
@@ -66,7 +66,7 @@ def test_install_without_rq(programs: Programs) -> None:
     assert programs.run('program.py', RQREG_EXT_INSTALL='1').stdout == "No module named 'rq_is_not_here'\n"
 
 
-def test_second_copy_of_rq_under_other_name(programs: Programs, copy_of_rq: Path) -> None:
+def test_second_copy_of_rq_under_other_name_is_left_and_reported(programs: Programs, copy_of_rq: Path) -> None:
     vendored = programs.folder / 'vendored'
     vendored.mkdir()
     (vendored / '__init__.py').write_text('')
@@ -90,7 +90,7 @@ def test_second_copy_of_rq_under_other_name(programs: Programs, copy_of_rq: Path
 
 
 @pytest.mark.parametrize('when', ['before', 'after'])
-def test_rq_imported_twice(programs: Programs, when: str) -> None:
+def test_second_import_of_rq_is_left_and_reported(programs: Programs, when: str) -> None:
     source = """
         import sys
         import rq.registry, rqreg_ext
@@ -114,7 +114,7 @@ def test_rq_imported_twice(programs: Programs, when: str) -> None:
     assert programs.output(source, when) == ''
 
 
-def test_modules_that_raise_on_access(programs: Programs) -> None:
+def test_modules_that_raise_on_access_are_skipped(programs: Programs) -> None:
     source = """
         import sys, types
 
