@@ -176,7 +176,9 @@ def break_entries(client: redis.Redis, number: int) -> Counter[ProblemKind]:
     return Counter({ProblemKind.MISSING_JOB: 2, ProblemKind.WRONG_STATUS: 1, ProblemKind.ORPHAN: 1})
 
 
-def test_repair_while_workers_are_busy(server: PrivateRedis, crew: None, feeder: Feeder) -> None:
+def test_repair_repairs_only_broken_entries_while_workers_are_busy(
+    server: PrivateRedis, crew: None, feeder: Feeder
+) -> None:
     client = server.client()
     for number in range(20 if IS_DEEP else 4):
         broken = break_entries(client, number)

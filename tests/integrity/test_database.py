@@ -85,7 +85,7 @@ def test_unlisted_queue_is_problem_and_checked(queue: Queue) -> None:
     }
 
 
-def test_registry_of_unlisted_queue(queue: Queue) -> None:
+def test_registry_of_unlisted_queue_is_problem_and_checked(queue: Queue) -> None:
     queue.connection.zadd('rq:finished:nobodys', {'gone': '+inf'})
     report = check_everything(queue.connection, settle=0)
     assert [problem.kind.value for problem in report] == ['unknown_queue', 'missing_job']
@@ -104,7 +104,7 @@ def test_missing_worker_is_problem_in_each_set(queue: Queue) -> None:
     assert all('rq:worker:gone' in problem.detail and problem.repaired_by_rq for problem in report)
 
 
-def test_job_deleted_while_running(queue: Queue) -> None:
+def test_job_deleted_while_running_is_problem(queue: Queue) -> None:
     entry = states.started(queue, 's')
     queue.connection.delete('rq:job:s')
     (problem,) = check_everything(queue.connection, settle=0).of(ProblemKind.EXECUTION_WITHOUT_JOB)
@@ -151,7 +151,7 @@ def test_stale_set_is_problem_unless_it_expires(queue: Queue) -> None:
     assert not check_everything(queue.connection, settle=0)
 
 
-def test_job_that_rq_cannot_load(queue: Queue) -> None:
+def test_job_that_rq_cannot_load_is_problem(queue: Queue) -> None:
     job = queue.enqueue(jobs.succeed, job_id='j')
     queue.connection.hset(job.key, 'status', 'no such')
     queue.connection.hset('rq:job:half', 'last_heartbeat', 'x')
@@ -174,7 +174,7 @@ def test_rate_limited_job_is_no_problem(queue: Queue) -> None:
     assert (problem.kind, problem.job_id, problem.key) == (ProblemKind.ORPHAN, 'second', 'rq:rl:site:rate_limited')
 
 
-def test_more_queued_jobs_than_fit_in_a_slice(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_are_found_lost_if_queued_ids_are_read_in_groups(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queued_jobs, 'MOST_REMEMBERED', 100)
     with queue.connection.pipeline() as pipe:
         for number in range(950):
@@ -188,7 +188,7 @@ def test_more_queued_jobs_than_fit_in_a_slice(queue: Queue, monkeypatch: pytest.
     assert states.kinds(report) == {**dict.fromkeys(lost, 'orphan'), 'j1': 'queued_twice'}
 
 
-def test_connection_by_url(redis_server: PrivateRedis, queue: Queue) -> None:
+def test_check_takes_url_as_connection(redis_server: PrivateRedis, queue: Queue) -> None:
     queue.connection.zadd('rq:failed:q', {'gone': '+inf'})
     assert len(check_everything(redis_server.url, ['q'], settle=0)) == 1
 

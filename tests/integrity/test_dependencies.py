@@ -55,7 +55,7 @@ def test_deferred_job_with_missing_dependency_is_problem(queue: Queue, parent: J
     assert 'parent' in problem.detail
 
 
-def test_one_missing_dependency_of_two(queue: Queue, parent: Job) -> None:
+def test_one_missing_dependency_of_two_is_problem_once_other_is_met(queue: Queue, parent: Job) -> None:
     second = states.scheduled(queue, 'second')
     states.deferred(queue, 'child', [parent, second])
     parent.delete()
@@ -64,7 +64,7 @@ def test_one_missing_dependency_of_two(queue: Queue, parent: Job) -> None:
     assert only_problem(queue).kind is ProblemKind.MISSING_DEPENDENCY
 
 
-def test_deferred_job_without_dependencies(queue: Queue, parent: Job) -> None:
+def test_deferred_job_without_dependencies_is_problem_without_repair(queue: Queue, parent: Job) -> None:
     child = states.deferred(queue, 'child', parent)
     queue.connection.delete(child.dependencies_key)
     queue.connection.hdel(child.key, 'dependency_ids', 'dependency_id')
@@ -72,7 +72,7 @@ def test_deferred_job_without_dependencies(queue: Queue, parent: Job) -> None:
     assert (problem.kind, problem.repair) == (ProblemKind.MISSING_DEPENDENCY, None)
 
 
-def test_job_that_is_not_a_dependent(queue: Queue) -> None:
+def test_job_that_is_not_a_dependent_is_problem(queue: Queue) -> None:
     """The set of dependents expires with the failed dependency, and requeueing that does not undo it."""
     parent = states.failed(queue, 'parent', failure_ttl=1000)
     states.deferred(queue, 'child', parent)
@@ -83,7 +83,7 @@ def test_job_that_is_not_a_dependent(queue: Queue) -> None:
     assert problem.repair == 'add the job to that set'
 
 
-def test_many_deferred_jobs(queue: Queue, parent: Job) -> None:
+def test_many_deferred_jobs_are_all_problems(queue: Queue, parent: Job) -> None:
     with queue.connection.pipeline() as pipe:
         for number in range(1100):
             job = Job.create(

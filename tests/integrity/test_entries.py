@@ -50,7 +50,7 @@ def test_empty_registry_has_no_problems(queue: Queue) -> None:
 
 
 @pytest.mark.parametrize('name', ALL)
-def test_entry_of_missing_job(queue: Queue, name: str) -> None:
+def test_entry_of_missing_job_is_problem_with_repair(queue: Queue, name: str) -> None:
     job = populate(queue)[name]
     queue.connection.delete(job.key)
     registry = registry_of(queue, name)
@@ -83,21 +83,21 @@ def test_entry_about_to_expire_is_no_problem(queue: Queue) -> None:
 
 
 @pytest.mark.parametrize('score', [-1, '+inf'])
-def test_entry_that_never_expires(queue: Queue, score: Any) -> None:
+def test_entry_that_never_expires_is_no_problem(queue: Queue, score: Any) -> None:
     job = states.failed(queue, 'f', failure_ttl=-1)
     queue.connection.zadd(queue.failed_job_registry.key, {job.id: score})
     assert list(queue.failed_job_registry.check()) == []
 
 
 @pytest.mark.parametrize('name', ['scheduled', 'canceled'])
-def test_score_that_is_no_expiry(queue: Queue, name: str) -> None:
+def test_score_that_is_no_expiry_is_no_problem(queue: Queue, name: str) -> None:
     job = populate(queue)[name]
     registry = registry_of(queue, name)
     queue.connection.zadd(registry.key, {job.id: 5})
     assert list(registry.check(settle=0)) == []
 
 
-def test_failed_job_enqueued_again(queue: Queue) -> None:
+def test_failed_job_enqueued_again_is_problem_until_it_fails(queue: Queue) -> None:
     """Without requeue(), which would remove it from the registry."""
     job = states.failed(queue, 'again')
     queue.enqueue_job(job)
@@ -108,7 +108,7 @@ def test_failed_job_enqueued_again(queue: Queue) -> None:
 
 
 @pytest.mark.parametrize('then', ['finished', 'canceled', 'scheduled'])
-def test_failed_job_moved_elsewhere(queue: Queue, then: str) -> None:
+def test_failed_job_moved_elsewhere_is_problem(queue: Queue, then: str) -> None:
     job = states.failed(queue, 'moved')
     score = queue.connection.zscore(queue.failed_job_registry.key, job.id)
     if then == 'finished':
@@ -127,7 +127,7 @@ def test_failed_job_moved_elsewhere(queue: Queue, then: str) -> None:
     assert registry_of(queue, then).key in problem.detail
 
 
-def test_status_written_by_older_job_object(queue: Queue) -> None:
+def test_status_written_by_older_job_object_is_problem_without_repair(queue: Queue) -> None:
     """The data does not show whether the entry or the status is right, so nothing is repaired."""
     before = queue.enqueue(jobs.fail, job_id='overwritten')
     states.work(queue)
@@ -137,7 +137,7 @@ def test_status_written_by_older_job_object(queue: Queue) -> None:
     assert 'Job.save()' in problem.detail
 
 
-def test_job_of_another_queue(queue: Queue) -> None:
+def test_job_of_another_queue_is_problem(queue: Queue) -> None:
     states.failed(Queue('other', connection=queue.connection), 'elsewhere')
     unknown = states.failed(queue, 'nowhere')
     queue.connection.hset(unknown.key, 'origin', 'third')
@@ -168,7 +168,7 @@ def test_stopped_job_in_failed_registry_is_no_problem(queue: Queue) -> None:
 
 
 @pytest.mark.parametrize('name', ALL)
-def test_job_that_rq_cannot_load(queue: Queue, name: str) -> None:
+def test_job_that_rq_cannot_load_is_problem(queue: Queue, name: str) -> None:
     job = populate(queue)[name]
     if name == 'started':
         queue.connection.hset(job.key, 'status', 'no such')
@@ -182,7 +182,7 @@ def test_job_that_rq_cannot_load(queue: Queue, name: str) -> None:
         Job.fetch(job.id, connection=queue.connection)
 
 
-def test_job_key_of_wrong_type(queue: Queue) -> None:
+def test_job_key_of_wrong_type_is_problem(queue: Queue) -> None:
     job = states.failed(queue, 'list')
     queue.connection.delete(job.key)
     queue.connection.rpush(job.key, 'x')
@@ -190,13 +190,13 @@ def test_job_key_of_wrong_type(queue: Queue) -> None:
     assert problem.kind is ProblemKind.UNREADABLE_JOB
 
 
-def test_registry_key_of_wrong_type(queue: Queue) -> None:
+def test_registry_key_of_wrong_type_raises(queue: Queue) -> None:
     queue.connection.set(queue.failed_job_registry.key, 'x')
     with pytest.raises(redis.ResponseError, match='WRONGTYPE'):
         queue.failed_job_registry.check()
 
 
-def test_expired_deferred_job(queue: Queue) -> None:
+def test_expired_deferred_job_is_problem_if_rq_fails_it(queue: Queue) -> None:
     """RQ before 2.8 fails deferred jobs whose time to live is over; later ones score them otherwise."""
     states.deferred(queue, 'd', states.scheduled(queue, 'parent'), ttl=1000)
     queue.connection.zadd(queue.deferred_job_registry.key, {'d': 5})
@@ -205,7 +205,7 @@ def test_expired_deferred_job(queue: Queue) -> None:
     assert states.kinds(report) == ({'d': 'expired'} if expires else {})
 
 
-def test_many_entries_in_chunks(queue: Queue) -> None:
+def test_many_entries_are_all_checked_in_any_chunk_size(queue: Queue) -> None:
     scores = {f'gone-{i}': time.time() + 1000 + i for i in range(2500)}
     queue.connection.zadd(queue.failed_job_registry.key, scores)
     for chunk_size in (7, 1000, 5000):

@@ -84,7 +84,7 @@ def test_single_id_is_not_counted_twice(client: redis.Redis) -> None:
     assert Counter(where.count for where in found.values()) == {1: 5000}
 
 
-def test_concurrent_pushes_and_pops(redis_server: PrivateRedis, client: redis.Redis) -> None:
+def test_ids_that_stay_are_read_during_pushes_and_pops(redis_server: PrivateRedis, client: redis.Redis) -> None:
     """Other clients pop and push as fast as they can."""
     client.rpush('list', *(f'j{number}' for number in range(20000)), *(f'stays-{number}' for number in range(5000)))
     over = threading.Event()

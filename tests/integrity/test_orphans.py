@@ -160,7 +160,7 @@ def test_thousands_of_orphans_are_all_found(queue: Queue) -> None:
     assert (report.entries, report.jobs) == (1150, 2300)
 
 
-def test_job_class_with_own_key_prefix(queue: Queue) -> None:
+def test_orphans_are_those_with_key_prefix_of_job_class(queue: Queue) -> None:
     class OtherJob(Job):
         redis_job_namespace_prefix = 'app[*]:'
 

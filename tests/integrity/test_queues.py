@@ -58,14 +58,14 @@ def test_canceled_job_still_in_queue_is_problem(queue: Queue) -> None:
 
 
 @pytest.mark.parametrize('status', ['finished', 'scheduled', 'created'])
-def test_job_of_another_status(queue: Queue, status: str) -> None:
+def test_job_of_another_status_is_problem_without_repair(queue: Queue, status: str) -> None:
     job = queue.enqueue(jobs.succeed, job_id='j')
     job.set_status(JobStatus(status))
     problem = only_problem(queue)
     assert (problem.kind, problem.repair) == (ProblemKind.WRONG_STATUS, None)
 
 
-def test_job_queued_twice(queue: Queue) -> None:
+def test_job_queued_twice_is_problem_without_repair(queue: Queue) -> None:
     job = queue.enqueue(jobs.succeed, job_id='twice')
     for number in range(2000):
         queue.push_job_id(job.id) if number == 1500 else queue.enqueue(jobs.succeed)
@@ -74,7 +74,7 @@ def test_job_queued_twice(queue: Queue) -> None:
     assert '2 times' in problem.detail
 
 
-def test_job_of_another_queue(queue: Queue) -> None:
+def test_job_of_another_queue_is_problem_without_repair(queue: Queue) -> None:
     other = Queue('other', connection=queue.connection)
     job = other.enqueue(jobs.succeed, job_id='j')
     queue.connection.sadd('rq:queues', queue.key)
@@ -83,7 +83,7 @@ def test_job_of_another_queue(queue: Queue) -> None:
     assert (problem.kind, problem.key, problem.repair) == (ProblemKind.WRONG_QUEUE, queue.key, None)
 
 
-def test_job_lost_by_worker(queue: Queue) -> None:
+def test_job_lost_by_worker_is_orphan(queue: Queue) -> None:
     """A worker of two queues does not use the intermediate queue, so the job is nowhere."""
     queue.enqueue(jobs.succeed, job_id='lost')
     states.die(states.TakingWorker, queue, Queue('second', connection=queue.connection))
@@ -93,7 +93,7 @@ def test_job_lost_by_worker(queue: Queue) -> None:
     assert problem.repair is not None
 
 
-def test_job_lost_in_intermediate_queue(queue: Queue, redis_server: object) -> None:
+def test_job_lost_in_intermediate_queue_is_stuck(queue: Queue, redis_server: object) -> None:
     """It is in the intermediate queue, and RQ's maintenance fails it after a minute."""
     queue.enqueue(jobs.succeed, job_id='stuck')
     states.die(states.TakingWorker, queue)
@@ -110,7 +110,7 @@ def test_job_being_started_is_no_problem(queue: Queue) -> None:
     assert not check(queue)
 
 
-def test_stale_entries_of_intermediate_queue(queue: Queue) -> None:
+def test_stale_entries_of_intermediate_queue_are_problems(queue: Queue) -> None:
     states.finished(queue, 'f')
     queue.enqueue(jobs.succeed, job_id='q')
     unclear = queue.create_job(jobs.succeed, job_id='u', status=JobStatus.CREATED)

@@ -68,7 +68,7 @@ def later(problem: Problem, seconds: float = A_MINUTE_AGO) -> Problem:
 
 
 @pytest.mark.parametrize('name', ['failed', 'finished', 'scheduled', 'deferred', 'canceled', 'started'])
-def test_entry_of_missing_job(queue: Queue, name: str) -> None:
+def test_repair_drops_entry_of_missing_job(queue: Queue, name: str) -> None:
     queue.enqueue(jobs.succeed, job_id='kept')
     registry = getattr(queue, f'{name}_job_registry')
     member = 'gone:run' if name == 'started' else 'gone'
@@ -82,7 +82,7 @@ def test_entry_of_missing_job(queue: Queue, name: str) -> None:
     assert queue.finished_job_registry.get_job_ids() == ['kept']
 
 
-def test_job_that_exists_again(queue: Queue) -> None:
+def test_repair_leaves_job_that_exists_again(queue: Queue) -> None:
     queue.connection.zadd(queue.failed_job_registry.key, {'f': time.time() + 1000})
     report = queue.failed_job_registry.check(settle=0)
     states.failed(queue, 'f')
@@ -100,7 +100,7 @@ def test_repair_removes_expired_entry_of_registry(queue: Queue, name: str) -> No
     assert registry.get_job_ids() == ['new']
 
 
-def test_failed_job_enqueued_again(queue: Queue) -> None:
+def test_repair_drops_entry_of_failed_job_enqueued_again(queue: Queue) -> None:
     job = states.failed(queue, 'f')
     queue.enqueue_job(job)
     repair_only_problem(queue, ProblemKind.WRONG_STATUS)
@@ -110,7 +110,7 @@ def test_failed_job_enqueued_again(queue: Queue) -> None:
     assert queue.job_ids == ['f']
 
 
-def test_job_changed_after_check(queue: Queue) -> None:
+def test_repair_leaves_entry_of_job_changed_after_check(queue: Queue) -> None:
     """The entry stays if its job has changed."""
     job = states.failed(queue, 'f')
     queue.enqueue_job(job)
@@ -121,7 +121,7 @@ def test_job_changed_after_check(queue: Queue) -> None:
     assert 'f' in queue.failed_job_registry
 
 
-def test_job_taken_from_queue_after_check(queue: Queue) -> None:
+def test_repair_leaves_job_taken_from_queue_after_check(queue: Queue) -> None:
     job = states.failed(queue, 'f')
     queue.enqueue_job(job)
     report = queue.failed_job_registry.check(settle=0)
@@ -132,7 +132,7 @@ def test_job_taken_from_queue_after_check(queue: Queue) -> None:
     assert 'f' in queue.failed_job_registry
 
 
-def test_long_queue_that_moves_after_check(queue: Queue) -> None:
+def test_repair_finds_job_in_long_queue_that_moves_after_check(queue: Queue) -> None:
     job = states.failed(queue, 'f')
     with queue.connection.pipeline() as pipe:
         for number in range(3000):
@@ -145,7 +145,7 @@ def test_long_queue_that_moves_after_check(queue: Queue) -> None:
     assert dict(queue.failed_job_registry.repair(report).repaired) == {ProblemKind.WRONG_STATUS: 1}
 
 
-def test_entry_of_another_queue(queue: Queue) -> None:
+def test_repair_drops_entry_of_another_queue(queue: Queue) -> None:
     states.failed(Queue('other', connection=queue.connection), 'f')
     queue.enqueue(jobs.succeed)
     queue.connection.zadd(queue.failed_job_registry.key, {'f': time.time() + 1000})
@@ -153,7 +153,7 @@ def test_entry_of_another_queue(queue: Queue) -> None:
     assert queue.failed_job_registry.get_job_ids() == []
 
 
-def test_ambiguous_status_is_left(queue: Queue) -> None:
+def test_repair_leaves_ambiguous_status(queue: Queue) -> None:
     before = queue.enqueue(jobs.fail, job_id='f')
     states.work(queue)
     before.save()
@@ -163,7 +163,7 @@ def test_ambiguous_status_is_left(queue: Queue) -> None:
     assert dump(queue.connection) == state
 
 
-def test_stale_entry_of_finished_job(queue: Queue) -> None:
+def test_repair_drops_stale_entry_of_finished_job(queue: Queue) -> None:
     """Before RQ 3, RQ's clean-up would fail the job."""
     states.finished(queue, 's')
     queue.connection.zadd(queue.started_job_registry.key, {'s:left': time.time() - 5})
@@ -239,7 +239,7 @@ class TestOrphans:
         states.work(queue)
         assert sorted(queue.finished_job_registry.get_job_ids()) == ['child', 'parent']
 
-    def test_deferred_until_its_ttl(self, queue: Queue) -> None:
+    def test_deferred_orphan_is_put_back_until_its_ttl(self, queue: Queue) -> None:
         """Before RQ 2.8, the score of a deferred job is its time to live; later it is not."""
         job = states.deferred(queue, 'd', states.scheduled(queue, 'parent'), ttl=1000)
         states.deferred(queue, 'e', 'parent')
@@ -287,7 +287,7 @@ class TestOrphans:
         assert job.get_status() == (JobStatus.QUEUED if retry else JobStatus.FAILED)
         assert (queue.job_ids, queue.failed_job_registry.get_job_ids()) == ((['s'], []) if retry else ([], ['s']))
 
-    def test_started_with_new_heartbeat(self, queue: Queue) -> None:
+    def test_started_orphan_with_new_heartbeat_is_gone(self, queue: Queue) -> None:
         job = queue.enqueue(jobs.succeed, job_id='s')
         states.die(states.LeavingWorker, queue)
         states.let_time_pass(queue.connection)
@@ -311,7 +311,7 @@ class TestLostFromQueue:
         queue.connection.delete('rq:workers', 'rq:workers:q', 'rq:workers:second')
         return check(queue)
 
-    def test_left_in_first_minute(self, queue: Queue, report: CheckReport) -> None:
+    def test_lost_job_is_left_in_first_minute(self, queue: Queue, report: CheckReport) -> None:
         for _ in range(2):
             done = repair_everything(queue.connection, report)
             ((problem, why),) = done.left
@@ -324,13 +324,13 @@ class TestLostFromQueue:
         assert abs(first_seen.timestamp() - time.time()) < 60
         assert 86000 < queue.connection.ttl(queue.intermediate_queue.get_first_seen_key('lost')) <= 86400
 
-    def test_dry_run_writes_no_time(self, queue: Queue, report: CheckReport) -> None:
+    def test_dry_run_writes_no_time_of_lost_job(self, queue: Queue, report: CheckReport) -> None:
         before = dump(queue.connection)
         done = repair_everything(queue.connection, report, dry_run=True)
         assert len(done.left) == 1
         assert dump(queue.connection) == before
 
-    def test_repaired_after_a_minute(self, queue: Queue, report: CheckReport) -> None:
+    def test_lost_job_is_queued_after_a_minute(self, queue: Queue, report: CheckReport) -> None:
         (problem,) = report
         done = repair_everything(queue.connection, [later(problem)])
         assert dict(done.repaired) == {ProblemKind.ORPHAN: 1}
@@ -342,7 +342,7 @@ class TestLostFromQueue:
         states.work(queue)
         assert sorted(queue.finished_job_registry.get_job_ids()) == ['lost', 'waits']
 
-    def test_repaired_after_a_minute_by_its_own_check(self, queue: Queue, report: CheckReport) -> None:
+    def test_lost_job_is_queued_after_a_minute_by_new_check(self, queue: Queue, report: CheckReport) -> None:
         repair_everything(queue.connection, report)
         key = queue.intermediate_queue.get_first_seen_key('lost')
         # As if that had been earlier; the job was enqueued before.
@@ -361,7 +361,7 @@ class TestLostFromQueue:
         assert float(queue.connection.get(key)) > time.time() - 60
 
     @pytest.mark.parametrize('meanwhile', ['started', 'requeued', 'taken', 'canceled', 'deleted'])
-    def test_job_changed_after_check(self, queue: Queue, report: CheckReport, meanwhile: str) -> None:
+    def test_lost_job_that_changed_after_check_is_left(self, queue: Queue, report: CheckReport, meanwhile: str) -> None:
         (problem,) = report
         job = queue.fetch_job('lost')
         assert job is not None
@@ -405,7 +405,7 @@ class TestQueues:
         assert queue.job_ids == ['b', 'c']
         assert dict(queue.failed_job_registry.repair(report).gone) == {ProblemKind.MISSING_JOB: 2}
 
-    def test_missing_jobs_throughout_a_queue(self, queue: Queue) -> None:
+    def test_repair_removes_missing_jobs_throughout_a_queue(self, queue: Queue) -> None:
         with queue.connection.pipeline() as pipe:
             for number in range(1000):
                 queue.enqueue(jobs.succeed, job_id=f'j{number}', pipeline=pipe)
@@ -443,13 +443,13 @@ class TestQueues:
         repair_only_problem(queue, ProblemKind.WRONG_STATUS)
         assert queue.job_ids == []
 
-    def test_stale_entries_of_intermediate_queue(self, queue: Queue) -> None:
+    def test_repair_removes_stale_entries_of_intermediate_queue(self, queue: Queue) -> None:
         states.finished(queue, 'f')
         queue.connection.rpush(queue.intermediate_queue_key, 'f')
         repair_only_problem(queue, ProblemKind.WRONG_STATUS)
         assert queue.intermediate_queue.get_job_ids() == []
 
-    def test_job_queued_twice_is_left(self, queue: Queue) -> None:
+    def test_repair_leaves_job_queued_twice(self, queue: Queue) -> None:
         """This may be intended."""
         queue.enqueue(jobs.succeed, job_id='twice')
         queue.push_job_id('twice')
@@ -466,7 +466,7 @@ class TestQueues:
 
 class TestAbandoned:
     @pytest.mark.parametrize('retry', [None, Retry(max=1)])
-    def test_repaired_by_rqs_clean_up(self, queue: Queue, retry: Retry | None) -> None:
+    def test_repair_has_rqs_clean_up_fail_or_retry_abandoned_job(self, queue: Queue, retry: Retry | None) -> None:
         callback = Callback(jobs.note_failure)
         job = queue.enqueue(jobs.succeed, job_id='s', retry=retry, on_failure=callback)
         states.die(states.LeavingWorker, queue)
@@ -476,7 +476,7 @@ class TestAbandoned:
         assert job.get_status() == (JobStatus.QUEUED if retry else JobStatus.FAILED)
         assert queue.connection.lrange('tests:failures', 0, -1) == [b's']
 
-    def test_failing_clean_up(self, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_repair_counts_failing_clean_up_as_failed(self, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
         states.started(queue, 's')
         states.let_time_pass(queue.connection)
         error = RuntimeError('as it should')
@@ -490,7 +490,7 @@ class TestAbandoned:
         assert [(problem.job_id, problem_error) for problem, problem_error in done.failed] == [('s', error)]
         assert 'as it should' in str(done)
 
-    def test_expired_deferred_job(self, queue: Queue) -> None:
+    def test_repair_has_rq_fail_expired_deferred_job(self, queue: Queue) -> None:
         """Before RQ 2.8, RQ's clean-up fails it."""
         states.deferred(queue, 'd', states.scheduled(queue, 'parent'), ttl=1000)
         queue.connection.zadd(queue.deferred_job_registry.key, {'d': 5})
@@ -519,7 +519,7 @@ class TestDependencies:
         states.work(queue)
         assert sorted(queue.finished_job_registry.get_job_ids()) == ['child', 'other']
 
-    def test_dependency_that_runs_again(self, queue: Queue) -> None:
+    def test_repair_leaves_job_whose_dependency_runs_again(self, queue: Queue) -> None:
         parent = states.scheduled(queue, 'parent')
         states.deferred(queue, 'child', parent)
         parent.set_status(JobStatus.FINISHED)
@@ -527,7 +527,7 @@ class TestDependencies:
         parent.set_status(JobStatus.SCHEDULED)
         assert dict(queue.deferred_job_registry.repair(report).gone) == {ProblemKind.DEPENDENCIES_MET: 1}
 
-    def test_job_that_is_not_a_dependent(self, queue: Queue) -> None:
+    def test_repair_makes_job_a_dependent_again(self, queue: Queue) -> None:
         parent = states.failed(queue, 'parent')
         states.deferred(queue, 'child', parent)
         queue.failed_job_registry.requeue(parent.id)
@@ -537,7 +537,7 @@ class TestDependencies:
         states.work(queue)
         assert sorted(queue.finished_job_registry.get_job_ids()) == ['child', 'parent']
 
-    def test_missing_dependency_is_left(self, queue: Queue) -> None:
+    def test_repair_leaves_missing_dependency(self, queue: Queue) -> None:
         parent = states.scheduled(queue, 'parent')
         states.deferred(queue, 'child', parent)
         parent.delete()
@@ -560,7 +560,7 @@ class TestDependencies:
 
 
 class TestExecutions:
-    def test_entry_of_missing_execution(self, queue: Queue) -> None:
+    def test_repair_drops_entry_of_missing_execution(self, queue: Queue) -> None:
         """The job can be deleted afterwards."""
         states.finished(queue, 's')
         registry = ExecutionRegistry('s', connection=queue.connection)
@@ -581,7 +581,7 @@ class TestExecutions:
         repair_registry(registry, ProblemKind.EXPIRED)
 
     @pytest.mark.parametrize('alive', [True, False])
-    def test_executions_of_missing_job(self, queue: Queue, alive: bool) -> None:
+    def test_repair_deletes_executions_of_missing_job_if_expired(self, queue: Queue, alive: bool) -> None:
         score = time.time() + (100 if alive else -100)
         queue.connection.zadd('rq:executions:gone', {'run': score})
         done = repair_everything(queue.connection, check(queue))
@@ -592,7 +592,7 @@ class TestExecutions:
         assert queue.connection.exists('rq:executions:gone') == int(alive)
 
     @pytest.mark.parametrize('alive', [True, False])
-    def test_execution_of_missing_job(self, queue: Queue, alive: bool) -> None:
+    def test_repair_deletes_execution_of_missing_job_if_dead(self, queue: Queue, alive: bool) -> None:
         queue.connection.hset('rq:execution:gone:run', 'last_heartbeat', time.time() - (5 if alive else 5000))
         done = repair_everything(queue.connection, check(queue))
         assert (dict(done.repaired), len(done.left)) == (
@@ -690,7 +690,7 @@ class TestCalls:
         assert isinstance(done, RepairReport)
         assert repr(done) == '<RepairReport of 453 problems>'
 
-    def test_script_that_the_server_refuses(self, broken: Queue) -> None:
+    def test_refused_script_counts_problems_as_failed(self, broken: Queue) -> None:
         report = broken.failed_job_registry.check(settle=0, orphans=False)
         broken.connection.delete(broken.failed_job_registry.key)
         broken.connection.set(broken.failed_job_registry.key, 'x')
@@ -713,7 +713,7 @@ class TestCalls:
             queue.failed_job_registry.repair(**arguments)
 
 
-def test_user_without_right_to_scripts(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_repair_raises_for_user_without_right_to_scripts(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     """check() does not need it; repair() raises, and changes nothing."""
     connection.zadd('rq:failed:q', {'gone': '+inf'})
     connection.acl_setuser('reader', enabled=True, passwords=['+p'], keys='*', commands=['+@all', '-@scripting'])

@@ -57,7 +57,7 @@ def test_started_job_without_execution_is_problem_without_repair(queue: Queue) -
     assert (problem.kind, problem.repaired_by_rq) == (ProblemKind.MISSING_EXECUTION, False)
 
 
-def test_entry_without_execution_id(queue: Queue) -> None:
+def test_entry_without_execution_id_is_problem(queue: Queue) -> None:
     """As RQ 1 wrote them."""
     states.started(queue, 's')
     queue.connection.delete(queue.started_job_registry.key)
@@ -65,7 +65,7 @@ def test_entry_without_execution_id(queue: Queue) -> None:
     assert only_problem(queue).kind is ProblemKind.MISSING_EXECUTION
 
 
-def test_stale_entry_of_finished_job(queue: Queue) -> None:
+def test_stale_entry_of_finished_job_is_problem_with_repair(queue: Queue) -> None:
     """Before RQ 3, RQ's clean-up fails the finished job because of the entry."""
     states.finished(queue, 's')
     queue.connection.zadd(queue.started_job_registry.key, {'s:left': time.time() - 5})
@@ -73,7 +73,7 @@ def test_stale_entry_of_finished_job(queue: Queue) -> None:
     assert (problem.kind, problem.repair) == (ProblemKind.WRONG_STATUS, 'drop the entry here')
 
 
-def test_entry_not_removed_by_worker(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entry_not_removed_by_worker_is_problem(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before RQ 3, if another job becomes a dependent in the moment in which this one finishes."""
     job = queue.enqueue(jobs.succeed, job_id='s')
 
@@ -97,7 +97,7 @@ def test_entry_not_removed_by_worker(queue: Queue, monkeypatch: pytest.MonkeyPat
     assert job.get_status() == JobStatus.FAILED
 
 
-def test_job_canceled_while_running(queue: Queue) -> None:
+def test_job_canceled_while_running_is_no_problem(queue: Queue) -> None:
     """RQ removes it from the registry; its worker may still write its end."""
     states.started(queue, 's')
     queue.fetch_job('s').cancel()
@@ -105,7 +105,7 @@ def test_job_canceled_while_running(queue: Queue) -> None:
     assert not queue.canceled_job_registry.check(settle=0)
 
 
-def test_running_job_with_another_status(queue: Queue) -> None:
+def test_running_job_with_another_status_is_problem_without_repair(queue: Queue) -> None:
     states.started(queue, 's')
     queue.fetch_job('s').set_status(JobStatus.FAILED)
     problem = only_problem(queue)
@@ -126,7 +126,7 @@ def test_malformed_entry_is_problem_with_repair_if_no_job_matches(queue: Queue) 
     assert "'a:b:c'" in mendable.detail
 
 
-def test_job_of_another_queue(queue: Queue) -> None:
+def test_job_of_another_queue_is_problem_with_repair(queue: Queue) -> None:
     entry = states.started(queue, 's')
     other = Queue('other', connection=queue.connection)
     queue.connection.zadd(other.started_job_registry.key, {entry: time.time() + 100})
