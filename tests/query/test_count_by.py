@@ -99,7 +99,7 @@ def test_groups_equal_those_of_loop_over_jobs(
         assert sizes == sorted(sizes, reverse=True)
 
 
-def test_first_last_and_example(registry: FailedJobRegistry) -> None:
+def test_groups_have_first_last_and_example(registry: FailedJobRegistry) -> None:
     assert registry.count_by('exc_type')[0] == JobGroup({'exc_type': 'LookupError'}, 3, NOON - HOUR, NOON + HOUR, 'b')
     enqueued = registry.count_by('day', time='enqueued_at')
     assert [(group.values, group.first, group.last) for group in enqueued] == [
@@ -118,7 +118,7 @@ def test_filters_select_what_is_counted(registry: FailedJobRegistry) -> None:
     assert counts(registry.count_by('queue', max_score=5)) == {}
 
 
-def test_same_groups_as_by_a_loop(connection: redis.Redis) -> None:
+def test_groups_of_real_failures_equal_those_of_loop(connection: redis.Redis) -> None:
     queue = rq.Queue('q', connection=connection)
     for number in range(30):
         queue.enqueue(('builtins.int', 'json.loads', 'builtins.divmod')[number % 3], f'x{number}')
@@ -179,7 +179,7 @@ def test_fields_of_a_result_in_another_order(connection: redis.Redis) -> None:
     assert counts(FailedJobRegistry('q', connection=connection).count_by('exc_type', job_id='a')) == {'LookupError': 1}
 
 
-def test_only_what_is_needed_is_read(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_count_by_reads_only_what_is_needed(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     populate(connection)
     with Recorder(redis_server.port) as recorder, redis.Redis(port=recorder.port) as client:
         registry = FailedJobRegistry('q', connection=client)
@@ -193,7 +193,7 @@ def test_only_what_is_needed_is_read(redis_server: PrivateRedis, connection: red
             assert recorder.blocks == [['ZRANGEBYSCORE', 'ZREVRANGEBYSCORE', 'ZCOUNT'], of_jobs]
 
 
-def test_started_jobs_are_counted(connection: redis.Redis) -> None:
+def test_count_by_counts_started_jobs(connection: redis.Redis) -> None:
     put_job(connection, 'a', None, None)
     connection.zadd('rq:wip:q', {'a:1': LATER})
     groups = rqreg_ext.StartedJobRegistry('q', connection=connection).count_by('func_name')
@@ -258,7 +258,7 @@ def test_bad_arguments_raise(names: list[Any], options: dict[str, Any], error: t
             call(*names, **options)
 
 
-def test_executions_are_no_jobs(connection: redis.Redis) -> None:
+def test_count_by_refuses_registry_of_executions(connection: redis.Redis) -> None:
     executions: Any = rqreg_ext.ExecutionRegistry('a', connection=connection)
     with pytest.raises(TypeError, match='holds the executions of one job'):
         executions.count_by('queue')

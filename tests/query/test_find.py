@@ -361,7 +361,9 @@ def test_find_returns_none_for_fields_of_missing_job(connection: redis.Redis) ->
 
 @pytest.mark.parametrize('spoiled', [('first',), ('last',), ('first', 'last'), ('first', 'second', 'last')])
 @pytest.mark.parametrize('of', [Job.key_for, Result.get_key], ids=['hash', 'results'])
-def test_find_with_keys_of_wrong_type(connection: redis.Redis, of: Any, spoiled: tuple[str, ...]) -> None:
+def test_find_shifts_no_replies_for_keys_of_wrong_type(
+    connection: redis.Redis, of: Any, spoiled: tuple[str, ...]
+) -> None:
     """A key of another type does not shift the replies for the other jobs."""
     for score, job_id in enumerate(('first', 'second', 'third', 'last')):
         put_job(connection, job_id, score, worker_name=f'{job_id}-1', exception=TEXT.format(f'{job_id} fails'))

@@ -120,7 +120,7 @@ def test_random_hashes_give_same_jobs_as_fetch_many(
         assert attributes(loaded(rqreg_ext.get_jobs(client, ['a']))) == expected
 
 
-def test_names_of_fields_that_are_not_utf8(connection: redis.Redis) -> None:
+def test_job_with_field_name_that_is_not_utf8_is_unreadable(connection: redis.Redis) -> None:
     store(connection, 'a', 'b')
     connection.hset('rq:job:a', b'\xff', 'x')
     jobs = rqreg_ext.get_jobs(connection, ['a', 'b'])
@@ -153,7 +153,7 @@ def test_get_jobs_uses_serializer_for_jobs_and_results(connection: redis.Redis, 
     assert vars(jobs.results['a']) == vars(expected.latest_result())  # type: ignore[index]
 
 
-def test_takes_a_url_and_jobs_and_any_iterable(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_get_jobs_takes_url_and_jobs_and_any_iterable(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     stored = store(connection, 'a', 'b')
     jobs = rqreg_ext.get_jobs(f'redis://127.0.0.1:{redis_server.port}', iter([stored[0], b'b']))  # type: ignore[list-item]
     assert [job.id for job in jobs if job] == ['a', 'b']
@@ -161,7 +161,7 @@ def test_takes_a_url_and_jobs_and_any_iterable(redis_server: PrivateRedis, conne
     assert rqreg_ext.get_jobs(connection, []) == []
 
 
-def test_ids_of_a_registry(connection: redis.Redis) -> None:
+def test_get_jobs_of_registry_takes_ids(connection: redis.Redis) -> None:
     registry = FailedJobRegistry('q', connection=connection, job_class=Mine)
     store(connection, 'a', 'b')
     jobs = registry.get_jobs(ids=['b', 'c'])
@@ -207,7 +207,7 @@ def test_unreadable_results_are_named_with_error(connection: redis.Redis) -> Non
     assert 'unreadable result' in repr(found)
 
 
-def test_results_need_their_right(connection: redis.Redis, client_without: ClientWithout) -> None:
+def test_get_jobs_raises_without_right_to_results(connection: redis.Redis, client_without: ClientWithout) -> None:
     store(connection, 'a')
     client = client_without('xrevrange')
     assert rqreg_ext.get_jobs(client, ['a'])[0] is not None
@@ -223,7 +223,9 @@ def recorded(redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[tu
         yield recorder, client
 
 
-def test_one_round_trip_per_thousand_jobs(recorded: tuple[Recorder, Any], connection: redis.Redis) -> None:
+def test_get_jobs_takes_one_round_trip_per_thousand_jobs(
+    recorded: tuple[Recorder, Any], connection: redis.Redis
+) -> None:
     recorder, client = recorded
     [stored] = store(connection, 'a')
     finish(stored, 5)
@@ -290,7 +292,7 @@ def later(date: Any) -> datetime:
         ('parse_timeout', lambda value: 42, {'timeout': 42}),
     ],
 )
-def test_patches_of_rq_are_heard(
+def test_patches_of_rq_are_called_by_get_jobs(
     connection: redis.Redis, name: str, replacement: Callable[..., Any], expected: dict[str, Any]
 ) -> None:
     store(connection, 'a', timeout=7, description='mine')
@@ -304,7 +306,7 @@ def test_patches_of_rq_are_heard(
     assert attributes(rqreg_ext.get_jobs(connection, ['a'])[0]) == plain
 
 
-def test_patches_of_results_are_heard(connection: redis.Redis) -> None:
+def test_patches_of_results_are_called_by_get_jobs(connection: redis.Redis) -> None:
     store(connection, 'a')
     with mock.patch.object(Result, 'fetch_latest', return_value='patched'):
         assert rqreg_ext.get_jobs(connection, ['a'], with_results=True).results == {'a': 'patched'}
@@ -322,13 +324,13 @@ def test_patches_of_results_are_heard(connection: redis.Redis) -> None:
         (None, 'None is not a collection of job ids'),
     ],
 )
-def test_refuses_what_are_no_ids(ids: Any, words: str) -> None:
+def test_get_jobs_refuses_what_are_no_ids(ids: Any, words: str) -> None:
     nowhere = redis.Redis(port=1)
     with pytest.raises(TypeError, match=words):
         rqreg_ext.get_jobs(nowhere, ids)
 
 
-def test_takes_a_page_or_ids() -> None:
+def test_get_jobs_refuses_page_beside_ids() -> None:
     nowhere: Any = FailedJobRegistry(connection=redis.Redis(port=1))
     with pytest.raises(ValueError, match=r'get_jobs\(\) takes either a page or ids='):
         nowhere.get_jobs(2, ids=['a'])

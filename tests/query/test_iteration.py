@@ -53,7 +53,7 @@ def test_iteration_yields_all_entries_in_order(any_client: redis.Redis, chunk_si
 
 
 @pytest.mark.parametrize('name', REGISTRIES)
-def test_iteration_of_every_registry(connection: redis.Redis, name: str) -> None:
+def test_iteration_of_every_registry_equals_get_job_ids(connection: redis.Redis, name: str) -> None:
     registry = registry_of(name, connection)
     entries = populate(registry)
     assert list(registry.iter_job_ids(2)) == registry.get_job_ids(cleanup=False)
@@ -149,7 +149,7 @@ def test_key_of_wrong_type_raises(connection: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize('call', ['iter_job_ids', 'iter_entries'])
-def test_registry_deleted_during_iteration(connection: redis.Redis, call: str) -> None:
+def test_iteration_ends_if_registry_is_deleted(connection: redis.Redis, call: str) -> None:
     registry = FailedJobRegistry(connection=connection)
     populate(registry)
     walk = getattr(registry, call)(2)
@@ -160,7 +160,7 @@ def test_registry_deleted_during_iteration(connection: redis.Redis, call: str) -
     assert list(walk) == []
 
 
-def test_registry_replaced_by_other_type_during_iteration(connection: redis.Redis) -> None:
+def test_iteration_raises_if_registry_is_replaced_by_other_type(connection: redis.Redis) -> None:
     registry = FailedJobRegistry(connection=connection)
     populate(registry)
     walk = registry.iter_job_ids(2)
@@ -192,7 +192,7 @@ def test_iteration_yields_started_job_once_per_execution(any_client: redis.Redis
     assert list(registry.iter_entries(1)) == [('a', 1), ('b', 2), ('a', 3)]
 
 
-def test_iteration_of_malformed_started_entry(connection: redis.Redis) -> None:
+def test_iteration_warns_or_raises_for_malformed_started_entry(connection: redis.Redis) -> None:
     registry = StartedJobRegistry(connection=connection)
     connection.zadd(registry.key, {'alone': 1})
     for call in each_call(registry):
@@ -229,7 +229,7 @@ def test_overridden_parse_job_id_gets_same_argument_as_from_rq(
 # ---- Read-only servers and users
 
 
-def test_iteration_on_replica(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_iteration_works_on_replica(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     entries = populate(FailedJobRegistry(connection=connection))
     with PrivateRedis(replicaof=f'127.0.0.1 {redis_server.port}') as replica, replica.client() as client:
         deadline = time.monotonic() + 60
@@ -240,7 +240,7 @@ def test_iteration_on_replica(redis_server: PrivateRedis, connection: redis.Redi
         assert list(registry.iter_job_ids(2)) == [job_id for job_id, _ in entries]
 
 
-def test_iteration_by_user_without_scripts_and_writes(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_iteration_needs_no_right_to_scripts_and_writes(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     entries = populate(FailedJobRegistry(connection=connection))
     rights = ['+@read', '-@scripting', '-@write']
     connection.acl_setuser('reader', enabled=True, passwords=['+secret'], reset=True, keys=['rq:*'], categories=rights)

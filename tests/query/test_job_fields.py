@@ -108,7 +108,7 @@ def test_docstring_names_every_field() -> None:
     assert {*FIELDS} - {*re.findall(r'\w+', documented[1])} == set()
 
 
-def test_fields_of_job_that_failed_in_worker(connection: redis.Redis) -> None:
+def test_fields_of_job_that_failed_in_worker_equal_those_of_job(connection: redis.Redis) -> None:
     queue = rq.Queue('q', connection=connection)
     job = queue.enqueue(divide, 1, 0, meta={'tenant': 'acme'}, result_ttl=77)
     rq.SimpleWorker([queue], connection=connection).work(burst=True)
@@ -167,7 +167,7 @@ def test_func_name_is_read_without_unpickling_arguments(
 
 
 @pytest.mark.parametrize('compressed', [True, False])
-def test_func_name_from_json(connection: redis.Redis, compressed: bool) -> None:
+def test_func_name_is_read_from_json(connection: redis.Redis, compressed: bool) -> None:
     registry = FailedJobRegistry('q', connection=connection, serializer=JSONSerializer)
     for name in NAMES:
         for arguments in [[], [NOISE]]:
@@ -188,7 +188,7 @@ class Reversed:
         return pickle.loads(data[::-1])
 
 
-def test_fields_with_custom_serializer(connection: redis.Redis) -> None:
+def test_fields_are_read_by_custom_serializer(connection: redis.Redis) -> None:
     queue = rq.Queue('q', connection=connection, serializer=Reversed)
     job = queue.enqueue('app.tasks.send', 1, b=2, meta={'tenant': 'acme'})
     registry = FailedJobRegistry(queue=queue)
@@ -259,7 +259,7 @@ def test_exc_info_is_same_as_in_job(
     assert list(registry.find(exc_info=re.compile(''))) == ([] if expected is None else ['a'])
 
 
-def test_exc_info_with_malformed_results(connection: redis.Redis) -> None:
+def test_exc_info_is_of_hash_if_results_are_malformed(connection: redis.Redis) -> None:
     put(connection, b'data')
     connection.hset(Job.key_for('a'), 'exc_info', 'plain text')
     connection.set(Result.get_key('a'), 'text')  # type: ignore[no-untyped-call]

@@ -48,7 +48,7 @@ def test_contains_many_accepts_jobs_of_other_class(connection: redis.Redis) -> N
     assert registry.contains_many(jobs) == [True, True, False]
 
 
-def test_contains_many_of_more_ids_than_one_write(connection: redis.Redis) -> None:
+def test_contains_many_answers_more_ids_than_one_write_holds(connection: redis.Redis) -> None:
     registry = FailedJobRegistry('q', connection=connection)
     connection.zadd(registry.key, {f'{number}': number for number in range(0, 25_000, 2)})
     assert registry.contains_many(map(str, range(25_000))) == [True, False] * 12_500
@@ -84,13 +84,13 @@ def test_contains_many_needs_one_round_trip(recorded: tuple[Recorder, Any]) -> N
     assert recorder.blocks == [['ZMSCORE'], ['ZRANGE']]
 
 
-def test_contains_many_on_server_without_zmscore() -> None:
+def test_contains_many_works_on_server_without_zmscore() -> None:
     with PrivateRedis(rename_command='ZMSCORE NO-SUCH-COMMAND') as server, server.client() as client:
         client.zadd('rq:failed:q', {'a': 1})
         assert FailedJobRegistry('q', connection=client).contains_many(['a', 'b']) == [True, False]
 
 
-def test_contains_many_by_user_without_zmscore(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_contains_many_works_without_right_to_zmscore(redis_server: PrivateRedis, connection: redis.Redis) -> None:
     connection.zadd('rq:failed:q', {'a': 1})
     connection.acl_setuser(
         'limited', enabled=True, reset=True, nopass=True, keys=['*'], categories=['+@all'], commands=['-zmscore']

@@ -67,26 +67,26 @@ def test_page_after_the_last_is_empty(registry: FailedJobRegistry, page: int) ->
     assert (found.job_ids, found.total, found.pages, found.has_next) == ([], 10, 3, False)
 
 
-def test_page_of_empty_registry(connection: redis.Redis) -> None:
+def test_page_of_empty_registry_is_empty(connection: redis.Redis) -> None:
     page = FailedJobRegistry('q', connection=connection).get_page()
     assert (page.job_ids, page.total, page.pages, page.has_next) == ([], 0, 0, False)
 
 
-def test_page_with_scores(registry: FailedJobRegistry) -> None:
+def test_page_with_scores_has_those_of_its_entries(registry: FailedJobRegistry) -> None:
     page = registry.get_page(2, 3, with_scores=True)
     assert (page.job_ids, page.scores) == (IDS[3:6], [NEVER + 3, NEVER + 4, NEVER + 5])
     page = registry.get_page(2, 3, desc=True, with_scores=True)
     assert (page.job_ids, page.scores) == (IDS[6:3:-1], [NEVER + 6, NEVER + 5, NEVER + 4])
 
 
-def test_page_without_cleanup(registry: FailedJobRegistry) -> None:
+def test_page_without_cleanup_has_expired_entries(registry: FailedJobRegistry) -> None:
     assert registry.get_page(per_page=1, cleanup=False).job_ids == ['expired']
     assert registry.get_page(per_page=1, cleanup=False).total == 11
     assert registry.get_page(per_page=1).total == 10
     assert registry.get_page(per_page=1, cleanup=False).total == 10
 
 
-def test_page_of_execution_registry(connection: redis.Redis) -> None:
+def test_page_of_execution_registry_has_execution_ids(connection: redis.Redis) -> None:
     executions = rqreg_ext.ExecutionRegistry('a', connection)
     connection.zadd(executions.key, {'run': NEVER, 'gone': 1})
     assert executions.get_page().job_ids == ['run']
@@ -220,7 +220,7 @@ def test_page_needs_one_round_trip(recorded: tuple[Recorder, Any]) -> None:
     ]
 
 
-def test_jobs_need_two_round_trips(recorded: tuple[Recorder, Any]) -> None:
+def test_get_jobs_needs_two_round_trips(recorded: tuple[Recorder, Any]) -> None:
     recorder, client = recorded
     client.zadd('rq:failed:q', {'a': NEVER, 'b': NEVER})
     # The first call, where redis-py has a connection, compares that one with ours.
@@ -316,7 +316,7 @@ def test_get_jobs_calls_overridden_fetch_many(connection: redis.Redis) -> None:
     assert ([job.id for job in page], page.missing) == (['b'], ['a'])
 
 
-def test_get_jobs_of_started_registry(connection: redis.Redis) -> None:
+def test_get_jobs_of_started_registry_loads_jobs_of_entries(connection: redis.Redis) -> None:
     registry = StartedJobRegistry('q', connection=connection)
     store(connection, FailedJobRegistry('q', connection=connection), 'a')
     connection.zadd(registry.key, {'a:one': NEVER, 'gone:two': NEVER})

@@ -85,7 +85,7 @@ OBJECTS = (
 
 
 @pytest.mark.parametrize('protocol', range(3, pickle.HIGHEST_PROTOCOL + 1))
-def test_plain_values_are_read(protocol: int) -> None:
+def test_plain_values_are_read_from_pickle(protocol: int) -> None:
     assert load_pickle(pickle.dumps(PLAIN, protocol)) == PLAIN
 
 
@@ -121,7 +121,7 @@ def test_nothing_of_a_pickle_is_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     'name', [b'datetime\ndatetime', b'builtins\nset', b'app\nSite'], ids=['datetime', 'set', 'other']
 )
-def test_build_changes_no_type(name: bytes) -> None:
+def test_build_opcode_changes_no_type(name: bytes) -> None:
     """BUILD with a pair sets the attributes of the second, of a class as well."""
     hostile = b'\x80\x04c' + name + b'\n(N}\x8c\x03hurtK\x01stb.'
     with contextlib.suppress(ValueError):

@@ -301,7 +301,7 @@ def test_filters_on_end_by_each_client(job_client: Any, storing_client: Any) -> 
     assert all(job['end'] > NOW - HOUR for _, job in failed_of(job_client).find(fields=['end']))
 
 
-def test_field_end_beside_ended_at(outage: redis.Redis) -> None:
+def test_field_end_is_ended_at_or_that_of_result(outage: redis.Redis) -> None:
     for job_id, job in failed_of(outage).find(fields=['ended_at', 'end']):
         restored = Job.fetch(job_id, connection=outage)
         assert job['ended_at'] == restored.ended_at

@@ -89,7 +89,7 @@ CHAINED = ''.join(traceback.format_exception(chain(KeyError('one'), IndexError('
         (too_deep(), 'RecursionError', 'maximum recursion depth exceeded'),
     ],
 )
-def test_exception_of_a_traceback(error: Exception, name: str, message: str) -> None:
+def test_exception_in_traceback_is_found(error: Exception, name: str, message: str) -> None:
     found = exception_in(''.join(traceback.format_exception(error)).encode())
     assert (found[0], found[1].partition(' while calling')[0]) == (name, message)
 
@@ -127,7 +127,7 @@ def test_exception_group_gives_its_name_and_message() -> None:
         ('one\ntwo 2', None, 'two #'),
     ],
 )
-def test_text_that_is_no_traceback(text: str, name: str | None, line: str) -> None:
+def test_text_that_is_no_traceback_gives_its_last_line(text: str, name: str | None, line: str) -> None:
     found = exception_in(text.encode())
     assert found == (name, text.strip())
     assert folded_line_of(found) == line
@@ -200,7 +200,7 @@ def test_decode_base64_reverses_encoding(data: bytes) -> None:
 
 
 @given(st.lists(st.sampled_from([b'Q', b'=', b'\n', b'-', b'\xff', b'/']), max_size=9).map(b''.join))
-def test_base64_that_is_malformed(text: bytes) -> None:
+def test_malformed_base64_is_left_to_python_or_equals_it(text: bytes) -> None:
     try:
         expected = a2b_base64(text)
     except ValueError:

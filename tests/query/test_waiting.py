@@ -172,7 +172,7 @@ def test_key_of_another_type_raises_wrongtype(any_client: Any) -> None:
             read()
 
 
-def test_without_the_right_to_lpos(client_without: Any, connection: redis.Redis) -> None:
+def test_membership_of_waiting_job_is_found_without_right_to_lpos(client_without: Any, connection: redis.Redis) -> None:
     connection.rpush(KEY, *IDS)
     waiting = WaitingJobs('q', connection=client_without('lpos'))
     assert ('job-200' in waiting, 'nothing' in waiting) == (True, False)
