@@ -75,7 +75,7 @@ def test_dir_of_modules_has_what_users_call() -> None:
     assert dir(executions) == sorted(vars(rq.executions))
 
 
-def test_results_are_a_line_with_their_counts(connection: redis.Redis, redis_server: PrivateRedis) -> None:
+def test_repr_of_results_is_a_line_with_their_counts(connection: redis.Redis, redis_server: PrivateRedis) -> None:
     queue = Queue('mail', connection=connection)
     failed = FailedJobRegistry('mail', connection=connection)
     for number in range(3):

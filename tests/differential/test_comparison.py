@@ -64,12 +64,12 @@ def test_result_of_other_type_is_noticed(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('get_job_count', cleanup=False), get_job_count=lambda self, cleanup=True: 2.0)
 
 
-def test_bytes_where_rq_returns_text(wrong: Callable[..., Any]) -> None:
+def test_bytes_where_rq_returns_text_are_noticed(wrong: Callable[..., Any]) -> None:
     with noticed('result'):
         wrong('FailedJobRegistry', Call('get_job_ids', cleanup=False), get_job_ids=lambda self, **_: [b'b', b'a'])
 
 
-def test_ids_in_another_order(wrong: Callable[..., Any]) -> None:
+def test_ids_in_another_order_are_noticed(wrong: Callable[..., Any]) -> None:
     with noticed('result'):
         wrong('FailedJobRegistry', Call('get_job_ids', cleanup=False), get_job_ids=lambda self, **_: ['a', 'b'])
 
@@ -181,7 +181,7 @@ def test_command_missing_in_pipeline_is_noticed(wrong: Callable[..., Any]) -> No
         wrong('FailedJobRegistry', Call('remove', 'a', APipeline()), remove=lambda self, job, pipeline: pipeline)
 
 
-def test_no_exception_where_rq_raises(wrong: Callable[..., Any]) -> None:
+def test_no_exception_where_rq_raises_is_noticed(wrong: Callable[..., Any]) -> None:
     with noticed('exception'):
         wrong('FailedJobRegistry', Call('requeue', 'missing'), requeue=lambda self, job: None)
 
@@ -194,7 +194,7 @@ def test_other_exception_is_noticed(wrong: Callable[..., Any]) -> None:
         wrong('FailedJobRegistry', Call('requeue', 'missing'), requeue=requeue)
 
 
-def test_other_arguments_of_the_exception(wrong: Callable[..., Any]) -> None:
+def test_other_arguments_of_the_exception_are_noticed(wrong: Callable[..., Any]) -> None:
     def requeue(self: Any, job: str) -> None:
         raise InvalidJobOperation('not in the registry')
 
@@ -235,14 +235,14 @@ def test_missing_warning_is_noticed(wrong: Callable[..., Any]) -> None:
         wrong('StartedJobRegistry', Call('get_job_ids', cleanup=False), RUNNING, get_job_ids=get_job_ids)
 
 
-def test_another_text_for_wrong_arguments(wrong: Callable[..., Any]) -> None:
+def test_another_text_for_wrong_arguments_is_noticed(wrong: Callable[..., Any]) -> None:
     with noticed('exception'):
         wrong(
             'FailedJobRegistry', Call('get_job_count', no_such_argument=1), get_job_count=lambda self, cleanup=True: 1
         )
 
 
-def test_another_attribute_of_the_registry(wrong: Callable[..., Any]) -> None:
+def test_another_attribute_of_the_registry_is_noticed(wrong: Callable[..., Any]) -> None:
     with noticed('construction: result'):
         wrong('FailedJobRegistry', Call('len'), key_template='rq:failure:{0}')
 

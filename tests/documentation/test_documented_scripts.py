@@ -54,7 +54,7 @@ def test_script_on_started_jobs_prints_same_three_ways() -> None:
     assert keys_named(outcome, 'rq:finished:default')
 
 
-def test_registries_of_a_queue() -> None:
+def test_script_on_registries_of_a_queue_prints_what_it_documents() -> None:
     outcome = outcome_of_all(QUEUE)
     documented = [line.partition('  # ')[2] for line in QUEUE.source.splitlines() if '# Returns' in line]
     assert outcome.output.splitlines() == documented
@@ -66,7 +66,7 @@ def test_script_on_removing_jobs_leaves_same_three_ways() -> None:
     assert keys_named(outcome, 'rq:job:') == [f'rq:job:{job_id}' for job_id in BROKEN_JOBS]
 
 
-def test_removing_and_deleting_jobs() -> None:
+def test_script_on_removing_jobs_removes_and_deletes_them() -> None:
     outcome = outcome_of_all(DELETING)
     assert not keys_named(outcome, 'rq:failed:default')
     assert not keys_named(outcome, 'rq:job:')

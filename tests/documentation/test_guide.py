@@ -65,7 +65,7 @@ def test_examples_of_page_run_in_own_process(page: str) -> None:
     assert (ended.returncode, ended.stderr) == (0, '')
 
 
-def test_pages_without_examples() -> None:
+def test_pages_without_examples_are_known() -> None:
     without = ['benchmarks', 'command', 'differences', 'failures', 'how-it-works', 'problem-kinds', 'promises']
     without += ['reference', 'rights']
     assert [name for name, examples in PAGES.items() if not examples] == without

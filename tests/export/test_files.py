@@ -142,7 +142,7 @@ def test_data_that_is_no_export_restores_nothing(connection: Redis, data: bytes,
     assert list(connection.scan_iter()) == []
 
 
-def test_two_exports_in_one_file(connection: Redis, exported: tuple[Path, Any]) -> None:
+def test_two_exports_in_one_file_restore_the_first_and_raise(connection: Redis, exported: tuple[Path, Any]) -> None:
     data = exported[0].read_bytes()
     with pytest.raises(ValueError, match=f'line {COUNT + 3}: .*goes on after its end'):
         rqreg_ext.restore(connection, io.BytesIO(data + data))

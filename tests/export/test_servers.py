@@ -50,7 +50,7 @@ def exported(client: Any) -> io.BytesIO:
     return file
 
 
-def test_clients_of_each_kind(filled: redis.Redis, any_client: Any) -> None:
+def test_export_and_restore_work_on_each_kind_of_client(filled: redis.Redis, any_client: Any) -> None:
     if type(any_client).__name__ == 'FakeRedis':
         pytest.skip('it has a database of its own')
     before = state(filled)
@@ -87,7 +87,7 @@ def test_filters_select_exported_jobs(filled: redis.Redis) -> None:
         failed(filled).export(file, ids=[], meta={'n': 3})
 
 
-def test_jobs_that_wait(connection: redis.Redis) -> None:
+def test_waiting_jobs_are_restored_in_their_order(connection: redis.Redis) -> None:
     states.fill(connection)
     before = state(connection)
     ids = connection.lrange('rq:queue:mail', 0, -1)
@@ -106,7 +106,7 @@ def test_jobs_that_wait(connection: redis.Redis) -> None:
     assert state(connection) == before
 
 
-def test_ids_of_jobs_that_wait(connection: redis.Redis) -> None:
+def test_export_of_waiting_jobs_takes_ids(connection: redis.Redis) -> None:
     states.fill(connection)
     waiting = rqreg_ext.WaitingJobs('mail', connection=connection)
     first, second, *_ = waiting.get_job_ids()
@@ -121,7 +121,7 @@ def test_ids_of_jobs_that_wait(connection: redis.Redis) -> None:
         rqreg_ext.export(connection, io.BytesIO(), ['failed', 'queued'], min_score=1)
 
 
-def test_limit_and_ids_of_many_queues(connection: redis.Redis) -> None:
+def test_export_of_many_queues_keeps_to_limit_and_ids(connection: redis.Redis) -> None:
     states.fill(connection)
     everywhere = ['failed', 'finished', 'queued', 'started', 'scheduled']
 
@@ -349,7 +349,7 @@ def test_lost_connection_leaves_no_job_half_restored(filled: redis.Redis, relay:
         assert state(filled) == before
 
 
-def test_to_another_queue(connection: redis.Redis) -> None:
+def test_restore_puts_jobs_into_another_queue(connection: redis.Redis) -> None:
     states.fill(connection)
     file = io.BytesIO()
     counts = rqreg_ext.export(connection, file, ['failed', 'deferred', 'started'], 'mail').total.done

@@ -28,7 +28,7 @@ def once(command: Command, *arguments: str, status: int = 0, err: str = '') -> d
     return samples_in(ended.out)
 
 
-def test_jobs_of_each_queue(rqreg: Command) -> None:
+def test_jobs_are_counted_by_queue_and_status(rqreg: Command) -> None:
     samples = once(rqreg)
     jobs = named(samples, 'rq_jobs')
     assert {queue for queue, _ in jobs} == set(QUEUES)
@@ -81,7 +81,7 @@ def test_workers_are_counted_by_state_and_queue(connection: Redis, changing: Com
     assert [name for name, _ in named(samples, 'rq_worker_job_start_timestamp_seconds')] == ['first']
 
 
-def test_counts_of_a_worker(connection: Redis, changing: Command) -> None:
+def test_jobs_of_a_worker_are_counted(connection: Redis, changing: Command) -> None:
     queue = Queue('mail', connection=connection)
     for _ in range(3):
         queue.enqueue('len', ())
@@ -99,7 +99,7 @@ def test_counts_of_a_worker(connection: Redis, changing: Command) -> None:
         assert found == float(stored[field.encode()]), name
 
 
-def test_without_names_of_workers(connection: Redis, changing: Command) -> None:
+def test_metrics_have_no_names_of_workers_if_so_asked(connection: Redis, changing: Command) -> None:
     worker = Worker([Queue('mail', connection=connection)], connection=connection, name='first')
     worker.register_birth()
     worker.set_state('started')
@@ -118,7 +118,7 @@ def test_latency_is_that_of_oldest_waiting_job(connection: Redis, changing: Comm
     assert value(samples, 'rq_jobs', queue='mail', status='queued') == 2
 
 
-def test_queues_by_name_and_glob(rqreg: Command) -> None:
+def test_queues_are_selected_by_name_and_glob(rqreg: Command) -> None:
     assert {queue for queue, _ in named(once(rqreg, 'm*', 'labels'), 'rq_jobs')} == {'mail', 'labels'}
     # One that is not there yet has no jobs, and a glob may match nothing.
     samples = once(rqreg, 'later', 'x*')
@@ -126,7 +126,7 @@ def test_queues_by_name_and_glob(rqreg: Command) -> None:
     assert {queue for queue, _ in named(samples, 'rq_jobs')} == {'later'}
 
 
-def test_failed_jobs_by_function_and_exception(rqreg: Command) -> None:
+def test_failed_jobs_are_counted_by_function_and_exception(rqreg: Command) -> None:
     samples = once(rqreg, '--errors', '2')
     found = named(samples, 'rq_failed_jobs')
     assert found == {('KeyError', 'shop.print_label'): 40, ('shop.MailServerDown', 'shop.send_mail'): 40}
@@ -139,7 +139,7 @@ def test_failed_jobs_by_function_and_exception(rqreg: Command) -> None:
 NAMES = ['a "quoted" one', 'back\\slash', 'two\nlines', 'tab\t, bell\a', 'Grüße 世界 🐇', '{}', "it's", ' ', '%s']
 
 
-def test_names_with_any_characters(connection: Redis, changing: Command) -> None:
+def test_names_with_any_characters_are_read_back(connection: Redis, changing: Command) -> None:
     for name in NAMES:
         connection.sadd('rq:queues', f'rq:queue:{name}')
         connection.zadd(f'rq:failed:{name}', {'a': 4e9})
@@ -248,7 +248,7 @@ def test_file_is_replaced_at_once_and_readable(rqreg: Command, tmp_path: Path) -
     assert file.stat().st_mode & 0o444 == 0o444
 
 
-def test_file_that_cannot_be_written(rqreg: Command, tmp_path: Path) -> None:
+def test_file_that_cannot_be_written_is_status_2(rqreg: Command, tmp_path: Path) -> None:
     ended = rqreg('exporter', '--once', '--file', str(tmp_path / 'nowhere' / 'rq.prom'))
     assert ended.status == 2
     assert '/nowhere/rq.prom: No such file or directory' in ended.err
@@ -273,7 +273,7 @@ def test_wrong_usage_of_exporter_is_status_2(arguments: tuple[str, ...], message
     assert message in ended.err
 
 
-def test_without_prometheus_client(rqreg: Command, tmp_path: Path) -> None:
+def test_exporter_names_the_extra_if_prometheus_client_is_missing(rqreg: Command, tmp_path: Path) -> None:
     (tmp_path / 'prometheus_client.py').write_text('raise ImportError("no prometheus_client here")')
     ended = rqreg('exporter', PYTHONPATH=str(tmp_path))
     assert (ended.status, ended.out) == (2, '')
@@ -286,7 +286,7 @@ def test_without_prometheus_client(rqreg: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('name', 'text'), [('alerts', 'alert: RQRedisDown'), ('keda', 'kind: ScaledObject'), ('dashboard', '"title": "RQ"')]
 )
-def test_print_writes_files_for_prometheus(name: str, text: str, rqreg: Command) -> None:
+def test_print_option_writes_files_for_prometheus(name: str, text: str, rqreg: Command) -> None:
     ended = rqreg('exporter', '--print', name)
     assert (ended.status, ended.err) == (0, '')
     assert text in ended.out

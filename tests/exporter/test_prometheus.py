@@ -139,20 +139,20 @@ def test_each_scrape_succeeds(scraped: tuple[Serving, Prometheus]) -> None:
     assert [result['value'][1] for result in prometheus.query('sum(rq_jobs{status="failed"})')] == ['2']
 
 
-def test_names_come_as_they_are(scraped: tuple[Serving, Prometheus]) -> None:
+def test_names_reach_prometheus_as_they_are(scraped: tuple[Serving, Prometheus]) -> None:
     _, prometheus = scraped
     assert set(prometheus.ask('label/queue/values')) == {'mail', 'mial', ODD}
 
 
 @pytest.mark.parametrize('query', QUERIES)
-def test_queries_of_the_dashboard(query: str, scraped: tuple[Serving, Prometheus]) -> None:
+def test_each_query_of_the_dashboard_has_a_result(query: str, scraped: tuple[Serving, Prometheus]) -> None:
     for name, text in VARIABLES.items():
         query = query.replace(name, text)
     assert '$' not in query
     assert scraped[1].query(query)
 
 
-def test_variables_of_the_dashboard(scraped: tuple[Serving, Prometheus]) -> None:
+def test_variables_of_the_dashboard_are_used_and_have_values(scraped: tuple[Serving, Prometheus]) -> None:
     used = set(re.findall(r'\$(\w+)', ' '.join(QUERIES))) - {'__rate_interval'}
     variables = {one['name']: one for one in DASHBOARD['templating']['list']}
     assert used == set(variables) - {'datasource'}
@@ -163,7 +163,7 @@ def test_variables_of_the_dashboard(scraped: tuple[Serving, Prometheus]) -> None
         assert scraped[1].ask(f'label/{label}/values', **{'match[]': series})
 
 
-def test_rules_are_evaluated(scraped: tuple[Serving, Prometheus]) -> None:
+def test_alert_rules_are_evaluated_and_fire(scraped: tuple[Serving, Prometheus]) -> None:
     _, prometheus = scraped
     prometheus.wait_for('ALERTS{alertname="RQQueueWithoutWorkers", queue="mial"}')
     (group,) = prometheus.ask('rules')['groups']

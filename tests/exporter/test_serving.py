@@ -44,7 +44,7 @@ def test_open_metrics_are_served_if_accepted(serving: Serving) -> None:
 @pytest.mark.parametrize(
     'accept', ['', 'text/plain;version=1.0.0', 'application/openmetrics-text; version=x', '*/*', ';;=,']
 )
-def test_whatever_is_accepted(accept: str, serving: Serving) -> None:
+def test_scrape_is_answered_whatever_is_accepted(accept: str, serving: Serving) -> None:
     assert 'rq_up 1.0' in serving.get(Accept=accept)[0]
 
 
@@ -54,7 +54,7 @@ def test_scrape_is_compressed_if_accepted(serving: Serving) -> None:
     assert 'rq_up 1.0' in text
 
 
-def test_some_of_the_metrics(serving: Serving) -> None:
+def test_scrape_of_some_metrics_gives_only_these(serving: Serving) -> None:
     text, _ = serving.get('/metrics?name[]=rq_jobs&name[]=rq_up')
     families = {line.split()[2] for line in text.splitlines() if line.startswith('# TYPE')}
     assert families == {'rq_jobs', 'rq_up'}
@@ -97,7 +97,7 @@ def test_many_scrapers_at_once_are_one_reading(serving: Serving) -> None:
     assert (value(serving.scrape(), 'rq_request_processing_seconds_count') or 99) < 10
 
 
-def test_redis_goes_away_and_comes_back() -> None:
+def test_exporter_reports_redis_that_goes_away_and_comes_back() -> None:
     with PrivateRedis() as server:
         server.client().sadd('rq:queues', 'rq:queue:mail')
         with Serving(Command(server.url)) as serving:
@@ -166,7 +166,7 @@ def test_exporter_ends_with_status_of_signal(number: int, status: int, said: str
         assert serving.end(number) == (status, f'rqreg: {said}\n' if said else '')
 
 
-def test_sigterm_while_redis_hangs() -> None:
+def test_sigterm_ends_exporter_while_redis_hangs() -> None:
     with PrivateRedis() as server, Serving(Command(server.url), '--timeout', '300') as serving:
         os.kill(server.pid, signal.SIGSTOP)
         scraping = socket.create_connection(('127.0.0.1', int(serving.root.rpartition(':')[2])))
@@ -178,7 +178,7 @@ def test_sigterm_while_redis_hangs() -> None:
             scraping.close()
 
 
-def test_port_in_use(serving: Serving, rqreg: Command) -> None:
+def test_port_in_use_is_status_2(serving: Serving, rqreg: Command) -> None:
     port = serving.root.rpartition(':')[2]
     ended = rqreg('exporter', '--port', port)
     assert (ended.status, ended.out) == (2, '')

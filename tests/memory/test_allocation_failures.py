@@ -30,12 +30,12 @@ CHOSEN = [name for name in SCENARIOS if name not in NOT_OURS] if IS_DEEP else IN
 
 
 @pytest.mark.parametrize('scenario', CHOSEN)
-def test_one_failing_allocation(shim: Path, redis_server: PrivateRedis, scenario: str) -> None:
+def test_one_failing_allocation_crashes_nothing(shim: Path, redis_server: PrivateRedis, scenario: str) -> None:
     assert_well(shim, scenario, '--once', port=redis_server.port)
 
 
 @pytest.mark.parametrize('scenario', CHOSEN)
-def test_no_memory_from_an_allocation_on(shim: Path, redis_server: PrivateRedis, scenario: str) -> None:
+def test_no_memory_from_an_allocation_on_crashes_nothing(shim: Path, redis_server: PrivateRedis, scenario: str) -> None:
     assert_well(shim, scenario, port=redis_server.port)
 
 
@@ -49,7 +49,9 @@ CALLS = ['get_job_ids', 'id in started', 'first call', 'remove and delete, first
 @pytest.mark.skipif(not IS_DEEP, reason='part of make check-memory')
 @pytest.mark.parametrize('scenario', CALLS)
 @pytest.mark.parametrize('variant', VARIANTS)
-def test_failing_allocations_elsewhere(shim: Path, redis_server: PrivateRedis, variant: str, scenario: str) -> None:
+def test_failing_allocations_elsewhere_crash_nothing(
+    shim: Path, redis_server: PrivateRedis, variant: str, scenario: str
+) -> None:
     for mode in ['--once'], []:
         assert_well(shim, scenario, *VARIANTS[variant], *mode, port=redis_server.port)
 
@@ -58,7 +60,9 @@ def test_failing_allocations_elsewhere(shim: Path, redis_server: PrivateRedis, v
 # Not the first call: most of its thousands of allocations are OpenSSL's. Not a change of data: the proxy may pass a
 # failed call's script on when the data have been put back for the next one.
 @pytest.mark.parametrize('scenario', [name for name in CALLS if name != 'first call' and not SCENARIOS[name].changes])
-def test_failing_allocations_over_tls(shim: Path, redis_server: PrivateRedis, tmp_path: Path, scenario: str) -> None:
+def test_failing_allocations_over_tls_crash_nothing(
+    shim: Path, redis_server: PrivateRedis, tmp_path: Path, scenario: str
+) -> None:
     authority = Authority(tmp_path, 'authority')
     pair = authority.issue('server')
     with TlsProxy(redis_server.port, pair.certificate, pair.key) as proxy:

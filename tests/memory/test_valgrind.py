@@ -60,7 +60,7 @@ def watch(report: Path, *program: str, **variables: str) -> subprocess.Completed
 
 
 @pytest.mark.parametrize('protocol', [2, 3])
-def test_no_error_in_the_core(redis_server: PrivateRedis, tmp_path: Path, protocol: int) -> None:
+def test_valgrind_finds_no_error_in_the_core(redis_server: PrivateRedis, tmp_path: Path, protocol: int) -> None:
     report = tmp_path / 'valgrind.xml'
     ran = watch(report, '-m', 'memory.core_calls', str(redis_server.port), f'--protocol={protocol}')
     assert ran.returncode == 0, ran.stderr

@@ -105,7 +105,7 @@ def test_missing_headers_are_named_with_their_package(tmp_path: Path, lent: Path
         assert len(remedies) in (1, 4)
 
 
-def test_no_network_and_no_hiredis(fresh_venv: FreshVenv, checkout: Path) -> None:
+def test_missing_network_and_hiredis_are_named_with_remedy(fresh_venv: FreshVenv, checkout: Path) -> None:
     # This also shows that the builds of the other tests, under the same environment, fetched nothing.
     shutil.rmtree(checkout / 'vendor')
     output = '\n'.join(output_of_failed_install(fresh_venv, checkout))

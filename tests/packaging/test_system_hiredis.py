@@ -66,7 +66,7 @@ def failed_install(venv: FreshVenv, copy: Path, **variables: str) -> str:
     return ' '.join(result.stdout.split())
 
 
-def test_no_pkg_config(fresh_venv: FreshVenv, copy: Path) -> None:
+def test_missing_pkg_config_is_named_with_remedy(fresh_venv: FreshVenv, copy: Path) -> None:
     output = failed_install(fresh_venv, copy, PKG_CONFIG='/nonexistent/pkg-config')
     assert 'RQREG_SYSTEM_HIREDIS=1' in output
     assert 'libhiredis-dev' in output

@@ -107,7 +107,7 @@ def test_kept_results_have_no_single_rounds(results: Results, tmp_path: Path) ->
     assert call['legs'][OURS] == {'q1': 0.0008, 'median': 0.0009123, 'q3': 0.001, 'rounds': 3, 'sampled': None}
 
 
-def test_curve_grows_and_tells_what_is_extrapolated(results: Results) -> None:
+def test_curve_of_results_grows_and_tells_what_is_extrapolated(results: Results) -> None:
     points = results.curve('purge', 'entries', RQ)
     assert [(point.size, point.seconds.median, point.is_extrapolated) for point in points] == [
         (100, 0.2, False),
@@ -124,7 +124,7 @@ def test_summary_says_what_was_found(results: Results) -> None:
     assert '`get_job_ids-1000000` needs 105 MB at its peak, by RQ 193 MB; the list itself takes 104 MB.' in lines
 
 
-def test_everything_is_in_the_tables(results: Results) -> None:
+def test_every_result_is_in_the_tables(results: Results) -> None:
     lines = markdown.everything(results).splitlines()
     assert '| purge-100000 | ~200 s (190-210) |  |  |  | 900 ms (800-1000) |  | 2 |' in lines
     assert '| purge-100 | 190 ms (180-200) |  |  |  | 800 µs (700-900) |  | 2 |' in lines
@@ -152,7 +152,7 @@ def test_target_is_reached_or_not(results: Results, target: Target, told: list[s
     assert target.cells(results) == told
 
 
-def test_targets_of_a_run(results: Results) -> None:
+def test_targets_have_values_of_a_run(results: Results) -> None:
     _, *rows = targets.rows(results)
     assert [row[2:] for row in rows] == [
         ['9.00 µs', 'yes', '5.00 µs'],
@@ -161,7 +161,7 @@ def test_targets_of_a_run(results: Results) -> None:
     ]
 
 
-def test_slowest_command_of_all(results: Results) -> None:
+def test_slowest_command_is_greatest_of_all_calls(results: Results) -> None:
     held = {name: {'worst_command': seconds} for name, seconds in (('purge', 0.004), ('cancel_many', 0.0101))}
     results.found['holding'] = {'jobs': held, 'others': {'purge': {'worst_command': 0.003}}}
     assert targets.slowest_command(results) == pytest.approx(10.1)
@@ -188,7 +188,7 @@ def test_results_of_other_versions_are_not_kept(results: Results) -> None:
         results.with_those_of(Results({'surroundings': other, 'calls': []}))
 
 
-def test_place_is_filled_between_its_marks() -> None:
+def test_text_is_put_between_its_markers() -> None:
     place = places.SUMMARY
     text = place.filled(f'before\n{place.begin}old\n{place.end}after\n', 'new')
     assert text == f'before\n{place.begin}new\n{place.end}after\n'

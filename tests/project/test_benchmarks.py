@@ -115,7 +115,7 @@ def test_unknown_workload_is_refused() -> None:
     assert "'counting'" in done.stderr
 
 
-def test_names_operations_and_parts_of_names() -> None:
+def test_workloads_are_selected_by_name_operation_and_part_of_name() -> None:
     assert named('count-100') == ['count-100']
     assert named('count') == [w.name for w in ALL if w.operation == 'count']
     deleting = {'remove-delete_job', 'remove_many-delete_job-100', 'remove_many-delete_job-10000'}
@@ -298,7 +298,7 @@ def test_hiredis_is_hidden_from_the_other_legs() -> None:
 
 @pytest.mark.skipif(not placement.can_bind(), reason='needs two CPUs, and a system that binds processes to them')
 @pytest.mark.parametrize('placed', [placement.APART, placement.TOGETHER])
-def test_leg_is_bound(placed: str) -> None:
+def test_leg_runs_on_cpus_of_placement(placed: str) -> None:
     of_server, of_legs = placement.cpus(placed)
     assert of_server.isdisjoint(of_legs) == (placed == placement.APART)
     with RemoteLeg(BOUND) as leg:

@@ -88,7 +88,7 @@ def test_demo_runs_to_its_end(folder: Path, orphans: Orphans) -> None:
     assert orphans.left() == []
 
 
-def test_demo_of_bulk_operations(folder: Path, orphans: Orphans) -> None:
+def test_demo_of_bulk_operations_finds_nothing_wrong(folder: Path, orphans: Orphans) -> None:
     demo = start(folder, '-m', 'demo', '--only', 'bulk', jobs=2000)
     output, _ = demo.communicate(timeout=180)
     assert demo.returncode == 0, output
@@ -197,7 +197,7 @@ def test_demo_fails_where_a_call_does_nothing(folder: Path, call: str, answer: s
     assert list(folder.iterdir()) == []
 
 
-def test_demo_of_too_few_jobs(folder: Path) -> None:
+def test_demo_of_too_few_jobs_is_refused(folder: Path) -> None:
     demo = start(folder, '-m', 'demo', jobs=20)
     output, _ = demo.communicate(timeout=60)
     assert demo.returncode == 2

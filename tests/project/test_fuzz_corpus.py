@@ -160,7 +160,7 @@ def test_arguments_are_written_as_redis_py_writes_them(value: Any) -> None:
 # ---- The C on whole, well-formed replies ------------------------------------------------------------
 
 
-def test_well_formed_replies(programs: dict[str, Path], tmp_path: Path) -> None:
+def test_well_formed_replies_are_read_as_by_reference(programs: dict[str, Path], tmp_path: Path) -> None:
     """Random values and registries, read by the C: fuzzing spends its time on what is malformed."""
     streams: set[bytes] = set()
 

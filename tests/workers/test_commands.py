@@ -43,7 +43,7 @@ def test_info_of_rq_prints_same_counts(sides: Sides) -> None:
     ]
 
 
-def test_info_while_a_worker_runs_a_job(sides: Sides) -> None:
+def test_info_shows_job_that_a_worker_runs(sides: Sides) -> None:
     def scenario(side: Side) -> dict[str, list[str]]:
         three_queues(side)
         Queue('held', connection=side.client).enqueue(jobs.wait_for_release, job_id='held')
@@ -79,7 +79,7 @@ def lines_of_info(side: Side, option: str) -> list[str]:
     return [line for line in shown if line and not line.startswith('Updated: ')]
 
 
-def test_info_looks_after_abandoned_jobs(sides: Sides) -> None:
+def test_info_cleans_up_abandoned_jobs(sides: Sides) -> None:
     def scenario(side: Side) -> list[str]:
         Queue('mixed', connection=side.client).enqueue(jobs.kill_the_worker_once, job_id='lost')
         let_a_worker_die(side, '--worker-class', 'rq.worker.SimpleWorker', '--name', 'first', 'mixed')
@@ -94,7 +94,7 @@ def test_info_looks_after_abandoned_jobs(sides: Sides) -> None:
     ]
 
 
-def test_requeue_of_one_job(sides: Sides) -> None:
+def test_requeue_command_puts_one_job_back(sides: Sides) -> None:
     def scenario(side: Side) -> tuple[str, list[str], list[str]]:
         queue = three_queues(side)['mixed']
         said = side.rq('requeue', '--queue', 'mixed', 'failing-1')
@@ -105,7 +105,7 @@ def test_requeue_of_one_job(sides: Sides) -> None:
     assert (waiting, failed) == (['failing-1'], ['failing-0'])
 
 
-def test_requeue_of_a_job_that_has_not_failed(sides: Sides) -> None:
+def test_requeue_command_fails_at_job_that_has_not_failed(sides: Sides) -> None:
     def scenario(side: Side) -> str:
         three_queues(side)
         with side.running('requeue', '--queue', 'mixed', 'failing-1', 'mixed-1', 'failing-0') as program:
@@ -116,7 +116,7 @@ def test_requeue_of_a_job_that_has_not_failed(sides: Sides) -> None:
     assert sides.same(scenario) == 'rq.exceptions.InvalidJobOperation'
 
 
-def test_requeue_of_all_and_work(sides: Sides) -> None:
+def test_requeue_command_of_all_puts_failed_jobs_back(sides: Sides) -> None:
     def scenario(side: Side) -> dict[str, int]:
         queue = three_queues(side)['mixed']
         side.rq('requeue', '--queue', 'mixed', '--all')
@@ -129,7 +129,7 @@ def test_requeue_of_all_and_work(sides: Sides) -> None:
     assert sides.same(scenario) == {'failing-0': 2, 'failing-1': 2}
 
 
-def test_requeue_of_none_and_of_a_job_that_is_gone(sides: Sides) -> None:
+def test_requeue_command_of_missing_job_ends_as_with_rq(sides: Sides) -> None:
     def scenario(side: Side) -> tuple[str, int, str]:
         three_queues(side)
         nothing = side.rq('requeue', '--queue', 'fine', '--all')
@@ -141,7 +141,7 @@ def test_requeue_of_none_and_of_a_job_that_is_gone(sides: Sides) -> None:
     assert last.startswith('rq.exceptions.NoSuchJobError')
 
 
-def test_empty_of_all(sides: Sides) -> None:
+def test_empty_command_of_all_empties_each_queue(sides: Sides) -> None:
     def scenario(side: Side) -> list[str]:
         queue = three_queues(side)['waiting']
         said = side.rq('empty', '--all')

@@ -12,7 +12,7 @@ from .sides import Side, Sides
 pytestmark = pytest.mark.skipif('cron' not in main.commands, reason='this RQ has no `rq cron`')
 
 
-def test_cron_and_its_workers(sides: Sides) -> None:
+def test_cron_jobs_are_run_by_workers(sides: Sides) -> None:
     def scenario(side: Side) -> dict[str, int]:
         often, once = (Queue(name, connection=side.client) for name in ('often', 'once'))
         with side.running('cron', 'workers.cron_config') as cron:

@@ -26,7 +26,7 @@ def let_a_worker_die(side: Side, *arguments: str) -> None:
         assert worker.process.wait() == -signal.SIGKILL, worker.text()
 
 
-def test_jobs_of_workers_that_died(sides: Sides) -> None:
+def test_jobs_of_workers_that_died_have_same_ends(sides: Sides) -> None:
     def scenario(side: Side) -> dict[str, Any]:
         queue = Queue('kept', connection=side.client)
         lost = queue.enqueue(jobs.kill_the_worker_once, job_id='lost')

@@ -30,7 +30,7 @@ def test_scheduler_process_enqueues_scheduled_jobs(sides: Sides) -> None:
     assert sides.same(scenario) == {'scheduled': 1, 'retried': 2, 'repeated': 3}
 
 
-def test_overdue_jobs_in_burst_mode(sides: Sides) -> None:
+def test_overdue_jobs_are_run_in_burst_mode(sides: Sides) -> None:
     def scenario(side: Side) -> Counter[str]:
         queue = Queue('timed', connection=side.client)
         for hours in (1, 3):

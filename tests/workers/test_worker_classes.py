@@ -15,7 +15,7 @@ CLASSES = [name for name in KINDS if hasattr(rq.worker, name)]
 
 
 @pytest.mark.parametrize('worker_class', CLASSES)
-def test_each_class_of_worker(sides: Sides, worker_class: str) -> None:
+def test_each_class_of_worker_runs_jobs(sides: Sides, worker_class: str) -> None:
     def scenario(side: Side) -> dict[str, list[str]]:
         queue = Queue('worked', connection=side.client)
         for name, function in {'look': jobs.look, 'fail': jobs.fail, 'succeed': jobs.succeed}.items():
