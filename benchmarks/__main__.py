@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from . import holding, placement, report, shares, startup, targets
+from . import cpu_placement, report, server_holds, startup, targets, time_shares
 from .child import ROOT, LegError, RemoteLeg
 from .legs import NAMES, OURS, RQ, RQ_HIREDIS, WITH_HIREDIS, Server
 from .measuring import DifferentAnswers, Measurement, Pace, Run
@@ -60,7 +60,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument('--socket', choices=('tcp', 'unix', 'both'), default='both', help='default: both')
     parser.add_argument(
         '--placement',
-        choices=(placement.APART, placement.TOGETHER, placement.FREE, 'both'),
+        choices=(cpu_placement.APART, cpu_placement.TOGETHER, cpu_placement.FREE, 'both'),
         help='server and caller on different CPUs, on the same one, not bound, or the first two; default: apart',
     )
     parser.add_argument('--quick', action='store_true', help='few and short rounds, nothing of a million entries')
@@ -168,15 +168,15 @@ class Session:
             self._cluster()
 
     def _placements(self) -> list[str]:
-        if not placement.can_bind():
-            return [placement.FREE]
-        asked = self.options.placement or placement.APART
-        return [placement.APART, placement.TOGETHER] if asked == 'both' else [asked]
+        if not cpu_placement.can_bind():
+            return [cpu_placement.FREE]
+        asked = self.options.placement or cpu_placement.APART
+        return [cpu_placement.APART, cpu_placement.TOGETHER] if asked == 'both' else [asked]
 
     def _place(self, placed: str, legs: Iterable[RemoteLeg]) -> None:
-        if placement.can_bind():
-            of_server, of_legs = placement.cpus(placed)
-            placement.bind(self.server.pid, of_server)
+        if cpu_placement.can_bind():
+            of_server, of_legs = cpu_placement.cpus(placed)
+            cpu_placement.bind(self.server.pid, of_server)
             for leg in legs:
                 leg.bind(of_legs)
 
@@ -222,7 +222,7 @@ class Session:
             found = [measurements[name] for name in BY_NAME if name in measurements]
             calls = [report.calls_as_json(measurement, kind, placed) for measurement in found]
             self.results['calls'] += calls
-            print(f'\nOn {kind}, {placement.TITLES[placed]}, time per call:\n\n{table(report.times_rows(calls))}')
+            print(f'\nOn {kind}, {cpu_placement.TITLES[placed]}, time per call:\n\n{table(report.times_rows(calls))}')
             print(f'\n{report.NOTE}\n\nHow many times as long:\n\n{table(report.ratios_rows(calls))}', flush=True)
 
     def _imports(self) -> None:
@@ -256,25 +256,26 @@ class Session:
         placed = self._placements()[0]
         self._place(placed, run.legs.values())
         found = {}
-        for workload in shares.workloads(self.options.quick):
+        for workload in time_shares.workloads(self.options.quick):
             say(f'whose time it is: {workload.name}')
-            of_legs = shares.measure(run, server, workload)
+            of_legs = time_shares.measure(run, server, workload)
             found[workload.name] = {leg: asdict(of_leg) for leg, of_leg in of_legs.items()}
         self.results['shares'] = found
         print(
-            f'\nOn tcp, {placement.TITLES[placed]}, whose time it is:\n\n{table(report.shares_rows(found))}', flush=True
+            f'\nOn tcp, {cpu_placement.TITLES[placed]}, whose time it is:\n\n{table(report.shares_rows(found))}',
+            flush=True,
         )
 
     def _holding(self, run: Run, server: Server) -> None:
         placed = self._placements()[0]
         self._place(placed, run.legs.values())
         found: dict[str, dict[str, Any]] = {}
-        for situation, population in holding.situations(self.options.quick).items():
-            for operation, workload in holding.workloads(population).items():
+        for situation, population in server_holds.situations(self.options.quick).items():
+            for operation, workload in server_holds.workloads(population).items():
                 say(f'how long the server is held by {operation}: {situation}')
-                found.setdefault(situation, {})[operation] = asdict(holding.measure(run, server, workload))
+                found.setdefault(situation, {})[operation] = asdict(server_holds.measure(run, server, workload))
         self.results['holding'] = found
-        title = f'On tcp, {placement.TITLES[placed]}, how long the server is held:'
+        title = f'On tcp, {cpu_placement.TITLES[placed]}, how long the server is held:'
         print(f'\n{title}\n\n{table(report.held_rows(found))}', flush=True)
 
     def _cluster(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any, NamedTuple
 
-from . import placement
+from . import cpu_placement
 from .workloads import Kind, Workload
 
 RQ = 'rq'
@@ -85,7 +85,7 @@ class Leg:
 
     def bind(self, cpus: set[int]) -> None:
         """Run on these CPUs from now on."""
-        placement.bind(os.getpid(), cpus)
+        cpu_placement.bind(os.getpid(), cpus)
 
     def take_up(self, workload: Workload, place: Place) -> None:
         self.workload = workload

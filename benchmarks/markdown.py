@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from . import targets
+from .cpu_placement import APART, FREE, TOGETHER
+from .cpu_placement import TITLES as PLACEMENTS
 from .legs import BY_HAND_HIREDIS, OURS, RQ, RQ_HIREDIS, TITLES
-from .placement import APART, FREE, TOGETHER
-from .placement import TITLES as PLACEMENTS
 from .report import (
     EMPTY,
     EXTRAPOLATED,

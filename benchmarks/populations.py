@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .by_hand import QUEUES, READY, REGISTRIES, STARTED
-from .restoring import Dependents, Restorer, Template
+from .put_back import Dependents, Restorer, Template
 
 ROOT = Path(__file__).resolve().parent.parent
 QUEUE = 'benchmark'

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from . import markdown, places, plots, readme
+from . import markdown, markers, plots, readme
 from .child import ROOT
 from .programs import kept as programs
 from .results import FOLDER, KEPT, Results, run_of
@@ -23,9 +23,9 @@ def main(arguments: list[str]) -> None:
         Results.read(run).keep()
     results = Results.read(KEPT)
     TABLES.write_text(markdown.everything(results), encoding='utf-8')
-    places.CALLS.fill(markdown.summary(results))
-    places.SUMMARY.fill(readme.summary(results, programs.read()))
-    for path in (KEPT, TABLES, places.PAGE, places.README, *plots.draw(results)):
+    markers.CALLS.fill(markdown.summary(results))
+    markers.SUMMARY.fill(readme.summary(results, programs.read()))
+    for path in (KEPT, TABLES, markers.PAGE, markers.README, *plots.draw(results)):
         print(path.relative_to(ROOT))
 
 

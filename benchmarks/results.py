@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .cpu_placement import APART
 from .measuring import Spread
-from .placement import APART
 from .report import spread_of
 
 FOLDER = Path(__file__).resolve().parent

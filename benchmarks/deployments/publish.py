@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import places
+from benchmarks import markers
 from benchmarks.child import ROOT
 from benchmarks.deployments import report
 from benchmarks.report import say
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
         return
     found = json.loads(KEPT.read_text(encoding='utf-8'))
     TABLES.write_text(report.everything(found), encoding='utf-8')
-    places.DEPLOYMENTS.fill(report.summary(found))
+    markers.DEPLOYMENTS.fill(report.summary(found))
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks import places, readme
+from benchmarks import markers, readme
 from benchmarks.programs import kept, report
 from benchmarks.results import Results, run_of
 from compat.environments import ROOT
@@ -23,9 +23,9 @@ def main(arguments: list[str]) -> None:
         kept.keep(kept.read(run))
     found = kept.read()
     TABLES.write_text(report.everything(found), encoding='utf-8')
-    places.PROGRAMS.fill(report.summary(found))
-    places.SUMMARY.fill(readme.summary(Results.read(), found))
-    for path in (kept.KEPT, TABLES, places.PAGE, places.README):
+    markers.PROGRAMS.fill(report.summary(found))
+    markers.SUMMARY.fill(readme.summary(Results.read(), found))
+    for path in (kept.KEPT, TABLES, markers.PAGE, markers.README):
         print(path.relative_to(ROOT))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from .. import by_loop
 from ..by_hand import JOBS
 from ..populations import MONTH, QUEUE, Filled, Population, new_ids
-from ..restoring import Restorer, Template
+from ..put_back import Restorer, Template
 from .whole_registry import LOOP_SAMPLE, names
 from .workload import Axis, Registries, Sample, Workload
 

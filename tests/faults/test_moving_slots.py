@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from host.patience import eventually
-from key_prefix import TESTS, needs_key_prefix
+from key_prefix.programs import TESTS, needs_key_prefix
 from private_redis import PrivateRedis
 
 pytestmark = needs_key_prefix

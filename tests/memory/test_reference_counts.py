@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TIMES = 100
 CORE_TESTS = [
     'tests/fastpath/test_executions.py',
-    'tests/test_key_prefix.py',
+    'tests/key_prefix/test_single_calls.py',
     'tests/test_public_names.py',
     'tests/fastpath/test_queue.py',
     'tests/fastpath/test_registry_init.py',

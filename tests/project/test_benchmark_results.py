@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import markdown, places, readme, targets
+from benchmarks import markdown, markers, readme, targets
 from benchmarks.child import ROOT
 from benchmarks.legs import OURS, RQ
 from benchmarks.programs import kept as programs_kept
@@ -189,7 +189,7 @@ def test_results_of_other_versions_are_not_kept(results: Results) -> None:
 
 
 def test_text_is_put_between_its_markers() -> None:
-    place = places.SUMMARY
+    place = markers.SUMMARY
     text = place.filled(f'before\n{place.begin}old\n{place.end}after\n', 'new')
     assert text == f'before\n{place.begin}new\n{place.end}after\n'
     assert place.filled(text, 'new') == text
@@ -236,9 +236,9 @@ def test_published_pages_equal_kept_results() -> None:
     assert TABLES.read_text(encoding='utf-8') == markdown.everything(calls)
     assert PROGRAMS_TABLES.read_text(encoding='utf-8') == programs_report.everything(programs)
     published = [
-        (places.SUMMARY, readme.summary(calls, programs)),
-        (places.CALLS, markdown.summary(calls)),
-        (places.PROGRAMS, programs_report.summary(programs)),
+        (markers.SUMMARY, readme.summary(calls, programs)),
+        (markers.CALLS, markdown.summary(calls)),
+        (markers.PROGRAMS, programs_report.summary(programs)),
     ]
     for place, content in published:
         text = place.path.read_text(encoding='utf-8')

@@ -17,7 +17,7 @@ from private_redis import PrivateRedis
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import holding, placement, populations, report, shares, targets
+from benchmarks import cpu_placement, populations, report, server_holds, targets, time_shares
 from benchmarks.__main__ import named
 from benchmarks.bare_leg import BareLeg
 from benchmarks.calling_leg import CallingLeg
@@ -101,7 +101,7 @@ def test_shares_of_the_time_are_told(tmp_path: Path) -> None:
     done = run_benchmarks('--only', 'shares', '--json', str(found))
     assert done.returncode == 0, done.stderr
     results = json.loads(found.read_text(encoding='utf-8'))['shares']
-    assert results.keys() == set(shares.QUICK)
+    assert results.keys() == set(time_shares.QUICK)
     for of_legs in results.values():
         for told in of_legs.values():
             assert 0 < told['caller']['median'] <= told['seconds']['median']
@@ -230,7 +230,7 @@ def test_command_that_holds_server_is_measured(run: Run, redis_server: PrivateRe
     def hold(registries: Any, name: str) -> int:
         return registries.connection.eval('for i = 1, 20000000 do end return 1', 0)
 
-    held = holding.measure(
+    held = server_holds.measure(
         run, Server(redis_server.port), replace(BY_NAME['remove'], population=populations.FailedIds(1), ours=hold)
     )
     assert held.command == 'EVAL'
@@ -296,11 +296,11 @@ def test_hiredis_is_hidden_from_the_other_legs() -> None:
         assert 'hiredis' in fast.versions()
 
 
-@pytest.mark.skipif(not placement.can_bind(), reason='needs two CPUs, and a system that binds processes to them')
-@pytest.mark.parametrize('placed', [placement.APART, placement.TOGETHER])
+@pytest.mark.skipif(not cpu_placement.can_bind(), reason='needs two CPUs, and a system that binds processes')
+@pytest.mark.parametrize('placed', [cpu_placement.APART, cpu_placement.TOGETHER])
 def test_leg_runs_on_cpus_of_placement(placed: str) -> None:
-    of_server, of_legs = placement.cpus(placed)
-    assert of_server.isdisjoint(of_legs) == (placed == placement.APART)
+    of_server, of_legs = cpu_placement.cpus(placed)
+    assert of_server.isdisjoint(of_legs) == (placed == cpu_placement.APART)
     with RemoteLeg(BOUND) as leg:
         leg.bind(of_legs)
         assert os.sched_getaffinity(leg.pid) == of_legs

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import rq.defaults
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 
 needs_key_prefix = pytest.mark.skipif(not hasattr(rq.defaults, 'RQ_KEY_PREFIX'), reason='this RQ has no key prefix')
 

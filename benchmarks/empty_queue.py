@@ -1,6 +1,6 @@
 """How long the server is held while a long queue is emptied, and changed otherwise: by RQ, and by ours.
 
-    python -m benchmarks.emptying [JOBS]      200 000 by default
+    python -m benchmarks.empty_queue [JOBS]      200 000 by default
 
 It prints what each took, the longest command of the server's SLOWLOG, and the longest PING of another client.
 """

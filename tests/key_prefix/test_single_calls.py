@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from key_prefix import assert_every_key_has, needs_key_prefix
+
+from key_prefix.programs import assert_every_key_has, needs_key_prefix
 
 SCRIPT = """
 from private_redis import PrivateRedis
