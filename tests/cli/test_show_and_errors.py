@@ -153,7 +153,7 @@ def test_filter_of_group_quotes_wildcards_and_is_none_without_exception(connecti
     queue = Queue('mail', connection=connection)
     for name, text in (('shop.a[1]*', TRACEBACK), ('shop.a1', TRACEBACK), ('shop.b', None)):
         job = queue.enqueue(name, job_id=name.translate({ord(c): '-' for c in '.[]*'}))
-        queue.failed_job_registry.add(job, ttl=100)
+        queue.failed_job_registry.add(job, ttl=10_000)
         if text:
             connection.hset(job.key, 'exc_info', text)
     groups = {group['func_name']: group['filter'] for group in changing('errors', '-o', 'jsonl').values}
@@ -177,7 +177,7 @@ def test_filter_of_any_name_survives_shell(connection: Redis, changing: Command)
     queue = Queue('mail', connection=connection)
     for number, name in enumerate(NAMES):
         job = queue.enqueue(name, job_id=f'job-{number}')
-        queue.failed_job_registry.add(job, ttl=100)
+        queue.failed_job_registry.add(job, ttl=10_000)
         connection.hset(job.key, 'exc_info', TRACEBACK)
     groups = {group['func_name']: group['filter'] for group in changing('errors', '-o', 'jsonl').values}
     assert {name: selected_by(changing, groups[name]) for name in NAMES} == {
@@ -200,7 +200,7 @@ def test_filter_keeps_equal_words_of_different_options(rqreg: Command) -> None:
 def test_filter_keeps_key_that_ends_with_colon(connection: Redis, changing: Command) -> None:
     queue = Queue('mail', connection=connection)
     job = queue.enqueue('len', job_id='a', meta={'shop:': 'de'})
-    queue.failed_job_registry.add(job, ttl=100)
+    queue.failed_job_registry.add(job, ttl=10_000)
     connection.hset(job.key, 'exc_info', TRACEBACK)
     (group,) = changing('errors', '-o', 'jsonl', '--meta', 'shop::="de"').values
     assert selected_by(changing, group['filter']) == ['a']
