@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ._all_queues.workers import WorkerSnapshot
     from ._bulk.options import BulkOptions
     from ._bulk.result import BulkResult
-    from ._export.waiting_jobs import WaitingJobs
     from ._install.installation import InstallReport, install, is_installed, uninstall
     from ._integrity.problems import CheckReport, Problem, ProblemKind
     from ._integrity.repair_report import RepairReport
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
         StartedJobRegistry,
         clean_registries,
     )
+    from .waiting_jobs import WaitingJobs
 
 __version__ = '0.2.0'
 __all__ = [
@@ -119,7 +119,7 @@ if not TYPE_CHECKING:
         'QueueSnapshot': 'rqreg_ext._all_queues.snapshot',
         'RepairReport': 'rqreg_ext._integrity.repair_report',
         'Snapshot': 'rqreg_ext._all_queues.snapshot',
-        'WaitingJobs': 'rqreg_ext._export.waiting_jobs',
+        'WaitingJobs': 'rqreg_ext.waiting_jobs',
         'WorkerSnapshot': 'rqreg_ext._all_queues.workers',
         'batch': 'rqreg_ext._all_queues.batch',
         'cancel_all': 'rqreg_ext._all_queues.operations',

@@ -7,8 +7,8 @@ from typing import Any
 import rq
 
 from . import _core
-from ._export.waiting_jobs import WaitingJobs
 from ._fastpath.clients import by_url
+from .waiting_jobs import WaitingJobs
 
 
 class _WaitingMixin:

@@ -26,6 +26,7 @@ LAYERS = (
     'queue',
     'executions',
     'registry',
+    'waiting_jobs',
     '_integrity',
     '_export',
     '_bulk',

@@ -14,7 +14,6 @@ from .._export.exporting import Export
 from .._export.files import InputFile
 from .._export.reading import QUEUED
 from .._export.restoring import Restore
-from .._export.waiting_jobs import WaitingJobs
 from .._fastpath.clients.by_url import client_from
 from .._fastpath.dispatch import require_unchanged
 from .._fastpath.locations import REGISTRIES
@@ -22,6 +21,7 @@ from .._fastpath.server_errors import concerns_one_queue, note_key
 from .._query.arguments import text_ids_of
 from .._query.filters import Filters, JobFilters, fixed_in_time
 from .._query.waiting_reads import filters_of
+from ..waiting_jobs import WaitingJobs
 from .operations import BulkResults
 from .selection import existing_queues
 

@@ -14,11 +14,11 @@ import click
 from .. import registry as registries
 from .._bulk.newest import newest_of
 from .._export.files import naming
-from .._export.waiting_jobs import WaitingJobs
 from .._fastpath.exchange import INTEGER, ask
 from .._fastpath.locations import REGISTRIES
 from .._fastpath.server_errors import concerns_one_queue, note_key
 from .._query.filters import Filters
+from ..waiting_jobs import WaitingJobs
 from .filters import WAITING
 from .server import Server
 

@@ -8,11 +8,11 @@ from rq.job import Job
 from rq.registry import BaseRegistry
 from rq.serializers import resolve_serializer
 
-from .._bulk.waiting_changes import WaitingChangesMixin
-from .._fastpath.clients import by_url
-from .._fastpath.description import DescriptionMixin
-from .._fastpath.locations import queue_key
-from .exporting import ExportMixin
+from ._bulk.waiting_changes import WaitingChangesMixin
+from ._export.exporting import ExportMixin
+from ._fastpath.clients import by_url
+from ._fastpath.description import DescriptionMixin
+from ._fastpath.locations import queue_key
 
 if TYPE_CHECKING:
     from redis import Redis
