@@ -87,6 +87,8 @@ DEPLOYMENTS = {
     'Sentry': Deployment('sentry', server),
     'ddtrace': Deployment('ddtrace', server),
     'Elastic APM': Deployment('elastic', server),
+    'a wrapper by functools.wraps': Deployment('functools_wraps', server),
+    'a wrapper by wrapt': Deployment('wrapt', server),
     'Redis Cluster, RQ_KEY_PREFIX={rq}': Deployment('cluster', cluster, prefix='{rq}'),
     'TLS': Deployment('tls', behind_tls),
     '1 ms away': Deployment('plain', far_away(1), calls=20, sampled=20),
