@@ -7,6 +7,19 @@
 
 /* ---- The decision ---------------------------------------------------------------------------- */
 
+/* Find out whether others than known tracers wrap the client: 0, or -1 with an exception. */
+static int
+note_who_wraps(fast_call *call)
+{
+    if (call->observations == NULL) {
+        return 0;
+    }
+    PyObject *is_as_rq = PyObject_GetAttr(call->observations, call->state->names.is_as_rq);
+    call->is_as_rq = is_as_rq == Py_True;
+    Py_XDECREF(is_as_rq);
+    return is_as_rq == NULL ? -1 : 0;
+}
+
 call_outcome
 fast_call_begin(fast_call *call, PyObject *self, int rq_method)
 {
@@ -25,7 +38,7 @@ fast_call_begin(fast_call *call, PyObject *self, int rq_method)
     if (call->key != NULL && PyUnicode_CheckExact(call->key)) {
         call->pool = find_client_pool(call->state, call->client, &call->is_cluster,
                                       &call->observations, &call->is_write_traced);
-        if (call->pool != NULL) {
+        if (call->pool != NULL && note_who_wraps(call) == 0) {
             return SERVED;
         }
     }

@@ -22,9 +22,11 @@ typedef struct {
     PyObject *key;     /* the registry's key, a str */
     client_pool *pool; /* the connections to use */
     bool is_cluster;   /* the client is a cluster's, and `pool` is for the node that has the key */
-    PyObject *observations; /* if a tracer wraps the client: those of its kind; else NULL */
-    bool is_write_traced;   /* the tracer also wraps the methods by which connections write */
-    type_methods methods;   /* of the type of self */
+    PyObject *observations; /* if the client is wrapped: those of its kind; else NULL */
+    bool
+        is_as_rq; /* wrappers must get what RQ's call gives, command by command, with its options */
+    bool is_write_traced; /* tracers also wrap the methods by which connections write */
+    type_methods methods; /* of the type of self */
 } fast_call;
 
 typedef enum {

@@ -34,6 +34,7 @@
     X(group_id)                                                                                    \
     X(has_rate_limit)                                                                              \
     X(id)                                                                                          \
+    X(is_as_rq)                                                                                    \
     X(is_opaque)                                                                                   \
     X(Job)                                                                                         \
     X(job)                                                                                         \

@@ -51,13 +51,14 @@ command_as_tuple(PyObject *key, const key_command *command)
 
 /* Make of what the wrappers returned what the specs say. */
 static call_outcome
-convert_all(const reply_spec *specs, int count, reply *replies)
+convert_all(const fast_call *call, const reply_spec *specs, int count, reply *replies)
 {
     for (int i = 0; i < count; i++) {
         PyObject *returned = replies[i].value;
         replies[i].value = NULL;
-        call_outcome outcome
-            = returned == NULL ? SERVED : wrapped_value(&specs[i], returned, &replies[i].value);
+        call_outcome outcome = returned == NULL
+                                   ? SERVED
+                                   : wrapped_value(call, &specs[i], returned, &replies[i].value);
         if (outcome != SERVED) {
             replies_clear(replies, count);
             return outcome;
@@ -75,9 +76,9 @@ run_wrapped(fast_call *call, const key_command *commands, const reply_spec *spec
         wrapped[i] = (wrapped_command){
             .words = command_as_tuple(call->key, &commands[i]),
             .spec = wrapped_spec(call, &specs[i]),
-            .is_repeatable = strcmp(commands[i].name, "ZREM") != 0,
+            .is_repeatable = !call->is_as_rq && strcmp(commands[i].name, "ZREM") != 0,
             /* RQ would not read the reply to a probe. */
-            .must_return = specs[i].shape == REPLY_VALUE,
+            .must_return = !call->is_as_rq && specs[i].shape == REPLY_VALUE,
         };
     }
     switch (wrapped_call_run(call, wrapped, count, replies)) {
@@ -86,7 +87,7 @@ run_wrapped(fast_call *call, const key_command *commands, const reply_spec *spec
     case RUN_FAILED:
         return RAISED;
     default:
-        return convert_all(specs, count, replies);
+        return convert_all(call, specs, count, replies);
     }
 }
 
@@ -233,6 +234,10 @@ fast_call_clean_and_run(fast_call *call, cleanup_kind cleanup, const key_command
 {
     if (cleanup == CLEANUP_NOTHING) {
         return fast_call_run(call, command, spec, value);
+    }
+    if (call->is_as_rq && cleanup != CLEANUP_DROPS_EXPIRED) {
+        /* RQ sends no probe. */
+        return clean_by_rq_and_run(call, command, spec, value);
     }
     reply replies[2];
     call_outcome outcome = run_with_cleanup(call, cleanup, command, spec, replies);

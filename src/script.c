@@ -247,7 +247,8 @@ outcome_of_replies(const script_call *request, run_status status, reply *replies
 call_outcome
 script_run(fast_call *call, const script_call *request, script_answer *answer)
 {
-    call_outcome outcome = SERVED;
+    /* RQ sends no script. */
+    call_outcome outcome = call->is_as_rq ? USE_FALLBACK : SERVED;
     failures seen = {.losses = 0};
     while (outcome == SERVED) {
         reply replies[MOST_REPLIES] = {{.value = NULL}, {.value = NULL}};

@@ -195,15 +195,111 @@ exchange_current(stand_in *self)
     return show_reply(self);
 }
 
+/* The arguments of an innermost method, as METH_FASTCALL | METH_KEYWORDS gives them. */
+typedef struct {
+    PyObject *const *values;
+    Py_ssize_t count;
+    PyObject *keywords;
+} innermost_arguments;
+
+/* ---- As RQ's call ---------------------------------------------------------------------------- */
+
+/* In the place of the outermost method: take note of what redis-py gives to the wrappers. */
+static PyObject *
+note_and_execute(stand_in *self, PyObject *words, PyObject *options)
+{
+    if (self->given_words == NULL && !self->is_over) {
+        self->given_words = Py_NewRef(words);
+        self->given_options = Py_XNewRef(options);
+    }
+    core_state *state = core_state_of(Py_TYPE(self));
+    PyObject *client = state == NULL
+                           ? NULL
+                           : PyObject_CallFunctionObjArgs((PyObject *)&PySuper_Type,
+                                                          state->stand_in_type, self, NULL);
+    PyObject *method
+        = client == NULL ? NULL : PyObject_GetAttr(client, state->names.execute_command);
+    PyObject *value = method == NULL ? NULL : PyObject_Call(method, words, options);
+    Py_XDECREF(client);
+    Py_XDECREF(method);
+    return value;
+}
+
+/* Whether these are the options that redis-py gave. `values`: in the order of the keywords. */
+static bool
+are_given_options(const stand_in *self, PyObject *const *values, PyObject *keywords)
+{
+    Py_ssize_t given = self->given_options == NULL ? 0 : PyDict_GET_SIZE(self->given_options);
+    Py_ssize_t count = keywords == NULL ? 0 : PyTuple_GET_SIZE(keywords);
+    bool are_same = given == count;
+    for (Py_ssize_t i = 0; are_same && i < count; i++) {
+        are_same = PyDict_GetItemWithError(self->given_options, PyTuple_GET_ITEM(keywords, i))
+                   == values[i];
+        PyErr_Clear();
+    }
+    return are_same;
+}
+
+/* Whether the command that arrived is the current one, and is as redis-py gave it. */
+static bool
+is_as_given(stand_in *self, PyObject *const *words, Py_ssize_t count, PyObject *keywords)
+{
+    if (self->is_over || self->is_busy || self->given_words == NULL) {
+        return false;
+    }
+    PyObject *expected = self->commands[self->current].words;
+    return are_same_words(words, count, expected)
+           && are_same_words(&PyTuple_GET_ITEM(self->given_words, 0),
+                             PyTuple_GET_SIZE(self->given_words), expected)
+           && are_given_options(self, words + count, keywords) && has_own_pool(self);
+}
+
+/* Send the current command by itself. RUN_UNAVAILABLE if the client must do it. */
+static run_status
+send_current(stand_in *self, PyObject **value)
+{
+    self->is_error_reply = false;
+    if (show_write(self) < 0) {
+        return RUN_FAILED;
+    }
+    run_status status = send_commands(self, self->current + 1);
+    if (status == RUN_DONE) {
+        *value = show_reply(self);
+    }
+    return status;
+}
+
+/* Have redis-py's own innermost method send what it is given. */
+static PyObject *
+send_as_client(stand_in *self, const innermost_arguments *given)
+{
+    PyObject *method = PyObject_GetAttrString((PyObject *)self, "_rqreg_ext_send");
+    PyObject *value = method == NULL ? NULL
+                                     : PyObject_Vectorcall(method, given->values,
+                                                           (size_t)given->count, given->keywords);
+    Py_XDECREF(method);
+    return value;
+}
+
 /* ---- redis-py's innermost methods ------------------------------------------------------------ */
 
+/* The first word is at `first` among the arguments of the innermost method. */
 static PyObject *
-execute_command(stand_in *self, PyObject *const *words, Py_ssize_t count, PyObject *keywords)
+arrive(stand_in *self, const innermost_arguments *given, Py_ssize_t first)
 {
-    if (check_arrival(self, words, count, keywords) < 0) {
-        return NULL;
+    PyObject *const *words = given->values + first;
+    Py_ssize_t count = given->count - first;
+    PyObject *value = NULL;
+    if (!self->is_as_rq) {
+        if (check_arrival(self, words, count, given->keywords) < 0) {
+            return NULL;
+        }
+        value = exchange_current(self);
     }
-    PyObject *value = exchange_current(self);
+    else if (!is_as_given(self, words, count, given->keywords)
+             || send_current(self, &value) == RUN_UNAVAILABLE) {
+        value = send_as_client(self, given);
+    }
     self->has_arrived = true;
     if (value == NULL) {
         keep_exception(self);
@@ -213,16 +309,24 @@ execute_command(stand_in *self, PyObject *const *words, Py_ssize_t count, PyObje
     return value;
 }
 
+static PyObject *
+execute_command(stand_in *self, PyObject *const *words, Py_ssize_t count, PyObject *keywords)
+{
+    const innermost_arguments given = {words, count, keywords};
+    return arrive(self, &given, 0);
+}
+
 /* (connection, name, *words, **options) */
 static PyObject *
-send_command_parse_response(stand_in *self, PyObject *const *given, Py_ssize_t count,
+send_command_parse_response(stand_in *self, PyObject *const *values, Py_ssize_t count,
                             PyObject *keywords)
 {
     if (count < 2) {
         PyErr_SetString(PyExc_TypeError, "a connection and a command must be given");
         return NULL;
     }
-    return execute_command(self, given + 2, count - 2, keywords);
+    const innermost_arguments given = {values, count, keywords};
+    return arrive(self, &given, 2);
 }
 
 /* ---- The type -------------------------------------------------------------------------------- */
@@ -232,6 +336,8 @@ release_all(stand_in *self)
 {
     Py_CLEAR(self->pool);
     Py_CLEAR(self->redis_pool);
+    Py_CLEAR(self->given_words);
+    Py_CLEAR(self->given_options);
     Py_CLEAR(self->innermost_result);
     for (int i = 0; i < MOST_WRAPPED; i++) {
         Py_CLEAR(self->commands[i].words);
@@ -247,8 +353,18 @@ stand_in_end(stand_in *self)
     release_all(self);
 }
 
+void
+stand_in_begin(stand_in *self, int current)
+{
+    self->current = current;
+    self->has_arrived = self->is_error_reply = false;
+    Py_CLEAR(self->given_words);
+    Py_CLEAR(self->given_options);
+    Py_CLEAR(self->innermost_result);
+}
+
 stand_in *
-stand_in_new(client_pool *pool, PyObject *stand_in_class, PyObject *client, bool is_write_traced)
+stand_in_new(client_pool *pool, PyObject *stand_in_class, PyObject *client)
 {
     PyObject *attributes = PyObject_GenericGetDict(client, NULL);
     PyObject *redis_pool = attributes == NULL ? NULL : client_pool_redis_pool(pool);
@@ -260,7 +376,6 @@ stand_in_new(client_pool *pool, PyObject *stand_in_class, PyObject *client, bool
     if (self != NULL) {
         self->pool = (client_pool *)Py_NewRef((PyObject *)pool);
         self->redis_pool = Py_NewRef(redis_pool);
-        self->is_write_traced = is_write_traced;
         if (PyObject_GenericSetDict((PyObject *)self, attributes, NULL) < 0) {
             Py_CLEAR(self);
         }
@@ -276,6 +391,8 @@ stand_in_traverse(stand_in *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT((PyObject *)self->pool);
     Py_VISIT(self->redis_pool);
+    Py_VISIT(self->given_words);
+    Py_VISIT(self->given_options);
     Py_VISIT(self->innermost_result);
     for (int i = 0; i < MOST_WRAPPED; i++) {
         Py_VISIT(self->commands[i].words);
@@ -328,11 +445,17 @@ set_response_callbacks(PyObject *self, PyObject *value, void *closure)
     return 0;
 }
 
+PyDoc_STRVAR(note_and_execute_doc,
+"execute_command() of an object whose wrappers must get what RQ's call gives them: that is noted, and compared with what\n"
+"arrives below them.");
+
 static PyMethodDef stand_in_methods[] = {
     {"_execute_command", (PyCFunction)(void (*)(void))execute_command,
      METH_FASTCALL | METH_KEYWORDS, NULL},
     {"_send_command_parse_response", (PyCFunction)(void (*)(void))send_command_parse_response,
      METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"_rqreg_ext_execute", (PyCFunction)(void (*)(void))note_and_execute,
+     METH_VARARGS | METH_KEYWORDS, note_and_execute_doc},
     {NULL, NULL, 0, NULL},
 };
 

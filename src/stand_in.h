@@ -2,7 +2,10 @@
    client's attributes.
 
    Its methods are the client's, with their wrappers, except redis-py's innermost methods. There a
-   command is compared with the one that was given, and sent on a connection of the core's. */
+   command is compared with the one that was given, and sent on a connection of the core's.
+
+   Of one that is_as_rq, redis-py's own methods are called (zcard(), ...), which give the options
+   that RQ's call gives; and whatever else arrives is sent by redis-py's own innermost method. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -32,11 +35,15 @@ typedef struct {
     wrapped_command commands[MOST_WRAPPED]; /* each with a reference to its words */
     int count;
     int current;          /* the command that is given to the client */
-    bool is_over;         /* the call is: the object does nothing any more */
+    bool is_over;         /* the call is: the object does nothing more than the client would */
+    bool is_as_rq;        /* see above */
     bool is_write_traced; /* tracers wrap the method by which redis-py writes */
     bool is_busy;         /* commands are on their way */
     bool has_arrived;     /* the current command */
     bool is_changed;      /* something else arrived, and was not sent */
+    /* For the current command, if is_as_rq: what redis-py gave to the wrappers. */
+    PyObject *given_words;   /* tuple */
+    PyObject *given_options; /* dict, or NULL for none */
     /* For the current command: what the innermost method returned to the wrappers, or raised. */
     PyObject *innermost_result;
     bool is_error_reply; /* `innermost_result` is the server's error */
@@ -46,7 +53,8 @@ typedef struct {
 int stand_in_setup_type(PyObject *module, core_state *state);
 
 /* Make an object of a class that is derived from the stand-in type and the client's class. */
-stand_in *stand_in_new(client_pool *pool, PyObject *stand_in_class, PyObject *client,
-                       bool is_write_traced);
+stand_in *stand_in_new(client_pool *pool, PyObject *stand_in_class, PyObject *client);
+/* Forget the command before. */
+void stand_in_begin(stand_in *self, int current);
 /* Release everything but the object itself, which a wrapper may have kept. */
 void stand_in_end(stand_in *self);

@@ -179,17 +179,25 @@ status_of_returned(const fast_call *call, stand_in *self, PyObject *returned, re
     return status;
 }
 
+static PyObject *
+execute(const fast_call *call, stand_in *self, PyObject *words)
+{
+    if (call->is_as_rq) {
+        return call_fastpath("clients.by_methods", "call_as_rq", "(OO)", self, words);
+    }
+    PyObject *method = PyObject_GetAttr((PyObject *)self, call->state->names.execute_command);
+    PyObject *returned = method == NULL ? NULL : PyObject_Call(method, words, NULL);
+    Py_XDECREF(method);
+    return returned;
+}
+
 /* Give the current command to the client. */
 static run_status
 run_current(const fast_call *call, stand_in *self, reply *into)
 {
     PyObject *words = self->commands[self->current].words;
     PyObject *name = PyTuple_GET_ITEM(words, 0);
-    self->has_arrived = self->is_error_reply = false;
-    Py_CLEAR(self->innermost_result);
-    PyObject *method = PyObject_GetAttr((PyObject *)self, call->state->names.execute_command);
-    PyObject *returned = method == NULL ? NULL : PyObject_Call(method, words, NULL);
-    Py_XDECREF(method);
+    PyObject *returned = execute(call, self, words);
     run_status status = returned == NULL ? status_of_exception(call, self, name, into)
                                          : status_of_returned(call, self, returned, into);
     if (status == RUN_DONE && self->has_arrived && note_known(call, name) < 0) {
@@ -208,7 +216,7 @@ run_all(const fast_call *call, stand_in *self, reply *replies)
     run_status status = RUN_DONE;
     bool goes_on = true;
     for (int i = 0; goes_on && i < self->count; i++) {
-        self->current = i;
+        stand_in_begin(self, i);
         status = run_current(call, self, &replies[i]);
         bool is_next_sent = i + 1 < self->count && is_answered(&self->replies[i + 1]);
         goes_on = status == RUN_DONE && (replies[i].error == NULL || is_next_sent);
@@ -225,9 +233,7 @@ wrapped_call_run(fast_call *call, wrapped_command *commands, int count, reply *r
         has_all = has_all && commands[i].words != NULL;
     }
     PyObject *class = has_all ? class_for(call) : NULL;
-    stand_in *self = class == NULL
-                         ? NULL
-                         : stand_in_new(call->pool, class, call->client, call->is_write_traced);
+    stand_in *self = class == NULL ? NULL : stand_in_new(call->pool, class, call->client);
     Py_XDECREF(class);
     run_status status = PyErr_Occurred() ? RUN_FAILED : RUN_UNAVAILABLE;
     if (self != NULL) {
@@ -236,6 +242,8 @@ wrapped_call_run(fast_call *call, wrapped_command *commands, int count, reply *r
             Py_INCREF(commands[i].words);
         }
         self->count = count;
+        self->is_as_rq = call->is_as_rq;
+        self->is_write_traced = call->is_write_traced;
         status = run_all(call, self, replies);
         stand_in_end(self);
         Py_DECREF(self);
@@ -344,30 +352,62 @@ converted(const reply_spec *wanted, PyObject *returned)
     return result;
 }
 
-call_outcome
-wrapped_value(const reply_spec *wanted, PyObject *returned, PyObject **value)
+/* What RQ's method makes of a reply that the wrappers changed, a new reference. */
+static PyObject *
+converted_by_rq(const fast_call *call, const reply_spec *wanted, PyObject *returned)
 {
-    bool is_right = true;
+    switch (wanted->shape) {
+    case REPLY_TEXTS:
+    case REPLY_JOB_IDS:
+        return call_fastpath("clients.core_stand_in", "job_ids_by_rq", "(OO)", call->self,
+                             returned);
+    case REPLY_JOB_AND_EXECUTION_IDS:
+        return call_fastpath("clients.core_stand_in", "executions_by_rq", "(O)", returned);
+    case REPLY_HAS_JOB:
+        return call_fastpath("clients.core_stand_in", "has_job_by_rq", "(OOs#)", call->self,
+                             returned, wanted->job_id, (Py_ssize_t)wanted->job_id_length);
+    default:
+        return Py_NewRef(returned);
+    }
+}
+
+static call_outcome
+outcome_of_changed(const fast_call *call, const reply_spec *wanted, PyObject *returned,
+                   PyObject **value)
+{
+    if (!call->is_as_rq) {
+        return USE_FALLBACK;
+    }
+    *value = converted_by_rq(call, wanted, returned);
+    return *value == NULL ? RAISED : SERVED;
+}
+
+call_outcome
+wrapped_value(const fast_call *call, const reply_spec *wanted, PyObject *returned, PyObject **value)
+{
+    PyObject *found = NULL;
     switch (wanted->shape) {
     case REPLY_INTEGER:
-        is_right = PyLong_CheckExact(returned);
+        found = PyLong_CheckExact(returned) ? Py_NewRef(returned) : NULL;
         break;
     case REPLY_SCORE:
-        is_right = returned == Py_None || PyFloat_CheckExact(returned);
+        found = returned == Py_None || PyFloat_CheckExact(returned) ? Py_NewRef(returned) : NULL;
         break;
     case REPLY_VALUE:
+        found = Py_NewRef(returned);
         break;
     case REPLY_NOTHING:
-        Py_SETREF(returned, Py_NewRef(Py_None));
+        found = Py_NewRef(Py_None);
         break;
     default:
-        Py_SETREF(returned, converted(wanted, returned));
+        found = converted(wanted, returned);
         break;
     }
-    if (returned == NULL || !is_right) {
-        Py_XDECREF(returned);
-        return PyErr_Occurred() ? RAISED : USE_FALLBACK;
+    call_outcome outcome = found != NULL ? SERVED : RAISED;
+    if (found == NULL && !PyErr_Occurred()) {
+        outcome = outcome_of_changed(call, wanted, returned, &found);
     }
-    *value = returned;
-    return SERVED;
+    Py_DECREF(returned);
+    *value = found;
+    return outcome;
 }

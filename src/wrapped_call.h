@@ -1,6 +1,10 @@
 /* Calls on a client whose methods are wrapped, as by a tracing tool: each command is given to the
    client's execute_command(), goes through the wrappers, and is sent at their bottom
-   (stand_in.c). */
+   (stand_in.c).
+
+   Known tracers look at names and keys only: two commands are sent together, and scripts are used.
+   Any other wrapper gets each command as RQ's call gives it, with its options, and its reply as
+   redis-py returns it, before the next command is sent. */
 #pragma once
 
 #include "dispatch.h"
@@ -15,6 +19,8 @@ run_status wrapped_call_run(fast_call *call, wrapped_command *commands, int coun
 
 /* The shape to read a reply in, so that the wrappers see the value that redis-py would return. */
 reply_spec wrapped_spec(const fast_call *call, const reply_spec *wanted);
-/* Convert what the wrappers returned, which is stolen, into the wanted shape. USE_FALLBACK if it is
-   no value that redis-py returns for this command. */
-call_outcome wrapped_value(const reply_spec *wanted, PyObject *returned, PyObject **value);
+/* Convert what the wrappers returned, which is stolen, into the wanted shape. If redis-py returns
+   no such value for this command: USE_FALLBACK, or, where they got what RQ's call gives them, what
+   RQ's method makes of it. */
+call_outcome wrapped_value(const fast_call *call, const reply_spec *wanted, PyObject *returned,
+                           PyObject **value);

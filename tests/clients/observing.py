@@ -79,21 +79,21 @@ def _wrapper(original: Any, note: Callable[[Any, Any], Any]) -> Any:
 
 
 @contextmanager
-def taken_for_tracers() -> Iterator[list[type]]:
-    """Have wrappers taken for those of known tracers; yield the classes of the clients that the core stood in for."""
-    stood_in_for: list[type] = []
+def stood_in_for(are_taken_for_tracers: bool) -> Iterator[list[type]]:
+    """Yield the classes of the clients that the core stands in for; have wrappers taken for known tracers' if asked."""
+    classes: list[type] = []
     make = core_stand_in.make_stand_in_class
 
     def noting(client: Any, observations: Any) -> type | None:
-        stood_in_for.append(type(client))
+        classes.append(type(client))
         return make(client, observations)
 
-    with (
-        mock.patch.object(packages, '_is_original_inside', return_value=True),
-        mock.patch.object(core_stand_in, 'make_stand_in_class', noting),
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(core_stand_in, 'make_stand_in_class', noting))
+        if are_taken_for_tracers:
+            stack.enter_context(mock.patch.object(packages, '_is_original_inside', return_value=True))
         _have_examined_anew()
-        yield stood_in_for
+        yield classes
     _have_examined_anew()
 
 

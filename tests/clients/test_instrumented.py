@@ -21,10 +21,10 @@ NAMING = ['opentelemetry', 'sentry', 'ddtrace', 'wrapt']
 
 
 @cache
-def output_of(tool: str, socket: str) -> Any:
+def output_of(tool: str, socket: str, *how: str) -> Any:
     if tool == 'ddtrace' and sys.version_info >= (3, 15):
         pytest.skip('ddtrace has no release for Python 3.15')
-    run = subprocess.run([sys.executable, PROGRAM, tool, socket], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, PROGRAM, tool, socket, *how], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout.splitlines()[-1])
 
@@ -70,6 +70,14 @@ def test_instrumented_prefixing_client_uses_only_its_keys(output: Any) -> None:
 def test_single_calls_have_spans_as_with_rq(output: Any) -> None:
     """With their names, keys and addresses, and errors as errors; at the first call, and when all is known."""
     by_rq, at_first, later = output['single']['compared']
+    assert at_first == by_rq
+    assert later == by_rq
+    assert len(by_rq[1]) >= 12
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+def test_tracer_inside_an_unknown_wrapper_makes_spans_as_with_rq(redis_server: PrivateRedis, tool: str) -> None:
+    by_rq, at_first, later = output_of(tool, redis_server.socket_path, 'wrapped')['single']['compared']
     assert at_first == by_rq
     assert later == by_rq
     assert len(by_rq[1]) >= 12

@@ -1,6 +1,7 @@
-"""Single calls of clients that a known tracer wraps: through its wrappers, with our exchange at their bottom.
+"""Single calls of clients with wrappers: through these, with our exchange at their bottom.
 
-The wrappers here are our own, taken for a tracer's, so that they can do what tracers do not: change, swallow, repeat.
+The wrappers here are our own, and do what tracers do not: change, swallow, repeat. They are taken for a known tracer's,
+or for what they are: wrappers that nobody knows.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import rqreg_ext.registry
 from rqreg_ext import _core
 
 from .connections import kill_all, opened_by
-from .observing import Observed, taken_for_tracers
+from .observing import Observed, stood_in_for
 from .tour import NAME, prepare
 
 if TYPE_CHECKING:
@@ -54,11 +55,11 @@ def client(redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[Obse
         yield client
 
 
-@pytest.fixture(autouse=True)
-def stood_in_for() -> Iterator[list[type]]:
-    """The classes of the clients that the core stood in for: there must be one, or RQ's methods did the calls."""
-    with taken_for_tracers() as classes:
-        yield classes
+@pytest.fixture(autouse=True, params=[True, False], ids=['tracer', 'unknown'])
+def is_tracer(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Whether the wrappers are taken for a tracer's. The core must stand in for a client: else RQ did the calls."""
+    with stood_in_for(request.param) as classes:
+        yield request.param
     assert classes
 
 
@@ -82,18 +83,22 @@ def test_commands_are_sent_on_a_connection_of_the_core(client: Observed, connect
     assert client.connection_pool._created_connections == 0
 
 
-def test_two_commands_go_in_one_round_trip(client: Observed, connection: redis.Redis) -> None:
-    class Waiting(Observed):
+def test_tracer_gets_two_commands_in_one_round_trip(client: Observed, connection: redis.Redis, is_tracer: bool) -> None:
+    """What an unknown wrapper does between two commands of RQ's comes between them."""
+
+    class Adding(Observed):
         def execute_command(self, *args: Any, **options: Any) -> Any:
             entries.append(connection.zcard(f'rq:failed:{NAME}'))
+            if args[0] == 'ZCARD':
+                connection.zadd(f'rq:failed:{NAME}', {'added': 5_000_000_000})
             return super().execute_command(*args, **options)
 
     entries: list[Any] = []
-    with Waiting(connection_pool=client.connection_pool) as waiting:
-        registry = rqreg_ext.registry.FailedJobRegistry(NAME, connection=waiting)
+    with Adding(connection_pool=client.connection_pool) as adding:
+        registry = rqreg_ext.registry.FailedJobRegistry(NAME, connection=adding)
         connection.delete(registry.key)
         connection.zadd(registry.key, {'expired': 1})
-        assert registry.count == 0
+        assert registry.count == (0 if is_tracer else 1)
     # The first wrapper comes before the write, the second one after it.
     assert entries == [1, 0]
 
@@ -218,20 +223,26 @@ def test_wrapper_that_tries_again_sends_again(client: Observed, connection: redi
         assert not connection.zscore(registry.key, 'failed-0')
 
 
-def test_kept_object_sends_nothing_later(client: Observed) -> None:
+def test_kept_object(client: Observed, connection: redis.Redis, is_tracer: bool) -> None:
+    """A tracer that keeps it needs it no more. For an unknown wrapper it is a client."""
+
     class Keeping(Observed):
         kept: Any = None
 
         def execute_command(self, *args: Any, **options: Any) -> Any:
-            Keeping.kept = self
+            Keeping.kept = Keeping.kept or self
             return super().execute_command(*args, **options)
 
     with Keeping(connection_pool=client.connection_pool) as keeping:
         assert rqreg_ext.registry.FailedJobRegistry(NAME, connection=keeping).count > 0
-        with pytest.raises(RuntimeError, match='is over'):
-            Keeping.kept.execute_command('FLUSHALL')
+        kept, Keeping.kept = Keeping.kept, None
+        if is_tracer:
+            with pytest.raises(RuntimeError, match='is over'):
+                kept.execute_command('FLUSHALL')
+        else:
+            assert kept.zcard(f'rq:failed:{NAME}') == connection.zcard(f'rq:failed:{NAME}')
+            assert kept.echo('still') == b'still'
         assert keeping.dbsize() > 0
-    Keeping.kept = None
 
 
 def test_client_wrapped_before_or_after_first_call_is_called(

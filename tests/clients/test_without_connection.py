@@ -16,7 +16,7 @@ import rqreg_ext.registry
 from rqreg_ext import _core
 from rqreg_ext._fastpath.clients import core_stand_in
 
-from .observing import Observed, taken_for_tracers
+from .observing import Observed, stood_in_for
 from .outcomes import Outcome
 from .rights import NAME as USER
 from .rights import PASSWORD, RULES, set_rules
@@ -59,7 +59,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return send(stand_in, words)
 
     monkeypatch.setattr(core_stand_in, 'send_on_own_connection', noting)
-    with taken_for_tracers():
+    with stood_in_for(are_taken_for_tracers=True):
         yield names
 
 

@@ -234,6 +234,12 @@ SCENARIOS: dict[str, Scenario] = {
     'wrapped remove': Scenario(lambda w: w.wrapped.remove('failed-1'), 1, changes=True),
     'wrapped remove and delete': Scenario(lambda w: w.wrapped.remove('failed-0', delete_job=True), 1, changes=True),
     'wrapped requeue': Scenario(lambda w: w.wrapped.requeue('failed-1').id, 'failed-1', changes=True),
+    # Through a wrapper that nobody knows.
+    'by unknown, count': Scenario(lambda w: w.by_unknown_finished.count, 2),
+    'by unknown, get_job_ids': Scenario(lambda w: w.by_unknown.get_job_ids(cleanup=False), ['expired', *IDS]),
+    'by unknown, started': Scenario(lambda w: 'plain' in w.by_unknown_started, True),
+    'by unknown, in': Scenario(lambda w: 'failed-1' in w.by_unknown, True),
+    'by unknown, remove': Scenario(lambda w: w.by_unknown.remove('failed-1'), 1, changes=True),
     # Connections.
     'first call': Scenario(lambda w: w.finished.count, 2, before=World.use_new_client),
     'connection lost before': Scenario(lambda w: w.finished.count, 2, before=World.kill_connections),
@@ -259,5 +265,6 @@ IN_SHORT = [
     'wrong type, in two',
     'wrapped count',
     'wrapped requeue',
+    'by unknown, count',
 ]
 """One of each kind, which run with the other tests."""

@@ -102,6 +102,13 @@ class Wrapped(redis.Redis):
     execute_command = traced(redis.Redis.execute_command)
 
 
+class WrappedByUnknown(redis.Redis):
+    """A client that somebody else wraps."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        return super().execute_command(*args, **options)
+
+
 class World:
     """The servers' data, a client that is taken over, and a registry of each class on it."""
 
@@ -144,8 +151,13 @@ class World:
         self.wrapped = FailedJobRegistry(NAME, connection=self.wrapped_client)
         self.wrapped_finished = FinishedJobRegistry(NAME, connection=self.wrapped_client)
         self.wrapped_started = StartedJobRegistry(ODD, connection=self.wrapped_client)
+        unknown = WrappedByUnknown(**{'port': self.port, 'retry': Retry(NoBackoff(), 1), **self.arguments})
+        self.by_unknown = FailedJobRegistry(NAME, connection=unknown)
+        self.by_unknown_finished = FinishedJobRegistry(NAME, connection=unknown)
+        self.by_unknown_started = StartedJobRegistry(ODD, connection=unknown)
         # Or RQ's methods would do the calls.
         assert _core.check_client(self.wrapped_client).observations is not None
+        assert _core.check_client(unknown).observations is not None
 
     def put_back(self) -> None:
         """Make the data what it was in the beginning."""

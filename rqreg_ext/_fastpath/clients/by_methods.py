@@ -55,6 +55,11 @@ def by_methods(client: Any, commands: Sequence[Words]) -> list[Any]:
     return [answer_of(_METHODS[words[0]], client, *words[1:]) for words in commands]
 
 
+def call_as_rq(client: Any, words: Words) -> Any:
+    """Call the client's method by which RQ sends this command, and return what it returns."""
+    return SENT_BY_RQ[words[0]](client, *words[1:])
+
+
 def _zrange(client: Any, key: str, first: int, last: int, *with_scores: str, desc: bool = False) -> Any:
     return client.zrange(key, first, last, desc=desc, **({'withscores': True} if with_scores else {}))
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rq import registry
+
 from ... import _core
 from .by_methods import Words, answer_of
 from .core_connections import connection_arguments
@@ -20,7 +22,8 @@ from .session import get_connection
 def make_stand_in_class(client: Any, observations: Observations) -> type | None:
     """Return the class of objects that stand in for such a client, and send by the core; None if there can be none."""
     try:
-        observations.stand_in_class = _core_stand_in(type(client))
+        make = _as_rq if observations.is_as_rq else _core_stand_in
+        observations.stand_in_class = make(type(client))
     except MemoryError:
         raise
     except Exception:
@@ -64,6 +67,52 @@ def _core_stand_in(client_class: Any) -> type:
         if innermost is not None:
             namespace['_execute_command'] = innermost
     return named_as(client_class, type(client_class)(client_class.__name__, (_core.StandIn, client_class), namespace))
+
+
+def _as_rq(client_class: Any) -> type:
+    """Return the class of objects by which each command goes as by the client itself, but for who sends it."""
+    if any(vars(base).get('__slots__') for base in client_class.__mro__):
+        raise TypeError(f'{client_class} has attributes that an object in its place would not share')
+    namespace: dict[str, Any] = {
+        'execute_command': _core.StandIn._rqreg_ext_execute,
+        # The client's own, among its attributes.
+        'response_callbacks': None,
+    }
+    innermost = getattr(client_class, '_execute_command', None)
+    if innermost is None:
+        namespace |= {'connection': property(CoreConnection), '_rqreg_ext_send': _send_by_client}
+    else:
+        send = client_class._send_command_parse_response
+        namespace |= {'_rqreg_ext_send': innermost, '_send_command_parse_response': send}
+    return named_as(client_class, type(client_class)(client_class.__name__, (_core.StandIn, client_class), namespace))
+
+
+def _send_by_client(stand_in: Any, connection: Any, name: Any, *words: Any, **options: Any) -> Any:
+    """Send what arrived as redis-py's own method does: on a connection of the client's, if it has been given none."""
+    send = super(_core.StandIn, stand_in)._send_command_parse_response
+    if not isinstance(connection, CoreConnection):
+        return send(connection, name, *words, **options)
+    return by_own_connection(stand_in.connection_pool, name, lambda found: send(found, name, *words, **options))
+
+
+# What RQ's methods make of entries that a client returned, whatever these are.
+_names_of_rq = vars(registry)
+
+
+def job_ids_by_rq(of_registry: Any, entries: Any) -> list[Any]:
+    """Return the job ids, as a registry of RQ's."""
+    parse = getattr(of_registry, 'parse_job_id', None) or _names_of_rq['as_text']
+    return [parse(entry) for entry in entries]
+
+
+def executions_by_rq(entries: Any) -> list[Any]:
+    """Return the job ids and execution ids."""
+    return [_names_of_rq['parse_composite_key'](_names_of_rq['as_text'](entry)) for entry in entries]
+
+
+def has_job_by_rq(of_registry: Any, entries: Any, job_id: str) -> bool:
+    """Tell whether the job is among them."""
+    return job_id in job_ids_by_rq(of_registry, entries)
 
 
 def named_as(original: type, derived: type) -> type:

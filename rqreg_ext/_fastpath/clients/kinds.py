@@ -93,13 +93,16 @@ CLUSTER = 'cluster'
 class Observations:
     """The core's observations of clients of one kind, whose commands go through wrappers (src/wrapped_call.c).
 
+    is_as_rq: whether the wrappers must get what RQ's call gives them, command by command, with the options that
+    redis-py's method gives; else nobody looks at more than names and keys, as is known of known tracers.
     arrived: names of commands that arrived as they were given. is_opaque: they are used by their methods from now on.
     stand_in_class: of the objects that stand in for them, once there is one.
     """
 
-    __slots__ = ('arrived', 'is_opaque', 'stand_in_class')
+    __slots__ = ('arrived', 'is_as_rq', 'is_opaque', 'stand_in_class')
 
-    def __init__(self) -> None:
+    def __init__(self, is_as_rq: bool) -> None:
+        self.is_as_rq = is_as_rq
         self.arrived: set[str] = set()
         self.is_opaque = False
         self.stand_in_class: type | None = None
@@ -112,17 +115,18 @@ class ClientKind:
     is_wrapped: whether something does stand in front of execute_command(), or of what a pipeline is made and sent by.
     is_pipeline: whether it is no client, but a pipeline.
     is_trusted: whether nothing does but tracers that are known to pass on what they get (tracers.py).
-    observations: what the core has seen of them; None where single calls are left to RQ's methods, which give options
-    with some commands. Only of known tracers it is known that they look at names and keys alone.
+    observations: what the core has seen of them; None where single calls are left to RQ's methods.
     notes: what wrapped.py has found out about them, by the key under which it keeps it.
     """
 
-    def __init__(self, package: str, is_wrapped: bool, is_pipeline: bool, is_trusted: bool) -> None:
+    def __init__(self, package: str, is_wrapped: bool, is_pipeline: bool, is_trusted: bool, is_measured: bool) -> None:
         self.package = package
         self.is_wrapped = is_wrapped
         self.is_pipeline = is_pipeline
         self.is_trusted = is_trusted
-        self.observations = Observations() if is_trusted and not is_pipeline else None
+        # Commands that are measured are sent by redis-py's own method, which does not show their options.
+        is_left_to_rq = is_pipeline or (is_measured and not is_trusted)
+        self.observations = None if is_left_to_rq else Observations(is_as_rq=not is_trusted)
         self.notes: dict[str, Any] = {}
 
 
@@ -167,7 +171,7 @@ def examine_client(client: Any) -> Facts:
         is_trusted = are_only_traced(type(client), package, outer, watched)
         is_trusted &= are_only_traced(pipeline_class, package, PIPELINE_OUTER, watched)
         answer = (is_unwrapped and not is_pipeline and not is_measured) or ClientKind(
-            package, not is_unwrapped, is_pipeline, is_trusted
+            package, not is_unwrapped, is_pipeline, is_trusted, is_measured
         )
     return answer, tuple(watched.items()), (*found, *metrics)
 

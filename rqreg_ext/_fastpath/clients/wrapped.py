@@ -5,8 +5,8 @@ the client's, and it has the same attributes. In that class redis-py's innermost
 was given, before it is sent, and what the outermost returns is compared with the reply. The same with pipelines, and
 with connections that do not write as redis-py's own.
 
-Where only a known tracer is in the way (tracers.py), the innermost method sends on a connection of the core's, for
-single calls too (src/stand_in.c, core_stand_in.py).
+Where only a known tracer is in the way (tracers.py), the innermost method sends on a connection of the core's. So do
+single calls through all wrappers (src/stand_in.c, core_stand_in.py).
 
 Otherwise, before a script, or a command that RQ does not send, the client is tried: with the commands of
 trial_commands.py, which the innermost method does not send, but answers. A client that changes one, or its reply, or
