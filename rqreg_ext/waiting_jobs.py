@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class WaitingJobs(WaitingChangesMixin, ExportMixin, DescriptionMixin):
     """The jobs that wait in a queue, in the order in which they are to run. RQ has no such class.
 
-    It has the methods of the registries, and nothing is changed by reading. What is not here is a Queue's.
+    It has the methods of the registries; reading changes nothing. Other operations on a queue are methods of Queue.
 
     Args:
         name: The name of the queue.
@@ -32,7 +32,7 @@ class WaitingJobs(WaitingChangesMixin, ExportMixin, DescriptionMixin):
         serializer: The serializer of the jobs, or its import path.
 
     Raises:
-        TypeError: `connection` is missing, or no client.
+        TypeError: `connection` is missing, or is not a client.
 
     Round trips:
         None.

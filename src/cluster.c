@@ -27,7 +27,7 @@ typedef struct {
     Py_ssize_t length;
 } slice;
 
-/* A key in UTF-8; without a text where it is no str, or cannot be encoded. */
+/* A key in UTF-8; without a text where it is not a str, or cannot be encoded. */
 static slice
 slice_of(PyObject *key)
 {

@@ -8,7 +8,7 @@ const char get_job_count_doc[]
       "Return the number of jobs in this registry, int.\n\n"
       "cleanup: whether to run this registry's cleanup first.\n"
       "One round trip, cleanup included. If RQ's own cleanup has work to do (abandoned or ready jobs), the round\n"
-      "trips of that work come on top.\n"
+      "trips of that work are added.\n"
       "Raises redis.exceptions.RedisError.\n"
       "Source: rq.registry.BaseRegistry.get_job_count; Redis ZCARD.";
 

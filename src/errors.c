@@ -130,7 +130,8 @@ errors_from_reply(PyObject *redis_connection, PyObject *message)
         error = PyObject_CallMethod(parser, "parse_error", "O", text);
     }
     if (error != NULL && !PyExceptionInstance_Check(error)) {
-        PyErr_Format(PyExc_TypeError, "parse_error() returned %R, which is no exception", error);
+        PyErr_Format(PyExc_TypeError, "parse_error() returned %R, which is not an exception",
+                     error);
         Py_CLEAR(error);
     }
     Py_XDECREF(parser);

@@ -115,7 +115,7 @@ spec_of(PyObject *command, reply_spec *spec)
     long shape = PyLong_AsLong(given);
     if (shape < 0 || shape >= (long)Py_ARRAY_LENGTH(SHAPES)) {
         if (!PyErr_Occurred()) {
-            PyErr_Format(PyExc_ValueError, "%ld is no shape of a reply", shape);
+            PyErr_Format(PyExc_ValueError, "%ld is not a shape of a reply", shape);
         }
         return -1;
     }

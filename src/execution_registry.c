@@ -3,7 +3,7 @@
 #include "base_registry.h"
 #include "expiry.h"
 
-/* RQ's ExecutionRegistry is no registry of jobs: it shares only the methods of BaseRegistry that
+/* RQ's ExecutionRegistry is not a registry of jobs: it shares only the methods of BaseRegistry that
    read or expire entries. */
 
 static PyMethodDef execution_registry_methods[] = {

@@ -9,8 +9,8 @@ const char get_job_ids_doc[]
       "start, end: first and last rank, both included; negative ones count from the end.\n"
       "desc: from the highest score down.\n"
       "cleanup: whether to run this registry's cleanup first.\n"
-      "One round trip, cleanup included; where RQ's own cleanup has work to do, that work's in between.\n"
-      "Raises redis.exceptions.RedisError; UnicodeDecodeError for an entry that is no UTF-8.\n"
+      "One round trip, cleanup included; if RQ's own cleanup has work to do, those of that work in addition.\n"
+      "Raises redis.exceptions.RedisError; UnicodeDecodeError for an entry that is not UTF-8.\n"
       "Source: rq.registry.BaseRegistry.get_job_ids; Redis ZRANGE, ZREVRANGE.";
 
 typedef struct {
@@ -20,7 +20,7 @@ typedef struct {
     int cleanup;
 } range;
 
-/* The arguments of a listing, with their defaults. USE_FALLBACK where start or end is no int: RQ
+/* The arguments of a listing, with their defaults. USE_FALLBACK if start or end is not an int: RQ
    sends anything. */
 static call_outcome
 bind_range(const core_state *state, const call_arguments *given, range *requested)

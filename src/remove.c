@@ -6,13 +6,13 @@
 
 const char remove_doc[]
     = "remove($self, /, job, pipeline=None, delete_job=False)\n--\n\n"
-      "Remove a job from this registry; return how many entries went, 0 or 1.\n\n"
+      "Remove a job from this registry; return how many entries were removed, 0 or 1.\n\n"
       "job: a Job or a job id.\n"
       "pipeline: a redis-py pipeline to put the command into, by RQ's own method.\n"
       "delete_job: whether to delete the job itself too, as Job.delete does.\n"
-      "One round trip. About a dozen, by RQ's own method, for a job with a rate limit, a running execution, a\n"
-      "description or an exc_info over 64 KiB, or a field that RQ may refuse.\n"
-      "Raises redis.exceptions.RedisError; with delete_job=True, and after the entry has gone,\n"
+      "One round trip; about a dozen for a job that RQ's own method deletes. The page \"What was tried\" of the guide\n"
+      "says which jobs these are.\n"
+      "Raises redis.exceptions.RedisError; with delete_job=True, and after the entry was removed,\n"
       "rq.exceptions.NoSuchJobError for a job that does not exist.\n"
       "Source: rq.registry.BaseRegistry.remove, rq.job.Job.delete; Redis ZREM.";
 
@@ -58,7 +58,8 @@ script_can_delete(const fast_call *call, PyObject *job)
 }
 
 /* The argument `origin` of delete_job.lua: to read the name of the queue from the job's hash, or
-   the name that the Job object has. NULL, without an exception, if the Job's origin is no str. */
+   the name that the Job object has. NULL, without an exception, if the Job's origin is not a
+   str. */
 static PyObject *
 origin_argument(const fast_call *call, PyObject *job)
 {

@@ -90,7 +90,7 @@ create_error(const redisReadTask *task, const char *text, size_t length)
     return placeholder(task);
 }
 
-/* As redis-py converts it: ValueError if it is no number. */
+/* As redis-py converts it: ValueError if it is not a number. */
 static PyObject *
 score_of(const char *text, size_t length)
 {

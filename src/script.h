@@ -37,7 +37,7 @@ typedef struct {
 } script_answer;
 
 /* Run a script. USE_FALLBACK: the server refused to run it, in whatever words; RQ's own commands
-   may still do the work, or say why not. RAISED: also for errors that are no refusal (a redirect,
+   may still do the work, or say why not. RAISED: also for errors that are not refusals (a redirect,
    READONLY, OOM, ...). */
 call_outcome script_run(fast_call *call, const script_call *request, script_answer *answer);
 void script_answer_clear(script_answer *answer);

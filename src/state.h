@@ -189,7 +189,7 @@ core_state_of(PyTypeObject *type)
             return PyModule_GetState(module);
         }
     }
-    PyErr_Format(PyExc_TypeError, "%s is no type of rqreg_ext", type->tp_name);
+    PyErr_Format(PyExc_TypeError, "%s is not a type of rqreg_ext", type->tp_name);
     return NULL;
 #endif
 }

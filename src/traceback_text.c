@@ -143,7 +143,7 @@ text_of(span part)
 
 PyDoc_STRVAR(exception_in_doc,
 "exception_in($module, text, /)\n--\n\n"
-"Return (name, message) of the exception that a traceback ends with, or None if the text is no plain traceback.\n\n"
+"Return (name, message) of the exception that a traceback ends with, or None if the text is not a plain traceback.\n\n"
 "text: bytes. Raises UnicodeDecodeError if the message is not UTF-8.");
 
 static PyObject *

@@ -67,7 +67,7 @@ static PyObject *
 methods_of(PyObject *module, PyObject *type)
 {
     if (!PyType_Check(type)) {
-        PyErr_Format(PyExc_TypeError, "%R is no type", type);
+        PyErr_Format(PyExc_TypeError, "%R is not a type", type);
         return NULL;
     }
     type_methods known;

@@ -198,7 +198,9 @@ def restore(
         Redis HSET, XADD, SADD, ZADD, PEXPIREAT.
     """
     if to_queue is not None and (not isinstance(to_queue, str) or not to_queue):
-        raise TypeError(f"to_queue={to_queue!r} is no name of a queue: give a str, or leave it out for the jobs' own")
+        raise TypeError(
+            f"to_queue={to_queue!r} is not a name of a queue: give a str, or leave it out for the jobs' own"
+        )
     client = client_from(connection)
     call = Restore(
         client, Job if job_class is None else job_class, to_queue, bool(skip_existing), bool(dry_run), progress

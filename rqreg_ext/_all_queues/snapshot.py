@@ -119,9 +119,9 @@ class QueueSnapshot(Counts):
 
     @property
     def oldest(self) -> datetime | None:
-        """When the job was enqueued that waits longest, a datetime in UTC; None if none waits.
+        """When the job that has waited longest was enqueued, a datetime in UTC; None if no job waits.
 
-        The first 10 jobs of the queue are looked at: if more were put at its front, an older one may come after them.
+        Only the first 10 jobs of the queue are read: if more were put at its front, an older one may come after them.
         Needs snapshot(oldest=True). Raises the server's error if they could not be read.
         """
         (oldest,) = _value_if_read('oldest', self._oldest)
@@ -129,7 +129,7 @@ class QueueSnapshot(Counts):
 
     @property
     def oldest_age(self) -> float | None:
-        """How many seconds before the snapshot that was; None if no job waits. Needs snapshot(oldest=True)."""
+        """The seconds from `oldest` to the snapshot; None if no job waits. Needs snapshot(oldest=True)."""
         oldest = self.oldest
         return None if oldest is None else self._timestamp - oldest.timestamp()
 
@@ -196,7 +196,7 @@ class Snapshot(Mapping[str, QueueSnapshot]):
     def workers(self) -> Counter[str]:
         """The number of workers of all queues, by state ('busy', 'idle', 'suspended', 'started', ...).
 
-        Raises the server's error if they could not be read, because the user has no right to it, say.
+        Raises the server's error if they could not be read, for example because the user has no right to.
         """
         return _value_if_read('workers', self._workers)
 
@@ -270,7 +270,7 @@ def snapshot(
 ) -> Snapshot:
     """Count the jobs in every queue and in each of its registries, and the workers.
 
-    All is read in one write, which is not a transaction: commands of other clients can run in between.
+    All commands are sent in one write, which is not a transaction: commands of other clients can run in between.
 
     Args:
         connection: A redis-py client, or a URL.
@@ -281,7 +281,7 @@ def snapshot(
         workers: Whether to count the workers by state too. It needs the right to SORT, or SMEMBERS and HGETALL.
             Without it, the attributes `workers` raise the server's error.
         worker_details: Whether to read what each worker does: see WorkerSnapshot. Implies `workers`.
-        oldest: Whether to read when the job was enqueued that waits longest in each queue.
+        oldest: Whether to read, for each queue, when the job that has waited longest was enqueued.
 
     Returns:
         A Snapshot. A queue that cannot be read completely, because a key is of another type or the user has no right

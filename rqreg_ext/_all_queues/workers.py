@@ -44,14 +44,15 @@ class WorkerSnapshot(NamedTuple):
         state: 'busy', 'idle', 'suspended', 'started', ..., or '?' if it has none.
         queues: The names of its queues, in their order.
         birth_date: When it was started, a datetime in UTC; None if that is unknown.
-        last_heartbeat: When it last gave a sign of life, a datetime in UTC; None if that is unknown.
-        heartbeat_age: How many seconds before the snapshot that was; None if it is unknown.
+        last_heartbeat: The time of its last heartbeat, a datetime in UTC; None if that is unknown.
+        heartbeat_age: The seconds from its last heartbeat to the snapshot; None if that is unknown.
         hostname: The name of its host; None if it is unknown.
         pid: Its process id; None if it is unknown.
         successful_job_count: How many jobs have succeeded.
         failed_job_count: How many jobs have failed.
         total_working_time: How many seconds it has worked on jobs that have ended.
-        current_job_id: The id of the job that it executes; None if there is none. Of several, that which runs longest.
+        current_job_id: The id of the job that it executes; None if there is none; of several, the one that has run
+            longest.
         current_job_started_at: When the execution of that job began, a datetime in UTC; None if that is unknown.
     """
 

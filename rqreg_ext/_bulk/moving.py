@@ -47,9 +47,9 @@ class MoveMixin:
         """Move jobs of this registry to another queue, which need not exist yet.
 
         Jobs of a failed registry are put on the other queue: what requeue() leaves of a job whose `origin` was changed
-        to it. Jobs of other registries keep their status, and come into the registry of the same kind of the other
-        queue with the same score: a scheduled job is enqueued there at its time, and a deferred one when its
-        dependencies are met. Of these, only `origin` is changed. A job whose status is of another registry is in
+        to it. Jobs of other registries keep their status, and are put into the registry of the same kind of the other
+        queue, with the same score: a scheduled job is enqueued there at its time, and a deferred one when its
+        dependencies are met. Of these, only `origin` is changed. A job whose status belongs to another registry is in
         `failed`, and is not moved.
 
         Args:

@@ -23,10 +23,10 @@ class BulkOptions(TypedDict, total=False):
             both are the sums of all queues.
         dry_run: Whether to change nothing and report what would be done.
         chunk_size: The most jobs per script and between two calls of progress(). By default, as many as a script can do
-            in about 2 milliseconds, during which Redis serves no one else.
-        wait_replicas: How many replicas are to have each chunk; waits a second for them at most (Redis WAIT).
-        rate: The most jobs to change per second, in all queues together, evenly, in smaller chunks; the call sleeps
-            between them. A dry run does not.
+            in about 2 milliseconds, during which Redis serves no other client.
+        wait_replicas: How many replicas to wait for after each chunk, a second at most (Redis WAIT).
+        rate: The most jobs to change per second, in all queues together, spread evenly: the call works in smaller
+            chunks, and sleeps between them. A dry run does not.
         limit: The most jobs to change, in all queues together. They are the first of the ids given, or those with the
             lowest scores that match, or those at the front of a queue. Jobs that are not changed do not count.
     """

@@ -156,7 +156,7 @@ class ScriptRuns:
 
 
 class _NotAnAnswer(Exception):
-    """What answers scripts is no Redis, and says so in no error."""
+    """What answers scripts is not a Redis, and says so in no error."""
 
 
 def _is_compressed(data: Any) -> bool:

@@ -67,8 +67,8 @@ class StartedMixin:
             chunk_size: The most jobs between two calls of progress(); 100 by default.
 
         Returns:
-            A BulkResult. Ids that are not in the registry count as missing. Jobs whose worker does not listen (it was
-            killed, say) are skipped: fail_many() fails these. Jobs without a worker are in `failed`.
+            A BulkResult. Ids that are not in the registry count as missing. Jobs whose worker does not listen, because
+            it was killed, for example, are skipped: fail_many() fails these. Jobs without a worker are in `failed`.
 
         Raises:
             TypeError, ValueError: An argument is wrong.
@@ -130,8 +130,8 @@ class StartedMixin:
 
         RQ's cleanup() does it: a job that has retries left is retried; any other is moved to the failed registry, its
         failure callback is called, and its dependents are enqueued if they allow for failures. RQ 3 only removes the
-        entry of a job that has another status than 'started'. Nothing is ended: if a worker still works on a job, stop
-        it by stop_many() first.
+        entry of a job that has another status than 'started'. No process is ended: if a worker still executes a job,
+        stop it by stop_many() first.
 
         Args:
             ids: Job ids or Job objects, from any iterable.

@@ -38,8 +38,8 @@ class TrimMixin:
     ) -> BulkResult:
         """Delete the old jobs of a failed, finished or canceled registry: all but the newest, or those before a time.
 
-        It is purge() with `keep_newest`, or with a filter on the time: when a job ended, or when it was canceled. RQ
-        itself never drops canceled jobs.
+        The call is purge() with `keep_newest`, or with a filter on the time when a job ended or was canceled. RQ itself
+        never deletes canceled jobs.
 
         Args:
             keep: How many of the jobs that match to keep, the newest.
@@ -53,7 +53,7 @@ class TrimMixin:
 
         Raises:
             TypeError, ValueError: An argument is wrong.
-            NotImplementedError: This is another registry, whose jobs are still to be done.
+            NotImplementedError: This is a registry of another kind, whose jobs have yet to run.
             redis.exceptions.RedisError: An error that affects all jobs, with the attribute `result`.
 
         Round trips:
@@ -80,7 +80,7 @@ def filters_of_trim(kind: RegistryKind | None, keep: Any, older_than: Any, filte
     """Check the arguments of trim(), and return the filters that select what may be deleted."""
     if kind not in _KINDS:
         raise NotImplementedError(
-            f'trim() is for failed, finished and canceled registries: the jobs of a {kind} are still to be done. '
+            f'trim() is for failed, finished and canceled registries: the jobs of a {kind} have yet to run. '
             'purge() deletes those that match filters'
         )
     if (keep is None) is (older_than is None):

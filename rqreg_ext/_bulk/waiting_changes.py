@@ -44,7 +44,7 @@ class WaitingChangesMixin(WaitingReadsMixin):
         wait_replicas: int = 0,
         rate: float | None = None,
     ) -> BulkResult:
-        """Delete all jobs that wait, as Queue.empty() does, but in chunks: RQ's is one script, which holds the server.
+        """Delete all jobs that wait, as Queue.empty() does, but in chunks: RQ's is one script, which blocks the server.
 
         As with RQ's, only the hashes of the jobs are deleted, with their dependents and results: the jobs stay in
         their groups, and jobs that depend on them are not enqueued. purge() deletes jobs as Job.delete() does. Workers
@@ -172,7 +172,7 @@ class WaitingChangesMixin(WaitingReadsMixin):
         rate: float | None = None,
         limit: int | None = None,
     ) -> BulkResult:
-        """Cancel jobs that wait, as Job.cancel() does with one job. They come into the canceled registry.
+        """Cancel jobs that wait, as Job.cancel() does with one job. They are moved to the canceled registry.
 
         Args:
             ids: Job ids or Job objects, from any iterable.

@@ -41,7 +41,7 @@ class OutputFile:
             self._stream: Any = file
             return
         if not isinstance(file, (str, os.PathLike)):
-            raise TypeError(f'{file!r} is no file: give a path, or a file that is open for writing in binary mode')
+            raise TypeError(f'{file!r} is not a file: give a path, or a file that is open for writing in binary mode')
         self._path = self.name = os.fspath(file)
         self._check_is_new()
         self._partial = f'{self._path}.{secrets.token_hex(4)}.part'
@@ -128,7 +128,7 @@ class InputFile:
             self.name = os.fspath(file)
             self._opened = file = open(file, 'rb')  # noqa: SIM115 - closed by close()
         elif not hasattr(file, 'read') or isinstance(file, io.TextIOBase):
-            raise TypeError(f'{file!r} is no file: give a path, or a file that is open for reading in binary mode')
+            raise TypeError(f'{file!r} is not a file: give a path, or a file that is open for reading in binary mode')
         else:
             self.name = str(getattr(file, 'name', file))
         self._wrapper = None if hasattr(file, 'peek') else io.BufferedReader(file)

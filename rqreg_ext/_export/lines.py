@@ -29,7 +29,7 @@ _string: Callable[[str], str] = encode_basestring_ascii
 
 
 class DamagedFile(ValueError):
-    """A file is no export, or is damaged, or ends too early."""
+    """A file is not an export, or is damaged, or ends too early."""
 
 
 # ---- Writing
@@ -155,7 +155,7 @@ def read_line(line: bytes) -> ExportedJob | dict[str, Any]:
             return dict(values)
         return _job_of(values)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
-        raise DamagedFile(f'it is no job ({type(error).__name__}: {error})') from error
+        raise DamagedFile(f'it is not a job ({type(error).__name__}: {error})') from error
 
 
 def _loaded(line: bytes) -> Any:
@@ -166,7 +166,7 @@ def _loaded(line: bytes) -> Any:
             json.dumps(values, ensure_ascii=False).encode()
         return values
     except (ValueError, RecursionError) as error:
-        raise DamagedFile(f'it is no JSON ({error})') from error
+        raise DamagedFile(f'it is not JSON ({error})') from error
 
 
 def _job_of(values: dict[str, Any]) -> ExportedJob:
@@ -205,13 +205,13 @@ def _job_of(values: dict[str, Any]) -> ExportedJob:
 
 def _text(value: Any) -> str:
     if type(value) is not str:
-        raise TypeError(f'{value!r} is no text')
+        raise TypeError(f'{value!r} is not text')
     return value
 
 
 def _part(name: str) -> str:
     if name not in PARTS:
-        raise ValueError(f'{name!r} is no part of a job')
+        raise ValueError(f'{name!r} is not a part of a job')
     return name
 
 

@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 class Meaning(Enum):
     """What the server's error is about."""
 
-    NO_ANSWER = 'the command may not have arrived, or its reply is lost; or this is no error of a server at all'
+    NO_ANSWER = 'the command may not have arrived, or its reply is lost; or this is not an error of a server at all'
     REDIRECT = 'the key is on another server of the cluster, or on none at the moment'
     SERVER_STATE = 'the server would answer that to others of the commands too'
     STALE_REPLICA = 'a replica without its primary: to a command that writes it may answer READONLY instead'
@@ -157,7 +157,7 @@ def concerns_one_key(error: BaseException) -> bool:
 
 
 def concerns_one_queue(error: BaseException) -> bool:
-    """Tell whether this is about one queue: about one of its keys, or an entry that is no text."""
+    """Tell whether this is about one queue: about one of its keys, or an entry that is not text."""
     return isinstance(error, UnicodeDecodeError) or concerns_one_key(error)
 
 

@@ -87,7 +87,7 @@ class IntegrityMixin:
         Raises:
             redis.exceptions.RedisError: The server or the connection failed, or the server refused every script. The
                 attribute `result` of the exception is the RepairReport so far.
-            TypeError: `problems` is no collection of Problem.
+            TypeError: `problems` is not a collection of Problem.
             ValueError: `kinds` has an unknown kind.
 
         Round trips:

@@ -136,7 +136,7 @@ def names_of(queues: Iterable[Any] | None) -> list[str] | None:
     if queues is None:
         return None
     if isinstance(queues, (str, bytes)) or not isinstance(queues, Iterable):
-        raise TypeError(f'queues={queues!r} is no collection of queues: for one queue, give a list with it')
+        raise TypeError(f'queues={queues!r} is not a collection of queues: for one queue, give a list with it')
     names = [getattr(queue, 'name', queue) for queue in queues]
     for name in names:
         if not isinstance(name, str):
@@ -151,6 +151,8 @@ def check_arguments(settle: Any, limit: Any) -> None:
 
         raise NotImplementedError(f'check() does not support RQ {VERSION}: use RQ 2.6.1 to 3.0, or a newer rqreg_ext')
     if not isinstance(settle, (int, float)) or isinstance(settle, bool) or not 0 <= settle < float('inf'):
-        raise ValueError(f'settle={settle!r} is no number of seconds: give one like 1.0, or 0 if no one else writes')
+        raise ValueError(
+            f'settle={settle!r} is not a number of seconds: give one like 1.0, or 0 if no other client writes'
+        )
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise ValueError(f'limit={limit!r} is no number of problems: give one like 100, or None for all')
+        raise ValueError(f'limit={limit!r} is not a number of problems: give one like 100, or None for all')

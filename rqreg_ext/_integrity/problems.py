@@ -31,7 +31,7 @@ class ProblemKind(str, Enum):
     EXPIRED = 'expired'
     """An entry that has expired and is not cleaned up yet."""
     ABANDONED = 'abandoned'
-    """A started job whose worker gave no sign of life until the entry expired."""
+    """A started job whose worker sent no heartbeat until the entry expired."""
     WRONG_STATUS = 'wrong_status'
     """An entry whose job has a status that does not belong in this registry or queue."""
     WRONG_QUEUE = 'wrong_queue'

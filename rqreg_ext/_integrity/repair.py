@@ -52,8 +52,9 @@ class Repair:
     def run(self, problems: Any, kinds: frozenset[ProblemKind], progress: Progress | None) -> RepairReport:
         """Repair the problems of these kinds.
 
-        Raises TypeError if `problems` is no collection of Problem, and redis.exceptions.RedisError if the connection or
-        the server fails, or the server refused every script. Exceptions have the report so far as attribute `result`.
+        Raises TypeError if `problems` is not a collection of Problem, and redis.exceptions.RedisError if the connection
+        or the server fails, or the server refused every script. The attribute `result` of an exception is the report so
+        far.
         """
         ordered = _in_order(problems_to_repair(problems, kinds))
         self._report.errors.update(getattr(problems, 'errors', {}))
@@ -127,13 +128,13 @@ class Repair:
 
 
 def problems_to_repair(problems: Any, kinds: frozenset[ProblemKind]) -> list[Problem]:
-    """Return the problems of these kinds. Raises TypeError if `problems` is no collection of Problem."""
+    """Return the problems of these kinds. Raises TypeError if `problems` is not a collection of Problem."""
     if isinstance(problems, (Problem, str, bytes)) or not isinstance(problems, Iterable):
-        raise TypeError(f'problems={problems!r} is no collection of problems: give what check() returned, or a list')
+        raise TypeError(f'problems={problems!r} is not a collection of problems: give what check() returned, or a list')
     given = list(problems)
     for problem in given:
         if not isinstance(problem, Problem):
-            raise TypeError(f'{problem!r} is no Problem: give what check() returned, or some of it')
+            raise TypeError(f'{problem!r} is not a Problem: give what check() returned, or some of it')
     return [problem for problem in given if problem.kind in kinds]
 
 

@@ -179,7 +179,7 @@ class MalformedEntry(Candidate):
         if score in (None, WRONG_TYPE):
             return None
         key = self.entries.key
-        detail = f'the entry {self.member!r} in {key} is no job_id:execution_id: RQ can neither list nor clean up {key}'
+        detail = f'the entry {self.member!r} in {key} is not job_id:execution_id: RQ can neither list nor clean {key}'
         if any(exist):
             detail += ', and a job that it may name exists'
             return Problem(ProblemKind.MALFORMED_ENTRY, None, key, detail)

@@ -107,7 +107,7 @@ def replicas_of(value: Any) -> int:
     """Check `wait_replicas`, the number of replicas to wait for, and return it."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         kind = ValueError if type(value) is int else TypeError
-        raise kind(f'wait_replicas={value!r} is no number of replicas: give one like 1, or 0 for none')
+        raise kind(f'wait_replicas={value!r} is not a number of replicas: give one like 1, or 0 for none')
     return value
 
 

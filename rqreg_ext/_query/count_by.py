@@ -186,8 +186,8 @@ class CountByMixin:
     ) -> JobGroups:
         """Count the jobs of this registry, or those that match the filters, in groups of what they have in common.
 
-        Nothing is changed, and nothing of the jobs' data is run: func_name is read as in find(). Changes by other
-        clients have the effect that iter_job_ids() describes.
+        Nothing is changed, and nothing is unpickled: func_name is read as in find(). Changes by other clients have the
+        effect that iter_job_ids() describes.
 
         Args:
             names: What the jobs of a group have in common, of: func_name, exc_type (the class of the exception, as the
@@ -357,7 +357,7 @@ def _names_of(names: Sequence[Any]) -> tuple[str, ...]:
         raise TypeError(f'count_by() takes the names of what to count by: give some of {known}')
     for name in names:
         if not isinstance(name, str):
-            raise TypeError(f'{name!r} is no name of what to count by: give some of {known}, each as an argument')
+            raise TypeError(f'{name!r} is not a name of what to count by: give some of {known}, each as an argument')
         if name not in all_names:
             raise ValueError(f'{name!r} is nothing to count by{_hint(name, all_names)}: give some of {known}')
     return tuple(dict.fromkeys(names))
@@ -373,5 +373,5 @@ def _hint(name: str, all_names: Sequence[str]) -> str:
 def _time_of(time: Any) -> str:
     times = get_args(TimeName)
     if time not in times:
-        raise ValueError(f'time={time!r} is no time of a job: give one of {", ".join(map(repr, times))}')
+        raise ValueError(f'time={time!r} is not a time of a job: give one of {", ".join(map(repr, times))}')
     return str(time)

@@ -45,14 +45,14 @@ class JobFilters(TypedDict, total=False):
     Times are a datetime with a time zone, a timedelta before now (`timedelta(days=7)` is a week ago), or a Unix
     timestamp in seconds. A datetime without a time zone, or a number below 10**8, raises ValueError.
 
-    If RQ recorded no end for a job that failed, was stopped or finished (its worker was killed, say), the time of its
-    latest result is used. A job for which a filter cannot be decided does not match; purge() and requeue_all() count
-    it as skipped: a time is unknown, or the data cannot be read. A job whose hash is gone matches only filters on its
-    id and score.
+    If RQ recorded no end for a job that failed, was stopped or finished (because its worker was killed, for example),
+    the time of its latest result is used. A job for which a filter cannot be decided, because a time is unknown or the
+    data cannot be read, does not match; purge() and requeue_all() count it as skipped. A job whose hash is gone matches
+    only filters on its id and score.
 
     Nothing is unpickled: in args, kwargs and meta, only None, bool, numbers, str, bytes, tuples, lists, dicts, sets and
-    the types of datetime are known; for a filter on another object, the job is counted. A serializer that is not RQ's
-    is called. A dict as a value matches a dict that has these keys and values, among others.
+    the types of datetime are known; a filter on another object cannot be decided. A serializer that is not RQ's is
+    called. A dict as a value matches a dict that has these keys and values, among others.
 
     Attributes:
         job_id: The job's id: a glob as in fnmatch.fnmatchcase(), or a compiled regular expression to search for.
@@ -345,7 +345,7 @@ def _pairs(name: str, given: Any) -> Predicate:
 def _positions(name: str, given: Any) -> Predicate:
     if not isinstance(given, Mapping):
         raise TypeError(
-            f"{name}={given!r} is no mapping: give a dict of positions and values, like {{0: 'acme'}}, "
+            f"{name}={given!r} is not a mapping: give a dict of positions and values, like {{0: 'acme'}}, "
             'or kwargs= for an argument that is passed by its name'
         )
     if not given:
@@ -400,11 +400,11 @@ def _value_at(value: Any, key: Any) -> Any:
 def _statuses(name: str, given: Any) -> Predicate:
     texts = [given] if isinstance(given, str) else given
     if isinstance(texts, (bytes, re.Pattern)) or not isinstance(texts, Collection):
-        raise TypeError(f'{name}={given!r} is no status: give a JobStatus, its name, or a collection of these')
+        raise TypeError(f'{name}={given!r} is not a status: give a JobStatus, its name, or a collection of these')
     known = {status.value for status in JobStatus}
     for text in texts:
         if not isinstance(text, str) or text not in known:
-            raise ValueError(f'{text!r} in {name} is no status: give some of {", ".join(map(repr, sorted(known)))}')
+            raise ValueError(f'{text!r} in {name} is not a status: give some of {", ".join(map(repr, sorted(known)))}')
     if not texts:
         raise ValueError(f'{name}={given!r} is empty: give the statuses that match, or leave {name} out')
     return frozenset(JobStatus(text) for text in texts).__contains__

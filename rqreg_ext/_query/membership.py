@@ -34,7 +34,7 @@ def in_parts(
 ) -> Iterator[tuple[Sequence[Any], Answer | UnicodeEncodeError]]:
     """Yield what is answered about the ids, by parts where one of them cannot be sent: that is a part with its error.
 
-    Nothing is sent of a command with such an id (a lone surrogate is in it, which is no text).
+    Nothing is sent of a command with such an id (a lone surrogate is in it, which is not text).
     """
     answer: Answer | UnicodeEncodeError
     try:

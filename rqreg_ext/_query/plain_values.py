@@ -157,7 +157,7 @@ def _popped(stack: list[int | None], taken: list[pickletools.StackObject]) -> li
 
 
 def load_pickle(data: bytes) -> Any:
-    """Return the value of a pickle, with an Opaque for each object that is no plain value.
+    """Return the value of a pickle, with an Opaque for each object that is not a plain value.
 
     No name in the pickle is imported, and nothing of it is called. Raises ValueError if the pickle cannot be read.
     """

@@ -37,7 +37,7 @@ _unique = re.compile(
 
 
 # The exception of a traceback: the name of its class as in the traceback, with the module except for builtins, and its
-# message, which can have several lines. If a text is no traceback, None and the whole text.
+# message, which can have several lines. If a text is not a traceback, None and the whole text.
 ExceptionLine = tuple[str | None, str]
 
 
@@ -73,7 +73,7 @@ def folded_line_of(exception: ExceptionLine) -> str:
 
 
 def _start_of_last(text: str) -> int | None:
-    """Return where the stack of the last exception of a chain begins; None if the text is no traceback."""
+    """Return where the stack of the last exception of a chain begins; None if the text is not a traceback."""
     start = text.rfind(_NEXT_HEADER)
     # A message may contain a traceback too.
     while start >= 0 and not text.endswith(_LINKS, 0, start):

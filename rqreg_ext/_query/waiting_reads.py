@@ -251,8 +251,8 @@ class WaitingReadsMixin:
     ) -> Iterator[Any]:
         """Find the jobs that wait and match all filters, in the order of the queue.
 
-        Nothing is changed, and nothing of a job's data is run. Changes by other clients have the effect that
-        iter_job_ids() describes. A job whose hash is gone matches only filters on its id.
+        Nothing is changed, and nothing is unpickled. Changes by other clients have the effect that iter_job_ids()
+        describes. A job whose hash is gone matches only filters on its id.
 
         Args:
             fields: The attributes of Job to return, as in find() of a registry.
@@ -295,7 +295,7 @@ class WaitingReadsMixin:
     ) -> JobGroups:
         """Count the jobs that wait, or those that match the filters, in groups of what they have in common.
 
-        Nothing is changed, and nothing of a job's data is run.
+        Nothing is changed, and nothing is unpickled.
 
         Args:
             names: What the jobs of a group have in common, as in count_by() of a registry.

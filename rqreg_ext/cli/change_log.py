@@ -143,7 +143,7 @@ class ChangeLog:
 
 
 def counts_of(result: BulkResult) -> dict[str, Any]:
-    """Return the counts of a result, without the jobs that failed: the log is no place for many of them."""
+    """Return the counts of a result, without the jobs that failed: the log is not a place for many of them."""
     counts = result.to_dict()
     names = ('done', 'missing', 'unconfirmed', 'skipped')
     return {**{name: counts[name] for name in names}, 'failed': len(result.failed)}

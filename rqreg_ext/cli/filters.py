@@ -32,7 +32,7 @@ class Pattern(click.ParamType):  # type: ignore[type-arg]
         try:
             return re.compile(value[3:])
         except re.error as error:
-            self.fail(f'{value!r} is no regular expression: {error}', param, ctx)
+            self.fail(f'{value!r} is not a regular expression: {error}', param, ctx)
 
 
 _GLOB = Pattern('glob')
@@ -132,7 +132,7 @@ def _split(text: str) -> tuple[str, Any]:
     try:
         return name[:-1], json.loads(value)
     except ValueError as error:
-        raise click.UsageError(f'{text!r}: {value!r} is no JSON ({error})') from error
+        raise click.UsageError(f'{text!r}: {value!r} is not JSON ({error})') from error
 
 
 # ---- Filters as they are typed

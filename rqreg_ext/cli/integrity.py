@@ -31,7 +31,7 @@ def _kinds_of(ctx: click.Context, param: click.Parameter, value: Sequence[str]) 
             near = get_close_matches(name, _KINDS, 1)
             hint = f' (did you mean {near[0]!r}?)' if near else ''
             raise click.BadParameter(
-                f'{name!r} is no kind of problem{hint}: the kinds are {", ".join(_KINDS)}', ctx, param
+                f'{name!r} is not a kind of problem{hint}: the kinds are {", ".join(_KINDS)}', ctx, param
             )
     return [ProblemKind(name) for name in value]
 

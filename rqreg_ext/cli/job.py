@@ -221,7 +221,7 @@ def _moment(timestamp: float | str) -> datetime | dict[str, str]:
     try:
         return datetime.fromtimestamp(float(timestamp), timezone.utc)
     except (ValueError, OverflowError, OSError) as error:
-        return {'unreadable': f'{timestamp} is no time: {error}'}
+        return {'unreadable': f'{timestamp} is not a time: {error}'}
 
 
 # ---- Text

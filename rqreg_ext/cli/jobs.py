@@ -48,7 +48,9 @@ def _fields_of(ctx: click.Context, param: click.Parameter, value: str | None) ->
     names = tuple(dict.fromkeys(filter(None, value.split(','))))
     for name in names:
         if name not in FIELDS:
-            raise click.BadParameter(f'{name!r} is no field of a job: the fields are {", ".join(FIELDS)}', ctx, param)
+            raise click.BadParameter(
+                f'{name!r} is not a field of a job: the fields are {", ".join(FIELDS)}', ctx, param
+            )
     return names
 
 
@@ -88,7 +90,7 @@ def ls(
         raise click.UsageError(f'{", ".join(pickled)}: give --unpickle, which runs code of the pickles')
     if newest and registry not in _WITH_END:
         of = 'jobs that wait' if registry == WAITING else f'those of the {registry} registry'
-        raise click.UsageError(f'--newest orders by the end of jobs, which {of} have not')
+        raise click.UsageError(f'--newest orders by the end of jobs: {of} have none')
     listing = _Listing(server, registry, filters, names)
     queues = server.queues(patterns)
     jobs = listing.newest(queues, limit or _NEWEST) if newest else islice(listing.all(queues), limit)

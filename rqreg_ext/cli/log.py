@@ -86,7 +86,7 @@ class _Records:
 
 
 def _moment_of(record: Any) -> datetime | None:
-    """Return when a change was made; None if this is no record of one."""
+    """Return when a change was made; None if this is not a record of one."""
     if not isinstance(record, dict) or not isinstance(record.get('command'), str):
         return None
     try:

@@ -56,7 +56,7 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]
             seconds = 0.0
         if seconds <= 0:
             self.fail(
-                f'{value!r} is no duration: give a number of seconds, or one like 90s, 15m or 2h, of at most ten years',
+                f'{value!r} is not a duration: give a number of seconds, or one like 90s, 15m or 2h, up to ten years',
                 param,
                 ctx,
             )
@@ -86,7 +86,7 @@ class Rate(click.ParamType):  # type: ignore[type-arg]
         found = re.fullmatch(r'(\d+(?:\.\d+)?)(?:/([smh]))?', value)
         rate = float(found[1]) / {'s': 1, 'm': 60, 'h': 3600}[found[2] or 's'] if found else 0.0
         if not 0 < rate < float('inf'):
-            self.fail(f'{value!r} is no rate: give one like 10/s, 100/m or 5000/h', param, ctx)
+            self.fail(f'{value!r} is not a rate: give one like 10/s, 100/m or 5000/h', param, ctx)
         return rate
 
 
@@ -108,8 +108,8 @@ class Moment(click.ParamType):  # type: ignore[type-arg]
             in_utc = None if moment.utcoffset() is None else moment.astimezone(timezone.utc)
         except (ValueError, OverflowError):
             self.fail(
-                f'{value!r} is no time: give a duration before now, like 90s, 15m, 2h or 30d, or a time with its zone, '
-                'like 2026-11-29T10:00Z',
+                f'{value!r} is not a time: give a duration before now, like 90s, 15m, 2h or 30d, or a time with a '
+                'zone, like 2026-11-29T10:00Z',
                 param,
                 ctx,
             )
@@ -124,6 +124,6 @@ class Moment(click.ParamType):  # type: ignore[type-arg]
 
 
 def check_name(option: str, name: str) -> None:
-    """Raise click.UsageError if this is no name of a file: a file cannot be stdout, too."""
+    """Raise click.UsageError if this is not a name of a file: a file cannot be stdout, too."""
     if name in ('', '-'):
         raise click.UsageError(f'{option} {name or repr(name)}: give the name of a file')

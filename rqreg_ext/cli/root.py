@@ -154,7 +154,7 @@ def _run(arguments: Sequence[str]) -> int:
         # Names are sent to the server as UTF-8; a file may have any.
         for word in arguments:
             if not is_utf8(word):
-                return _usage(click.UsageError(f'{word!r} is no text in UTF-8'))
+                return _usage(click.UsageError(f'{word!r} is not text in UTF-8'))
         raise
     except Exception as error:
         if not statuses.is_of_server(error):

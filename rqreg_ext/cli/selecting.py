@@ -164,14 +164,14 @@ def check_no_filters(filters: Mapping[str, Any]) -> None:
 
 
 def _distinct(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the ids in the lines, each once. Raises click.UsageError for one that is no text."""
+    """Yield the ids in the lines, each once. Raises click.UsageError for one that is not text."""
     found: set[bytes] = set()
     for number, line in enumerate(lines, 1):
         job_id = line.strip()
         try:
             job_id.decode()
         except UnicodeDecodeError as error:
-            raise click.UsageError(f'--ids-from: line {number} is no text in UTF-8: {line[:80]!r}') from error
+            raise click.UsageError(f'--ids-from: line {number} is not text in UTF-8: {line[:80]!r}') from error
         if job_id and job_id not in found:
             found.add(job_id)
             yield job_id

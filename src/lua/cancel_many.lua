@@ -40,7 +40,7 @@ end
 -- What may fail comes before the first change.
 local function cancel(id, mark)
     local key = job_prefix .. id
-    -- To RQ, a hash without data is no job either.
+    -- To RQ, a hash without data is not a job either.
     if call('HEXISTS', key, 'data') == 0 then
         return NO_SUCH_JOB
     end

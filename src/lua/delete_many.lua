@@ -62,7 +62,7 @@ end
 local function prepare(id, mark)
     local key = job_prefix .. id
     local length = call('HSTRLEN', key, 'data')
-    -- To RQ, a hash without data is no job either.
+    -- To RQ, a hash without data is not a job either.
     if length == 0 and call('HEXISTS', key, 'data') == 0 then
         add_entry(id)
         return NO_SUCH_JOB

@@ -23,7 +23,7 @@ end
 
 local function move(id)
     local key = job_prefix .. id
-    -- To RQ, a hash without data is no job either.
+    -- To RQ, a hash without data is not a job either.
     if call('HEXISTS', key, 'data') == 0 then
         return NO_SUCH_JOB
     end

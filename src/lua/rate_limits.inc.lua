@@ -16,7 +16,7 @@ local function make_rate_limit(name)
     then
         return false
     end
-    -- RQ reads it, and raises where that is no number.
+    -- RQ reads it, and raises where that is not a number.
     local concurrency = call('HGET', key, 'concurrency')
     if concurrency and concurrency ~= '' and not find(concurrency, '^%d+$') then
         return false

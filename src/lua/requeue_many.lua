@@ -132,7 +132,7 @@ local function examine(key)
     if not fields then
         return FOR_RQ
     end
-    -- To RQ, a hash without data is no job either.
+    -- To RQ, a hash without data is not a job either.
     if not fields[DATA] and not has_long_data then
         return NO_SUCH_JOB
     end

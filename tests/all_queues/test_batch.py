@@ -392,7 +392,7 @@ def test_other_objects_are_refused(client: redis.Redis, registry: Any) -> None:
 
 
 def test_invalid_client_is_refused() -> None:
-    with pytest.raises(TypeError, match='connection=5 is no client'), batch(5):  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match='connection=5 is not a client'), batch(5):  # type: ignore[arg-type]
         pass
 
 

@@ -283,8 +283,8 @@ def test_invalid_queues_are_refused(client: Any, make: Any, queues: Any, error: 
         ({'progress': 5}, TypeError, 'progress=5 cannot be called'),
         ({'chunk_size': 0}, ValueError, 'chunk_size=0'),
         ({'chunk_size': 'x'}, TypeError, "chunk_size='x'"),
-        ({'wait_replicas': -1}, ValueError, 'wait_replicas=-1 is no number of replicas'),
-        ({'wait_replicas': '1'}, TypeError, "wait_replicas='1' is no number of replicas"),
+        ({'wait_replicas': -1}, ValueError, 'wait_replicas=-1 is not a number of replicas'),
+        ({'wait_replicas': '1'}, TypeError, "wait_replicas='1' is not a number of replicas"),
         ({'colour': 'red'}, TypeError, "there is no filter 'colour'"),
         ({'func_name': None}, TypeError, 'func_name=None is not a filter'),
     ],
@@ -308,7 +308,7 @@ def test_check_refuses_invalid_arguments(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize('make', [rqreg_ext.purge, rqreg_ext.requeue_all, rqreg_ext.check, rqreg_ext.repair])
 @pytest.mark.parametrize('connection_', [None, 5, redis.asyncio.Redis()])
 def test_invalid_client_is_refused(make: Any, connection_: Any) -> None:
-    with pytest.raises(TypeError, match=r'connection=.* is no client to ask'):
+    with pytest.raises(TypeError, match=r'connection=.* is not a client'):
         make(connection_)
 
 

@@ -303,12 +303,12 @@ def test_invalid_key_in_list_of_queues_raises(client: redis.Redis) -> None:
 
 @pytest.mark.parametrize('connection_', [None, 5, b'redis://localhost', redis.asyncio.Redis()])
 def test_invalid_client_is_refused(connection_: Any) -> None:
-    with pytest.raises(TypeError, match=r'connection=.* is no client to ask: give one of redis-py'):
+    with pytest.raises(TypeError, match=r'connection=.* is not a client: give one of redis-py'):
         snapshot(connection_)
 
 
 def test_invalid_url_is_refused() -> None:
-    with pytest.raises(ValueError, match="connection='nowhere' is no URL"):
+    with pytest.raises(ValueError, match="connection='nowhere' is not a URL"):
         snapshot('nowhere')
 
 

@@ -224,9 +224,9 @@ WRONG = {
         (True, TypeError, 'limit=True is not an int: give the most jobs to change, or leave it out for all'),
     ),
     'wait_replicas': (
-        (-1, ValueError, 'wait_replicas=-1 is no number of replicas: give one like 1, or 0 for none'),
-        ('2', TypeError, "wait_replicas='2' is no number of replicas: give one like 1, or 0 for none"),
-        (True, TypeError, 'wait_replicas=True is no number of replicas: give one like 1, or 0 for none'),
+        (-1, ValueError, 'wait_replicas=-1 is not a number of replicas: give one like 1, or 0 for none'),
+        ('2', TypeError, "wait_replicas='2' is not a number of replicas: give one like 1, or 0 for none"),
+        (True, TypeError, 'wait_replicas=True is not a number of replicas: give one like 1, or 0 for none'),
     ),
     'chunk_size': (
         (0, ValueError, 'chunk_size=0: give a number of entries from 1 to 2147483647'),

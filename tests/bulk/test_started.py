@@ -154,7 +154,7 @@ def test_fail_many_leaves_broken_jobs_and_counts_missing_ones(connection: redis.
 
 
 def test_job_whose_worker_keeps_it_is_not_failed(connection: redis.Redis) -> None:
-    """A sign of life sets the score of the entry anew."""
+    """A heartbeat sets the score of the entry anew."""
     begin(connection, 'a')
     registry = registry_of(connection)
     [entry] = connection.zrange('rq:wip:q', 0, -1)

@@ -133,10 +133,10 @@ def test_wrong_arguments_of_trim_raise_and_delete_nothing(
 
 def test_registries_of_unfinished_jobs_refuse_trim(connection: redis.Redis) -> None:
     for name in ('StartedJobRegistry', 'DeferredJobRegistry', 'ScheduledJobRegistry'):
-        with pytest.raises(NotImplementedError, match=f'the jobs of a {name} are still to be done'):
+        with pytest.raises(NotImplementedError, match=f'the jobs of a {name} have yet to run'):
             getattr(registries, name)('q', connection=connection).trim(keep=1)
     for wrong in ('started', 'deferred', 'scheduled'):
-        with pytest.raises(NotImplementedError, match='are still to be done'):
+        with pytest.raises(NotImplementedError, match='have yet to run'):
             rqreg_ext.trim(connection, wrong, keep=1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='names no registry'):
         rqreg_ext.trim(connection, 'faild', keep=1)  # type: ignore[arg-type]

@@ -150,7 +150,7 @@ def test_chunks_of_all_queues_wait_for_replicas(master: PrivateRedis, replica: P
 def test_wrong_wait_replicas_is_refused(value: Any, error: type[Exception], master: PrivateRedis) -> None:
     registry = plain_jobs(master.client())
     for dry_run in (False, True):
-        with pytest.raises(error, match=r'wait_replicas=.* is no number of replicas: give one like 1'):
+        with pytest.raises(error, match=r'wait_replicas=.* is not a number of replicas: give one like 1'):
             registry.purge(wait_replicas=value, dry_run=dry_run)
     assert registry.count == COUNT
 

@@ -177,7 +177,7 @@ def test_change_at_rate_goes_on_until_it_is_interrupted(
 @pytest.mark.parametrize('rate', ['0', '-1/s', '1/d', 'x', '1/0', '1e400'])
 def test_wrong_rate_is_wrong_usage(rate: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(['delete', '--all-queues', '--rate', rate]) == 2
-    assert f'{rate!r} is no rate: give one like 10/s, 100/m or 5000/h' in capsys.readouterr().err
+    assert f'{rate!r} is not a rate: give one like 10/s, 100/m or 5000/h' in capsys.readouterr().err
 
 
 def test_ids_from_takes_file_and_output_of_another_command(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_ids_from_takes_file_and_output_of_another_command(shop_jobs: Redis, cha
     assert sizes(shop_jobs) == {'labels': 39, 'mail': 39}
     (tmp_path / 'ids').write_bytes(b'a\n\xff\n')
     ended = changing('delete', '--queue', 'mail', '--ids-from', str(tmp_path / 'ids'), '-y')
-    assert (ended.status, '--ids-from: line 2 is no text' in ended.err) == (2, True)
+    assert (ended.status, '--ids-from: line 2 is not text' in ended.err) == (2, True)
     assert changing('delete', '--queue', 'mail', '--ids-from', str(tmp_path / 'none'), '-y').status == 2
 
 
@@ -271,7 +271,7 @@ def test_queue_that_cannot_be_read_leaves_others_changed(
     (tmp_path / 'ids').write_text(changing('ls', '--queue', 'supply', '-o', 'ids').out)
     shop_jobs.delete('rq:failed:labels', 'rq:failed:mail')
     shop_jobs.set('rq:failed:labels', 'text')
-    # An entry that is no text.
+    # An entry that is not text.
     shop_jobs.zadd('rq:failed:mail', {b'\xff': 4e9})
     shop_jobs.hset(b'rq:job:\xff', 'status', 'failed')
     words = [word.replace('IDS', str(tmp_path / 'ids')) for word in command]

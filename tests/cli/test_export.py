@@ -116,7 +116,7 @@ def test_files_that_cannot_be_used_are_status_1(
     assert run(['export', str(tmp_path / 'no' / 'jobs'), '-u', changing.url]) == 1
     assert 'No such file or directory' in capsys.readouterr().err
     assert run(['restore', str(path), '-u', changing.url, '--yes']) == 1
-    assert f'{path}, line 1: it is no JSON' in capsys.readouterr().err
+    assert f'{path}, line 1: it is not JSON' in capsys.readouterr().err
     assert run(['restore', str(tmp_path / 'none'), '-u', changing.url, '--yes']) == 1
     assert path.read_text() == 'mine'
     assert [each.name for each in tmp_path.iterdir()] == ['jobs']

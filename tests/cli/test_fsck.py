@@ -64,7 +64,7 @@ def test_queue_option_limits_check_to_queues(broken: Redis, changing: Command) -
     ('arguments', 'message'),
     [
         (['--repair'], 'give --queue NAME, or --all-queues for the whole Redis'),
-        (['--kind', 'missing_jobs'], "'missing_jobs' is no kind of problem (did you mean 'missing_job'?)"),
+        (['--kind', 'missing_jobs'], "'missing_jobs' is not a kind of problem (did you mean 'missing_job'?)"),
         (['--dry-run'], '--dry-run and --yes are for --repair'),
         (['--repair', '--all-queues', '-o', 'ids'], 'with --repair, give table or json'),
         (['--queue', 'mial'], "did you mean 'mail'?"),

@@ -87,11 +87,11 @@ def test_show_names_dates_that_are_no_times(connection: Redis, changing: Command
         ['unreadable'],
         None,
     ]
-    assert found['results'][0]['time']['unreadable'].startswith('1.844674407370955e+16 is no time: ')
+    assert found['results'][0]['time']['unreadable'].startswith('1.844674407370955e+16 is not a time: ')
     assert found['dependencies'] == []
     text = changing('show', 'a')
     assert (text.status, text.err) == (0, '')
-    assert 'soon is no time' in text.out
+    assert 'soon is not a time' in text.out
 
 
 def test_show_of_missing_jobs_is_status_1(connection: Redis, changing: Command) -> None:

@@ -90,7 +90,7 @@ def test_missing_job_is_listed_without_fields(waiting_jobs: Redis, changing: Com
     [
         (['ls', '--waiting', '--registry', 'failed'], 'give --registry or --waiting, not both'),
         (['ls', '--waiting', '--min-score', '5'], '--min-score is for registries'),
-        (['ls', '--waiting', '--newest'], 'which jobs that wait have not'),
+        (['ls', '--waiting', '--newest'], 'jobs that wait have none'),
         (['requeue', '--waiting', '--queue', 'mail', '--yes'], '--waiting'),
         (['delete', '--waiting', '--yes'], 'give --queue NAME, or --all-queues'),
         (['move', '--queue', 'mail', '--yes'], '--to'),

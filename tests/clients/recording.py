@@ -1,6 +1,6 @@
 """A TCP proxy before a server that records what clients write.
 
-It can end a connection instead of passing a reply, or answer a command itself, as a server would that is no Redis.
+It can end a connection instead of passing a reply, or answer a command itself, as a server would that is not a Redis.
 """
 
 from __future__ import annotations

@@ -187,7 +187,7 @@ class Odd(Job):
 
     @property
     def id(self) -> Any:
-        """Return what is no id."""
+        """Return what is not an id."""
         return self.odd_id
 
 

@@ -244,7 +244,7 @@ def test_key_of_wrong_type_raises_same_error_as_rq(redis_server: PrivateRedis, c
 def test_membership_does_not_read_execution_index_of_wrong_type(
     redis_server: PrivateRedis, connection: redis.Redis
 ) -> None:
-    """RQ does not read the index to answer `in`: what is wrong with it is no error."""
+    """RQ does not read the index to answer `in`: what is wrong with it is not an error."""
     connection.zadd('rq:wip:lost', {'job:one': 4_000_000_000})
     connection.set('rq:executions:job', 'a string')
     connection.set('rq:executions:nobody', 'a string')

@@ -166,7 +166,7 @@ def test_reading_method_of_connection_class_is_called(redis_server: PrivateRedis
 
 
 class Delegating:
-    """An object that is no redis.Redis but delegates to one, as wrappers and mocks do."""
+    """An object that is not a redis.Redis but delegates to one, as wrappers and mocks do."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client

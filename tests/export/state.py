@@ -81,7 +81,7 @@ def fill(connection: Any) -> None:
         queue.remove(started)
         started.set_status(rq.job.JobStatus.STARTED)
         prepare_execution(worker, started)
-        # A field of another program, and one that is no text.
+        # A field of another program, and one that is not text.
         connection.hset(started.key, mapping={'other': b'\xff\x00', b'na\xffme': 'x'})
         connection.hset(failed_first.key, 'result', b'\x80old')
     connection.delete(*[key for key in connection.scan_iter() if key.startswith(_OF_WORKERS)])

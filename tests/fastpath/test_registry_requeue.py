@@ -154,12 +154,12 @@ class Unwritable:
 METADATA = {
     'of another protocol': pickle.dumps({'a': ['é', 1]}, protocol=0),
     'that is empty': pickle.dumps({}),
-    'that is no dict': pickle.dumps(['a', 'b']),
+    'that is not a dict': pickle.dumps(['a', 'b']),
     'that is one item': pickle.dumps(['a']),
     'as RQ marks what it cannot read': pickle.dumps({'unserialized': None}),
     'of a function that is gone': b'cdifferential.functions\ngone\n.',
     'that cannot be stored again': pickle.dumps(Unwritable()),
-    'that is no pickle': b'{}',
+    'that is not a pickle': b'{}',
     'of no bytes': b'',
 }
 

@@ -16,7 +16,7 @@ class RefusingScripts:
     """The relay, on `port` of the loopback interface; a context manager.
 
     line: the error with which every EVAL and EVALSHA is answered; None to pass them.
-    reply: the same, where it is no error.
+    reply: the same, where it is not an error.
     refused: how many were answered so.
     """
 

@@ -1,4 +1,4 @@
-"""Scripts that a server refuses, with any message, and errors that are no refusal."""
+"""Scripts that a server refuses, with any message, and errors that are not refusals."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def test_answer_that_no_script_gives_is_a_refusal(
     assert describe(returned) == COUNT
 
 
-# ---- Errors that are no refusal
+# ---- Errors that are not refusals
 
 
 def lines_that_are_none() -> Iterator[Any]:

@@ -96,7 +96,7 @@ def globals_deleted() -> None:
 
 
 def exits() -> None:
-    """End by sys.exit in the middle of threads that are no daemons and make a last call."""
+    """End by sys.exit in the middle of threads that are not daemons and make a last call."""
 
     def tell(kind: str) -> None:
         # One write: print() makes two, and the threads' lines would mix.

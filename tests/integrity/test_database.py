@@ -204,7 +204,7 @@ def test_progress_is_called_and_stops_check(queue: Queue) -> None:
 
 @pytest.mark.parametrize(
     ('queues', 'words'),
-    [('q', "queues='q' is no collection"), (5, 'queues=5 is no collection'), ([5], '5 in queues is neither')],
+    [('q', "queues='q' is not a collection"), (5, 'queues=5 is not a collection'), ([5], '5 in queues is neither')],
 )
 def test_wrong_queues_raise(queue: Queue, queues: Any, words: str) -> None:
     with pytest.raises(TypeError, match=words):

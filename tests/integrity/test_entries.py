@@ -275,11 +275,11 @@ def test_check_changes_nothing(queue: Queue) -> None:
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
-        ({'settle': -1}, 'settle=-1 is no number of seconds'),
-        ({'settle': 'x'}, "settle='x' is no number of seconds"),
-        ({'settle': float('inf')}, 'settle=inf is no number of seconds'),
-        ({'limit': 0}, 'limit=0 is no number of problems'),
-        ({'limit': True}, 'limit=True is no number of problems'),
+        ({'settle': -1}, 'settle=-1 is not a number of seconds'),
+        ({'settle': 'x'}, "settle='x' is not a number of seconds"),
+        ({'settle': float('inf')}, 'settle=inf is not a number of seconds'),
+        ({'limit': 0}, 'limit=0 is not a number of problems'),
+        ({'limit': True}, 'limit=True is not a number of problems'),
         ({'chunk_size': 0}, 'chunk_size=0'),
     ],
 )

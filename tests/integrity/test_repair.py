@@ -701,10 +701,10 @@ class TestCalls:
     @pytest.mark.parametrize(
         ('arguments', 'error', 'words'),
         [
-            ({'problems': 5}, TypeError, 'problems=5 is no collection of problems'),
-            ({'problems': 'x'}, TypeError, "problems='x' is no collection of problems"),
-            ({'problems': ['x']}, TypeError, "'x' is no Problem"),
-            ({'problems': Problem(ProblemKind.ORPHAN, 'x', 'y', 'z')}, TypeError, 'is no collection of problems'),
+            ({'problems': 5}, TypeError, 'problems=5 is not a collection of problems'),
+            ({'problems': 'x'}, TypeError, "problems='x' is not a collection of problems"),
+            ({'problems': ['x']}, TypeError, "'x' is not a Problem"),
+            ({'problems': Problem(ProblemKind.ORPHAN, 'x', 'y', 'z')}, TypeError, 'is not a collection of problems'),
             ({'kinds': ['x']}, ValueError, "'x' is not a valid ProblemKind"),
         ],
     )

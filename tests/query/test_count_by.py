@@ -242,10 +242,10 @@ def test_long_result_is_printed_in_part() -> None:
     ('names', 'options', 'error', 'words'),
     [
         ([], {}, TypeError, r"takes the names of what to count by: give some of 'func_name', 'exc_type'"),
-        ([['func_name']], {}, TypeError, r"\['func_name'\] is no name of what to count by"),
+        ([['func_name']], {}, TypeError, r"\['func_name'\] is not a name of what to count by"),
         (['function'], {}, ValueError, r"'function' is nothing to count by: give some of"),
         (['func'], {}, ValueError, r"'func' is nothing to count by \(did you mean 'func_name'\?\)"),
-        (['day'], {'time': 'ended_at'}, ValueError, "time='ended_at' is no time of a job: give one of 'end'"),
+        (['day'], {'time': 'ended_at'}, ValueError, "time='ended_at' is not a time of a job: give one of 'end'"),
         (['day'], {'chunk_size': 0}, ValueError, 'chunk_size=0'),
         (['day'], {'limit': 5}, TypeError, 'takes no limit'),
         (['day'], {'func_name': None}, TypeError, 'func_name=None is not a filter'),

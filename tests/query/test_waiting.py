@@ -148,7 +148,7 @@ def test_waiting_jobs_of_queue_have_its_job_class_and_serializer(connection: red
         (lambda w: w.get_jobs(2, ids=['a']), ValueError, 'either a page or ids='),
         (lambda w: w.contains_many('a'), TypeError, 'not a collection of job ids'),
         (lambda w: 5.5j in w, TypeError, 'is not a job id'),
-        (lambda w: WaitingJobs('q'), TypeError, 'connection=None is no client'),
+        (lambda w: WaitingJobs('q'), TypeError, 'connection=None is not a client'),
     ],
 )
 def test_wrong_arguments_of_reads_raise(

@@ -61,6 +61,6 @@ def _reads_of_rate_limit(job: Any, reads_executions: bool) -> list[tuple[str, ..
 
 
 def _check_reads(connection: Any, reads: Iterable[tuple[str, ...]]) -> None:
-    """Raise the server's error to one of these reads. A missing right is no error, as RQ does not send them."""
+    """Raise the server's error to one of these reads. A missing right is not an error, as RQ does not send them."""
     commands: list[Command] = [(VALUE if read[0] == 'HGET' else INTEGER, *read) for read in dict.fromkeys(reads)]
     without_errors([reply for reply in exchange(connection, commands) if not is_denied(reply)])

@@ -20,7 +20,7 @@ def client_of(url: str) -> Any:
             client = _cluster_of(url) if _CLUSTER_SCHEME in url else redis.Redis.from_url(url)
         except ValueError as error:
             raise ValueError(
-                f'connection={url!r} is no URL that redis-py takes ({error}); '
+                f'connection={url!r} is not a URL that redis-py takes ({error}); '
                 'give one like redis://localhost:6379/0, redis+cluster://localhost:7000 for a cluster, or a client'
             ) from error
         client = _clients_by_url.setdefault(url, client)
@@ -53,7 +53,7 @@ def client_from(connection: Any) -> Any:
     execute = getattr(connection, 'execute_command', None)
     if execute is None or iscoroutinefunction(execute):
         raise TypeError(
-            f'connection={connection!r} is no client to ask: give one of redis-py (not of redis.asyncio), '
+            f'connection={connection!r} is not a client: give one of redis-py (not of redis.asyncio), '
             'or a URL like redis://localhost:6379/0'
         )
     return connection

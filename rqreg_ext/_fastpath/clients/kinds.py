@@ -113,7 +113,7 @@ class ClientKind:
 
     package: 'redis' or 'valkey'.
     is_wrapped: whether something does stand in front of execute_command(), or of what a pipeline is made and sent by.
-    is_pipeline: whether it is no client, but a pipeline.
+    is_pipeline: whether it is not a client, but a pipeline.
     is_trusted: whether nothing does but tracers that are known to pass on what they get (tracers.py).
     observations: what the core has seen of them; None where single calls are left to RQ's methods.
     notes: what wrapped.py has found out about them, by the key under which it keeps it.
@@ -205,7 +205,7 @@ def node_client(client: Any, node: Any) -> Any:
 
 
 def _cluster_parts(client: Any, package: str) -> tuple[type, ...]:
-    """Return the classes of its pipelines, nodes manager and nodes' clients, without those that are no class."""
+    """Return the classes of its pipelines, nodes manager and nodes' clients, without those that are not classes."""
     module, plain = vars(sys.modules[f'{package}.cluster']), vars(sys.modules[f'{package}.client'])
     found = (
         module.get('ClusterPipeline'),

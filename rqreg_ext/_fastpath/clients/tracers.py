@@ -33,7 +33,7 @@ def inside(method: Any) -> Any:
 
 def _code_around(method: Any) -> Any:
     """Return the function that is called instead of the wrapped method."""
-    # The object that wrapt makes is no function, and has the function under this name.
+    # The object that wrapt makes is not a function, and has the function under this name.
     around = method if function_of(method) is not None else getattr(method, '_self_wrapper', None)
     while isinstance(around, partial):
         around = around.func

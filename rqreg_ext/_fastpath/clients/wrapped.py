@@ -140,7 +140,7 @@ def answers_unchanged(client: Any, kind: Any, words: Words) -> bool:
     except Changed:
         has_arrived = False
     except UnicodeDecodeError:
-        # With decode_responses=True an entry that is no text cannot be read: RQ may clean it up before it reads.
+        # With decode_responses=True an entry that is not text cannot be read: RQ may clean it up before it reads.
         return True
     notes.is_opaque = not has_arrived
     return has_arrived

@@ -124,7 +124,7 @@ def _metrics(registry: CollectorRegistry, environ: Any) -> tuple[bytes, dict[str
     try:
         _, content_type = choose_encoder(environ.get('HTTP_ACCEPT', ''))
     except (TypeError, ValueError):
-        # A version that is no number.
+        # A version that is not a number.
         _, content_type = choose_encoder('')
     names = parse_qs(environ.get('QUERY_STRING', '')).get('name[]')
     chosen: Any = registry if names is None else registry.restricted_registry(names)

@@ -20,7 +20,7 @@ from .states import failure, state
         (b'\x1b[Z\t', ['backtab', 'tab']),
         (b'\r\n\x7f\x08\x15', ['enter', 'enter', 'backspace', 'backspace', 'clear']),
         ('größe'.encode(), list('größe')),
-        # What is no key of ours, and what follows it.
+        # What is not a key of ours, and what follows it.
         (b'\x1b[1;5Cx', ['x']),
         (b'\x1b[200~a', ['a']),
         (b'\xff', ['\ufffd']),
