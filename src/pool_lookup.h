@@ -11,9 +11,9 @@
    *is_cluster: whether it is redis-py's client of a cluster. Such a client has a pool for each
    node, and the result is NULL.
 
-   `observations`: NULL if no wrapped client is allowed. Else *observations is set if somebody
-   wraps clients like this one: a new reference to their Observations (_fastpath/clients/kinds.py).
-   Their commands must go through the wrappers. If *is_write_traced, they must also go through the
+   `observations`: NULL if no wrapped client is allowed. Else *observations is set if clients like
+   this one are wrapped: a new reference to their Observations (_fastpath/clients/kinds.py). Their
+   commands must go through the wrappers. If *is_write_traced, they must also go through the
    wrappers around the methods by which their connections write. */
 client_pool *find_client_pool(core_state *state, PyObject *client, bool *is_cluster,
                               PyObject **observations, bool *is_write_traced);

@@ -64,7 +64,7 @@ def elastic(port: int) -> tuple[Any, Context]:
 
 
 def functools_wraps(port: int) -> tuple[Any, Context]:
-    """A wrapper that nobody knows, around each method that tracers wrap."""
+    """An unknown wrapper, around each method that tracers wrap."""
 
     def wrapper_of(method: Any) -> Any:
         @functools.wraps(method)

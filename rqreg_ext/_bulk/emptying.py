@@ -70,7 +70,7 @@ class Emptying:
         return length, ends[-1] if ends else ''
 
     def _empty(self, most: int, last: bytes | str) -> bool:
-        """Remove so many entries; return whether none is left of those there were."""
+        """Remove `most` entries; return whether all that there were at the beginning are removed."""
         if self.result.dry_run:
             self.result.done = most
             if most:
@@ -149,7 +149,7 @@ class Emptying:
         self.result.unacknowledged += bool(self._replica_wait) and not self._replica_wait.is_acknowledged
 
     def _report(self, looked_at: int, most: int) -> bool:
-        """Note that so many more entries are done with, and call progress(); return whether to go on."""
+        """Add `looked_at` to the entries processed, and call progress(); return whether to go on."""
         self._call.looked_at += looked_at
         return self._call.report(min(self.result.total, most), most)
 

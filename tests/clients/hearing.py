@@ -1,4 +1,4 @@
-"""Wrappers that nobody knows, around the methods by which a client sends: each notes what it is given, and returns.
+"""Unknown wrappers, around the methods by which a client sends: each notes what it is given, and returns.
 
 What RQ's calls give them can then be compared with what ours give them.
 """

@@ -1,6 +1,6 @@
 """python instrumented_program.py TOOL SOCKET [wrapped]: calls by clients instrumented by a tool; prints the results.
 
-wrapped: somebody else's wrapper is around the tool's.
+wrapped: another wrapper is around the tool's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Single calls of clients with wrappers: through these, with our exchange at their bottom.
 
 The wrappers here are our own, and do what tracers do not: change, swallow, repeat. They are taken for a known tracer's,
-or for what they are: wrappers that nobody knows.
+or for what they are: unknown wrappers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Single calls of clients with wrappers that nobody knows: these get, command by command, what RQ's calls give them.
+"""Single calls of clients with unknown wrappers: these get, command by command, what RQ's calls give them.
 
 The commands are then sent by the core, at the bottom of the wrappers, as they arrive there.
 """

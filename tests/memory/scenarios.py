@@ -234,7 +234,7 @@ SCENARIOS: dict[str, Scenario] = {
     'wrapped remove': Scenario(lambda w: w.wrapped.remove('failed-1'), 1, changes=True),
     'wrapped remove and delete': Scenario(lambda w: w.wrapped.remove('failed-0', delete_job=True), 1, changes=True),
     'wrapped requeue': Scenario(lambda w: w.wrapped.requeue('failed-1').id, 'failed-1', changes=True),
-    # Through a wrapper that nobody knows.
+    # Through an unknown wrapper.
     'by unknown, count': Scenario(lambda w: w.by_unknown_finished.count, 2),
     'by unknown, get_job_ids': Scenario(lambda w: w.by_unknown.get_job_ids(cleanup=False), ['expired', *IDS]),
     'by unknown, started': Scenario(lambda w: 'plain' in w.by_unknown_started, True),

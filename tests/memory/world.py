@@ -103,7 +103,7 @@ class Wrapped(redis.Redis):
 
 
 class WrappedByUnknown(redis.Redis):
-    """A client that somebody else wraps."""
+    """A client with an unknown wrapper."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         return super().execute_command(*args, **options)

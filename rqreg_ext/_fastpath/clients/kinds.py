@@ -94,7 +94,7 @@ class Observations:
     """The core's observations of clients of one kind, whose commands go through wrappers (src/wrapped_call.c).
 
     is_as_rq: whether the wrappers must get what RQ's call gives them, command by command, with the options that
-    redis-py's method gives; else nobody looks at more than names and keys, as is known of known tracers.
+    redis-py's method gives; False for known tracers, which read names and keys only.
     arrived: names of commands that arrived as they were given. is_opaque: they are used by their methods from now on.
     stand_in_class: of the objects that stand in for them, once there is one.
     """
