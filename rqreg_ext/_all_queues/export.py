@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,7 @@ from rq.job import Job
 from rq.serializers import resolve_serializer
 
 from .. import registry as registries_module
+from .._bulk.call import Call, Ending
 from .._export.exporting import Export
 from .._export.files import InputFile
 from .._export.reading import QUEUED
@@ -99,44 +101,44 @@ def export(
     require_unchanged(client, 'export()')
     found = existing_queues(client, queues)
     results = BulkResults()
-    of_jobs = {'job_class': job_class, 'serializer': resolve_serializer(serializer)}
-    try:
-        with Export(file, chunk_size, progress, limit) as exported:
-            for name, queue in found.items():
-                results._results[name] = exported.begin_result()
-                key = None
-                try:
+    of_jobs = {'connection': client, 'job_class': job_class, 'serializer': resolve_serializer(serializer)}
+    exported = Export(file, chunk_size, limit)
+    with Ending(results), exported:
+        results._remaining_elsewhere = None
+        for name, queue in found.items():
+            call = Call(progress)
+            results._results[name] = call.result
+            key = None
+            try:
+                with call:
                     for registry_name in names:
-                        registry_class = (
-                            WaitingJobs
-                            if registry_name == QUEUED
-                            else getattr(registries_module, str(REGISTRIES[registry_name]))
-                        )
-                        arguments: dict[str, Any] = (
-                            {'name': name, 'connection': client, **of_jobs}
-                            if queue is None
-                            else {'queue': queue, 'job_class': queue.job_class}
-                        )
-                        registry = registry_class(**arguments)
+                        registry = _class_of(registry_name)(**(of_jobs | _named(name, queue)))
                         key = registry.key
                         if job_ids is None:
-                            exported.add(registry, selection)
+                            exported.add(registry, selection, call)
                         else:
                             there = compress(job_ids, registry.contains_many(job_ids))
-                            exported.add_ids(registry, there, are_there=True)
+                            exported.add_ids(registry, there, call, are_there=True)
                         if exported.is_over:
                             break
-                except Exception as error:
-                    if not concerns_one_queue(error):
-                        raise
-                    results.errors[name] = note_key(error, key)
-                if exported.is_over:
-                    break
-    except BaseException as error:
-        results.interrupted = True
-        error.result = results  # type: ignore[attr-defined]
-        raise
+            except Exception as error:
+                if not concerns_one_queue(error):
+                    raise
+                results.errors[name] = note_key(error, key)
+            if exported.is_over:
+                break
+        else:
+            results._remaining_elsewhere = 0
     return results
+
+
+def _class_of(registry_name: str) -> Any:
+    return WaitingJobs if registry_name == QUEUED else getattr(registries_module, str(REGISTRIES[registry_name]))
+
+
+def _named(name: str, queue: Queue | None) -> dict[str, Any]:
+    """Return the arguments by which a registry is one of this queue."""
+    return {'name': name} if queue is None else {'queue': queue, 'job_class': queue.job_class}
 
 
 def _names_of(registries: Any) -> list[str]:
@@ -208,12 +210,8 @@ def restore(
     results = BulkResults(bool(dry_run))
     results._results = call.results
     source = InputFile(file)
-    try:
+    with Ending(results), closing(source):
+        results._remaining_elsewhere = None
         call.run(source)
-    except BaseException as error:
-        results.interrupted = True
-        error.result = results  # type: ignore[attr-defined]
-        raise
-    finally:
-        source.close()
+        results._remaining_elsewhere = 0
     return results

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .. import registry as registries
+from .._bulk.call import Ending
 from .._bulk.options import Options
 from .._bulk.pace import Pace
 from .._bulk.result import BulkResult, sum_of_known
@@ -391,23 +392,20 @@ class _AllQueuesCall:
         """Make the call on the registry of each queue. Any exception gets the result until then as `result`."""
         found: dict[str, Any] = {}
         sizes: dict[str, int | None] = {}
-        try:
-            found = registries_in(self._client, self._registry_class, self._queues)
-            sizes = self._sizes(found)
-            total_progress = _TotalProgress(self._options.progress, sizes)
-            for name, registry in found.items():
-                if self._limit_left() == 0:
-                    break
-                self._make_on(name, registry, total_progress, partial(self._call, registry, method, arguments))
-                if self._result.stopped:
-                    break
-        except BaseException as error:
-            self._result.interrupted = True
-            error.result = self._result  # type: ignore[attr-defined]
-            raise
-        finally:
-            not_begun = [name for name in found if name not in self._result]
-            self._result._remaining_elsewhere = sum_of_known(*(sizes.get(name) for name in not_begun))
+        with Ending(self._result):
+            try:
+                found = registries_in(self._client, self._registry_class, self._queues)
+                sizes = self._sizes(found)
+                total_progress = _TotalProgress(self._options.progress, sizes)
+                for name, registry in found.items():
+                    if self._limit_left() == 0:
+                        break
+                    self._make_on(name, registry, total_progress, partial(self._call, registry, method, arguments))
+                    if self._result.stopped:
+                        break
+            finally:
+                not_begun = [name for name in found if name not in self._result]
+                self._result._remaining_elsewhere = sum_of_known(*(sizes.get(name) for name in not_begun))
         return self._result
 
     def _call(self, registry: Any, method: str, arguments: dict[str, Any], progress: Progress | None) -> BulkResult:

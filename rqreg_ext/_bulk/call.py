@@ -57,6 +57,17 @@ class Call(Ending):
             # Other clients may have removed entries during the call.
             self.result.remaining = None if self.total is None else max(0, self.total - self.looked_at)
 
+    def end(self, result: BulkResult) -> None:
+        """Note the end of this call in the result of a part of it."""
+        of_all = self.result
+        result.seconds, result.remaining = of_all.seconds, of_all.remaining
+        result.stopped, result.interrupted = of_all.stopped, of_all.interrupted
+
+    @property
+    def has_progress(self) -> bool:
+        """Whether progress() was given."""
+        return self._progress is not None
+
     def leave_rest(self) -> None:
         """Note that the call ends before it has looked at all."""
         self._leaves_rest = True

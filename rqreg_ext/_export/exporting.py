@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import compress, islice
 from typing import TYPE_CHECKING, Any
 
+from .._bulk.call import Call
 from .._bulk.mixin import finder_of
 from .._bulk.options import IdsProgress
 from .._bulk.result import BulkResult
@@ -16,7 +16,7 @@ from .._fastpath.dispatch import require_unchanged
 from .._fastpath.exchange import INTEGER, exchange
 from .._fastpath.locations import REGISTRIES, JobKeys, registry_kind_of
 from .._fastpath.server_errors import is_denied
-from .._query.arguments import check_holds_jobs, chunk_size_of, most_found_of, progress_of
+from .._query.arguments import check_holds_jobs, chunk_size_of, most_found_of
 from .._query.filters import Filters, JobFilters
 from .._query.list_cursor import ListCursor
 from .._query.listing import cursor_of, parser_of
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 # How many jobs are read in the first round trip; and how many octets the lines of each later one have, about.
 _FIRST_CHUNK, _OCTETS = 100, 2_000_000
+
+# Returns those of the entries that are to be written.
+Select = Callable[[list[str]], list[str]]
 
 
 class ExportMixin:
@@ -88,12 +91,14 @@ class ExportMixin:
         if ids is not None and filters:
             raise ValueError('export() takes either filters or ids=')
         require_unchanged(registry.connection, 'export()')
-        with Export(file, chunk_size, progress, limit) as export:
+        call = Call(progress)
+        export = Export(file, chunk_size, limit)
+        with call, export:
             if ids is None:
-                export.add(registry, selection)
+                export.add(registry, selection, call)
             else:
-                export.add_ids(registry, ids)
-        return export.result
+                export.add_ids(registry, ids, call)
+        return call.result
 
 
 def _waits(registry: Any) -> bool:
@@ -112,114 +117,72 @@ def place_of(registry: Any) -> Place:
 
 
 class Export:
-    """A file, and what is written into it; a context manager, at whose end the file is complete or gone.
+    """A file, and what is written into it; a context manager, at whose end the file is complete or gone."""
 
-    Any exception in its block gets the result until then as its attribute `result`.
-
-    Attributes:
-        result: What was done until now.
-    """
-
-    def __init__(self, file: Any, chunk_size: Any, progress: Any, limit: Any = None) -> None:
-        self.result = BulkResult()
+    def __init__(self, file: Any, chunk_size: Any, limit: Any = None) -> None:
         # How many jobs may still be written; None for any number.
         self._left = most_found_of(limit)
         self._chunk_size = chunk_size_of(chunk_size)
         self._size = min(_FIRST_CHUNK, self._chunk_size)
-        self._progress: IdsProgress | None = progress_of(progress)
+        # Whether progress() has ended the export.
+        self._is_stopped = False
         self._counts: dict[str, int] = {}
         self._output = OutputFile(file)
 
     def __enter__(self) -> Export:
-        self._started = time.monotonic()
         self._write(header())
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         try:
-            if error is None and not self.result.stopped:
+            if error is None and not self._is_stopped:
                 self._write(end(self._counts))
                 self._output.commit()
         finally:
             self._output.discard()
-            self._note_time()
-            if error is not None:
-                self.result.interrupted = True
-                error.result = self.result  # type: ignore[attr-defined]
 
     @property
     def is_over(self) -> bool:
         """Whether no more jobs are to be written, because of the limit or of progress()."""
-        return self._left == 0 or self.result.stopped
+        return self._left == 0 or self._is_stopped
 
     def _write(self, data: bytes) -> None:
         self._output.write(data)
 
-    def begin_result(self) -> BulkResult:
-        """Count what follows in another result, and return that."""
-        self._note_time()
-        self.result = BulkResult()
-        return self.result
-
-    def _note_time(self) -> None:
-        now = time.monotonic()
-        self.result.seconds = now - self._started
-        self._started = now
-
-    def add(self, registry: Any, selection: Filters) -> None:
-        """Write the jobs of a registry that match the filters."""
+    def add(self, registry: Any, selection: Filters, call: Call) -> None:
+        """Write the jobs of a registry that match the filters, and count them in the call's result."""
         low, high = selection.min_score, selection.max_score
         if _waits(registry):
-            total = None if self._progress is None else registry.count
+            total = registry.count if call.has_progress else None
             chunks = ListCursor(registry.connection, registry.key, self._chunk_size, False).member_chunks()
         else:
-            total = None if self._progress is None else _count(registry, low, high)
+            total = _count(registry, low, high) if call.has_progress else None
             chunks = cursor_of(registry, self._chunk_size, False, low, high).member_chunks()
-        self._add(registry, chunks, total, self._selecting(registry, selection))
+        self._add(registry, chunks, total, _selecting(registry, selection, call.result), call)
 
-    def add_ids(
-        self, registry: Any, ids: Iterable[str | Job], progress: IdsProgress | None = None, are_there: bool = False
-    ) -> None:
-        """Write the jobs with these ids that are in a registry, or wait in a queue.
+    def add_ids(self, registry: Any, ids: Iterable[str | Job], call: Call, are_there: bool = False) -> None:
+        """Write the jobs with these ids that are in a registry, or wait in a queue, and count them as add() does.
 
-        progress: that of this registry.
         are_there: Whether all of them were found there just now. Only of a queue must that be asked.
         """
-        self._progress = self._progress if progress is None else progress
         job_ids, total = finder_of(ids)()
         entries = job_ids
         if place_of(registry).parse is not None:
             entries_of = entries_by_job(registry)
             entries = (entry for job_id in job_ids for entry in entries_of.get(job_id, (job_id,)))
-        waiting = partial(self._waiting, registry) if _waits(registry) and not are_there else None
-        self._add(registry, _chunks(entries, self._chunk_size), total, waiting)
-
-    def _waiting(self, jobs: WaitingReadsMixin, ids: list[str]) -> list[str]:
-        """Return those of the ids that wait, and count the others."""
-        found = list(compress(ids, jobs.contains_many(ids)))
-        self.result.missing += len(ids) - len(found)
-        return found
-
-    def _selecting(self, registry: Any, selection: Filters) -> Callable[[list[str]], list[str]] | None:
-        if selection.is_empty:
-            return None
-        parse = place_of(registry).parse or str
-
-        def select(entries: list[str]) -> list[str]:
-            matching = set(selection.matching(registry, list(map(parse, entries)), self.result.skipped))
-            return [entry for entry in entries if parse(entry) in matching]
-
-        return select
+        select = partial(_waiting, registry, call.result) if _waits(registry) and not are_there else None
+        self._add(registry, _chunks(entries, self._chunk_size), total, select, call)
 
     def _add(
         self,
         registry: Any,
         chunks: Iterable[list[str]],
         total: int | None,
-        select: Callable[[list[str]], list[str]] | None,
+        select: Select | None,
+        call: Call,
     ) -> None:
-        reader = JobReader(registry.connection, JobKeys(registry.job_class), place_of(registry), self.result)
-        before, processed = self.result.done, 0
+        reader = JobReader(registry.connection, JobKeys(registry.job_class), place_of(registry), call.result)
+        before, processed = call.result.done, 0
         for chunk in chunks:
             selected = chunk if select is None else select(chunk)
             start = 0
@@ -230,13 +193,11 @@ class Export:
                 self._left = None if self._left is None else self._left - len(lines)
                 self._write_lines(lines)
             processed += len(chunk)
-            if self._progress is not None and self._progress(processed, total) is False:
-                self.result.stopped = True
+            self._is_stopped = not call.report(processed, total)
             if self.is_over:
-                # Of a chunk, some may be left, too.
-                self.result.remaining = None
+                call.leave_rest()
                 break
-        self._counts[registry.name] = self._counts.get(registry.name, 0) + self.result.done - before
+        self._counts[registry.name] = self._counts.get(registry.name, 0) + call.result.done - before
 
     def _write_lines(self, lines: list[str]) -> None:
         data = ''.join(lines).encode('ascii')
@@ -245,6 +206,25 @@ class Export:
             # Jobs can be large: fewer are read at a time then, to limit memory.
             fitting = max(1, len(lines) * _OCTETS // len(data))
             self._size = min(self._chunk_size, fitting, 2 * self._size)
+
+
+def _waiting(jobs: WaitingReadsMixin, result: BulkResult, ids: list[str]) -> list[str]:
+    """Return those of the ids that wait, and count the others."""
+    found = list(compress(ids, jobs.contains_many(ids)))
+    result.missing += len(ids) - len(found)
+    return found
+
+
+def _selecting(registry: Any, selection: Filters, result: BulkResult) -> Select | None:
+    if selection.is_empty:
+        return None
+    parse = place_of(registry).parse or str
+
+    def select(entries: list[str]) -> list[str]:
+        matching = set(selection.matching(registry, list(map(parse, entries)), result.skipped))
+        return [entry for entry in entries if parse(entry) in matching]
+
+    return select
 
 
 def _count(registry: Any, low: float | None, high: float | None) -> int | None:

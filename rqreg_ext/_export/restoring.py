@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from rq.group import Group
 
+from .._bulk.call import Call
 from .._bulk.result import BulkResult
 from .._fastpath.dispatch import require_unchanged
 from .._fastpath.exchange import INTEGER, VALUE, Command, ask, exchange, run_scripts
@@ -23,7 +24,6 @@ from .._fastpath.locations import (
 )
 from .._fastpath.releases import deletes_results
 from .._fastpath.server_errors import concerns_whole_server, error_to_raise, note_key
-from .._query.arguments import progress_of
 from .files import InputFile
 from .lines import DamagedFile, ExportedJob, Value, check_header, read_line
 from .reading import QUEUED
@@ -92,7 +92,7 @@ class Restore:
         self._to_queue = to_queue
         self._skip_existing = skip_existing
         self._dry_run = dry_run
-        self._progress = progress_of(progress)
+        self._call = Call(progress, dry_run)
         self._processed = 0
         self._was_resent = False
         self._listed: set[str] = set()
@@ -101,22 +101,21 @@ class Restore:
     def run(self, file: InputFile) -> None:
         """Restore the jobs of a file. Raises DamagedFile, OSError, and redis.exceptions.RedisError."""
         self._ahead = self._server_ahead()
-        started = time.monotonic()
         try:
-            self.header = check_header(file.first_line())
-            for jobs in self._chunks(file.lines()):
-                self._restore(jobs)
-                self._processed += len(jobs)
-                if self._progress is not None and self._progress(self._processed, None) is False:
-                    for result in self.results.values():
-                        result.stopped = True
-                    break
+            with self._call as call:
+                self.header = check_header(file.first_line())
+                for jobs in self._chunks(file.lines()):
+                    self._restore(jobs)
+                    self._processed += len(jobs)
+                    if not call.report(self._processed, None):
+                        call.leave_rest()
+                        break
         except DamagedFile as error:
             raise file.damaged(error) from error
         finally:
             for result in self.results.values():
                 # They are restored together.
-                result.seconds = time.monotonic() - started
+                call.end(result)
 
     def _server_ahead(self) -> float:
         """Return how many milliseconds the server's clock is ahead of time.monotonic()."""

@@ -12,6 +12,7 @@ import click
 from .._all_queues.export import export as export_jobs
 from .._all_queues.export import restore as restore_jobs
 from .._all_queues.operations import BulkResults
+from .._bulk.call import Call
 from .._bulk.result import BulkResult
 from .._export.exporting import Export
 from .._export.files import InputFile
@@ -221,11 +222,11 @@ def exported(selection: Selection, file: str) -> Selection:
     spooled = Spooled(selection)
     failed: list[tuple[str, Exception]] = []
     try:
-        with Progress(selection.total, 'jobs exported') as progress, Export(file, _CHUNK, None) as export:
+        with Progress(selection.total, 'jobs exported') as progress, Export(file, _CHUNK) as export:
             for name, registry, ids in selection.chosen():
-                result = export.begin_result()
-                export.add_ids(registry, spooled.spool(name, ids), progress.add_part(), are_there=True)
-                failed += result.failed
+                with Call(progress.add_part()) as call:
+                    export.add_ids(registry, spooled.spool(name, ids), call, are_there=True)
+                failed += call.result.failed
             if failed:
                 job_id, error = failed[0]
                 raise _NotExported(f'{counted(len(failed), "job")} not exported, {job_id!r}: {describe(error)}')

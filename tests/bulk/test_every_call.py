@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
@@ -213,6 +214,69 @@ def test_what_is_left_is_unknown_where_nothing_was_read(connection: redis.Redis,
         call()
     result = until_then(raised.value)
     assert (result.total, result.remaining, result.interrupted) == (0, COUNT if 'many' in name else None, True)
+
+
+# ---- Exports
+
+
+def exports(client: Any) -> dict[str, Callable[..., Any]]:
+    """Return each call that writes jobs into a file, or reads one."""
+    file = io.BytesIO()
+    fill(client, 'failed').export(file)
+    return {
+        'registry': lambda **options: fill(client, 'failed').export(io.BytesIO(), **options),
+        'waiting': lambda **options: fill(client, 'queued').export(io.BytesIO(), **options),
+        'queues': lambda **options: rqreg_ext.export(client, io.BytesIO(), **options).total,
+        'restore': lambda **options: rqreg_ext.restore(client, io.BytesIO(file.getvalue()), **options).total,
+    }
+
+
+@pytest.mark.parametrize('name', ['registry', 'waiting', 'queues', 'restore'])
+def test_export_that_ends_early_does_not_know_what_is_left(connection: redis.Redis, name: str) -> None:
+    call = exports(connection)[name]
+    assert call().remaining == 0
+    result = call(progress=lambda *counts: False)
+    assert (result.stopped, result.interrupted, result.remaining) == (True, False, None)
+
+    def interrupt(*report: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        call(progress=interrupt)
+    result = until_then(raised.value)
+    assert (result.stopped, result.interrupted, result.remaining) == (False, True, None)
+    if name != 'restore':
+        result = call(limit=2)
+        assert (result.stopped, result.interrupted, result.remaining) == (False, False, None)
+
+
+class Full(io.BytesIO):
+    """A file on a full disk, which notices at the end."""
+
+    def flush(self) -> None:
+        raise OSError(28, 'No space left on device')
+
+
+def test_file_that_fails_at_its_end_has_result(connection: redis.Redis) -> None:
+    fill(connection, 'failed')
+    for call in (
+        rqreg_ext.FailedJobRegistry('q', connection=connection).export,
+        lambda to: rqreg_ext.export(connection, to),
+    ):
+        with pytest.raises(OSError, match='No space left') as raised:
+            call(Full())
+        assert (until_then(raised.value).done, until_then(raised.value).interrupted) == (COUNT, True)
+
+
+def test_error_of_one_queue_is_in_its_result(connection: redis.Redis) -> None:
+    fill(connection, 'failed', 'a')
+    fill(connection, 'failed', 'b')
+    connection.delete('rq:failed:a')
+    connection.set('rq:failed:a', 'text')
+    for results in (rqreg_ext.export(connection, io.BytesIO()), rqreg_ext.purge(connection)):
+        assert (list(results.errors), results['b'].done) == (['a'], COUNT)
+        assert (results['a'].interrupted, results['a'].remaining, results['b'].remaining) == (True, None, 0)
+        assert (results.interrupted, results.total.remaining) == (False, None)
 
 
 # ---- Arguments
