@@ -274,17 +274,14 @@ def _removal(waiting: WaitingChangesMixin, delete_job: Any, options: Options) ->
 
 
 class _Drop(Script):
-    """Takes jobs out of the queue."""
+    """Takes jobs out of the queue, by their places in the list."""
 
     name = 'drop_waiting'
     empties_queues = False
 
-    def _own_arguments(self) -> dict[str, Value]:
-        return {}
-
 
 class _DeletionOfWaiting(Deletion):
-    """Deletes jobs."""
+    """Deletes jobs by their places in the list."""
 
     name = 'delete_waiting'
 
@@ -297,7 +294,7 @@ class _DeletionOfWaiting(Deletion):
 
 
 class _CancellationOfWaiting(Cancellation):
-    """Cancels jobs."""
+    """Cancels jobs by their places in the list."""
 
     name = 'cancel_waiting'
 

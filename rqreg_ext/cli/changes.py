@@ -94,11 +94,12 @@ def changing_options(registry_names: Sequence[str], has_waiting: bool = False) -
                 say('not confirmed: the ids come from stdin, so that there is no terminal to ask on: give --yes')
                 raise click.exceptions.Exit(statuses.NOT_CONFIRMED)
 
+            to = given.get('to')
+
             def choose() -> Selection:
                 of_queues = registries_of(server, registry, [name for name in server.queues(patterns) if name != to])
                 return Matching(of_queues, limit, filters) if ids_from is None else Given(of_queues, limit, ids_from)
 
-            to = given.get('to')
             if to is not None:
                 _check_target(server, patterns, to, given.pop('new_queue'))
             names = ('log', 'yes', 'dry_run', 'fail_if_none', 'rate', 'output', 'export')
