@@ -88,7 +88,7 @@ def changing_options(inner: Any, *args: Any, **options: Any) -> Any:
     if args[:1] in (('ZRANGE',), ('ZREVRANGE',)):
         return [entry for entry, _ in inner(*args, 'WITHSCORES', **{**options, 'withscores': True})]
     # Return that instead of an error of the server.
-    return inner(*args, **{**options, 'EMPTY_RESPONSE': 5} if args[:1] == ('ZCARD',) else options)
+    return inner(*args, **{**options, 'EMPTY_RESPONSE': 5} if args[:1] in (('ZSCORE',), ('ZREM',)) else options)
 
 
 def changing_results(inner: Any, *args: Any, **options: Any) -> Any:
