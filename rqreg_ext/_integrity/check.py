@@ -8,7 +8,6 @@ from typing import Any
 from rq.job import Job
 
 from .._fastpath import releases
-from .._fastpath.clients import by_url
 from .._fastpath.dispatch import require_unchanged
 from .._fastpath.exchange import INTEGER
 from .._fastpath.locations import DEFERRED, STARTED, JobKeys, RegistryKind, is_execution_registry, registry_kind_of
@@ -41,7 +40,7 @@ def check_registry(
 
 def check_everything(
     connection: Any,
-    queues: Iterable[Any] | None = None,
+    queues: list[str] | None = None,
     *,
     job_class: type[Job] = Job,
     settle: float = 1.0,
@@ -51,15 +50,14 @@ def check_everything(
 ) -> CheckReport:
     """Check a database, with its queues, registries, jobs and workers; see rqreg_ext.check().
 
-    With `queues`, names or Queue objects, only these queues and their jobs are checked. `job_class` decides the keys of
+    With `queues`, their names, only these queues and their jobs are checked. `job_class` decides the keys of
     the jobs. The keys are scanned once, and once more for every 500 000 queued jobs: a scan remembers that many.
     """
     check_arguments(settle, limit)
-    client = by_url.client_of(connection) if isinstance(connection, str) else connection
-    size, names = chunk_size_of(chunk_size), names_of(queues)
-    require_unchanged(client, 'check()')
-    reader = ChunkReader(client, size, progress)
-    return survey(reader, Database(JobKeys(job_class), names).candidates(reader), settle, limit)
+    size = chunk_size_of(chunk_size)
+    require_unchanged(connection, 'check()')
+    reader = ChunkReader(connection, size, progress)
+    return survey(reader, Database(JobKeys(job_class), queues).candidates(reader), settle, limit)
 
 
 def repair_registry(
@@ -84,7 +82,7 @@ def repair_everything(
     connection: Any,
     problems: Iterable[Problem] | None = None,
     *,
-    queues: Iterable[Any] | None = None,
+    queues: list[str] | None = None,
     kinds: Iterable[ProblemKind | str] | None = None,
     dry_run: bool = False,
     job_class: type[Job] = Job,
@@ -97,12 +95,11 @@ def repair_everything(
     RQ cleans up.
     """
     selected = kinds_of(kinds)
-    client = by_url.client_of(connection) if isinstance(connection, str) else connection
-    require_unchanged(client, 'repair()', by_script=True)
+    require_unchanged(connection, 'repair()', by_script=True)
     if problems is None:
-        problems = check_everything(client, queues, job_class=job_class)
-    registry_of = registries_of(client, job_class, serializer)
-    return Repair(client, registry_of, dry_run).run(problems, selected, progress)
+        problems = check_everything(connection, queues, job_class=job_class)
+    registry_of = registries_of(connection, job_class, serializer)
+    return Repair(connection, registry_of, dry_run).run(problems, selected, progress)
 
 
 def _candidates_of_registry(registry: Any, reader: ChunkReader, orphans: bool) -> Iterator[Candidate]:
@@ -129,19 +126,6 @@ def _candidates_of_registry(registry: Any, reader: ChunkReader, orphans: bool) -
             return status in statuses and origin == name
 
         yield from Orphans(keys, is_selected, queued_jobs, known=known).candidates(reader)
-
-
-def names_of(queues: Iterable[Any] | None) -> list[str] | None:
-    """Return the names of queues, given as names or Queue objects. Raises TypeError for anything else."""
-    if queues is None:
-        return None
-    if isinstance(queues, (str, bytes)) or not isinstance(queues, Iterable):
-        raise TypeError(f'queues={queues!r} is not a collection of queues: for one queue, give a list with it')
-    names = [getattr(queue, 'name', queue) for queue in queues]
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f'{name!r} in queues is neither the name of a queue nor a Queue')
-    return names
 
 
 def check_arguments(settle: Any, limit: Any) -> None:
