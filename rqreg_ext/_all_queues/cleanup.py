@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .. import registry as registries
 from .._fastpath.cleanup import RegistryCleanup, cleanup_commands, cleanup_commands_of, now
 from .._fastpath.dispatch import cleanup_of
 from .._fastpath.locations import REGISTRIES
+from .selection import class_named
 
 if TYPE_CHECKING:
     from rq import Queue
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def registries_to_clean(client: Any, queues: Mapping[str, Queue | None]) -> Iterator[RegistryCleanup]:
     """Yield the cleanup of each registry of the queues; `queues` has their names, with the Queue objects if given."""
-    classes = {name: getattr(registries, str(registry_kind)) for name, registry_kind in REGISTRIES.items()}
+    classes = {name: class_named(name) for name in REGISTRIES}
     kinds = {name: cleanup_of(registry_class) for name, registry_class in classes.items()}
     timestamp = now()
     for queue_name, queue in queues.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from rq.job import Job
 from rq.serializers import resolve_serializer
 
-from .. import registry as registries_module
 from .._bulk.call import Call, Ending
 from .._export.exporting import Export
 from .._export.files import InputFile
@@ -25,7 +24,7 @@ from .._query.filters import Filters, JobFilters, fixed_in_time
 from .._query.waiting_reads import filters_of
 from ..waiting_jobs import WaitingJobs
 from .operations import BulkResults
-from .selection import existing_queues
+from .selection import class_named, existing_queues, registry_in
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -101,30 +100,20 @@ def export(
     require_unchanged(client, 'export()')
     found = existing_queues(client, queues)
     results = BulkResults()
-    of_jobs = {'connection': client, 'job_class': job_class, 'serializer': resolve_serializer(serializer)}
+    of_jobs = {'job_class': job_class, 'serializer': resolve_serializer(serializer)}
     exported = Export(file, chunk_size, limit)
     with Ending(results), exported:
         results._remaining_elsewhere = None
         for name, queue in found.items():
             call = Call(progress)
             results._results[name] = call.result
-            key = None
             try:
                 with call:
-                    for registry_name in names:
-                        registry = _class_of(registry_name)(**(of_jobs | _named(name, queue)))
-                        key = registry.key
-                        if job_ids is None:
-                            exported.add(registry, selection, call)
-                        else:
-                            there = compress(job_ids, registry.contains_many(job_ids))
-                            exported.add_ids(registry, there, call, are_there=True)
-                        if exported.is_over:
-                            break
+                    _export_queue(exported, _registries(client, name, queue, names, of_jobs), selection, job_ids, call)
             except Exception as error:
                 if not concerns_one_queue(error):
                     raise
-                results.errors[name] = note_key(error, key)
+                results.errors[name] = error
             if exported.is_over:
                 break
         else:
@@ -132,13 +121,33 @@ def export(
     return results
 
 
-def _class_of(registry_name: str) -> Any:
-    return WaitingJobs if registry_name == QUEUED else getattr(registries_module, str(REGISTRIES[registry_name]))
+def _registries(
+    client: Any, queue_name: str, queue: Queue | None, names: Iterable[str], of_jobs: dict[str, Any]
+) -> Iterator[Any]:
+    for name in names:
+        registry_class = WaitingJobs if name == QUEUED else class_named(name)
+        yield registry_in(client, registry_class, queue_name, queue, **of_jobs)
 
 
-def _named(name: str, queue: Queue | None) -> dict[str, Any]:
-    """Return the arguments by which a registry is one of this queue."""
-    return {'name': name} if queue is None else {'queue': queue, 'job_class': queue.job_class}
+def _export_queue(
+    exported: Export, registries: Iterable[Any], selection: Filters, job_ids: list[str] | None, call: Call
+) -> None:
+    """Write the jobs of a queue's registries. An error about one queue names the key that was being read."""
+    key = None
+    try:
+        for registry in registries:
+            key = registry.key
+            if job_ids is None:
+                exported.add(registry, selection, call)
+            else:
+                there = compress(job_ids, registry.contains_many(job_ids))
+                exported.add_ids(registry, there, call, are_there=True)
+            if exported.is_over:
+                break
+    except Exception as error:
+        if concerns_one_queue(error):
+            note_key(error, key)
+        raise
 
 
 def _names_of(registries: Any) -> list[str]:

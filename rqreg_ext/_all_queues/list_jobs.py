@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from rq.job import Job
 from rq.serializers import resolve_serializer
 
-from .. import registry as registries_module
 from .._fastpath.cleanup import RegistryCleanup, clean_and_exchange, cleanup_commands_of, now
 from .._fastpath.clients.by_url import client_from
 from .._fastpath.exchange import INTEGER, TEXTS, Command, ask, exchange
 from .._fastpath.locations import REGISTRIES, queue_key
 from .._fastpath.server_errors import concerns_one_queue, note_key
+from .._fastpath.wording import suggestion
 from .._query.arguments import chunk_size_of, ranks_of
 from .._query.dates import sortable
 from .._query.filters import Filters, JobFilters
@@ -22,7 +22,7 @@ from .._query.jobs import load_jobs
 from .._query.listing import cursor_of, parser_of
 from .._query.pages import JobPage
 from .._query.rows import EVERY_JOB_HAS, Row, Rows
-from .selection import existing_queues
+from .selection import class_named, existing_queues, registry_in
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -166,9 +166,9 @@ def _names_of(registries: Any) -> list[str]:
     names = list(dict.fromkeys(given))
     for name in names:
         if not isinstance(name, str) or name not in known:
-            hint = " (did you mean 'queued'?)" if name in ('waiting', 'enqueued') else ''
+            near = suggestion([QUEUED] if name in ('waiting', 'enqueued') else [])
             raise ValueError(
-                f'{name!r} in registries names no registry of RQ{hint}: give some of {", ".join(map(repr, known))}'
+                f'{name!r} in registries names no registry of RQ{near}: give some of {", ".join(map(repr, known))}'
             )
     return names
 
@@ -189,13 +189,9 @@ def _filters_of(filters: JobFilters) -> Filters:
 def _places(
     client: Any, queues: Mapping[str, Queue | None], names: Sequence[str], source: JobSource
 ) -> Iterator[Place]:
-    classes = {name: getattr(registries_module, str(REGISTRIES[name])) for name in names if name != QUEUED}
     # The same for all queues that have the same, so that their jobs are read together.
     sources = {(id(source.job_class), id(source.serializer)): source}
     for queue_name, queue in queues.items():
-        arguments: dict[str, Any] = (
-            {'queue': queue} if queue is not None else {'name': queue_name, 'connection': client}
-        )
         of_queue = source
         if queue is not None:
             same = id(queue.job_class), id(queue.serializer)
@@ -205,7 +201,8 @@ def _places(
                 key = queue_key(queue_name) if queue is None else str(queue.key)
                 yield Place(queue_name, name, key, of_queue, None)
             else:
-                registry = classes[name](**arguments, job_class=of_queue.job_class, serializer=of_queue.serializer)
+                of_jobs = {'job_class': of_queue.job_class, 'serializer': of_queue.serializer}
+                registry = registry_in(client, class_named(name), queue_name, queue, **of_jobs)
                 yield Place(queue_name, name, registry.key, of_queue, registry)
 
 

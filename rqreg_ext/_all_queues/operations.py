@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from .. import registry as registries
 from .._bulk.call import Ending
 from .._bulk.options import Options
 from .._bulk.pace import Pace
@@ -15,7 +13,7 @@ from .._bulk.result import BulkResult, sum_of_known
 from .._fastpath.clients.by_url import client_from
 from .._fastpath.deferred import imports_of
 from .._fastpath.exchange import INTEGER, exchange
-from .._fastpath.locations import REGISTRIES, queue_key
+from .._fastpath.locations import queue_key
 from .._fastpath.server_errors import (
     concerns_one_queue,
     concerns_whole_server,
@@ -29,12 +27,11 @@ from .._query.arguments import (
     chunk_size_of,
     keep_newest_of,
     most_changes_of,
-    no_jobs_to_change,
     progress_of,
     replicas_of,
 )
 from .._query.filters import Filters, JobFilters, fixed_in_time
-from .selection import existing_queues, registries_in
+from .selection import existing_queues, registries_in, registry_class_of
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -160,7 +157,6 @@ def purge(
     Source:
         rq.Queue.all, rq.registry.BaseRegistry.remove.
     """
-
     if keep_newest is not None:
         keep_newest_of(keep_newest)
     options = Options(progress, dry_run, chunk_size, wait_replicas, rate, limit)
@@ -205,7 +201,6 @@ def requeue_all(
     Source:
         rq.Queue.all, rq.registry.BaseRegistry.requeue; `rq requeue --all`.
     """
-
     options = Options(progress, dry_run, chunk_size, wait_replicas, rate, limit)
     return _AllQueuesCall(connection, registry, queues, options, filters).make('requeue_all', at_front=at_front)
 
@@ -383,7 +378,7 @@ class _AllQueuesCall:
         self._filters = _checked(options, filters)
         self._pace = Pace.of(options.rate)
         self._client = client_from(connection)
-        self._registry_class = _class_of(registry, takes_started)
+        self._registry_class = registry_class_of(registry, takes_started)
         self._queues = queues
         self._options = options
         self._result = BulkResults(bool(options.dry_run))
@@ -513,28 +508,3 @@ def _checked(options: Options, filters: JobFilters) -> JobFilters:
     replicas_of(options.wait_replicas)
     most_changes_of(options.limit)
     return fixed_in_time(filters)
-
-
-def _class_of(registry: Any, takes_started: bool) -> Any:
-    """Return the class of a registry in rqreg_ext by its name, as in `queue.failed_job_registry`."""
-    # A registry passed by mistake must not be compared with a str: its __eq__ would raise AttributeError.
-    name = registry if isinstance(registry, str) else None
-    if name == 'started' and not takes_started:
-        raise no_jobs_to_change("registry='started': its entries", 'remove and requeue')
-    if name not in REGISTRIES:
-        raise ValueError(_no_such_registry(registry, takes_started))
-    return getattr(registries, str(REGISTRIES[registry]))
-
-
-def _no_such_registry(registry: Any, takes_started: bool) -> str:
-    from difflib import get_close_matches
-
-    names = [name for name in REGISTRIES if name != 'started' or takes_started]
-    message = f'registry={registry!r} names no registry of RQ: give one of {", ".join(map(repr, names))}'
-    if isinstance(registry, (date, timedelta)):
-        return f'{message}, and the time as ended_before= or ended_after='
-    if isinstance(registry, str) and registry in ('queued', 'waiting'):
-        return f'{message}. Jobs that wait are in their queue, and in no registry: take WaitingJobs'
-    near = get_close_matches(str(registry), names, 1, cutoff=0.4)
-    hint = f' (did you mean {near[0]!r}?)' if near else ''
-    return f'{message}{hint}. The names of queues go into queues='

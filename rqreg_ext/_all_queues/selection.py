@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from .. import registry as registries_module
@@ -10,6 +11,8 @@ from .._fastpath.dispatch import is_cluster, share_keys
 from .._fastpath.exchange import INTEGER, TEXTS, Command, ask, exchange, without_errors
 from .._fastpath.locations import REGISTRIES, queue_key, queue_name, queues_key, workers_key
 from .._fastpath.server_errors import is_denied, is_wrong_type
+from .._fastpath.wording import hint
+from .._query.arguments import no_jobs_to_change
 
 if TYPE_CHECKING:
     from rq import Queue
@@ -60,14 +63,30 @@ def requested_queues(client: Any, queues: Any) -> dict[str, Queue | None]:
     return named
 
 
-def registry_class_of(registry: Any) -> Any:
+def class_named(name: str) -> Any:
     """Return the class of a registry in rqreg_ext by its name, as in `queue.failed_job_registry`."""
-    if not isinstance(registry, str) or registry not in REGISTRIES:
-        known = ', '.join(map(repr, REGISTRIES))
-        raise ValueError(
-            f'registry={registry!r} names no registry of RQ: give one of {known}. The names of queues go into queues='
-        )
-    return getattr(registries_module, str(REGISTRIES[registry]))
+    return getattr(registries_module, str(REGISTRIES[name]))
+
+
+def registry_class_of(registry: Any, takes_started: bool = True) -> Any:
+    """Check a `registry` argument, the name of a registry, and return its class in rqreg_ext."""
+    # A registry passed by mistake must not be compared with a str: its __eq__ would raise AttributeError.
+    name = registry if isinstance(registry, str) else None
+    if name == 'started' and not takes_started:
+        raise no_jobs_to_change("registry='started': its entries", 'remove and requeue')
+    if name not in REGISTRIES:
+        raise ValueError(_no_such_registry(registry, takes_started))
+    return class_named(name)
+
+
+def _no_such_registry(registry: Any, takes_started: bool) -> str:
+    names = [name for name in REGISTRIES if name != 'started' or takes_started]
+    message = f'registry={registry!r} names no registry of RQ: give one of {", ".join(map(repr, names))}'
+    if isinstance(registry, (date, timedelta)):
+        return f'{message}, and the time as ended_before= or ended_after='
+    if isinstance(registry, str) and registry in ('queued', 'waiting'):
+        return f'{message}. Jobs that wait are in their queue, and in no registry: take WaitingJobs'
+    return f'{message}{hint(str(registry), names, cutoff=0.4)}. The names of queues go into queues='
 
 
 def registries_in(client: Any, registry_class: Any, queues: Any) -> dict[str, Any]:
@@ -76,11 +95,16 @@ def registries_in(client: Any, registry_class: Any, queues: Any) -> dict[str, An
     Raises as existing_queues().
     """
     return {
-        name: registry_class(name, connection=client)
-        if queue is None
-        else registry_class(queue=queue, job_class=queue.job_class)
+        name: registry_in(client, registry_class, name, queue)
         for name, queue in existing_queues(client, queues).items()
     }
+
+
+def registry_in(client: Any, registry_class: Any, name: str, queue: Queue | None, **of_jobs: Any) -> Any:
+    """Return the registry of a queue, by the Queue object if one was given, else with the arguments of_jobs."""
+    if queue is None:
+        return registry_class(name, connection=client, **of_jobs)
+    return registry_class(queue=queue, job_class=queue.job_class)
 
 
 class Existence:
@@ -179,13 +203,7 @@ def _exists(exists: Any, count: Any) -> bool | None:
 
 
 def _refusal(unknown: Mapping[str, list[str]], listed: list[str] | None) -> str:
-    from difflib import get_close_matches
-
-    described = []
-    for name in list(unknown)[:_SHOWN]:
-        near = ' or '.join(map(repr, get_close_matches(name, listed or (), cutoff=0.5)))
-        described.append(f'{name!r} (did you mean {near}?)' if near else repr(name))
-    names = ', nor '.join(described)
+    names = ', nor '.join(f'{name!r}{hint(name, listed or (), 3, 0.5)}' for name in list(unknown)[:_SHOWN])
     hidden = [key for keys in unknown.values() for key in keys]
     if hidden:
         keys = _some(hidden)

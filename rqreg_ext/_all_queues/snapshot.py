@@ -308,38 +308,63 @@ def snapshot(
         reading_workers = [] if reader is None else [reader.command()]
     named = tuple((name, _key_of(name, queue)) for name, queue in selected.items())
     templates = tuple(registry_kind.template for registry_kind in REGISTRIES.values())
-    counting = count_commands(named, templates)
-    scoring = score_commands(named, templates) if scores else ()
-    waiting = waiting_commands([key for _, key in named]) if oldest else ()
     existence = Existence(client, selected if queues is not None else {})
-    parts: tuple[Sequence[Command], ...] = (existence.commands, counting, scoring, waiting, reading_workers)
-    reads = [(VALUE, 'TIME'), *chain.from_iterable(parts)]
+    sent = _Groups(
+        existence.commands,
+        count_commands(named, templates),
+        score_commands(named, templates) if scores else (),
+        waiting_commands([key for _, key in named]) if oldest else (),
+        reading_workers,
+    )
+    reads = [(VALUE, 'TIME'), *chain.from_iterable(sent)]
     errors: dict[str, Exception] = {}
     replies = _clean_and_exchange(client, selected, reads, errors) if cleanup else exchange(client, reads)
     time, *others = replies
-    remaining = iter(others)
-    found, counted_jobs, scored, waited, of_workers = (list(islice(remaining, len(part))) for part in parts)
-    existence.check(found)
+    found = sent.replies(others)
+    existence.check(found.existence)
     timestamp = _timestamp(time)
-    if any(isinstance(reply, Exception) for reply in (*counted_jobs, *scored)):
-        _note_errors(selected, counting, counted_jobs, errors)
-        _note_errors(selected, scoring, scored, errors)
-    snapshots = {}
-    pairs = zip(selected, by_queue(counted_jobs, len(selected)), by_queue(scored, len(selected)), strict=True)
-    for name, counts_of_queue, scores_of_queue in pairs:
-        if name not in errors:
-            snapshots[name] = QueueSnapshot(name, *counts_of_queue)
-            snapshots[name]._scores = _scores_in(scores_of_queue) if scores else None
+    snapshots = _queue_snapshots(selected, sent, found, errors)
     if oldest:
-        _note_oldest(client, snapshots, dict(named), dict(zip(selected, waited, strict=True)), timestamp)
+        _note_oldest(client, snapshots, dict(named), dict(zip(selected, found.oldest, strict=True)), timestamp)
     if reader is None:
         return Snapshot(timestamp, snapshots.values(), None, errors)
     if worker_details:
-        reader.take_details(of_workers, timestamp)
+        reader.take_details(found.workers, timestamp)
     else:
-        reader.take(*of_workers)
+        reader.take(*found.workers)
     states = _note_workers(snapshots.values(), reader.states)
     return Snapshot(timestamp, snapshots.values(), states, errors, reader.details if worker_details else None)
+
+
+class _Groups(NamedTuple):
+    """The commands of a snapshot, or the replies to them, by what they are for."""
+
+    existence: Sequence[Any]
+    counts: Sequence[Any]
+    scores: Sequence[Any]
+    oldest: Sequence[Any]
+    workers: Sequence[Any]
+
+    def replies(self, replies: Iterable[Any]) -> _Groups:
+        """Return the replies to these commands."""
+        remaining = iter(replies)
+        return _Groups(*(list(islice(remaining, len(commands))) for commands in self))
+
+
+def _queue_snapshots(
+    selected: Mapping[str, Any], sent: _Groups, found: _Groups, errors: dict[str, Exception]
+) -> dict[str, QueueSnapshot]:
+    """Return the counts, and the scores if requested, of the queues that can be read; note the errors of others."""
+    if any(isinstance(reply, Exception) for reply in (*found.counts, *found.scores)):
+        _note_errors(selected, sent.counts, found.counts, errors)
+        _note_errors(selected, sent.scores, found.scores, errors)
+    snapshots = {}
+    of_queues = zip(selected, by_queue(found.counts, len(selected)), by_queue(found.scores, len(selected)), strict=True)
+    for name, counts, scores in of_queues:
+        if name not in errors:
+            snapshots[name] = QueueSnapshot(name, *counts)
+            snapshots[name]._scores = _scores_in(scores) if sent.scores else None
+    return snapshots
 
 
 def _read_queues_and_workers(client: Any, queues: Any, reader: WorkersReader) -> dict[str, Queue | None]:

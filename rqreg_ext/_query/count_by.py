@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .._fastpath.server_errors import describe
-from .._fastpath.wording import counted
+from .._fastpath.wording import counted, hint
 from .arguments import check_holds_jobs, chunk_size_of
 from .dates import moment_of, sortable
 from .filters import NO_SUCH_JOB, Filters, JobFilters
@@ -359,15 +359,8 @@ def _names_of(names: Sequence[Any]) -> tuple[str, ...]:
         if not isinstance(name, str):
             raise TypeError(f'{name!r} is not a name of what to count by: give some of {known}, each as an argument')
         if name not in all_names:
-            raise ValueError(f'{name!r} is nothing to count by{_hint(name, all_names)}: give some of {known}')
+            raise ValueError(f'{name!r} is nothing to count by{hint(name, all_names)}: give some of {known}')
     return tuple(dict.fromkeys(names))
-
-
-def _hint(name: str, all_names: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, all_names, 1)
-    return f' (did you mean {near[0]!r}?)' if near else ''
 
 
 def _time_of(time: Any) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 from rq import utils
 from rq.job import Job, JobStatus
 
+from .._fastpath.wording import hint
 from .arguments import scores_of
 from .dates import sortable, written
 from .job_fields import plain_call, plain_meta, reader_of
@@ -120,8 +121,6 @@ _OPTIONS = (
 
 
 def _no_filter(name: str) -> str:
-    from difflib import get_close_matches
-
     if name in _OPTIONS_OF_FIND:
         return (
             f'this call takes no {name}: give {name} to find(), and what find() returns to '
@@ -129,9 +128,8 @@ def _no_filter(name: str) -> str:
         )
     if name in _OPTIONS:
         return f'this call takes no {name}: it is no filter, and only some calls that change jobs take it'
-    near = ' or '.join(map(repr, get_close_matches(name, [*JobFilters.__annotations__, *_OPTIONS])))
-    hint = f' (did you mean {near}?)' if near else ''
-    return f'there is no filter {name!r}{hint}: the filters are {", ".join(JobFilters.__annotations__)}'
+    near = hint(name, [*JobFilters.__annotations__, *_OPTIONS], 3)
+    return f'there is no filter {name!r}{near}: the filters are {", ".join(JobFilters.__annotations__)}'
 
 
 class Filters:

@@ -145,41 +145,52 @@ def restore(
     done = 'would restore' if dry_run else 'restored'
     report = _Report('restore', done, f'from {printable(file)}', output)
 
-    found = BulkResults()
-
-    def make() -> BulkResults:
-        nonlocal found
-        try:
-            with Progress(None, 'jobs') as progress:
-                found = restore_jobs(
-                    server.client,
-                    sys.stdin.buffer if file == '-' else file,
-                    to_queue=to_queue,
-                    skip_existing=skip_existing,
-                    job_class=server.of_jobs['job_class'] if server.job_class else None,
-                    dry_run=dry_run,
-                    progress=_report_of(progress),
-                )
-        except BaseException as error:
-            until_then = getattr(error, 'result', None)
-            found = until_then if isinstance(until_then, BulkResults) else found
-            raise
-        return found
-
-    def logged() -> dict[str, Any]:
-        return {
-            'jobs': found.total.total,
-            'queues': {name: result.done for name, result in found.items()},
-            'total': counts_of(found.total),
-            'errors': {},
-        }
-
-    with log.change(logged):
-        results = report.of(make, file=file, dry_run=dry_run)
+    call = _Restoration(
+        server.client,
+        file,
+        to_queue=to_queue,
+        skip_existing=skip_existing,
+        job_class=server.of_jobs['job_class'] if server.job_class else None,
+        dry_run=dry_run,
+    )
+    with log.change(call.logged):
+        results = report.of(call.make, file=file, dry_run=dry_run)
     if log.is_incomplete:
         raise click.exceptions.Exit(statuses.INCOMPLETE)
     if results.errors or results.total.failed or (fail_if_none and not results.total.total):
         raise click.exceptions.Exit(statuses.INCOMPLETE)
+
+
+class _Restoration:
+    """A call of restore(), and what the log says of it, however it ends."""
+
+    def __init__(self, client: Any, file: str, **options: Any) -> None:
+        self._client = client
+        self._file = sys.stdin.buffer if file == '-' else file
+        self._options = options
+        self._results = BulkResults()
+
+    def make(self) -> BulkResults:
+        """Make the call."""
+        try:
+            with Progress(None, 'jobs') as progress:
+                self._results = restore_jobs(self._client, self._file, progress=_report_of(progress), **self._options)
+        except BaseException as error:
+            until_then = getattr(error, 'result', None)
+            if isinstance(until_then, BulkResults):
+                self._results = until_then
+            raise
+        return self._results
+
+    def logged(self) -> dict[str, Any]:
+        """Return what was restored, for the log."""
+        total = self._results.total
+        return {
+            'jobs': total.total,
+            'queues': {name: result.done for name, result in self._results.items()},
+            'total': counts_of(total),
+            'errors': {},
+        }
 
 
 def _check_file(file: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from difflib import get_close_matches
 from typing import Any
 
 import click
 
 from .._all_queues.operations import check, repair
 from .._fastpath.server_errors import describe
+from .._fastpath.wording import hint
 from .._integrity.problems import CheckReport, Problem, ProblemKind
 from .._integrity.repair_report import RepairReport
 from . import statuses
@@ -28,10 +28,8 @@ _KINDS = [kind.value for kind in ProblemKind]
 def _kinds_of(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> list[ProblemKind]:
     for name in value:
         if name not in _KINDS:
-            near = get_close_matches(name, _KINDS, 1)
-            hint = f' (did you mean {near[0]!r}?)' if near else ''
             raise click.BadParameter(
-                f'{name!r} is not a kind of problem{hint}: the kinds are {", ".join(_KINDS)}', ctx, param
+                f'{name!r} is not a kind of problem{hint(name, _KINDS)}: the kinds are {", ".join(_KINDS)}', ctx, param
             )
     return [ProblemKind(name) for name in value]
 

@@ -66,11 +66,11 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS and not args[0].startswith('-'):
-            from difflib import get_close_matches
+            # Imported here for start-up time.
+            from .._fastpath.wording import hint
 
-            near = get_close_matches(args[0], COMMANDS, 1)
-            hint = f' (did you mean {near[0]!r}?)' if near else ''
-            ctx.fail(f'there is no command {args[0]!r}{hint}. The commands are {", ".join(COMMANDS)}')
+            near = hint(args[0], COMMANDS)
+            ctx.fail(f'there is no command {args[0]!r}{near}. The commands are {", ".join(COMMANDS)}')
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
