@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from itertools import islice
 from typing import Any, NamedTuple
 
 from .._fastpath.dispatch import is_cluster
 from .._fastpath.exchange import TEXTS, VALUE, Command, ask, exchange, reply_text, without_errors
 from .._fastpath.locations import EXECUTION_PREFIX, job_prefix, worker_executions_key, worker_prefix
 from .._fastpath.server_errors import is_denied, is_wrong_type
+from .._query.chunks import chunks_of
 from .._query.dates import moment_of
+from .._query.hashes import pairs_of
 
 # How many workers one SORT reads. It takes the server about a millisecond.
 MOST_AT_ONCE = 1000
@@ -136,8 +137,7 @@ class WorkersReader:
         return rows if self._with_details else (('', *row) for row in rows)
 
     def _read_each(self, worker_keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
-        remaining = iter(worker_keys)
-        while chunk := list(islice(remaining, MOST_AT_ONCE)):
+        for chunk in chunks_of(worker_keys, MOST_AT_ONCE):
             found = exchange(self._client, [(VALUE, 'HMGET', key, *self._fields) for key in chunk])
             if any(map(is_denied, found)):
                 # The user has no right to HMGET. RQ reads workers with HGETALL.
@@ -146,7 +146,7 @@ class WorkersReader:
                 yield (key, *values)
 
     def _selected_fields(self, reply: Any) -> list[Any]:
-        fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+        fields: dict[Any, Any] = pairs_of(reply)
         return [fields.get(name.encode(), fields.get(name)) for name in self._fields]
 
     def _existing(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, dict[str, Any]]]:

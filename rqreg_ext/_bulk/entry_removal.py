@@ -8,7 +8,7 @@ from typing import Any
 from .._fastpath.dispatch import BulkDecision
 from .._fastpath.exchange import INTEGER, ask
 from .._fastpath.server_errors import is_denied
-from .._query.membership import Members, in_parts
+from .._query.membership import Members, in_chunks
 from .chunk_sizer import FIRST_CHUNK
 from .operation import BulkOperation, JobSteps
 from .options import Options
@@ -41,15 +41,15 @@ class EntryRemoval(BulkOperation):
 
     def _do_entries(self, chunk: list[str]) -> None:
         self._was_resent = False
-        for part, done in in_parts(chunk, self._count_members if self.result.dry_run else self._remove):
+        for sent, done in in_chunks(chunk, self._count_members if self.result.dry_run else self._remove):
             if isinstance(done, UnicodeEncodeError):
-                self.result.failed.append((part[0], done))
+                self.result.failed.append((sent[0], done))
                 continue
             self.result.done += done
             if self._was_resent:
-                self.result.unconfirmed += len(part) - done
+                self.result.unconfirmed += len(sent) - done
             else:
-                self.result.missing += len(part) - done
+                self.result.missing += len(sent) - done
 
     def _remove(self, chunk: Sequence[str]) -> int:
         try:

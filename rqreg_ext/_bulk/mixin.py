@@ -18,6 +18,7 @@ from .._fastpath.releases import Method
 from .._fastpath.server_errors import is_denied
 from .._query.arguments import by_name_only, check_is_collection, keep_newest_of, no_jobs_to_change, text_id_of
 from .._query.filters import Filters, JobFilters
+from .._query.listing import listed_in_bounds
 from .._query.membership import Members
 from .entry_removal import EntryRemoval
 from .fallback import by_method, in_transaction, presence
@@ -333,10 +334,7 @@ def _entries_in_bounds(
     low, high = selection.min_score, selection.max_score
     if not reads_entries(registry):
         # get_job_ids() is overridden or patched, or the client changes the key: only that method knows the ids.
-        job_ids = registry.get_job_ids() if cleanup else registry.get_job_ids(cleanup=False)
-        if low is not None or high is not None:
-            in_bounds = set(registry.iter_job_ids(min_score=low, max_score=high))
-            job_ids = [job_id for job_id in job_ids if job_id in in_bounds]
+        job_ids = listed_in_bounds(registry, low, high, cleanup)
         return job_ids, len(job_ids)
     if cleanup:
         registry.cleanup()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heappush, heappushpop
-from itertools import islice
 from typing import Any
 
 from .._fastpath.dispatch import reads_entries
 from .._fastpath.locations import FAILED, FINISHED, registry_kind_of
+from .._query.chunks import chunks_of
 from .._query.filters import NO_KNOWN_END, Filters
-from .._query.listing import cursor_of, parser_of
+from .._query.listing import cursor_of, listed_in_bounds, parser_of
 from .._query.rows import EVERY_JOB_HAS, Row, Rows
 
 # How many jobs are looked at in one round trip.
@@ -49,7 +49,7 @@ class NewestByEnd:
         test = self.selection.test(rows)
         newest: list[tuple[bytes, str]] = []
         is_full = False
-        for job_ids in _chunks(_ids(self._registry, self.selection)):
+        for job_ids in chunks_of(_ids(self._registry, self.selection), _CHUNK):
             for job_id, row in rows.matching(self.selection.select(job_ids), test):
                 end = end_of(row)
                 if not end:
@@ -106,7 +106,7 @@ class NewestByScore:
         rows = Rows(registry)
         rows.column(EVERY_JOB_HAS)
         test = self.selection.test(rows)
-        for chunk in _chunks(registry.iter_entries(_CHUNK, desc=True, min_score=low, max_score=high)):
+        for chunk in chunks_of(registry.iter_entries(_CHUNK, desc=True, min_score=low, max_score=high), _CHUNK):
             scores = {job_id: score for job_id, score in chunk if listed is None or job_id in listed}
             for job_id, row in rows.matching(self.selection.select(scores), test):
                 if not any(row):
@@ -133,15 +133,7 @@ def _ids(registry: Any, selection: Filters) -> Iterable[str]:
     """Return the ids of the jobs within the bounds on scores."""
     low, high = selection.min_score, selection.max_score
     if not reads_entries(registry):
-        in_bounds = None if low is None and high is None else set(registry.iter_job_ids(min_score=low, max_score=high))
-        job_ids = registry.get_job_ids(cleanup=False)
-        return job_ids if in_bounds is None else [job_id for job_id in job_ids if job_id in in_bounds]
+        return listed_in_bounds(registry, low, high, cleanup=False)
     parse = parser_of(registry)
     members = (member for chunk in cursor_of(registry, _CHUNK, False, low, high).member_chunks() for member in chunk)
     return members if parse is None else map(parse, members)
-
-
-def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, _CHUNK)):
-        yield chunk

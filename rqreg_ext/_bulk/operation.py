@@ -13,6 +13,7 @@ from .._fastpath.dispatch import BulkDecision
 from .._fastpath.exchange import INTEGER, NotSent, exchange
 from .._fastpath.server_errors import concerns_one_job, is_wrong_type
 from .._query.arguments import chunk_size_of
+from .._query.chunks import chunks_of
 from .._query.filters import NO_SUCH_JOB
 from .allowance import Allowance
 from .call import Call
@@ -178,11 +179,11 @@ class BulkOperation:
             size = self._allowance.wait(len(unique) - start)
             if not size:
                 return False
-            part = unique[start : start + size]
+            allowed = unique[start : start + size]
             is_paced = self._allowance.pace is not None
             if is_paced and select is not None and time.monotonic() > selected_at + _FILTERS_ARE_VALID:
-                part = list(select(part))
-            for processed in self._do_jobs(part) if part else ():
+                allowed = list(select(allowed))
+            for processed in self._do_jobs(allowed) if allowed else ():
                 self._processed = before + min(start + processed, len(group))
                 self._call.looked_at = before + len(group) - len(unique) + start + processed
                 self._note_replicas()
@@ -304,11 +305,13 @@ class BulkOperation:
 
     def _do_all_by_rq(self, job_ids: list[str]) -> Iterator[int]:
         size = self._chunk_size or FIRST_CHUNK
-        for start in range(0, len(job_ids), size):
+        processed = 0
+        for chunk in chunks_of(job_ids, size):
             self._processor.decide()
-            for job_id in job_ids[start : start + size]:
+            for job_id in chunk:
                 self._do_one_by_rq(job_id)
-            yield min(start + size, len(job_ids))
+            processed += len(chunk)
+            yield processed
 
     def _do_one_by_rq(self, job_id: str) -> None:
         try:

@@ -13,6 +13,7 @@ from .._fastpath import requeued_job
 from .._fastpath.clients.support import answers_unchanged, refusal
 from .._fastpath.exchange import NotSent, ask, run_script
 from .._fastpath.server_errors import error_to_raise
+from .._query.chunks import chunks_of
 from .chunk_sizer import SCRIPT_MICROSECONDS, ChunkSizer
 from .replicas import ReplicaWait
 from .scripts import DATA_IS_COMPRESSED, Script
@@ -146,9 +147,8 @@ class ScriptRuns:
         round trip per _LONG_AT_ONCE jobs.
         """
         found: list[bool] = []
-        for start in range(0, len(job_ids), _LONG_AT_ONCE):
-            part = job_ids[start : start + _LONG_AT_ONCE]
-            found += ask(self._connection, [(_is_compressed, 'HGET', Job.key_for(job_id), 'data') for job_id in part])
+        for page in chunks_of(job_ids, _LONG_AT_ONCE):
+            found += ask(self._connection, [(_is_compressed, 'HGET', Job.key_for(job_id), 'data') for job_id in page])
         self.compressed.update(
             (job_id, DATA_IS_COMPRESSED) for job_id, is_compressed in zip(job_ids, found, strict=True) if is_compressed
         )

@@ -20,9 +20,10 @@ from .._fastpath.exchange import ENTRIES, INTEGER, VALUE, Command, ask, exchange
 from .._fastpath.locations import executions_key
 from .._fastpath.server_errors import concerns_one_job, is_denied
 from .._query.arguments import by_name_only
+from .._query.chunks import chunks_of
 from .._query.filters import NO_SUCH_JOB, Filters, JobFilters
+from .._query.hashes import pairs_of
 from .._query.listing import parser_of
-from .._query.rows import pairs_of
 from .fallback.in_transaction import leave_rate_limit
 from .fallback.presence import NotInRegistry
 from .mixin import finder_of, run_on_selected
@@ -210,11 +211,12 @@ class _StartedOperation(BulkOperation):
 
     def _do_jobs(self, job_ids: list[str]) -> Iterator[int]:
         size = self._chunk_size or _CHUNK
-        for start in range(0, len(job_ids), size):
-            chunk = job_ids[start : start + size]
+        processed = 0
+        for chunk in chunks_of(job_ids, size):
             self._entries = entries_by_job(self._registry)
             self._do_chunk(chunk)
-            yield start + len(chunk)
+            processed += len(chunk)
+            yield processed
 
     def _do_chunk(self, job_ids: Sequence[str]) -> None:
         for job_id in job_ids:

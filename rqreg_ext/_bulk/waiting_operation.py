@@ -16,7 +16,7 @@ from .options import Options
 from .scripts import Script
 
 # How many entries are read at a time when jobs are searched.
-_PIECE = 5000
+_PAGE = 5000
 # How often jobs are searched that have moved farther than the script has looked.
 _TRIES = 3
 _SMALLEST_GROUP, _LARGEST_GROUP, _QUEUE_PER_GROUP = 1000, 100_000, 4
@@ -69,10 +69,10 @@ class WaitingOperation(BulkOperation):
         return islice(self._listed(_SMALLEST_GROUP, is_removed=not self.result.dry_run), total), total
 
     def _listed(self, size: int, is_removed: bool = False) -> Iterator[str]:
-        for piece in ListCursor(self._connection, self._registry.key, size, is_removed=is_removed).pieces():
-            for member, place in zip(piece.members, piece.places, strict=True):
+        for page in ListCursor(self._connection, self._registry.key, size, is_removed=is_removed).pages():
+            for member, place in zip(page.members, page.places, strict=True):
                 self._places.setdefault(member, place)
-            yield from piece.members
+            yield from page.members
 
     def _group_size(self) -> int:
         self._processor.decide()
@@ -129,8 +129,8 @@ class WaitingOperation(BulkOperation):
         wanted = set(job_ids)
         # Other jobs that were read with these keep theirs.
         self._forget(job_ids)
-        for piece in ListCursor(self._connection, self._registry.key, _PIECE).pieces():
-            for member, place in zip(piece.members, piece.places, strict=True):
+        for page in ListCursor(self._connection, self._registry.key, _PAGE).pages():
+            for member, place in zip(page.members, page.places, strict=True):
                 if member in wanted:
                     # RQ removes the entry that is nearer to the head.
                     self._places.setdefault(member, place)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import compress, islice
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from .._bulk.call import Call
@@ -17,6 +17,7 @@ from .._fastpath.exchange import INTEGER, exchange
 from .._fastpath.locations import REGISTRIES, JobKeys, registry_kind_of
 from .._fastpath.server_errors import is_denied
 from .._query.arguments import check_holds_jobs, chunk_size_of, most_found_of
+from .._query.chunks import chunks_of
 from .._query.filters import Filters, JobFilters
 from .._query.list_cursor import ListCursor
 from .._query.listing import cursor_of, parser_of
@@ -171,7 +172,7 @@ class Export:
             entries_of = entries_by_job(registry)
             entries = (entry for job_id in job_ids for entry in entries_of.get(job_id, (job_id,)))
         select = partial(_waiting, registry, call.result) if _waits(registry) and not are_there else None
-        self._add(registry, _chunks(entries, self._chunk_size), total, select, call)
+        self._add(registry, chunks_of(entries, self._chunk_size), total, select, call)
 
     def _add(
         self,
@@ -236,9 +237,3 @@ def _count(registry: Any, low: float | None, high: float | None) -> int | None:
     if isinstance(count, Exception):
         raise count
     return int(count)
-
-
-def _chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk

@@ -17,13 +17,12 @@ from typing import Any, NamedTuple
 import rq
 from rq import defaults
 
+from .._query.hashes import BoundedCache, names_and_values
+
 # It changes when a key is renamed or gets another meaning.
 SCHEMA = 1
 # What of a job has a key of its own, by the names in a line.
 PARTS = ('hash', 'results', 'dependents', 'dependencies', 'executions')
-# The most names of fields whose encoded form is kept: a job has some twenty, its results a few others. Further names
-# are encoded each time, so that memory does not grow with what is stored.
-_MOST_NAMES = 256
 
 _string: Callable[[str], str] = encode_basestring_ascii
 
@@ -61,20 +60,16 @@ def string_of(value: bytes | str) -> str:
         return f'{{"base64": "{b2a_base64(value, newline=False).decode()}"}}'  # type: ignore[arg-type]
 
 
-class _Names(dict[Any, str]):
-    def __missing__(self, name: bytes | str) -> str:
-        encoded = f'{_string(name if isinstance(name, str) else name.decode())}: '
-        if len(self) < _MOST_NAMES:
-            self[name] = encoded
-        return encoded
+def _encoded_name(name: bytes | str) -> str:
+    return f'{_string(name if isinstance(name, str) else name.decode())}: '
 
 
-_name_of = _Names().__getitem__
+_name_of = BoundedCache(_encoded_name).__getitem__
 
 
 def object_of(fields: Any) -> str:
     """Return the JSON of a hash, from the reply to HGETALL: an object, or pairs if a name is not UTF-8."""
-    names, values = (fields, fields.values()) if isinstance(fields, dict) else (fields[::2], fields[1::2])
+    names, values = names_and_values(fields)
     encoded = map(string_of, values)
     try:
         return f'{{{", ".join(map(str.__add__, map(_name_of, names), encoded))}}}'

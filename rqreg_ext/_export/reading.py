@@ -11,7 +11,7 @@ from .._fastpath.exchange import ENTRIES, INTEGER, SCORE, VALUE, Command, exchan
 from .._fastpath.locations import JobKeys, execution_key, executions_key, group_key, results_key
 from .._fastpath.server_errors import is_wrong_type, note_key
 from .._query.filters import NO_SUCH_JOB
-from .._query.rows import pairs_of
+from .._query.hashes import pairs_of
 from .lines import object_of, score_of, string_of
 
 # Of every job.
@@ -53,15 +53,16 @@ class _Clock:
     """
 
     def __init__(self, first: Any, last: Any, count: int) -> None:
-        self._first = _milliseconds(first)
-        self._step = (_milliseconds(last) - self._first) / max(count, 1)
+        self._first = milliseconds(first)
+        self._step = (milliseconds(last) - self._first) / max(count, 1)
 
     def moment(self, number: int, left: int) -> int | None:
         """Return when a key expires that had `left` milliseconds left; None if it does not expire."""
         return None if left < 0 else round(self._first + self._step * number + left)
 
 
-def _milliseconds(time: Sequence[Any]) -> float:
+def milliseconds(time: Sequence[Any]) -> float:
+    """Return the reply to TIME in milliseconds."""
     seconds, microseconds = time
     return int(seconds) * 1000 + int(microseconds) / 1000
 

@@ -24,9 +24,10 @@ from .._fastpath.locations import (
 )
 from .._fastpath.releases import deletes_results
 from .._fastpath.server_errors import concerns_whole_server, error_to_raise, note_key
+from .._query.chunks import chunks_of
 from .files import InputFile
 from .lines import DamagedFile, ExportedJob, Value, check_header, read_line
-from .reading import QUEUED
+from .reading import QUEUED, milliseconds
 
 # Reasons why a job is skipped.
 EXISTS = 'exists already'
@@ -35,7 +36,7 @@ EXPIRED = 'expired'
 # The commands of restore_job.lua.
 _HSET, _PEXPIREAT, _XADD, _SADD, _ZADD, _RPUSH = range(1, 7)
 # How many arguments one command of the script has at most. Those of a hash are pairs.
-_PIECE = 1000
+_MOST_ARGUMENTS = 1000
 # How many jobs are restored in a round trip at most, and octets of lines.
 _CHUNK, _OCTETS = 1000, 2_000_000
 
@@ -119,8 +120,8 @@ class Restore:
 
     def _server_ahead(self) -> float:
         """Return how many milliseconds the server's clock is ahead of time.monotonic()."""
-        ((seconds, microseconds),) = ask(self._client, [(VALUE, 'TIME')])
-        return int(seconds) * 1000 + int(microseconds) / 1000 - time.monotonic() * 1000
+        (now,) = ask(self._client, [(VALUE, 'TIME')])
+        return milliseconds(now) - time.monotonic() * 1000
 
     # ---- Reading
 
@@ -270,10 +271,9 @@ class Restore:
 
 
 def _add(words: list[Any], command: int, key: str, arguments: Sequence[Any]) -> None:
-    """Add commands with these arguments, in pieces that Lua can take."""
-    for start in range(0, len(arguments), _PIECE):
-        piece = arguments[start : start + _PIECE]
-        words += (command, 1 + len(piece), key, *piece)
+    """Add commands with these arguments, in chunks that Lua can take."""
+    for chunk in chunks_of(arguments, _MOST_ARGUMENTS):
+        words += (command, 1 + len(chunk), key, *chunk)
 
 
 def _with_origin(fields: Sequence[Value], queue: str) -> list[Value]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from .._fastpath.exchange import Command
 from .._fastpath.locations import name_of_unread
 from .._fastpath.server_errors import is_wrong_type, note_key
+from .._query.chunks import chunks_of
 from .lists import NOWHERE, Occurrences, find_in_list
 from .problems import Problem
 from .reader import ChunkReader
@@ -26,7 +27,7 @@ WRONG_TYPE = 'WRONGTYPE'
 # Replaces the reply if the key cannot be read for another reason: the user has no right to, for example.
 UNREADABLE = object()
 # How many candidates are read in one round trip, or a few.
-_BATCH = 500
+_PAGE = 500
 
 
 class ListLookup(NamedTuple):
@@ -96,11 +97,10 @@ def _read(reader: ChunkReader, candidates: Sequence[Candidate]) -> Iterator[tupl
         for candidate in candidates
         if unreadable.isdisjoint(lookup.key for lookups in candidate.lookups() for lookup in lookups)
     ]
-    for start in range(0, len(candidates), _BATCH):
-        batch = candidates[start : start + _BATCH]
-        commands = [candidate.commands() for candidate in batch]
+    for page in chunks_of(candidates, _PAGE):
+        commands = [candidate.commands() for candidate in page]
         replies = iter(reader.replies([command for of_candidate in commands for command in of_candidate]))
-        for candidate, of_candidate in zip(batch, commands, strict=True):
+        for candidate, of_candidate in zip(page, commands, strict=True):
             values = [_value_of(reader, command, next(replies)) for command in of_candidate]
             if not any(value is UNREADABLE for value in values):
                 yield candidate, candidate.evidence(values, results)

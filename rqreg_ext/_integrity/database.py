@@ -47,7 +47,7 @@ class Database:
         queues = [queue for queue in queues if queue not in reader.errors]
         yield from worker_candidates(reader, [locations.all_workers_key(), *map(locations.workers_key, queues)])
         yield from self._candidates_of_keys(reader, queued_jobs)
-        for number in range(1, queued_jobs.slices):
+        for number in range(1, queued_jobs.groups):
             queued_jobs.begin(number)
             for queue in queues:
                 yield from reader.readable(queue, self._candidates_of_lists(reader, queue, queued_jobs))

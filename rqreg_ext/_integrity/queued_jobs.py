@@ -9,25 +9,25 @@ MOST_REMEMBERED = 500_000
 
 
 class QueuedJobs:
-    """Job ids, of which one slice is remembered at a time: the queues are read once for each slice.
+    """Job ids, of which one group is remembered at a time: the queues are read once for each group.
 
     started: the ids in registries of started jobs, all of which are remembered.
     """
 
     def __init__(self, expected: int = 0) -> None:
         self.started: set[str] = set()
-        self.slices = -(-expected // MOST_REMEMBERED) or 1
-        self.slice = 0
+        self.groups = -(-expected // MOST_REMEMBERED) or 1
+        self.group = 0
         self._hashes: set[int] = set()
 
     def begin(self, number: int) -> None:
-        """Forget all ids, and remember those of this slice from now on."""
-        self.slice = number
+        """Forget all ids, and remember those of this group from now on."""
+        self.group = number
         self._hashes.clear()
 
     def covers(self, job_id: str) -> bool:
-        """Return whether the job belongs to the current slice."""
-        return self.slices == 1 or hash(job_id) % self.slices == self.slice
+        """Return whether the job belongs to the current group."""
+        return self.groups == 1 or hash(job_id) % self.groups == self.group
 
     def add(self, job_id: str) -> bool:
         """Remember a job. Return whether it was remembered already."""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from .._fastpath.exchange import VALUE, Command, ask, exchange
 from .._fastpath.server_errors import concerns_one_queue, concerns_whole_server
+from .._query.chunks import chunks_of
 from .._query.cursor import Cursor, Entry
 
 # How many commands are sent in one write.
@@ -57,8 +58,8 @@ class ChunkReader:
     def replies(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies. An error about one key is an exception in place of the reply; others are raised."""
         answers: list[Any] = []
-        for start in range(0, len(commands), _MOST_COMMANDS):
-            answers += exchange(self.connection, commands[start : start + _MOST_COMMANDS])
+        for chunk in chunks_of(commands, _MOST_COMMANDS):
+            answers += exchange(self.connection, chunk)
         for answer in answers:
             if isinstance(answer, Exception) and concerns_whole_server(answer):
                 raise answer
@@ -67,8 +68,8 @@ class ChunkReader:
     def values(self, commands: Sequence[Command]) -> list[Any]:
         """Return the replies. Raises the first error of the server."""
         answers: list[Any] = []
-        for start in range(0, len(commands), _MOST_COMMANDS):
-            answers += ask(self.connection, commands[start : start + _MOST_COMMANDS])
+        for chunk in chunks_of(commands, _MOST_COMMANDS):
+            answers += ask(self.connection, chunk)
         return answers
 
     def readable(self, name: str, items: Iterator[Item]) -> Iterator[Item]:

@@ -13,13 +13,14 @@ from .._fastpath import releases
 from .._fastpath.exchange import run_scripts
 from .._fastpath.locations import RegistryKind
 from .._fastpath.server_errors import concerns_one_job, concerns_one_queue, error_to_raise, is_wrong_type
+from .._query.chunks import chunks_of
 from .problems import Problem, ProblemKind
 from .reader import Progress, text
 from .repair_report import RepairReport
 from .repair_step import RepairStep
 
 # How many problems are repaired in one round trip, each by its own script.
-_BATCH = 200
+_CHUNK = 200
 # Scripts whose last argument is an index in a list.
 _FROM_LIST = frozenset({'drop_missing_from_list', 'drop_stale_from_list'})
 NO_SAFE_REPAIR = 'there is no one safe repair'
@@ -69,17 +70,19 @@ class Repair:
         return self._report
 
     def _repair_all(self, ordered: Sequence[Problem], progress: Progress | None) -> None:
-        for start in range(0, len(ordered), _BATCH):
-            self._repair_batch(ordered[start : start + _BATCH])
-            if progress is not None and progress(min(start + _BATCH, len(ordered)), len(ordered)) is False:
-                self._report.stopped = start + _BATCH < len(ordered)
+        processed = 0
+        for chunk in chunks_of(ordered, _CHUNK):
+            self._repair_chunk(chunk)
+            processed += len(chunk)
+            if progress is not None and progress(processed, len(ordered)) is False:
+                self._report.stopped = processed < len(ordered)
                 break
         if self._refusal is not None and not self._script_ran:
             raise self._refusal
         for (registry_kind, queue), pending in self._clean_ups.items():
             self._clean_up(registry_kind, queue, pending)
 
-    def _repair_batch(self, problems: Sequence[Problem]) -> None:
+    def _repair_chunk(self, problems: Sequence[Problem]) -> None:
         steps = [(problem, problem.repair_step) for problem in problems if problem.repair_step is not None]
         self._report.left += [(problem, NO_SAFE_REPAIR) for problem in problems if problem.repair_step is None]
         for (problem, step), answer in zip(steps, self._run_scripts([step for _, step in steps]), strict=True):

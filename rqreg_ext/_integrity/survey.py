@@ -16,8 +16,8 @@ def survey(reader: ChunkReader, candidates: Iterator[Candidate], settle: float, 
     problems: dict[Problem, None] = {}
     stopped = is_complete = False
     while not is_complete:
-        batch, is_complete, stopped = _next_batch(reader, candidates, limit)
-        for problem in confirm(reader, batch, settle):
+        group, is_complete, stopped = _next_group(reader, candidates, limit)
+        for problem in confirm(reader, group, settle):
             problems[problem] = None
             if limit is not None and len(problems) == limit:
                 is_complete = stopped = True
@@ -32,17 +32,17 @@ def survey(reader: ChunkReader, candidates: Iterator[Candidate], settle: float, 
     )
 
 
-def _next_batch(
+def _next_group(
     reader: ChunkReader, candidates: Iterator[Candidate], limit: int | None
 ) -> tuple[list[Candidate], bool, bool]:
     """Return up to `limit` candidates, whether they are the last ones, and whether `progress` stopped the check."""
-    batch: list[Candidate] = []
+    group: list[Candidate] = []
     try:
         for candidate in candidates:
-            batch.append(candidate)
-            if len(batch) == limit:
-                return batch, False, False
+            group.append(candidate)
+            if len(group) == limit:
+                return group, False, False
         reader.note_end()
     except Stopped:
-        return batch, True, True
-    return batch, True, False
+        return group, True, True
+    return group, True, False

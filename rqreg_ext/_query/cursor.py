@@ -11,6 +11,7 @@ from typing import Any
 
 from .._fastpath.exchange import ENTRIES, INTEGER, TEXTS, VALUE, Command, ask
 from .._fastpath.server_errors import CommandDenied, raising_denied
+from .chunks import chunks_of
 
 # (member, score), as a range WITHSCORES returns them.
 Entry = tuple[str, float]
@@ -95,8 +96,7 @@ class Cursor:
         entries = [entry for entry in entries if low <= entry[1] <= high]
         if self._has_begun:
             entries = [entry for entry in self._after_position(entries) if not self._is_past(entry, self._end)]
-        for start in range(0, len(entries), self._chunk_size):
-            yield entries[start : start + self._chunk_size]
+        yield from chunks_of(entries, self._chunk_size)
 
     def _ask(self, commands: Sequence[Command]) -> list[Any]:
         with raising_denied():

@@ -22,8 +22,9 @@ from rq.timeouts import BaseTimeoutException
 
 from .. import _core
 from .dates import moment_of
+from .hashes import pairs_of
 from .plain_values import plain_loader
-from .rows import EVERY_JOB_HAS, Reader, Row, Rows, pairs_of
+from .rows import EVERY_JOB_HAS, Reader, Row, Rows
 from .tracebacks import ExceptionLine, exception_in
 
 # Makes the reader of a field for rows, of which it requests the columns.

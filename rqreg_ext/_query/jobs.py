@@ -23,8 +23,10 @@ from .._fastpath.dispatch import fetches_as_rq, makes_as_rq, reads_results_as_rq
 from .._fastpath.exchange import VALUE, Command, exchange
 from .._fastpath.server_errors import is_wrong_type
 from .arguments import text_ids_of
+from .chunks import chunks_of
 from .dates import moment_of
-from .rows import latest_result, pairs_of
+from .hashes import BoundedCache, names_and_values, pairs_of
+from .rows import latest_result
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -124,8 +126,8 @@ def load_jobs(
 ) -> LoadedJobs:
     """Read the jobs, as objects of job_class, and their latest results. One round trip per _CHUNK jobs."""
     loading = _Loading(job_class, connection, serializer, bool(with_results))
-    for start in range(0, len(job_ids), _CHUNK):
-        loading.load(job_ids[start : start + _CHUNK])
+    for chunk in chunks_of(job_ids, _CHUNK):
+        loading.load(chunk)
     return loading.found
 
 
@@ -228,18 +230,7 @@ def _result_from(job: Any, reply: Any) -> Result | None:
 # ---- Restoring a job from its hash
 
 
-class _Names(dict[bytes, str]):
-    """The names of fields by their bytes: looking one up is faster than decoding it."""
-
-    def __missing__(self, field: bytes) -> str:
-        name = field.decode()
-        # RQ has some forty fields. Others are decoded each time, so that memory does not grow with what is stored.
-        if len(self) < 256:
-            self[field] = name
-        return name
-
-
-_name_of = _Names().__getitem__
+_name_of = BoundedCache(bytes.decode).__getitem__
 
 
 def _restore_of(job_class: Any, connection: Any) -> tuple[Callable[[Any, Any], Any], Any]:
@@ -271,7 +262,7 @@ def _code_of(code: CodeType) -> CodeType | None:
 
 def _decoded(fields: Any) -> Any:
     """Return what RQ's decode_redis_hash() does, or the error that it raises."""
-    names, values = (fields, fields.values()) if isinstance(fields, dict) else (fields[::2], fields[1::2])
+    names, values = names_and_values(fields)
     try:
         return dict(zip(map(_name_of, names), values, strict=True))
     except UnicodeDecodeError as error:

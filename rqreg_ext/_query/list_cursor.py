@@ -19,7 +19,7 @@ from .._fastpath.server_errors import is_denied
 _OVERLAP, _WIDENED = 128, 8
 
 
-class Piece(NamedTuple):
+class ListPage(NamedTuple):
     """Some entries of the list, and the place of each when it was read, counted from the tail: 1 is the last entry."""
 
     members: list[str]
@@ -74,13 +74,13 @@ class ListCursor:
         One round trip, and one per chunk; a few more if entries have moved far. Raises redis.exceptions.RedisError,
         and UnicodeDecodeError for an entry that is not UTF-8.
         """
-        return (piece.members for piece in self.pieces())
+        return (page.members for page in self.pages())
 
-    def pieces(self) -> Iterator[Piece]:
+    def pages(self) -> Iterator[ListPage]:
         """Yield the entries in chunks, with their places."""
         return self._from_tail() if self._desc else self._from_head()
 
-    def _from_head(self) -> Iterator[Piece]:
+    def _from_head(self) -> Iterator[ListPage]:
         # How many entries are left to be read, and how many were added at the tail since the iteration began.
         left = count_of(self._connection, self._key)
         added = 0
@@ -97,12 +97,12 @@ class ListCursor:
             if known or (is_at_head and self._is_removed):
                 # behind + len(found) - known entries are left, and `left` were expected.
                 added += max(behind + len(found) - known - left, 0)
-            piece = self._unread(found, behind + len(found), -1)
+            page = self._unread(found, behind + len(found), -1)
             left = behind
-            if piece.members:
-                yield piece
+            if page.members:
+                yield page
 
-    def _from_tail(self) -> Iterator[Piece]:
+    def _from_tail(self) -> Iterator[ListPage]:
         behind = 0
         while True:
             overlap = len(self._edge)
@@ -115,9 +115,9 @@ class ListCursor:
             self._check_first(found[-1:])
             behind = start + len(found)
             found.reverse()
-            piece = self._unread(found, start + 1, 1)
-            if piece.members:
-                yield piece
+            page = self._unread(found, start + 1, 1)
+            if page.members:
+                yield page
             if is_at_head:
                 return
 
@@ -149,21 +149,21 @@ class ListCursor:
             return next((index for index in range(len(found), 0, -1) if found[index - 1] in known), 0)
         return next((index for index in range(len(found), 0, -1) if hash(found[index - 1]) in self._read), 0)
 
-    def _unread(self, found: list[str], place: int, step: int) -> Piece:
+    def _unread(self, found: list[str], place: int, step: int) -> ListPage:
         """Return those that were not read yet, and note that they are now. `place` is that of the first."""
         overlap = len(self._edge)
         if self._read is None and found[:overlap] == self._edge:
-            piece = Piece(found[overlap:], range(place + step * overlap, place + step * len(found), step))
+            page = ListPage(found[overlap:], range(place + step * overlap, place + step * len(found), step))
         else:
-            piece = self._select(found, place, step)
-        hashes = list(map(hash, piece.members))
+            page = self._select(found, place, step)
+        hashes = list(map(hash, page.members))
         self._hashes.extend(hashes)
         if self._read is not None:
             self._read.update(hashes)
-        self._edge = [*self._edge, *piece.members][-_OVERLAP:]
-        return piece
+        self._edge = [*self._edge, *page.members][-_OVERLAP:]
+        return page
 
-    def _select(self, found: Sequence[str], place: int, step: int) -> Piece:
+    def _select(self, found: Sequence[str], place: int, step: int) -> ListPage:
         edge = Counter(self._edge)
         members, places = [], []
         for entry in found:
@@ -176,4 +176,4 @@ class ListCursor:
                 members.append(entry)
                 places.append(place)
             place += step
-        return Piece(members, places)
+        return ListPage(members, places)

@@ -237,3 +237,12 @@ def parser_of(registry: Any) -> Callable[[str], str] | None:
         return parse
     # RQ passes bytes to an overridden parse_job_id() unless the client decodes responses.
     return lambda member: parse(member.encode())
+
+
+def listed_in_bounds(registry: Any, low: float | None, high: float | None, cleanup: bool) -> list[str]:
+    """Return those of the ids that get_job_ids() returns whose scores are within the bounds."""
+    job_ids: list[str] = registry.get_job_ids() if cleanup else registry.get_job_ids(cleanup=False)
+    if low is None and high is None:
+        return job_ids
+    in_bounds = set(registry.iter_job_ids(min_score=low, max_score=high))
+    return [job_id for job_id in job_ids if job_id in in_bounds]

@@ -10,6 +10,7 @@ from .._fastpath.dispatch import reaches_rq
 from .._fastpath.exchange import SCORE, TEXTS, VALUE, ask, exchange, without_errors
 from .._fastpath.releases import Method
 from .._fastpath.server_errors import is_denied
+from .chunks import chunks_of
 
 Answer = TypeVar('Answer')
 
@@ -29,10 +30,10 @@ def are_in(registry: Any, job_ids: Sequence[Any]) -> list[bool]:
     return [job_id in registry for job_id in job_ids]
 
 
-def in_parts(
+def in_chunks(
     job_ids: Sequence[Any], ask_about: Callable[[Sequence[Any]], Answer]
 ) -> Iterator[tuple[Sequence[Any], Answer | UnicodeEncodeError]]:
-    """Yield what is answered about the ids, by parts where one of them cannot be sent: that is a part with its error.
+    """Yield what is answered about the ids, in chunks where one of them cannot be sent: that is a chunk with its error.
 
     Nothing is sent of a command with such an id (a lone surrogate is in it, which is not text).
     """
@@ -42,8 +43,8 @@ def in_parts(
     except UnicodeEncodeError as error:
         if len(job_ids) > 1:
             middle = len(job_ids) // 2
-            yield from in_parts(job_ids[:middle], ask_about)
-            yield from in_parts(job_ids[middle:], ask_about)
+            yield from in_chunks(job_ids[:middle], ask_about)
+            yield from in_chunks(job_ids[middle:], ask_about)
             return
         answer = error
     yield job_ids, answer
@@ -51,21 +52,19 @@ def in_parts(
 
 def _have_scores(registry: Any, job_ids: Sequence[Any]) -> list[bool]:
     answers: list[bool] = []
-    for start in range(0, len(job_ids), _CHUNK):
-        for part, scores in in_parts(job_ids[start : start + _CHUNK], partial(_scores, registry)):
-            found = [None] * len(part) if isinstance(scores, UnicodeEncodeError) else scores
+    for page in chunks_of(job_ids, _CHUNK):
+        for chunk, scores in in_chunks(page, partial(_scores, registry)):
+            found = [None] * len(chunk) if isinstance(scores, UnicodeEncodeError) else scores
             answers += [score is not None for score in found]
     return answers
 
 
 def _scores(registry: Any, job_ids: Sequence[Any]) -> list[Any]:
-    starts = range(0, len(job_ids), _PER_COMMAND)
-    parts = exchange(
-        registry.connection,
-        [(VALUE, 'ZMSCORE', registry.key, *job_ids[start : start + _PER_COMMAND]) for start in starts],
+    chunks = exchange(
+        registry.connection, [(VALUE, 'ZMSCORE', registry.key, *chunk) for chunk in chunks_of(job_ids, _PER_COMMAND)]
     )
-    if all(isinstance(scores, list) for scores in parts):
-        return [score for scores in parts for score in scores]
+    if all(isinstance(scores, list) for scores in chunks):
+        return [score for scores in chunks for score in scores]
     # ZMSCORE needs Redis 6.2, and the permission to run it. Any other error is raised by ZSCORE, which RQ's `in` runs.
     return ask(registry.connection, [(SCORE, 'ZSCORE', registry.key, job_id) for job_id in job_ids])
 

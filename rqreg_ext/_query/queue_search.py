@@ -8,8 +8,8 @@ from typing import Any
 from .._fastpath.exchange import INTEGER, VALUE, ask, exchange
 
 # How many entries one LRANGE reads. It takes the server a third of a millisecond.
-_PIECE = 5000
-# How many entries of a piece are read again with the next one, to see by how much the queue has moved in between. The
+_PAGE = 5000
+# How many entries of a page are read again with the next one, to see by how much the queue has moved in between. The
 # search starts again if more entries than that were removed.
 _OVERLAP = 128
 
@@ -29,7 +29,7 @@ def find_in_queue(connection: Any, queue_key: str, job_ids: Iterable[str]) -> di
     A job that is in the queue during the whole search is found, although other clients may change the queue. It is read
     from the tail, with indexes that count from there: what workers pop from the head does not shift the unread entries,
     and what is pushed to the tail shifts them away from the entries already read. Only removing an entry that was
-    already read shifts them the other way, and the overlap of the pieces shows by how much.
+    already read shifts them the other way, and the overlap of the pages shows by how much.
 
     One round trip for each 5 000 entries. Raises redis.exceptions.RedisError.
     """
@@ -41,27 +41,27 @@ def find_in_queue(connection: Any, queue_key: str, job_ids: Iterable[str]) -> di
 
 
 def _read_from_tail(connection: Any, queue_key: str, requested: Any) -> dict[bytes, str] | None:
-    """Read the queue once; return None if two pieces do not overlap, because the queue has changed too much."""
+    """Read the queue once; return None if two pages do not overlap, because the queue has changed too much."""
     # The distance of each found entry from the tail.
     found: dict[bytes, int] = {}
     twice: set[bytes] = set()
     read = 0
     edge: Sequence[bytes] = ()
     while True:
-        (piece,) = ask(connection, [(VALUE, 'LRANGE', queue_key, -read - _PIECE, len(edge) - read - 1)])
-        end = _end_of_unread(piece, edge)
+        (page,) = ask(connection, [(VALUE, 'LRANGE', queue_key, -read - _PAGE, len(edge) - read - 1)])
+        end = _end_of_unread(page, edge)
         if end is None:
             return None
-        read += len(piece) - len(edge)
-        if not requested.isdisjoint(piece[:end]):
-            for index, entry in enumerate(piece[:end]):
+        read += len(page) - len(edge)
+        if not requested.isdisjoint(page[:end]):
+            for index, entry in enumerate(page[:end]):
                 if entry in found:
                     twice.add(entry)
                 elif entry in requested:
                     found[entry] = read - index
-        if len(piece) < _PIECE + len(edge):
+        if len(page) < _PAGE + len(edge):
             break
-        edge = piece[:_OVERLAP]
+        edge = page[:_OVERLAP]
     # If a job is in the queue twice, RQ removes the entry that is nearer to the head.
     return {
         entry: NEARER_TO_TAIL if distance < read // 2 and entry not in twice else NEARER_TO_HEAD
@@ -69,12 +69,12 @@ def _read_from_tail(connection: Any, queue_key: str, requested: Any) -> dict[byt
     }
 
 
-def _end_of_unread(piece: Sequence[bytes], edge: Sequence[bytes]) -> int | None:
-    """Return how many entries of a piece come before those that were already read, which begin with `edge`."""
+def _end_of_unread(page: Sequence[bytes], edge: Sequence[bytes]) -> int | None:
+    """Return how many entries of a page come before those that were already read, which begin with `edge`."""
     if not edge:
-        return len(piece)
-    backwards = piece[::-1]
+        return len(page)
+    backwards = page[::-1]
     for entry in edge:
         if entry in backwards:
-            return len(piece) - 1 - backwards.index(entry)
+            return len(page) - 1 - backwards.index(entry)
     return None

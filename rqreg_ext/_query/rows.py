@@ -14,6 +14,7 @@ from .._fastpath.exchange import VALUE, Command, exchange
 from .._fastpath.locations import results_key
 from .._fastpath.server_errors import is_denied, is_wrong_type
 from .dates import is_sortable, sortable, written
+from .hashes import pairs_of
 
 # The requested values of a job's hash, in the order of their columns; then the job's latest result if requested.
 Row = list[Any]
@@ -220,11 +221,6 @@ class _RowTester:
         row = self._row
         row.append(results if any(row) else None)
         return self.test_row(row)
-
-
-def pairs_of(reply: Any) -> dict[bytes, bytes]:
-    """Return the fields of a hash or a stream entry as a dict; some clients return a dict, others a flat list."""
-    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 # ---- The end of a job

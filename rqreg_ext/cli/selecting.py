@@ -11,12 +11,12 @@ from typing import IO, Any, BinaryIO
 
 import click
 
-from .. import registry as registries
+from .._all_queues.selection import class_named
 from .._bulk.newest import newest_of
 from .._export.files import naming
 from .._fastpath.exchange import INTEGER, ask
-from .._fastpath.locations import REGISTRIES
 from .._fastpath.server_errors import concerns_one_queue, note_key
+from .._query.chunks import chunks_of
 from .._query.filters import Filters
 from ..waiting_jobs import WaitingJobs
 from .filters import WAITING
@@ -29,7 +29,7 @@ _CHUNK_OF_IDS = 10_000
 
 def registry_of(server: Server, kind: str, queue: str) -> Any:
     """Return a registry of a queue, or the jobs that wait there."""
-    registry_class = WaitingJobs if kind == WAITING else getattr(registries, str(REGISTRIES[kind]))
+    registry_class = WaitingJobs if kind == WAITING else class_named(kind)
     return registry_class(queue, connection=server.client, **server.of_jobs)
 
 
@@ -109,7 +109,7 @@ class Matching(Selection):
     def _ids_of(self, registry: Any, left_out: Counter[str]) -> Iterator[str]:
         bounds = {'min_score': self._filters.min_score, 'max_score': self._filters.max_score}
         entries = registry.iter_job_ids(**({} if isinstance(registry, WaitingJobs) else bounds))
-        while chunk := list(islice(entries, self.read_at_once)):
+        for chunk in chunks_of(entries, self.read_at_once):
             yield from self._filters.matching(registry, chunk, left_out)
 
 
@@ -194,7 +194,7 @@ class AllButNewest(Selection):
         newest = newest_of(registry, self._filters, self._options['keep_newest'])
         newest.find()
         entries = registry.iter_job_ids(min_score=newest.selection.min_score, max_score=newest.selection.max_score)
-        while chunk := list(islice(entries, _CHUNK)):
+        for chunk in chunks_of(entries, _CHUNK):
             yield from newest.matching(chunk, left_out)
 
 

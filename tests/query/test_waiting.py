@@ -47,8 +47,8 @@ def test_reads_of_waiting_jobs_equal_those_of_rq_queue(waiting: WaitingJobs) -> 
 @pytest.mark.parametrize('chunk_size', [1, 7, 100, 299, 300, 301, 1000])
 def test_iteration_yields_each_id_once_in_order(waiting: WaitingJobs, chunk_size: int, desc: bool) -> None:
     assert list(waiting.iter_job_ids(chunk_size, desc)) == (IDS[::-1] if desc else IDS)
-    pieces = list(ListCursor(waiting.connection, KEY, chunk_size, desc).pieces())
-    places = {member: place for piece in pieces for member, place in zip(piece.members, piece.places, strict=True)}
+    pages = list(ListCursor(waiting.connection, KEY, chunk_size, desc).pages())
+    places = {member: place for page in pages for member, place in zip(page.members, page.places, strict=True)}
     assert places == {member: len(IDS) - index for index, member in enumerate(IDS)}
 
 

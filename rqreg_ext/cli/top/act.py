@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stderr
 from io import StringIO
-from itertools import islice
 from typing import Any
 
 from ..._bulk.result import BulkResult
 from ..._fastpath.server_errors import concerns_one_queue, describe, note_key
+from ..._query.chunks import chunks_of
 from .. import statuses
 from ..change_log import ChangeLog, counts_of
 from ..job import JobReader, job_lines
@@ -232,10 +232,11 @@ class _Searched(Matching):
 
     def _ids_of(self, registry: Any, left_out: Counter[str]) -> Iterator[str]:
         found = super()._ids_of(registry, left_out)
-        while chunk := list(islice(found, _CHUNK)):
+        for chunk in chunks_of(found, _CHUNK):
             if self._is_stopped():
                 return
             if self._search.words:
                 rows = self._read.rows([(registry.name, job_id) for job_id in chunk])
-                chunk = [job.job_id for job in rows if self._search.matches(job.fields())]
-            yield from chunk
+                yield from (job.job_id for job in rows if self._search.matches(job.fields()))
+            else:
+                yield from chunk
