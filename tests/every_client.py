@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import fakeredis
 import pytest
 import redis
+from differential.sides import MODEL_DATABASE, OUR_DATABASE, RQ_DATABASE
 
 if TYPE_CHECKING:
     from private_redis import PrivateRedis
@@ -65,3 +66,12 @@ def any_client(request: pytest.FixtureRequest, redis_server: PrivateRedis, conne
     """A client of an empty database."""
     with CLIENTS[request.param](redis_server) as client:
         yield client
+
+
+@pytest.fixture
+def sides(redis_server: PrivateRedis) -> Iterator[tuple[Any, Any, Any]]:
+    """Clients of three databases: the initial one, RQ's and ours."""
+    clients = [redis_server.client(db=database) for database in (MODEL_DATABASE, RQ_DATABASE, OUR_DATABASE)]
+    yield tuple(clients)
+    for client in clients:
+        client.close()

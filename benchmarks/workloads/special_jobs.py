@@ -82,10 +82,20 @@ def remove_each(registry: Any, count: int = LARGE) -> int:
 
 
 def special(kind: str, operation: str, rq: Callable[[Any, int], int], ours: Callable[[Any], Any]) -> Workload:
+    return changing(f'{operation}-{kind}', SpecialJobs(SPECIAL, kind=kind), rq, ours)
+
+
+def changing(
+    name: str,
+    population: SpecialJobs,
+    rq: Callable[[Any, int], int],
+    ours: Callable[[Any], Any],
+    registries: type[Registries] = Registries,
+) -> Workload:
     return Workload(
-        f'{operation}-{kind}',
-        SpecialJobs(SPECIAL, kind=kind),
-        Registries,
+        name,
+        population,
+        registries,
         rq=Sample(lambda registries, name, count: rq(registries[name], count), LOOP_SAMPLE),
         ours=lambda registries, name: ours(registries[name]).done,
         arguments=names,
@@ -122,18 +132,7 @@ class RegistriesOfClass(Registries):
 
 
 def of_own_class() -> Workload:
-    rq, ours = OPERATIONS['requeue_all']
-    return Workload(
-        'requeue_all-job_class',
-        SpecialJobs(SPECIAL),
-        RegistriesOfClass,
-        rq=Sample(lambda registries, name, count: rq(registries[name], count), LOOP_SAMPLE),
-        ours=lambda registries, name: ours(registries[name]).done,
-        arguments=names,
-        changes=True,
-        counts=True,
-        axis=Axis.ENTRIES,
-    )
+    return changing('requeue_all-job_class', SpecialJobs(SPECIAL), *OPERATIONS['requeue_all'], RegistriesOfClass)
 
 
 ALL = (

@@ -26,8 +26,8 @@ def newest_of(registry: Any, selection: Filters, keep: int) -> NewestByEnd | New
     return NewestByScore(registry, selection, keep)
 
 
-class NewestByEnd:
-    """Keeps the jobs that ended last. Their order by score is another one where jobs have different TTLs.
+class _Newest:
+    """Keeps the newest of the jobs that match.
 
     Attributes:
         selection: The filters with which the entries are read, after find().
@@ -38,6 +38,13 @@ class NewestByEnd:
         self._registry = registry
         self._keep = keep
         self._kept: set[str] = set()
+
+
+class NewestByEnd(_Newest):
+    """Keeps the jobs that ended last. Their order by score is another one where jobs have different TTLs."""
+
+    def __init__(self, registry: Any, selection: Filters, keep: int) -> None:
+        super().__init__(registry, selection, keep)
         # The end of the oldest job that is kept, if there are more jobs than that. No job that ended later is selected:
         # it may have come after find().
         self._oldest = b''
@@ -84,18 +91,8 @@ class NewestByEnd:
         return [job_id for job_id, _ in found if job_id not in self._kept]
 
 
-class NewestByScore:
-    """Keeps the jobs with the highest scores: in these registries, they came or are due last.
-
-    Attributes:
-        selection: The filters with which the entries are read, after find().
-    """
-
-    def __init__(self, registry: Any, selection: Filters, keep: int) -> None:
-        self.selection = selection
-        self._registry = registry
-        self._keep = keep
-        self._kept: set[str] = set()
+class NewestByScore(_Newest):
+    """Keeps the jobs with the highest scores: in these registries, they came or are due last."""
 
     def find(self) -> None:
         """Find the newest jobs. Two round trips per _CHUNK entries, until enough match."""

@@ -51,10 +51,7 @@ class QueueEntries:
         """Return the problem of a job in the list, or None."""
         if not view.exists:
             detail = f'job {job_id} is gone, but still in {self.key}: it is counted, and workers skip it'
-            repair_step = repair_steps.drop_missing_from_list(self.key, job_id, self.keys.job(job_id), found.index)
-            return Problem(
-                ProblemKind.MISSING_JOB, job_id, self.key, detail, 'remove it from the queue', True, repair_step
-            )
+            return _missing_job(self, job_id, found, detail, 'remove it from the queue')
         if not view.is_readable:
             return unreadable(self.keys, job_id, view.has_data, view.status)
         if view.origin != self.queue:
@@ -104,10 +101,7 @@ class IntermediateEntries(QueueEntries):
         """Return the problem of a job in the list, or None."""
         if not view.exists:
             detail = f'job {job_id} is gone, but still in {self.key}, as if a worker were starting it'
-            repair_step = repair_steps.drop_missing_from_list(self.key, job_id, self.keys.job(job_id), found.index)
-            return Problem(
-                ProblemKind.MISSING_JOB, job_id, self.key, detail, 'remove it from the list', True, repair_step
-            )
+            return _missing_job(self, job_id, found, detail, 'remove it from the list')
         if not view.is_readable:
             return unreadable(self.keys, job_id, view.has_data, view.status)
         if view.is_running(releases.current_timestamp()):
@@ -158,3 +152,9 @@ class QueueEntry(Candidate):
         """Return the problem that the evidence shows, or None."""
         found, view = evidence
         return self.entries.problem_of(self.job_id, found, view) if found.count else None
+
+
+def _missing_job(source: Any, job_id: str, found: Occurrences, detail: str, repair: str) -> Problem:
+    """Return the problem of an entry, of a queue or an intermediate queue, whose job is gone."""
+    repair_step = repair_steps.drop_missing_from_list(source.key, job_id, source.keys.job(job_id), found.index)
+    return Problem(ProblemKind.MISSING_JOB, job_id, source.key, detail, repair, True, repair_step)

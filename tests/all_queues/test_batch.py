@@ -17,7 +17,7 @@ from clients.outcomes import Outcome, outcome_of
 from clients.recording import Recorder
 from depth import IS_DEEP
 from differential.database import COPY_SCRIPT, differences, dump
-from differential.sides import MODEL_DATABASE, OUR_DATABASE, REGISTRIES, RQ_DATABASE
+from differential.sides import OUR_DATABASE, REGISTRIES, RQ_DATABASE
 from differential.strategies import FLAG, JOB_ID, mostly, worlds
 from differential.world import World, Writer
 from hypothesis import HealthCheck, given, settings
@@ -452,15 +452,6 @@ ARGUMENTS: dict[str, Any] = {
     'remove': st.tuples(mostly(JOB_ID, st.sampled_from([None, b'a', 5, '\udc80', 'é']))),
 }
 CALLS = st.sampled_from(list(ARGUMENTS)).flatmap(lambda name: st.tuples(st.just(name), ARGUMENTS[name]))
-
-
-@pytest.fixture
-def sides(redis_server: PrivateRedis) -> Iterator[tuple[Any, Any, Any]]:
-    """Clients of three databases: what both start from, RQ's and ours."""
-    clients = [redis_server.client(db=database) for database in (MODEL_DATABASE, RQ_DATABASE, OUR_DATABASE)]
-    yield tuple(clients)
-    for client in clients:
-        client.close()
 
 
 def single(registry: Any, name: str, arguments: tuple[Any, ...]) -> Outcome:

@@ -23,7 +23,7 @@ from clients.outcomes import outcome_of
 from clients.recording import Recorder
 from depth import IS_DEEP
 from differential.database import COPY_SCRIPT, differences, dump
-from differential.sides import MODEL_DATABASE, OUR_DATABASE, REGISTRIES, RQ_DATABASE
+from differential.sides import OUR_DATABASE, REGISTRIES, RQ_DATABASE
 from differential.strategies import worlds
 from differential.world import World, Writer
 from hypothesis import HealthCheck, given, settings
@@ -564,15 +564,6 @@ def clean(client: Any) -> dict[str, dict[str, int]]:
             if name in NAMES_OF_REGISTRIES:
                 registries_of(queue)[name].cleanup()
     return rqs_counts(client)
-
-
-@pytest.fixture
-def sides(redis_server: PrivateRedis) -> Iterator[tuple[Any, Any, Any]]:
-    """Clients of three databases: the initial one, RQ's and ours."""
-    clients = [redis_server.client(db=database) for database in (MODEL_DATABASE, RQ_DATABASE, OUR_DATABASE)]
-    yield tuple(clients)
-    for client in clients:
-        client.close()
 
 
 @examples

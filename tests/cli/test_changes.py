@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from private_redis import PrivateRedis
 from redis import Redis
 from rq import Queue
+from rq.job import Job
 
 from rqreg_ext.cli.root import run
 
@@ -47,13 +49,18 @@ def many_failed(connection: Redis, count: int) -> None:
     job.set_status('failed')  # type: ignore[arg-type]
     job.save()
     connection.sadd('rq:queues', 'rq:queue:mail')
+    copy_job(connection, job, count, lambda pipe, ids: pipe.zadd('rq:failed:mail', dict.fromkeys(ids, 4e9)))
+
+
+def copy_job(connection: Redis, job: Job, count: int, add: Callable[[Any, list[str]], Any]) -> None:
+    """Make so many jobs of one, job-000000 and so on; `add` adds their ids to a key in a pipeline."""
     payload = connection.dump(job.key)
     for start in range(0, count, 10_000):
         ids = [f'job-{number:06}' for number in range(start, min(start + 10_000, count))]
         with connection.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.restore(f'rq:job:{job_id}', 0, payload)
-            pipe.zadd('rq:failed:mail', dict.fromkeys(ids, 4e9))
+            add(pipe, ids)
             pipe.execute()
 
 

@@ -17,7 +17,7 @@ from rq import Queue
 from rqreg_ext.cli.root import run
 
 from .running import Command, words
-from .test_changes import DRY_RUN, RESULT, sizes
+from .test_changes import DRY_RUN, RESULT, copy_job, sizes
 
 WAITING_CHANGES = [
     ['delete', '--waiting'],
@@ -47,14 +47,17 @@ def many_waiting(connection: Redis, count: int) -> None:
     queue = Queue('mail', connection=connection)
     job = queue.enqueue('len', job_id='a')
     queue.remove(job)
-    payload = connection.dump(job.key)
-    for start in range(0, count, 10_000):
-        ids = [f'job-{number:06}' for number in range(start, min(start + 10_000, count))]
-        with connection.pipeline(transaction=False) as pipe:
-            for job_id in ids:
-                pipe.restore(f'rq:job:{job_id}', 0, payload)
-            pipe.rpush('rq:queue:mail', *ids)
-            pipe.execute()
+    copy_job(connection, job, count, lambda pipe, ids: pipe.rpush('rq:queue:mail', *ids))
+
+
+def interrupt(process: subprocess.Popen[str], connection: Redis, left: int) -> tuple[str, str]:
+    """Send SIGINT when fewer jobs than that wait, and return what the command printed."""
+    deadline = time.monotonic() + 60
+    while connection.llen('rq:queue:mail') > left:  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    return process.communicate(timeout=60)
 
 
 # ---- ls
@@ -175,12 +178,7 @@ def test_ctrl_c_prints_what_was_done_and_the_same_command_does_the_rest(
 ) -> None:
     many_waiting(connection, 30_000)
     process = changing.start(*arguments, '--queue', 'mail', '--yes')
-    deadline = time.monotonic() + 60
-    while connection.llen('rq:queue:mail') > 29_000:  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = interrupt(process, connection, left=29_000)
     done = 30_000 - connection.llen('rq:queue:mail')  # type: ignore[operator]
     assert (process.returncode, err) == (130, 'rqreg: interrupted\n')
     found = re.match(rf'interrupted: {DONE[arguments[0]]} ([\d ]+) of 30 000 jobs of 1 queue \(mail 30 000\)', out)
@@ -235,12 +233,7 @@ def test_empty_deletes_no_more_jobs_than_it_said(connection: Redis, changing: Co
 def test_ctrl_c_in_empty_says_what_was_deleted(connection: Redis, changing: Command) -> None:
     many_waiting(connection, 100_000)
     process = changing.start('empty', 'mail', '--yes')
-    deadline = time.monotonic() + 60
-    while connection.llen('rq:queue:mail') > 99_000:  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = interrupt(process, connection, left=99_000)
     done = 100_000 - connection.llen('rq:queue:mail')  # type: ignore[operator]
     assert (process.returncode, err) == (130, 'rqreg: interrupted\n')
     found = re.match(r'interrupted: deleted ([\d ]+) of 100 000 jobs of 1 queue \(mail 100 000\) in ', out)

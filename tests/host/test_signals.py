@@ -436,6 +436,23 @@ def ticking(handler: Callable[[int, FrameType | None], None], seconds: float) ->
         signal.signal(signal.SIGALRM, before)
 
 
+@contextmanager
+def halted_for_20_signals(stoppable: StoppableRedis) -> Iterator[None]:
+    """Have the server halt until the 20th signal: a call in the block must have waited through all of them."""
+    ticks = 0
+
+    def tick(number: int, frame: FrameType | None) -> None:
+        nonlocal ticks
+        ticks += 1
+        if ticks == 20:
+            stoppable.go_on()
+
+    stoppable.halt()
+    with ticking(tick, 0.002):
+        yield
+    assert ticks >= 20
+
+
 @pytest.mark.parametrize('name', LONG_CALLS)
 def test_handler_that_returns_does_not_end_call(patient_client: redis.Redis, name: str) -> None:
     registry_class, call, right = LONG_CALLS[name]
@@ -458,19 +475,8 @@ def test_handler_that_returns_does_not_end_call_on_stopped_server(
 ) -> None:
     registry = FailedJobRegistry('medium', connection=patient_client)
     assert registry.count == MEDIUM
-    ticks = 0
-
-    def tick(number: int, frame: FrameType | None) -> None:
-        # The handler itself lets the server go on: the call has waited through all the ticks before.
-        nonlocal ticks
-        ticks += 1
-        if ticks == 20:
-            stoppable.go_on()
-
-    stoppable.halt()
-    with ticking(tick, 0.002):
+    with halted_for_20_signals(stoppable):
         assert registry.get_job_ids() == MEDIUM_IDS
-    assert ticks >= 20
 
 
 def test_handler_that_calls_registry_gets_own_answers(stoppable: StoppableRedis, patient_client: redis.Redis) -> None:
@@ -510,16 +516,6 @@ def test_signals_during_write_do_not_end_call(stoppable: StoppableRedis, patient
     """A command larger than the socket's buffers is written in parts, with signals between them."""
     registry = FailedJobRegistry('medium', connection=patient_client)
     huge = 'x' * (32 << 20)
-    ticks = 0
-
-    def tick(number: int, frame: FrameType | None) -> None:
-        nonlocal ticks
-        ticks += 1
-        if ticks == 20:
-            stoppable.go_on()
-
-    stoppable.halt()
-    with ticking(tick, 0.002):
+    with halted_for_20_signals(stoppable):
         assert huge not in registry
-    assert ticks >= 20
     assert registry.count == MEDIUM

@@ -165,20 +165,35 @@ def test_each_entry_is_removed_by_one_thread(connection: redis.Redis) -> None:
     assert registry.count == 0
 
 
+def read_while_writing(read: Callable[[int], None], write: Callable[[], None]) -> None:
+    """Call one function in several threads, and the other one again and again until these have ended."""
+    ended = threading.Event()
+
+    def write_until_ended() -> int:
+        rounds = 0
+        while not ended.is_set():
+            write()
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor(1) as writer:
+        writing = writer.submit(write_until_ended)
+        try:
+            in_threads(read)
+        finally:
+            ended.set()
+        assert writing.result(PATIENCE) > 0
+
+
 def test_reads_have_all_lasting_entries_while_others_change(connection: redis.Redis) -> None:
     registry = FinishedJobRegistry('busy', connection=connection)
     lasting = job_ids(50, prefix='lasting')
     passing = job_ids(50, prefix='passing')
     fill(connection, registry, lasting)
-    ended = threading.Event()
 
-    def write() -> int:
-        rounds = 0
-        while not ended.is_set():
-            connection.zadd(registry.key, dict.fromkeys(passing, NEVER * 2))
-            assert [registry.remove(job_id) for job_id in passing] == [1] * len(passing)
-            rounds += 1
-        return rounds
+    def write() -> None:
+        connection.zadd(registry.key, dict.fromkeys(passing, NEVER * 2))
+        assert [registry.remove(job_id) for job_id in passing] == [1] * len(passing)
 
     def read(number: int) -> None:
         for _ in range(ROUNDS):
@@ -191,13 +206,7 @@ def test_reads_have_all_lasting_entries_while_others_change(connection: redis.Re
             assert set(rest) <= set(passing)
             assert lasting[number] in registry
 
-    with ThreadPoolExecutor(1) as writer:
-        writing = writer.submit(write)
-        try:
-            in_threads(read)
-        finally:
-            ended.set()
-        assert writing.result(PATIENCE) > 0
+    read_while_writing(read, write)
     assert registry.get_job_ids() == lasting
 
 
@@ -205,15 +214,10 @@ def test_started_jobs_stay_members_while_executions_change(connection: redis.Red
     registry = StartedJobRegistry('busy', connection=connection)
     lasting = job_ids(50, prefix='lasting')
     fill(connection, registry, [f'{job_id}:execution' for job_id in lasting])
-    ended = threading.Event()
 
-    def write() -> int:
-        rounds = 0
-        while not ended.is_set():
-            connection.zadd(registry.key, {'passing:execution': NEVER * 2})
-            connection.zrem(registry.key, 'passing:execution')
-            rounds += 1
-        return rounds
+    def write() -> None:
+        connection.zadd(registry.key, {'passing:execution': NEVER * 2})
+        connection.zrem(registry.key, 'passing:execution')
 
     def read(number: int) -> None:
         for _ in range(ROUNDS):
@@ -223,13 +227,7 @@ def test_started_jobs_stay_members_while_executions_change(connection: redis.Red
             assert lasting[number] in registry
             assert 'never' not in registry
 
-    with ThreadPoolExecutor(1) as writer:
-        writing = writer.submit(write)
-        try:
-            in_threads(read)
-        finally:
-            ended.set()
-        assert writing.result(PATIENCE) > 0
+    read_while_writing(read, write)
 
 
 @pytest.mark.parametrize('close', ['client.close', 'pool.disconnect', 'pool.reset'])

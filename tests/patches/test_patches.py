@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,8 @@ from typing import Any
 import pytest
 from private_redis import PrivateRedis
 
-ROOT = Path(__file__).resolve().parents[2]
+from .running import output_of
+
 PROGRAM = Path(__file__).with_name('program.py')
 
 # What is patched, how, and the value of what is mocked.
@@ -103,16 +102,7 @@ MANY = ['purge', 'requeue_all', 'remove_many', 'cancel_many', 'purge of all queu
 
 def run(server: PrivateRedis, mode: str, moment: str, cases: dict[str, Any]) -> Any:
     wanted = {'mode': mode, 'moment': moment, 'cases': cases, 'socket': str(server.socket_path)}
-    ended = subprocess.run(
-        [sys.executable, '-W', 'ignore', str(PROGRAM), json.dumps(wanted)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (ended.returncode, ended.stderr) == (0, ''), ended.stderr
-    return json.loads(ended.stdout)
+    return output_of(str(PROGRAM), json.dumps(wanted))
 
 
 @cache

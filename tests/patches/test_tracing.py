@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from private_redis import PrivateRedis
 from rq.job import Job
 
+from .running import output_of
+
 pytest.importorskip('opentelemetry_instrumentation_rq')
 if not hasattr(Job, 'execute_success_callback'):
     pytest.skip('the instrumentation wraps methods that this RQ has not', allow_module_level=True)
 
-ROOT = Path(__file__).resolve().parents[2]
 
 # Argument: what is done before and after rq is instrumented, and how; prints the spans and what is left of the old one.
 PROGRAM = """
@@ -99,16 +97,7 @@ INSTALLED = {
 
 def run(server: PrivateRedis, before: list[str], after: list[str], calls: list[str]) -> Any:
     argument = json.dumps([server.socket_path, before, after, calls])
-    ended = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', PROGRAM, argument],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (ended.returncode, ended.stderr) == (0, ''), ended.stderr
-    return json.loads(ended.stdout)
+    return output_of('-c', PROGRAM, argument)
 
 
 @pytest.fixture(scope='module')

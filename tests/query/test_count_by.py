@@ -13,6 +13,7 @@ import pytest
 import redis
 import rq
 from clients.recording import Recorder
+from every_client import ClientWithout
 from redis.exceptions import NoPermissionError
 from rq.job import Job, JobStatus
 from rq.results import Result
@@ -264,19 +265,9 @@ def test_count_by_refuses_registry_of_executions(connection: redis.Redis) -> Non
         executions.count_by('queue')
 
 
-def test_server_error_is_raised(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_server_error_is_raised(connection: redis.Redis, client_without: ClientWithout) -> None:
     populate(connection)
-    connection.acl_setuser(
-        'limited',
-        enabled=True,
-        passwords=['+secret'],
-        reset=True,
-        keys=['*'],
-        categories=['+@all'],
-        commands=['-xrevrange'],
-    )
-    with redis_server.client(username='limited', password='secret') as client:
-        with pytest.raises(NoPermissionError, match='xrevrange'):
-            FailedJobRegistry('q', connection=client).count_by('exc_type')
-        assert counts(FailedJobRegistry('q', connection=client).count_by('queue')) == {'q': 5}
-    connection.acl_deluser('limited')
+    registry = FailedJobRegistry('q', connection=client_without('xrevrange'))
+    with pytest.raises(NoPermissionError, match='xrevrange'):
+        registry.count_by('exc_type')
+    assert counts(registry.count_by('queue')) == {'q': 5}

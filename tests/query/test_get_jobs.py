@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -213,14 +213,6 @@ def test_get_jobs_raises_without_right_to_results(connection: redis.Redis, clien
     assert rqreg_ext.get_jobs(client, ['a'])[0] is not None
     with pytest.raises(NoPermissionError):
         rqreg_ext.get_jobs(client, ['a'], with_results=True)
-
-
-@pytest.fixture
-def recorded(redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[tuple[Recorder, Any]]:
-    with Recorder(redis_server.port) as recorder, redis_server.client(port=recorder.port) as client:
-        assert FailedJobRegistry('elsewhere', connection=client).count == 0
-        recorder.clear()
-        yield recorder, client
 
 
 def test_get_jobs_takes_one_round_trip_per_thousand_jobs(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ import redis
 import rq.registry
 from clients.recording import Recorder
 from differential.sides import REGISTRIES
+from every_client import ClientWithout
 from private_redis import PrivateRedis
 from redis.exceptions import ResponseError
 from rq.job import Job
@@ -69,14 +69,6 @@ def test_contains_many_calls_overridden_contains(connection: redis.Redis) -> Non
     assert Listing('q', connection=connection).contains_many(['a', 'listed', 'b']) == [True, True, False]
 
 
-@pytest.fixture
-def recorded(redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[tuple[Recorder, Any]]:
-    with Recorder(redis_server.port) as recorder, redis_server.client(port=recorder.port) as client:
-        assert FailedJobRegistry('elsewhere', connection=client).count == 0
-        recorder.clear()
-        yield recorder, client
-
-
 def test_contains_many_needs_one_round_trip(recorded: tuple[Recorder, Any]) -> None:
     recorder, client = recorded
     FailedJobRegistry('q', connection=client).contains_many(['a', 'b', 'c'])
@@ -90,16 +82,9 @@ def test_contains_many_works_on_server_without_zmscore() -> None:
         assert FailedJobRegistry('q', connection=client).contains_many(['a', 'b']) == [True, False]
 
 
-def test_contains_many_works_without_right_to_zmscore(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_contains_many_works_without_right_to_zmscore(connection: redis.Redis, client_without: ClientWithout) -> None:
     connection.zadd('rq:failed:q', {'a': 1})
-    connection.acl_setuser(
-        'limited', enabled=True, reset=True, nopass=True, keys=['*'], categories=['+@all'], commands=['-zmscore']
-    )
-    try:
-        with redis_server.client(username='limited', password='') as client:
-            assert FailedJobRegistry('q', connection=client).contains_many(['a', 'b']) == [True, False]
-    finally:
-        connection.acl_deluser('limited')
+    assert FailedJobRegistry('q', connection=client_without('zmscore')).contains_many(['a', 'b']) == [True, False]
 
 
 @pytest.mark.parametrize('ids', ['abc', b'abc', None, 5, Job])

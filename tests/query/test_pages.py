@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -15,9 +14,10 @@ from clients.outcomes import Outcome, outcome_of
 from clients.recording import Recorder
 from depth import IS_DEEP
 from differential.database import COPY_SCRIPT, differences, dump
-from differential.sides import MODEL_DATABASE, OUR_DATABASE, REGISTRIES, RQ_DATABASE
+from differential.sides import OUR_DATABASE, REGISTRIES, RQ_DATABASE
 from differential.strategies import worlds
 from differential.world import AJob, Entry, World, Writer
+from every_client import ClientWithout
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.exceptions import NoPermissionError, ResponseError
@@ -27,7 +27,7 @@ import rqreg_ext
 from rqreg_ext.registry import FailedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 
 if TYPE_CHECKING:
-    from private_redis import PrivateRedis
+    pass
 
 NEVER = 4_000_000_000
 IDS = [f'job-{number}' for number in range(10)]
@@ -118,15 +118,6 @@ def test_page_refuses_bad_arguments(arguments: dict[str, Any], error: type, word
 # ---- Comparison with RQ, on random databases
 
 
-@pytest.fixture
-def sides(redis_server: PrivateRedis) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield clients of three databases: the common initial state, RQ's side and our side."""
-    clients = [redis_server.client(db=database) for database in (MODEL_DATABASE, RQ_DATABASE, OUR_DATABASE)]
-    yield tuple(clients)
-    for client in clients:
-        client.close()
-
-
 def by_rq(registry: Any, page: int, per_page: int, desc: bool, cleanup: bool) -> tuple[list[str], int]:
     start = (page - 1) * per_page
     ids = registry.get_job_ids(start, start + per_page - 1, desc=desc, cleanup=cleanup)
@@ -198,14 +189,6 @@ def test_page_ignores_undecodable_entry_that_cleanup_removes(
 
 
 # ---- Round trips
-
-
-@pytest.fixture
-def recorded(redis_server: PrivateRedis, connection: redis.Redis) -> Iterator[tuple[Recorder, Any]]:
-    with Recorder(redis_server.port) as recorder, redis_server.client(port=recorder.port) as client:
-        assert FailedJobRegistry('elsewhere', connection=client).count == 0
-        recorder.clear()
-        yield recorder, client
 
 
 def test_page_needs_one_round_trip(recorded: tuple[Recorder, Any]) -> None:
@@ -324,19 +307,10 @@ def test_get_jobs_of_started_registry_loads_jobs_of_entries(connection: redis.Re
     assert ([job.id for job in page], page.missing) == (['a'], ['gone'])
 
 
-def test_server_error_is_raised_not_taken_for_missing_job(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+def test_server_error_is_raised_not_taken_for_missing_job(
+    connection: redis.Redis, client_without: ClientWithout
+) -> None:
     store(connection, FailedJobRegistry('q', connection=connection), 'a')
-    connection.acl_setuser(
-        'limited',
-        enabled=True,
-        passwords=['+secret'],
-        reset=True,
-        keys=['*'],
-        categories=['+@all'],
-        commands=['-hgetall'],
-    )
-    with redis_server.client(username='limited', password='secret') as client:
-        registry = FailedJobRegistry('q', connection=client)
-        with pytest.raises(NoPermissionError, match='hgetall'):
-            registry.get_jobs()
-    connection.acl_deluser('limited')
+    registry = FailedJobRegistry('q', connection=client_without('hgetall'))
+    with pytest.raises(NoPermissionError, match='hgetall'):
+        registry.get_jobs()
