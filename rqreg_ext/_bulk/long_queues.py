@@ -59,7 +59,8 @@ class LongQueueSearch:
     def in_own_queue(self, job_ids: list[str], is_paced: bool) -> dict[str, str] | None:
         """Return what in_queue() does for the registry's own queue.
 
-        is_paced: Whether the jobs of a group are processed in parts, as with a pace: then all are looked for at once.
+        is_paced: Whether only some jobs of a group are processed at a time, as with a pace: then all are looked for at
+            once.
         """
         if not is_paced:
             return self.in_queue(self.own_key, job_ids)

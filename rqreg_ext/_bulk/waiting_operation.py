@@ -88,7 +88,7 @@ class WaitingOperation(BulkOperation):
             yield from self._do_all_by_rq(job_ids)
             return
         if not self._are_places_known and self._found_of is not self._group:
-            # With a pace, the jobs of a group are processed in parts.
+            # With a pace, only some jobs of a group are processed at a time.
             self._find_places(self._group)
             self._found_of = self._group
         left = job_ids

@@ -68,8 +68,13 @@ def test_error_of_one_queue_is_in_errors(connection: redis.Redis) -> None:
 
 
 def test_bad_registry_is_refused(connection: redis.Redis) -> None:
-    for registry in ('fail', 5):
-        with pytest.raises(ValueError, match=rf"registry={registry!r} names no registry of RQ: give one of 'started'"):
+    for registry, words in (
+        ('fail', r"did you mean 'failed'\?"),
+        ('waiting', 'take WaitingJobs'),
+        (5, 'go into queues='),
+    ):
+        message = rf"registry={registry!r} names no registry of RQ: give one of 'started', .*{words}"
+        with pytest.raises(ValueError, match=message):
             rqreg_ext.count_by(connection, 'queue', registry=registry)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no queue 'nobody'"):
         rqreg_ext.count_by(connection, 'queue', queues='nobody')

@@ -108,5 +108,5 @@ def test_program_tells_both_releases_and_ends_with_1_for_changes(tmp_path: Path,
     ('version', 'known'),
     [('2.6.1', (2, 6)), ('2.13.0rc1', (2, 12)), ('2.99', (2, 12)), ('3.1.0b2', (3, 0)), ('5', (3, 0))],
 )
-def test_nearest_release_of_the_table(version: str, known: tuple[int, int]) -> None:
+def test_nearest_release_is_newest_known_that_is_no_newer(version: str, known: tuple[int, int]) -> None:
     assert rq_changes.nearest_known(version) == known
