@@ -260,7 +260,7 @@ def test_rqreg_without_arguments_says_how_to_use_it(rqreg: Command) -> None:
         (['stats', '--watch', '999999999999d'], "'999999999999d' is not a duration: give a number of seconds"),
         (['stats', '--watch', '1e300'], "'1e300' is not a duration: give a number of seconds"),
         (['stats', '--watch', '-1'], "'-1' is not a duration: give a number of seconds"),
-        (['fsck', '--settle', '999999h'], 'of at most ten years'),
+        (['fsck', '--settle', '999999h'], 'up to ten years'),
         (['ls', '--ended-after', '999999999999d'], "'999999999999d' is not a time: give a duration before now"),
         (['ls', '--ended-after', '9999999d'], "'9999999d' is not a time: give a duration before now"),
         (
