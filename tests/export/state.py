@@ -6,8 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import rq
-from rq import Callback, Queue, Retry, SimpleWorker
-from rq.executions import prepare_execution
+from rq import Callback, Queue, Retry, SimpleWorker, executions
 from rq.group import Group
 
 # What is the worker's and not the jobs'.
@@ -54,6 +53,15 @@ def same_expiries(found: dict[bytes, int], expected: dict[bytes, int], tolerance
     return found.keys() == expected.keys() and all(abs(found[key] - expected[key]) <= tolerance for key in found)
 
 
+def _prepare_execution(worker: Any, job: Any) -> None:
+    """Have the worker begin the job, by what RQ has for it; before 2.7 that is a method."""
+    prepare = getattr(executions, 'prepare_execution', None)
+    if prepare is None:
+        worker.prepare_execution(job)
+    else:
+        prepare(worker, job)
+
+
 def fill(connection: Any) -> None:
     """Have RQ make jobs of every kind in two queues, and a worker execute some."""
     for name in ('mail', 'étiquettes'):
@@ -80,7 +88,7 @@ def fill(connection: Any) -> None:
         started = queue.enqueue(len, 'started', at_front=True)
         queue.remove(started)
         started.set_status(rq.job.JobStatus.STARTED)
-        prepare_execution(worker, started)
+        _prepare_execution(worker, started)
         # A field of another program, and one that is not text.
         connection.hset(started.key, mapping={'other': b'\xff\x00', b'na\xffme': 'x'})
         connection.hset(failed_first.key, 'result', b'\x80old')

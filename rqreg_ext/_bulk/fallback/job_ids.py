@@ -46,6 +46,15 @@ def _id_error_by_job(job_id: str) -> ValueError | None:
     return None
 
 
+def _error_of_key(registry: Any, job_id: str) -> UnicodeEncodeError | None:
+    """Return the error of the job's key, which RQ before 2.7 sends first; None if the key can be encoded."""
+    try:
+        f'{registry.job_class.redis_job_namespace_prefix}{job_id}'.encode()
+    except UnicodeEncodeError as error:
+        return error
+    return None
+
+
 def refuse_ids_as_rq_does(step: Callable[..., None]) -> Callable[..., None]:
     """Decorate a step so that an id that cannot be encoded raises RQ's ValueError, as RQ makes a Job of it first."""
 
@@ -54,7 +63,7 @@ def refuse_ids_as_rq_does(step: Callable[..., None]) -> Callable[..., None]:
         try:
             step(*arguments)
         except UnicodeEncodeError as error:
-            raise id_error_of(arguments[-1]) or error from None
+            raise id_error_of(arguments[-1]) or _error_of_key(arguments[0], arguments[-1]) or error from None
 
     return checked
 
