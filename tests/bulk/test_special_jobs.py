@@ -176,6 +176,19 @@ def test_rate_limit_of_another_type_leaves_job_unchanged(connection: redis.Redis
         assert connection.hget('rq:job:a', 'status') == b'failed'
 
 
+@pytest.mark.parametrize('fields', [{}, {'rate_limit_key': ''}], ids=['missing', 'empty'])
+def test_job_without_name_of_rate_limit_is_deleted_by_script(connection: redis.Redis, fields: dict[str, str]) -> None:
+    """To RQ, it has no rate limit."""
+    registry = FailedJobRegistry('q', connection=connection)
+    job = rq.Queue('q', connection=connection).create_job('len', job_id='a', status=rq.job.JobStatus.FAILED)
+    job.save()
+    registry.add(job, 1000)
+    connection.hset('rq:job:a', mapping={**fields, 'rate_limit_concurrency': '1'})
+    result = registry.purge()
+    assert (result.done, result.by_rq) == (1, 0)
+    assert not connection.exists('rq:job:a', registry.key)
+
+
 @pytest.mark.parametrize('name', CALLS)
 def test_scripts_do_not_read_large_data(connection: redis.Redis, redis_server: PrivateRedis, name: str) -> None:
     """A script would copy it several times, and block the server."""
