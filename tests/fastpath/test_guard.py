@@ -89,6 +89,35 @@ def test_guard_checks_again_after_name_changed() -> None:
     assert look.calls == 2
 
 
+def test_guard_checks_names_of_each_dict() -> None:
+    value = object()
+    first, second = {'known': value}, {'known': value}
+    look = Look(True, ((first, 'known', value), (second, 'known', value), (first, 'missing')), (), ())
+    guard = settled(look)
+    for names in (first, second):
+        # A change that is not about the names does not lead to a new look.
+        names['other'] = 1
+        guard.holds()
+        assert look.calls == 0
+        names['known'] = object()
+        guard.holds()
+        assert look.calls == 1
+        names['known'] = value
+        guard.holds()
+        look.calls = 0
+
+
+def test_guard_checks_again_while_name_is_changed() -> None:
+    """An answer is not taken for right because the dict has not changed since the last check."""
+    names: dict[str, object] = {'known': 1}
+    look = Look(True, ((names, 'known', names['known']),), (), ())
+    guard = settled(look)
+    names['known'] = 2
+    for calls in (1, 2, 3):
+        guard.holds()
+        assert look.calls == calls
+
+
 def test_guard_checks_again_after_code_was_replaced() -> None:
     function = FunctionType(Owner.method.__code__, {})
     look = Look(True, (), (), ((function, function.__code__),))
