@@ -116,6 +116,8 @@ class ScriptRuns:
         processed.
         """
         processed, notes = answer
+        if not notes and not self.compressed:
+            return answer
         if any(type(code) is bytes or code == JobCode.DATA_UNKNOWN for _, code in notes):
             is_known = {index: script.add_metadata(code) for index, code in notes if type(code) is bytes}
             long = {index: job_ids[index] for index, code in notes if code == JobCode.DATA_UNKNOWN}
@@ -165,12 +167,15 @@ def _is_compressed(data: Any) -> bool:
 
 def _read_answer(answer: Any, count: int) -> tuple[int, int, list[tuple[int, Any]]]:
     """Return how many of the jobs a script has processed, in how many microseconds, and the notes on them."""
-    has_form_of_answer = isinstance(answer, list) and len(answer) >= 2 and len(answer) % 2 == 0
-    if not has_form_of_answer or not all(type(each) is int for each in (*answer[:2], *answer[2::2])):
+    if not isinstance(answer, list) or len(answer) < 2 or len(answer) % 2:
         raise _NotAnAnswer(answer)
-    processed, microseconds = answer[:2]
-    notes = list(zip(answer[2::2], answer[3::2], strict=True))
-    if not 0 < processed <= count or not all(0 <= index < processed for index, _ in notes):
+    processed, microseconds, *noted = answer
+    if type(processed) is not int or type(microseconds) is not int or not 0 < processed <= count:
+        raise _NotAnAnswer(answer)
+    if not noted:
+        return processed, microseconds, []
+    notes = list(zip(noted[::2], noted[1::2], strict=True))
+    if not all(type(index) is int and 0 <= index < processed for index, _ in notes):
         raise _NotAnAnswer(answer)
     return processed, microseconds, notes
 

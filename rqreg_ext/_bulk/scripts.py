@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from .._fastpath import guards, releases, requeued_job
 from .._fastpath.dispatch import loads_plain_jobs
-from .._fastpath.script_arguments import Value, among
+from .._fastpath.script_arguments import Template, Value, among
 from .._fastpath.script_constants import constants
 
 # The most entries of a queue that a script searches for each job: about as expensive as the rest of the job.
 SHORT_QUEUE = 128
 # Before the id of a job with long data in the arguments of requeue_many.
 DATA_IS_COMPRESSED = '='
+
+
+@cache
+def _template(name: str) -> Template:
+    """Return the arguments of a script that are the same in all calls."""
+    return Template(name, {**among(name, constants), 'short_queue': SHORT_QUEUE})
 
 
 class Script:
@@ -31,17 +38,17 @@ class Script:
         """Return the arguments that are neither constants nor those of many_jobs.inc.lua; called for each chunk."""
         return {}
 
-    def arguments(self, registry: Any, microseconds: int, dry_run: bool, known_queue_key: str) -> dict[str, Value]:
-        """Return the arguments for a chunk of jobs of a registry."""
-        return {
-            'microseconds': microseconds,
-            'dry_run': '1' if dry_run else '',
-            'registry_name': registry.name,
-            'known_queue': known_queue_key,
-            'short_queue': SHORT_QUEUE,
-            **among(self.name, constants),
-            **self._own_arguments(),
-        }
+    def arguments(self, registry: Any, microseconds: int, dry_run: bool, known_queue_key: str) -> list[Value]:
+        """Return the arguments for a chunk of jobs of a registry, in the order of the script."""
+        return _template(self.name).filled(
+            {
+                'microseconds': microseconds,
+                'dry_run': '1' if dry_run else '',
+                'registry_name': registry.name,
+                'known_queue': known_queue_key,
+                **self._own_arguments(),
+            }
+        )
 
     def values_before_ids(self) -> Sequence[Value]:
         """Return what follows the arguments(), which were called before, and precedes the job ids."""

@@ -43,7 +43,7 @@ from .. import _core
 from . import cluster, guards, releases
 from .clients.configuration import decodes
 from .clients.kinds import ClientKind
-from .clients.support import is_cluster, kind_of, refusal, sends_unchanged, share_keys
+from .clients.support import is_cluster, kind_of, refusal, sends_directly, sends_unchanged, share_keys
 from .guards import texts_guard
 from .job_classes import leaves_as_it_is
 from .releases import CLEANUPS, ENTRIES, METHODS, Cleanup, Entries, Method
@@ -257,7 +257,10 @@ class BulkDecision:
         )
 
     def _client_sends_unchanged(self) -> bool:
-        kind = kind_of(self._registry.connection)
+        client = self._registry.connection
+        if sends_directly(client):
+            return True
+        kind = kind_of(client)
         # A wrapped client need not be tried again: its kind is another object after a patch, and clients/wrapped.py
         # compares each command before it is sent.
         if kind is None or kind is not self._unchanged_kind or not isinstance(kind, ClientKind):

@@ -84,7 +84,7 @@ def run_script(
     connection: Any,
     name: str,
     keys: Sequence[str],
-    arguments: Mapping[str, Value],
+    arguments: Mapping[str, Value] | list[Value],
     rest: Sequence[Value] = (),
     shape: int = VALUE,
     on_resent: Callable[[], object] | None = None,
@@ -92,14 +92,16 @@ def run_script(
 ) -> Any:
     """Run a script of the core, and return its reply. One round trip, or two if the server does not know it yet.
 
-    arguments: by their names; `rest` follows them. Raises TypeError if one is missing, or is not the script's.
+    arguments: by their names, or in the order of the script; `rest` follows them. Raises TypeError if one is missing,
+    or is not the script's.
     then: commands to send behind it in the same write, whose replies only their shapes see.
     """
     sha1, text, _ = _core.SCRIPTS[name]
-    words = (len(keys), *keys, *in_order(name, arguments), *rest)
-    reply, *_ = exchange(connection, [(shape, 'EVALSHA', sha1, *words), *then], on_resent)
-    if _is_unknown_script(reply):
-        reply, *_ = exchange(connection, [(shape, 'EVAL', text, *words), *then], on_resent)
+    ordered = arguments if isinstance(arguments, list) else in_order(name, arguments)
+    command = (shape, 'EVALSHA', sha1, len(keys), *keys, *ordered, *rest)
+    reply, *_ = exchange(connection, [command, *then], on_resent)
+    if isinstance(reply, Exception) and _is_unknown_script(reply):
+        reply, *_ = exchange(connection, [(shape, 'EVAL', text, *command[3:]), *then], on_resent)
     if isinstance(reply, Exception):
         raise reply
     return reply

@@ -28,6 +28,30 @@ def among(script: str, given: Mapping[str, Value]) -> dict[str, Value]:
     return {name: given[name] for name in _NAMES[script] if name in given}
 
 
+class Template:
+    """The arguments of a script, of which some are the same in many runs: these are put in their places once."""
+
+    def __init__(self, script: str, same: Mapping[str, Value]) -> None:
+        names = _NAMES[script]
+        self._script = script
+        self._places = {name: place for place, name in enumerate(names)}
+        self._needed = self._places.keys() - same.keys()
+        self._values = [same.get(name, '') for name in names]
+
+    def filled(self, given: Mapping[str, Value]) -> list[Value]:
+        """Return all arguments in the order of the script. What is given takes the place of what is the same.
+
+        Raises TypeError if one is missing, or is not the script's.
+        """
+        places = self._places
+        if not self._needed <= given.keys() <= places.keys():
+            _check(self._script, dict.fromkeys((places.keys() - self._needed) | given.keys(), ''), tuple(places))
+        values = self._values.copy()
+        for name, value in given.items():
+            values[places[name]] = value
+        return values
+
+
 def _check(script: str, given: Mapping[str, Value], names: tuple[str, ...]) -> None:
     wrong = sorted(given.keys() ^ set(names))
     if wrong:

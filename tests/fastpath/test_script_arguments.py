@@ -13,7 +13,7 @@ from private_redis import PrivateRedis
 
 from rqreg_ext import _core
 from rqreg_ext._fastpath.exchange import run_script
-from rqreg_ext._fastpath.script_arguments import first_in_order, in_order
+from rqreg_ext._fastpath.script_arguments import Template, first_in_order, in_order
 
 REQUEUE = dict.fromkeys(['job_prefix', 'queue_prefix', 'default_timeout', 'empty_exc_info'], '')
 
@@ -31,6 +31,25 @@ def test_arguments_are_put_into_the_order_of_the_script() -> None:
     names = _core.SCRIPTS['delete_many'][2].split()
     given = {name: position for position, name in reversed(list(enumerate(names)))}
     assert in_order('delete_many', given) == list(range(len(names)))
+
+
+def test_template_has_what_is_the_same_in_its_place() -> None:
+    template = Template('requeue_job', {name: name for name in REQUEUE})
+    rest = {name: name for name in _core.SCRIPTS['requeue_job'][2].split() if name not in REQUEUE}
+    given = dict(reversed(list(rest.items())))
+    assert template.filled(given) == in_order('requeue_job', {**given, **{name: name for name in REQUEUE}})
+    changed = template.filled({**given, 'default_timeout': 1})
+    assert [value for value in changed if value not in template.filled(given)] == [1]
+    assert template.filled(given) == _core.SCRIPTS['requeue_job'][2].split()
+
+
+@pytest.mark.parametrize(
+    ('given', 'wrong'),
+    [({}, 'job_id: '), ({'job_id': 'a', 'origin': 'q'}, 'origin: '), ({'id': 'a'}, 'id, job_id: ')],
+)
+def test_template_refuses_missing_or_unknown_argument(given: dict[str, str], wrong: str) -> None:
+    with pytest.raises(TypeError, match=f'^{wrong}not exactly the arguments of has_execution.lua, which are job_id$'):
+        Template('has_execution', {}).filled(given)
 
 
 def test_first_arguments_must_be_the_first_ones() -> None:

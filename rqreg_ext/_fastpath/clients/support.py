@@ -27,7 +27,17 @@ from .kinds import ClientKind
 from .packages import is_set_on
 from .pools import makes_only_original_connections
 
-__all__ = ['NotSent', 'answers_unchanged', 'is_cluster', 'kind_of', 'refusal', 'send', 'sends_unchanged', 'share_keys']
+__all__ = [
+    'NotSent',
+    'answers_unchanged',
+    'is_cluster',
+    'kind_of',
+    'refusal',
+    'send',
+    'sends_directly',
+    'sends_unchanged',
+    'share_keys',
+]
 
 
 def send(client: Any, commands: Sequence[Words], on_resent: Callable[[], object] | None = None) -> list[Any]:
@@ -46,14 +56,19 @@ def send(client: Any, commands: Sequence[Words], on_resent: Callable[[], object]
     return wrapped.send(client, kind, commands, on_resent)
 
 
+def sends_directly(client: Any) -> bool:
+    """Tell whether commands go over connections of ours. No round trip, and nothing is tried."""
+    # Whether code of others has a say in a connection is seen only when one is made.
+    return _core.is_direct(client) and makes_only_original_connections(client.connection_pool)
+
+
 def sends_unchanged(client: Any, registry_key: Any = None) -> bool:
     """Tell whether all commands may be sent by this client, scripts above all, since it sends what it is given.
 
     registry_key: of the registry that the commands are to change. An observed client reads it, in one round trip.
     Otherwise there is none: such a client is tried, once, with commands that are not sent.
     """
-    # Whether code of others has a say in a connection is seen only when one is made.
-    if _core.is_direct(client) and makes_only_original_connections(client.connection_pool):
+    if sends_directly(client):
         return True
     if is_cluster(client):
         return cluster.runs_scripts(client, registry_key)
