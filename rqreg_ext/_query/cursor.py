@@ -51,6 +51,8 @@ class Cursor:
         # Whether entries before the position were removed between the last two chunks. Then that is likely to go on,
         # and the rank is searched for before the next read.
         self._rank_shifts = False
+        # Whether all entries before the position had been removed when the rank was last searched for.
+        self._are_all_removed = False
         self._has_begun = False
         self._position = self._end = ('', 0.0)
 
@@ -105,7 +107,9 @@ class Cursor:
     def _correct_rank(self) -> None:
         """Search for the rank of the position, if entries before it are being removed."""
         if self._rank_shifts:
-            rank = self._find_rank()
+            # Whoever removes all that was read goes on with that, mostly: the next read shows whether it is so.
+            rank = 0 if self._are_all_removed else self._find_rank()
+            self._are_all_removed = rank == 0
             self._rank_shifts = rank != self._rank
             self._rank = rank
 
@@ -166,6 +170,7 @@ class Cursor:
                 self._rank_shifts = True
                 self._rank = self._find_rank()
                 continue
+            self._are_all_removed &= not entries or self._is_past(entries[0], self._position)
             self._rank = start + len(entries)
             is_last = len(entries) < requested
             unread = self._after_position(entries)
