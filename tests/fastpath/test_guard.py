@@ -254,7 +254,7 @@ def test_methods_of_notices_replaced_code_of_rq() -> None:
 
 
 def test_methods_of_refuses_argument_that_is_no_type() -> None:
-    with pytest.raises(TypeError, match='no type'):
+    with pytest.raises(TypeError, match='is not a type'):
         _core.methods_of(1)  # type: ignore[arg-type]
 
 
