@@ -1,6 +1,6 @@
 """Type stubs of the C core. Methods that are not listed here are inherited from RQ's classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -49,6 +49,11 @@ def cleanup_command(kind: int, key: str, timestamp: int, /) -> tuple[str | int, 
 # What rqreg_ext._query.tracebacks reads; None for what is left to Python.
 def decode_base64(text: bytes, /) -> bytes | None: ...
 def exception_in(text: bytes, /) -> tuple[str, str] | None: ...
+
+# The values in the lines of an export (rqreg_ext._export.lines).
+def json_string(value: bytes | str, /) -> str: ...
+def json_fields(fields: Sequence[bytes | str] | Mapping[Any, bytes | str], /) -> str: ...
+def fields_from_json(parsed: Any, /) -> list[str | bytes]: ...
 
 # The answers of rqreg_ext._fastpath.clients.kinds and .pools, cached until a class changes.
 def check_client(client: Any, /) -> Any: ...

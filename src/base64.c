@@ -57,18 +57,10 @@ decode_digits(const uint8_t *text, Py_ssize_t digits, uint8_t *out)
     return (seen & 0x80) == 0;
 }
 
-PyDoc_STRVAR(decode_base64_doc,
-"decode_base64($module, text, /)\n--\n\n"
-"Return the bytes of a base64 text; None if it has other characters, or no whole number of groups of four.");
-
-static PyObject *
-decode_base64(PyObject *Py_UNUSED(module), PyObject *given)
+PyObject *
+base64_decode(const char *given, Py_ssize_t length)
 {
-    if (!PyBytes_CheckExact(given)) {
-        Py_RETURN_NONE;
-    }
-    const uint8_t *text = (const uint8_t *)PyBytes_AS_STRING(given);
-    Py_ssize_t length = PyBytes_GET_SIZE(given);
+    const uint8_t *text = (const uint8_t *)given;
     if (length % 4 != 0) {
         Py_RETURN_NONE;
     }
@@ -82,6 +74,19 @@ decode_base64(PyObject *Py_UNUSED(module), PyObject *given)
         Py_RETURN_NONE;
     }
     return decoded;
+}
+
+PyDoc_STRVAR(decode_base64_doc,
+"decode_base64($module, text, /)\n--\n\n"
+"Return the bytes of a base64 text; None if it has other characters, or no whole number of groups of four.");
+
+static PyObject *
+decode_base64(PyObject *Py_UNUSED(module), PyObject *given)
+{
+    if (!PyBytes_CheckExact(given)) {
+        Py_RETURN_NONE;
+    }
+    return base64_decode(PyBytes_AS_STRING(given), PyBytes_GET_SIZE(given));
 }
 
 static PyMethodDef base64_functions[] = {

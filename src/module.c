@@ -16,6 +16,7 @@
 #include "guard.h"
 #include "installed_rq.h"
 #include "job_registries.h"
+#include "json_text.h"
 #include "queue.h"
 #include "registry_call.h"
 #include "reply.h"
@@ -76,7 +77,7 @@ core_exec(PyObject *module)
         || execution_registry_setup_type(module, state) < 0 || queue_setup_type(module, state) < 0
         || clean_registries_setup(module, state) < 0 || client_check_setup(module) < 0
         || exchange_setup(module) < 0 || registry_call_setup(module) < 0
-        || scripts_setup(module) < 0 || base64_setup(module) < 0
+        || scripts_setup(module) < 0 || base64_setup(module) < 0 || json_text_setup(module) < 0
         || traceback_text_setup(module) < 0) {
         /* PyType_FromModuleAndSpec of CPython 3.11 does not always set an exception when it has no
            memory. */

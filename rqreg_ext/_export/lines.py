@@ -8,23 +8,19 @@ from __future__ import annotations
 import json
 import math
 from base64 import b64decode
-from binascii import b2a_base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timezone
-from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 
 import rq
 from rq import defaults
 
-from .._query.hashes import BoundedCache, names_and_values
+from .._core import fields_from_json
 
 # It changes when a key is renamed or gets another meaning.
 SCHEMA = 1
 # What of a job has a key of its own, by the names in a line.
 PARTS = ('hash', 'results', 'dependents', 'dependencies', 'executions')
-
-_string: Callable[[str], str] = encode_basestring_ascii
 
 
 class DamagedFile(ValueError):
@@ -48,34 +44,6 @@ def header() -> bytes:
 def end(counts: Mapping[str, int]) -> bytes:
     """Return the last line, from the number of jobs of each queue."""
     return json.dumps({'end': True, 'jobs': sum(counts.values()), 'queues': dict(counts)}).encode() + b'\n'
-
-
-def string_of(value: bytes | str) -> str:
-    """Return the JSON of a value."""
-    if type(value) is str:
-        return _string(value)
-    try:
-        return _string(value.decode())  # type: ignore[union-attr]
-    except UnicodeDecodeError:
-        return f'{{"base64": "{b2a_base64(value, newline=False).decode()}"}}'  # type: ignore[arg-type]
-
-
-def _encoded_name(name: bytes | str) -> str:
-    return f'{_string(name if isinstance(name, str) else name.decode())}: '
-
-
-_name_of = BoundedCache(_encoded_name).__getitem__
-
-
-def object_of(fields: Any) -> str:
-    """Return the JSON of a hash, from the reply to HGETALL: an object, or pairs if a name is not UTF-8."""
-    names, values = names_and_values(fields)
-    encoded = map(string_of, values)
-    try:
-        return f'{{{", ".join(map(str.__add__, map(_name_of, names), encoded))}}}'
-    except UnicodeDecodeError:
-        pairs = zip(map(string_of, names), map(string_of, values), strict=True)
-        return f'[{", ".join(f"[{name}, {value}]" for name, value in pairs)}]'
 
 
 def score_of(score: float) -> str:
@@ -166,7 +134,7 @@ def _loaded(line: bytes) -> Any:
 
 def _job_of(values: dict[str, Any]) -> ExportedJob:
     job_id, queue, registry = (_text(values[name]) for name in ('id', 'queue', 'registry'))
-    fields = _fields(values['hash'])
+    fields = fields_from_json(values['hash'])
     if not fields:
         raise ValueError('its hash is empty')
     # Without an entry, it would be restored into no registry.
@@ -184,12 +152,12 @@ def _job_of(values: dict[str, Any]) -> ExportedJob:
         registry,
         entries,
         fields,
-        [(_text(result_id), _fields(payload)) for result_id, payload in get('results', ())],
-        list(map(_value, get('dependents', ()))),
-        list(map(_value, get('dependencies', ()))),
+        [(_text(result_id), fields_from_json(payload)) for result_id, payload in get('results', ())],
+        [value if type(value) is str else _value(value) for value in get('dependents', ())],
+        [value if type(value) is str else _value(value) for value in get('dependencies', ())],
         [
             ExportedExecution(
-                _text(one['id']), float(one['score']), _fields(one['hash']), _milliseconds(one.get('expires'))
+                _text(one['id']), float(one['score']), fields_from_json(one['hash']), _milliseconds(one.get('expires'))
             )
             for one in get('executions', ())
         ],
@@ -214,18 +182,5 @@ def _milliseconds(value: Any) -> int | None:
     return None if value is None else int(value)
 
 
-def _value(value: Any) -> Value:
-    if type(value) is str:
-        return value
+def _value(value: Any) -> bytes:
     return b64decode(value['base64'], validate=True)
-
-
-def _fields(found: Any) -> list[Value]:
-    flat: list[Value] = []
-    if type(found) is dict:
-        for name, value in found.items():
-            flat += (name, value if type(value) is str else _value(value))
-    else:
-        for name, value in found:
-            flat += (_value(name), _value(value))
-    return flat

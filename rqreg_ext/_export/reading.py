@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .._bulk.result import BulkResult
+from .._core import json_fields, json_string
 from .._fastpath.exchange import ENTRIES, INTEGER, SCORE, VALUE, Command, exchange
 from .._fastpath.locations import JobKeys, execution_key, executions_key, group_key, results_key
 from .._fastpath.server_errors import is_wrong_type, note_key
 from .._query.filters import NO_SUCH_JOB
-from .._query.hashes import pairs_of
-from .lines import object_of, score_of, string_of
+from .._query.hashes import names_and_values
+from .lines import score_of
 
 # Of every job.
 _COMMANDS = 8
@@ -76,34 +76,39 @@ class _Hash(NamedTuple):
 
 def _hash_of(reply: Any) -> _Hash | None:
     # Called while the server executes the next commands.
-    if not reply:
+    return _Hash(json_fields(reply), _group_of(reply)) if reply else None
+
+
+def _group_of(reply: Any) -> str | None:
+    """Return the group that a hash names."""
+    names, values = names_and_values(reply)
+    names = list(names)
+    name: Any = b'group_id' if b'group_id' in names else 'group_id'
+    if name not in names:
         return None
-    names = reply if isinstance(reply, dict) else reply[::2]
-    group: Any = None
-    if b'group_id' in names or 'group_id' in names:
-        group = pairs_of(reply).get(b'group_id') or pairs_of(reply).get('group_id')  # type: ignore[call-overload]
-        if isinstance(group, bytes):
-            group = group.decode(errors='replace')
-    return _Hash(object_of(reply), group or None)
+    group = list(values)[names.index(name)]
+    return (group.decode(errors='replace') if isinstance(group, bytes) else group) or None
 
 
 def _fields_of(reply: Any) -> str:
-    return object_of(reply) if reply else ''
+    return json_fields(reply) if reply else ''
 
 
 def _results_of(reply: Any) -> str:
     if not reply:
         return ''
-    found = [f'[{string_of(result_id)}, {object_of(payload)}]' for result_id, payload in reversed(reply)]
+    found = [f'[{json_string(result_id)}, {json_fields(payload)}]' for result_id, payload in reversed(reply)]
     return f'[{", ".join(found)}]'
 
 
 def _set_of(reply: Any) -> str:
-    return f'[{", ".join(sorted(map(string_of, reply)))}]' if reply else ''
+    return f'[{", ".join(sorted(map(json_string, reply)))}]' if reply else ''
 
 
 class _Job:
     """What was read of a job: the JSON of each of its parts, and when its keys expire, by what they hold."""
+
+    __slots__ = ('entries', 'executions', 'expires', 'group', 'id', 'parts')
 
     def __init__(self, job_id: str, found: _Hash, replies: Sequence[Any]) -> None:
         self.id = job_id
@@ -133,7 +138,7 @@ class JobReader:
         self._client = client
         self._keys = keys
         self._place = place
-        self._where = f', "queue": {string_of(place.queue)}, "registry": "{place.name}"'
+        self._where = f', "queue": {json_string(place.queue)}, "registry": "{place.name}"'
         # A started job has an entry for each of its executions, and one line.
         self._started: set[str] = set()
 
@@ -147,28 +152,41 @@ class JobReader:
         commands = [
             command for entry, job_id in zip(entries, job_ids, strict=True) for command in self._commands(entry, job_id)
         ]
-        clock, replies = self._exchange(commands)
-        found: list[_Job] = []
+        clock, replies, errors = self._exchange(commands)
+        failing = {number // _COMMANDS: error for number, error in reversed(errors.items())}
+        # A line as soon as it is complete, for the sake of memory and of the garbage collector.
+        found: list[_Job | str] = []
         for index, (entry, job_id) in enumerate(zip(entries, job_ids, strict=True)):
             first = index * _COMMANDS
+            if index in failing:
+                self._result.failed.append((job_id, failing[index]))
+                continue
             job = self._job(entry, job_id, replies[first : first + _COMMANDS])
             if job is not None:
                 job.note('hash', clock.moment(first + 1, replies[first + 1]))
                 job.note('results', clock.moment(first + 3, replies[first + 3]))
-                found.append(job)
-        failed = self._read_rest(found)
+                found.append(job if job.has_more else self._line(job))
+        failed = self._read_rest([job for job in found if isinstance(job, _Job)])
         self._result.failed += failed.items()
-        lines = [self._line(job) for job in found if job.id not in failed]
+        lines = [
+            job if isinstance(job, str) else self._line(job)
+            for job in found
+            if isinstance(job, str) or job.id not in failed
+        ]
         self._result.done += len(lines)
         return lines
 
-    def _exchange(self, commands: Sequence[Command]) -> tuple[_Clock, list[Any]]:
-        """Return the replies, and the time at which each came. An error about one key is in its reply's place."""
+    def _exchange(self, commands: Sequence[Command]) -> tuple[_Clock, list[Any], dict[int, Exception]]:
+        """Return the times of the replies, these, and the errors among them that are about one key, by their index."""
         first, *replies, last = exchange(self._client, [_TIME, *commands, _TIME])
-        for command, reply in zip([_TIME, *commands, _TIME], [first, *replies, last], strict=True):
-            if isinstance(reply, Exception) and not is_wrong_type(reply):
-                raise note_key(reply, command[2] if len(command) > 2 else None)
-        return _Clock(first, last, len(commands)), replies
+        for reply in (first, last):
+            if isinstance(reply, Exception):
+                raise reply
+        errors = {number: reply for number, reply in enumerate(replies) if isinstance(reply, Exception)}
+        for number, error in errors.items():
+            if not is_wrong_type(error):
+                raise note_key(error, commands[number][2])
+        return _Clock(first, last, len(commands)), replies, errors
 
     def _commands(self, entry: str, job_id: str) -> tuple[Command, ...]:
         key, results, place = self._keys.job(job_id), results_key(job_id), self._place
@@ -185,11 +203,8 @@ class JobReader:
 
     def _job(self, entry: str, job_id: str, replies: Sequence[Any]) -> _Job | None:
         """Return the job; None if there is no such job, or not any more. That is counted."""
-        error = next((reply for reply in replies if isinstance(reply, Exception)), None)
         score = replies[-1]
-        if error is not None:
-            self._result.failed.append((job_id, error))
-        elif score is None and not self._place.is_list:
+        if score is None and not self._place.is_list:
             self._result.missing += 1
         elif replies[0] is None:
             self._result.skipped[NO_SUCH_JOB] += 1
@@ -204,11 +219,10 @@ class JobReader:
 
     def _read_rest(self, jobs: Sequence[_Job]) -> dict[str, Exception]:
         """Read what few jobs have; return the errors by the ids of the jobs. One round trip, or none."""
-        jobs = [job for job in jobs if job.has_more]
         if not jobs:
             return {}
         commands = [self._commands_of_rest(job) for job in jobs]
-        clock, replies = self._exchange([command for of_job in commands for command in of_job])
+        clock, replies, _ = self._exchange([command for of_job in commands for command in of_job])
         failed: dict[str, Exception] = {}
         first = 0
         for job, of_job in zip(jobs, commands, strict=True):
@@ -241,14 +255,15 @@ class JobReader:
         for name, moment in zip(('dependents', 'dependencies', 'executions'), moments, strict=False):
             job.note(name, moment)
         if replies[3]:
-            job.parts['group'] = string_of(job.group or '')
+            job.parts['group'] = json_string(job.group or '')
         executions = []
         for index, (execution, score) in enumerate(job.executions):
             place = 4 + 3 * index
             expires = moments[place + 1]
             until = '' if expires is None else f', "expires": {expires}'
+            fields = replies[place] or '{}'
             executions.append(
-                f'{{"id": {string_of(execution)}, "score": {score_of(score)}{until}, "hash": {replies[place] or "{}"}}}'
+                f'{{"id": {json_string(execution)}, "score": {score_of(score)}{until}, "hash": {fields}}}'
             )
             if replies[place + 2] is not None:
                 job.entries[f'{job.id}:{execution}'] = replies[place + 2]
@@ -256,14 +271,15 @@ class JobReader:
             job.parts['executions'] = f'[{", ".join(executions)}]'
 
     def _line(self, job: _Job) -> str:
-        words = [f'{{"id": {string_of(job.id)}{self._where}']
+        words = [f'{{"id": {json_string(job.id)}{self._where}']
         # A queue has no scores: the order of the lines is its order.
         if self._place.parse is None and not self._place.is_list:
             words.append(f'"score": {score_of(job.entries[job.id])}')
         elif self._place.parse is not None:
-            entries = [f'{string_of(entry)}: {score_of(score)}' for entry, score in job.entries.items()]
+            entries = [f'{json_string(entry)}: {score_of(score)}' for entry, score in job.entries.items()]
             words.append(f'"entries": {{{", ".join(entries)}}}')
         if job.expires:
-            words.append(f'"expires": {json.dumps(job.expires)}')
+            moments = [f'"{name}": {moment}' for name, moment in job.expires.items()]
+            words.append(f'"expires": {{{", ".join(moments)}}}')
         words += [f'"{name}": {part}' for name, part in job.parts.items() if part]
         return f'{", ".join(words)}}}\n'

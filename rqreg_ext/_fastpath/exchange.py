@@ -111,13 +111,17 @@ def run_scripts(
     connection: Any,
     calls: Sequence[tuple[str, Sequence[str], Sequence[Value]]],
     on_resent: Callable[[], object] | None = None,
+    shape_of_first: int | Callable[[Any], Any] = VALUE,
 ) -> list[Any]:
     """Run scripts of the core in one write; return the replies, with an exception in place of an error of the server.
 
     calls: the name of a script, the keys, and the arguments in their order. One round trip, or two if the server does
     not know some of the scripts yet.
+    shape_of_first: that of the reply to the first call, where the server knows its script.
     """
-    replies = exchange(connection, [_script_command('EVALSHA', *call) for call in calls], on_resent)
+    commands = [_script_command('EVALSHA', *call) for call in calls]
+    commands[:1] = [(shape_of_first, *command[1:]) for command in commands[:1]]
+    replies = exchange(connection, commands, on_resent)
     unknown = [index for index, reply in enumerate(replies) if _is_unknown_script(reply)]
     texts = [_script_command('EVAL', *calls[index]) for index in unknown]
     for index, reply in zip(unknown, exchange(connection, texts, on_resent), strict=True):

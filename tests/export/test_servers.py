@@ -234,11 +234,6 @@ def test_restore_leaves_no_job_if_key_is_of_another_type(filled: redis.Redis, ke
     file = exported(filled)
     filled.flushdb()
     filled.set(key, 'text')
-    if key == 'rq:queues':
-        with pytest.raises(redis.ResponseError, match='WRONGTYPE'):
-            rqreg_ext.restore(filled, file)
-        assert state(filled) == {b'rq:queues': (b'string', b'text')}
-        return
     result = rqreg_ext.restore(filled, file)['q']
     assert result.failed
     assert all('WRONGTYPE' in str(error) for _, error in result.failed)
@@ -364,6 +359,11 @@ def test_restore_puts_jobs_into_another_queue(connection: redis.Redis) -> None:
     for key, value in found.items():
         if key.startswith(b'rq:job:') and isinstance(value, dict):
             assert value == {**before[key], b'origin': b'spare'}
+    # Where no job is restored, the queue is not listed.
+    file.seek(0)
+    result = rqreg_ext.restore(connection, file, to_queue='other', skip_existing=True)['other']
+    assert (result.done, result.skipped) == (0, {'exists already': counts})
+    assert connection.smembers('rq:queues') == {b'rq:queue:spare'}
     for wrong in ('', 5, b'spare'):
         with pytest.raises(TypeError, match='to_queue='):
             rqreg_ext.restore(connection, file, to_queue=wrong)  # type: ignore[arg-type]

@@ -106,6 +106,18 @@ SCENARIOS: dict[str, Scenario] = {
     'count, after a change': Scenario(lambda w: w.finished.count, 2, before=_touch),
     'decode_base64': Scenario(lambda w: _core.decode_base64(b'cmVnaXN0cnk='), b'registry'),
     'decode_base64, none': Scenario(lambda w: _core.decode_base64(b'----')),
+    'json_string': Scenario(lambda w: _core.json_string('\n\u00e9\U0001f600'.encode()), r'"\n\u00e9\ud83d\ude00"'),
+    'json_string, base64': Scenario(lambda w: _core.json_string(b'\xff'), '{"base64": "/w=="}'),
+    'json_string, of a number': Scenario(lambda w: _core.json_string(1), error=TypeError),  # type: ignore[arg-type]
+    'json_fields': Scenario(
+        lambda w: _core.json_fields([b'a', b'1', 'b', b'\xff']), '{"a": "1", "b": {"base64": "/w=="}}'
+    ),
+    'json_fields, pairs': Scenario(lambda w: _core.json_fields({b'\xff': b'1'}), '[[{"base64": "/w=="}, "1"]]'),
+    'json_fields, of a number': Scenario(lambda w: _core.json_fields([b'a', 1]), error=TypeError),  # type: ignore[list-item]
+    'fields_from_json': Scenario(lambda w: _core.fields_from_json({'a': {'base64': '/w=='}}), ['a', b'\xff']),
+    'fields_from_json, pairs': Scenario(lambda w: _core.fields_from_json([[{'base64': '/w=='}, 'b']]), [b'\xff', 'b']),
+    'fields_from_json, no base64': Scenario(lambda w: _core.fields_from_json({'a': {'base64': '?'}}), error=ValueError),
+    'fields_from_json, no pair': Scenario(lambda w: _core.fields_from_json([['a']]), error=ValueError),
     'exception_in': Scenario(
         lambda w: _core.exception_in(b'Traceback (most recent call last):\n  File\na.Error: b\n'), ('a.Error', 'b')
     ),
