@@ -143,11 +143,15 @@ class InputFile:
             return bytes(self._stream.readline(_LONGEST_FIRST_LINE))
 
     def lines(self) -> Iterator[bytes]:
-        """Yield the lines that follow. Raises DamagedFile if what is compressed cannot be read, and OSError."""
+        """Yield the lines that follow, but for blank ones.
+
+        Raises DamagedFile if what is compressed cannot be read, and OSError.
+        """
         with self._reading():
             self.number += 1
             while line := self._stream.readline():
-                yield line
+                if not line.isspace():
+                    yield line
                 self.number += 1
         self.number -= 1
 
@@ -157,7 +161,7 @@ class InputFile:
         with self._reading():
             while octets := self._stream.read(_BLOCK):
                 tail = (tail + octets)[-_BLOCK:]
-        return tail.rstrip(b'\n').rpartition(b'\n')[2]
+        return tail.rstrip().rpartition(b'\n')[2]
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -142,6 +142,37 @@ def test_data_that_is_no_export_restores_nothing(connection: Redis, data: bytes,
     assert list(connection.scan_iter()) == []
 
 
+@pytest.mark.parametrize('blank', [b'\n', b'\r\n', b' \t\n', b'\n\n', b' '])
+def test_blank_lines_are_skipped(connection: Redis, exported: tuple[Path, Any], blank: bytes) -> None:
+    path, before = exported
+    lines = path.read_bytes().splitlines(keepends=True)
+    between = blank if blank.endswith(b'\n') else b''
+    data = b''.join([*lines[:5], between, *lines[5:], blank])
+    assert restored(connection, io.BytesIO(data)).done == COUNT
+    assert state(connection) == without_list(before)
+
+
+class Interrupted(io.BytesIO):
+    """A file whose end is not read: Ctrl-C comes before."""
+
+    def readinto(self, block: Any) -> int:
+        if self.tell() > len(self.getbuffer()) / 2:
+            raise KeyboardInterrupt
+        return super().readinto(memoryview(block)[:1000])
+
+
+def test_jobs_before_interruption_of_reading_are_counted(
+    connection: Redis, exported: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = exported
+    monkeypatch.setattr('rqreg_ext._export.restoring._CHUNK', 2)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        rqreg_ext.restore(connection, Interrupted(path.read_bytes()))
+    done = raised.value.result.total.done  # type: ignore[attr-defined]
+    assert 2 < done < COUNT
+    assert connection.zcard('rq:failed:q') == done
+
+
 def test_two_exports_in_one_file_restore_the_first_and_raise(connection: Redis, exported: tuple[Path, Any]) -> None:
     data = exported[0].read_bytes()
     with pytest.raises(ValueError, match=f'line {COUNT + 3}: .*goes on after its end'):
