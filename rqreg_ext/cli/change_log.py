@@ -9,6 +9,7 @@ import pwd
 import re
 import shlex
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -201,11 +202,18 @@ def _destination_of(where: str, server: Server) -> _Destination:
     return _File(where)
 
 
+def _open(path: str, flags: int) -> int:
+    """Open a file; return its descriptor. Does not wait until a FIFO has somebody at its other end."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
 class _File:
     """A file to which several commands may append."""
 
     def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._descriptor = _open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
 
     def write(self, line: str) -> None:
         """Append the line by one write, so that the lines of two commands do not mix."""
@@ -272,9 +280,15 @@ def lines_of(where: str, server: Server) -> Iterator[bytes]:
     if where == STREAM:
         yield from _lines_of_stream(server.client)
         return
+    is_empty = True
     try:
-        with open(where, 'rb') as file:
-            yield from file
+        with open(where, 'rb', opener=_open) as file:
+            is_fifo = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
+            for line in file:
+                is_empty = False
+                yield line
+        if is_empty and is_fifo:
+            raise click.UsageError(f'--log {where}: it is a FIFO, and nobody has written to it')
     except OSError as error:
         raise click.UsageError(f'--log {where}: {error.strerror}') from error
 

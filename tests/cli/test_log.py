@@ -358,6 +358,34 @@ def test_missing_log_is_wrong_usage(changing: Command, tmp_path: Path) -> None:
     assert changing('log', '--log', 'stream', '-o', 'json').json['changes'] == []
 
 
+def test_fifo_is_read_if_somebody_writes_to_it(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+    log, fifo = tmp_path / 'log', tmp_path / 'fifo'
+    os.mkfifo(fifo)
+    ended = changing('log', '--log', str(fifo))
+    assert (ended.status, ended.out) == (2, '')
+    assert f'--log {fifo}: it is a FIFO, and nobody has written to it' in ended.err
+    changing('cancel', '--queue', 'mail', '-y', RQREG_LOG=str(log))
+    writer = threading.Thread(target=lambda: fifo.write_bytes(log.read_bytes()))
+    writer.start()
+    shown = changing('log', '--log', str(fifo), '-o', 'json').json['changes']
+    writer.join()
+    assert shown == records(log)
+
+
+def test_fifo_that_nobody_reads_prevents_change(shop_jobs: Redis, changing: Command, tmp_path: Path) -> None:
+    fifo = tmp_path / 'fifo'
+    os.mkfifo(fifo)
+    ended = changing('delete', '--all-queues', '--yes', '--log', str(fifo))
+    assert (ended.status, 'nothing was changed' in ended.err) == (2, True)
+    assert sizes(shop_jobs) == {'labels': 40, 'mail': 40, 'supply': 3}
+    reader = subprocess.Popen(['cat', str(fifo)], stdout=subprocess.PIPE)
+    # cat waits until there is a writer.
+    with open(fifo, 'wb'):
+        assert changing('delete', '--queue', 'mail', '--yes', '--log', str(fifo)).status == 0
+    out, _ = reader.communicate()
+    assert json.loads(out)['action'] == 'delete'
+
+
 @pytest.mark.parametrize(
     ('word', 'expected'),
     [
