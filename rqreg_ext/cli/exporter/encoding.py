@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.utils import floatToGoString
 
 _is_escaped = re.compile(r'["\\\n]').search
+_MOST_LABELS = 10_000
 # What the Prometheus format has for the types of OpenMetrics: another suffix of the name, and another type.
 _IN_PROMETHEUS = {'counter': ('_total', 'counter'), 'info': ('_info', 'gauge')}
 
@@ -35,8 +37,14 @@ def encode(metrics: Iterable[Metric], is_open_metrics: bool) -> bytes:
 
 def _samples_of(metric: Metric) -> Iterator[str]:
     for sample in metric.samples:
-        labels = ','.join([f'{name}="{_escaped(text)}"' for name, text in sorted(sample.labels.items())])
+        labels = _labels(*sample.labels.items())
         yield f'{sample.name}{f"{{{labels}}}" if labels else ""} {_number(sample.value)}\n'
+
+
+# A queue has the same in each scrape.
+@lru_cache(_MOST_LABELS)
+def _labels(*labels: tuple[str, str]) -> str:
+    return ','.join([f'{name}="{_escaped(text)}"' for name, text in sorted(labels)])
 
 
 def _escaped(text: str) -> str:
