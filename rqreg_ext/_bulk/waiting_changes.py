@@ -12,7 +12,7 @@ from .._fastpath import guards
 from .._fastpath.dispatch import can_read_jobs
 from .._fastpath.script_arguments import Value
 from .._query.arguments import by_name_only
-from .._query.filters import JobFilters
+from .._query.filters import Filters, JobFilters
 from .._query.waiting_reads import WaitingReadsMixin, filters_of
 from .emptying import Emptying
 from .fallback import waiting as fallback
@@ -155,9 +155,7 @@ class WaitingChangesMixin(WaitingReadsMixin):
         """
         selection = filters_of('purge()', filters)
         operation = _removal(self, delete_job, Options(progress, dry_run, chunk_size, wait_replicas, rate, limit))
-        unknown = operation.result.skipped
-        select = None if selection.is_empty else partial(selection.matching, self, unknown=unknown)
-        return operation.run(operation.find_all, select)
+        return _run_on_selected(self, operation, selection)
 
     def cancel_many(
         self,
@@ -193,17 +191,53 @@ class WaitingChangesMixin(WaitingReadsMixin):
         Source:
             rq.job.Job.cancel; Redis LSET, LREM.
         """
-        options = {
-            'enqueue_dependents': bool(enqueue_dependents),
-            'remove_from_dependencies': bool(remove_from_dependencies),
-        }
-        check = partial(fallback.job_to_cancel, self)
-        steps = JobSteps(check if dry_run else partial(fallback.cancel, self, options))
-        script = _CancellationOfWaiting(self, **options)
-        operation = WaitingOperation(
-            self, Options(progress, dry_run, chunk_size, wait_replicas, rate, limit), guards.cancel_guard, steps, script
+        options = Options(progress, dry_run, chunk_size, wait_replicas, rate, limit)
+        return _cancellation(self, enqueue_dependents, remove_from_dependencies, options).run(finder_of(ids))
+
+    @by_name_only
+    def cancel_all(
+        self,
+        *,
+        enqueue_dependents: bool = False,
+        remove_from_dependencies: bool = False,
+        progress: Progress | None = None,
+        dry_run: bool = False,
+        chunk_size: int | None = None,
+        wait_replicas: int = 0,
+        rate: float | None = None,
+        limit: int | None = None,
+        **filters: Unpack[JobFilters],
+    ) -> BulkResult:
+        """Cancel all jobs that wait, or those that match the filters; see cancel_many().
+
+        Jobs that are enqueued at the end during the call are left, but for at most as many as workers take meanwhile.
+
+        Args:
+            enqueue_dependents: Whether to enqueue the jobs that depend on the canceled ones.
+            remove_from_dependencies: Whether to remove the jobs from the dependents of the jobs they depend on.
+            progress, dry_run, chunk_size, wait_replicas, rate, limit: See BulkOptions.
+            **filters: See JobFilters, of which `min_score` and `max_score` are not taken. Without filters, all jobs
+                match.
+
+        Returns:
+            A BulkResult. Jobs that are already canceled are skipped, and so are those for which a filter cannot be
+            decided.
+
+        Raises:
+            TypeError, ValueError: An argument is wrong.
+            redis.exceptions.RedisError: An error that affects all jobs, with the attribute `result`.
+
+        Round trips:
+            Those of purge().
+
+        Source:
+            rq.Queue.get_job_ids, rq.job.Job.cancel; Redis LRANGE, LSET, LREM.
+        """
+        selection = filters_of('cancel_all()', filters)
+        options = Options(progress, dry_run, chunk_size, wait_replicas, rate, limit)
+        return _run_on_selected(
+            self, _cancellation(self, enqueue_dependents, remove_from_dependencies, options), selection
         )
-        return operation.run(finder_of(ids))
 
     def move_many(
         self,
@@ -271,6 +305,26 @@ def _removal(waiting: WaitingChangesMixin, delete_job: Any, options: Options) ->
     if options.dry_run:
         steps = JobSteps(partial(fallback.check_is_readable, waiting))
     return WaitingOperation(waiting, options, guards.delete_guard, steps, _DeletionOfWaiting(waiting))
+
+
+def _cancellation(
+    waiting: WaitingChangesMixin, enqueue_dependents: Any, remove_from_dependencies: Any, options: Options
+) -> WaitingOperation:
+    how = {
+        'enqueue_dependents': bool(enqueue_dependents),
+        'remove_from_dependencies': bool(remove_from_dependencies),
+    }
+    check = partial(fallback.job_to_cancel, waiting)
+    steps = JobSteps(check if options.dry_run else partial(fallback.cancel, waiting, how))
+    return WaitingOperation(waiting, options, guards.cancel_guard, steps, _CancellationOfWaiting(waiting, **how))
+
+
+def _run_on_selected(waiting: WaitingChangesMixin, operation: WaitingOperation, selection: Filters) -> BulkResult:
+    """Run an operation on the jobs that wait and match the filters."""
+    select = None
+    if not selection.is_empty:
+        select = partial(selection.matching, waiting, unknown=operation.result.skipped)
+    return operation.run(operation.find_all, select)
 
 
 class _Drop(Script):

@@ -213,6 +213,28 @@ def test_dry_run_counts_same_and_changes_nothing(change: str, connection: redis.
     assert [job_id for job_id, _ in dry.failed] == [job_id for job_id, _ in result.failed]
 
 
+# ---- cancel_all()
+
+
+def test_cancel_all_leaves_what_rqs_loop_leaves(connection: redis.Redis) -> None:
+    ids = fill(connection, PLAIN * 3)
+    expected = by_rq(connection, 'cancel', ids)
+    result = WaitingJobs('q', connection=connection).cancel_all()
+    assert (result.done, result.failed) == (len(ids), [])
+    assert masked(state(connection)) == expected
+
+
+def test_cancel_all_by_filter(connection: redis.Redis) -> None:
+    ids = fill(connection, ['plain', 'meta', 'meta', 'meta'] * 10)
+    waiting = WaitingJobs('q', connection=connection)
+    matching = [job_id for number, job_id in enumerate(ids) if number % 4 and number % 3 == 1]
+    assert waiting.cancel_all(meta={'n': 1}, dry_run=True).done == len(matching) == 10
+    assert waiting.cancel_all(meta={'n': 1}, limit=4).done == 4
+    assert waiting.cancel_all(meta={'n': 1}).done == 6
+    assert waiting.get_job_ids() == [job_id for job_id in ids if job_id not in matching]
+    assert connection.zcard('rq:canceled:q') == 10
+
+
 # ---- purge()
 
 
@@ -308,6 +330,7 @@ def test_key_of_another_type_raises_wrongtype_and_stays(connection: redis.Redis)
     waiting = WaitingJobs('q', connection=connection)
     for call in (
         lambda: waiting.purge(),
+        lambda: waiting.cancel_all(),
         lambda: waiting.remove_many(['a']),
         lambda: waiting.cancel_many(['a']),
         lambda: waiting.move_many(['a'], 'low'),
@@ -321,8 +344,9 @@ def test_wrong_arguments_of_waiting_jobs_raise(connection: redis.Redis) -> None:
     waiting = WaitingJobs('q', connection=connection)
     with pytest.raises(TypeError, match='takes no min_score'):
         waiting.purge(min_score=5)
-    with pytest.raises(TypeError, match='takes its arguments by name'):
-        waiting.purge('len')  # type: ignore[call-arg]
+    for call in (waiting.purge, waiting.cancel_all):
+        with pytest.raises(TypeError, match='takes its arguments by name'):
+            call('len')  # type: ignore[call-arg]
     with pytest.raises(ValueError, match='is the queue that the jobs are in'):
         waiting.move_many([], 'q')
     with pytest.raises(TypeError, match='not a collection'):

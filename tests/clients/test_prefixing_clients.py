@@ -537,6 +537,11 @@ def empty_queue(queue: Any, count: int | None = None) -> int:
     return len(job_ids)
 
 
+def cancel_queued(queue: Any) -> None:
+    for job_id in existing(queue):
+        Job.fetch(job_id, connection=queue.connection).cancel()
+
+
 WAITING = ['waiting-1', 'waiting-0', 'waiting-4', 'nothing']
 ON_WAITING: dict[str, Call] = {
     '__contains__': Call(
@@ -544,6 +549,7 @@ ON_WAITING: dict[str, Call] = {
         queued(lambda q: [q.get_job_position('waiting-0') is not None, False]),
     ),
     '__len__': Call(waiting(len), queued(len)),
+    'cancel_all': Call(waiting(lambda w: w.cancel_all()), queued(cancel_queued), has_result=False),
     'cancel_many': Call(
         waiting(lambda w: w.cancel_many(WAITING)), each_queued(lambda q, job: job.cancel()), has_result=False
     ),

@@ -561,6 +561,11 @@ CHANGES: dict[str, Call] = {
         lambda on: len([on.job(i).cancel() for i in ('queued-0', 'queued-2')]),
         theirs_on_node=True,
     ),
+    'cancel_all of waiting jobs': Call(
+        lambda on: on.waiting.cancel_all().done,
+        lambda on: len([on.job(i).cancel() for i in on.queue.job_ids]),
+        theirs_on_node=True,
+    ),
     'move_many of waiting jobs': Call(
         lambda on: on.waiting.move_many(['queued-2', 'queued-0'], 'low').done, lambda on: _move_queued(on)
     ),

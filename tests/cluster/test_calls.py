@@ -39,7 +39,7 @@ def test_call_does_what_rq_does(name: str, client: str, cluster: PrivateCluster,
     if (tagging, name) in REFUSED:
         assert found.ours == ['raised', 'builtins.NotImplementedError']
         return
-    if tagging == 'no hash tag' and name == 'cancel_many of waiting jobs':
+    if tagging == 'no hash tag' and name in ('cancel_many of waiting jobs', 'cancel_all of waiting jobs'):
         # RQ's cancel() raises there, which ours counts for each job. It has removed the job from the queue before.
         assert (found.theirs, found.ours) == (['raised', 'builtins.AttributeError'], 0)
         return

@@ -71,6 +71,7 @@ WITHOUT_SCORES: dict[str, Callable[..., Any]] = {
     'count_by of waiting jobs': lambda client, **filters: rqreg_ext.WaitingJobs('q', client).count_by(
         'queue', **filters
     ),
+    'cancel_all of waiting jobs': lambda client, **filters: rqreg_ext.WaitingJobs('q', client).cancel_all(**filters),
     'purge of waiting jobs': lambda client, **filters: rqreg_ext.WaitingJobs('q', client).purge(**filters),
     'export of waiting jobs': lambda client, **filters: rqreg_ext.WaitingJobs('q', client).export(
         io.BytesIO(), **filters
