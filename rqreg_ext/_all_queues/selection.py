@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from .. import registry as registries_module
+from .._fastpath.deferred import imports_of
 from .._fastpath.dispatch import is_cluster, share_keys
 from .._fastpath.exchange import INTEGER, TEXTS, Command, ask, exchange, without_errors
 from .._fastpath.locations import REGISTRIES, queue_key, queue_name, queues_key, workers_key
@@ -65,7 +65,10 @@ def requested_queues(client: Any, queues: Any) -> dict[str, Queue | None]:
 
 def class_named(name: str) -> Any:
     """Return the class of a registry in rqreg_ext by its name, as in `queue.failed_job_registry`."""
-    return getattr(registries_module, str(REGISTRIES[name]))
+    # Imported here for the start-up time of `rqreg stats`, which needs no registry.
+    with imports_of('calls over many queues'):
+        from .. import registry as registries
+    return getattr(registries, str(REGISTRIES[name]))
 
 
 def registry_class_of(registry: Any, takes_started: bool = True) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from types import FrameType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from redis import Redis
@@ -19,8 +19,10 @@ from rq.serializers import resolve_serializer
 
 from .._all_queues.selection import existing_queues, requested_queues
 from .._fastpath.clients.by_url import client_from
-from ..queue import Queue
 from .output import masked, printable
+
+if TYPE_CHECKING:
+    from ..queue import Queue
 
 # How long a shell that completes the name of a queue may wait for the server, in seconds.
 _PATIENCE = 1.0
@@ -161,6 +163,9 @@ class Server:
 
     def queue(self, name: str) -> Queue:
         """Return a queue, with the class and the serializer of its jobs."""
+        # Imported here for start-up time: `rqreg stats` needs no Queue.
+        from ..queue import Queue
+
         return Queue(name, connection=self.client, **self.of_jobs)
 
 
