@@ -14,11 +14,12 @@ import platform
 import signal
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import startup
 from benchmarks.measuring import rotated
-from benchmarks.programs import profiling, report
+from benchmarks.programs import beside, profiling, report
 from benchmarks.programs.measured import ALL, Place, Program, place_of
 from benchmarks.programs.report import NAMES
 from benchmarks.report import say, seconds_as_json
@@ -79,7 +80,7 @@ class Session:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.found: report.Found = {'conditions': [], 'programs': [], 'start_up': {}}
+        self.found: report.Found = {'conditions': [], 'programs': [], 'beside': [], 'start_up': {}}
 
     def run(self) -> None:
         """Measure the programs, those of one RQ release after those of another; print what was found."""
@@ -87,6 +88,13 @@ class Session:
         wanted = [program for program in ALL if not texts or any(text in program.name for text in texts)]
         for release in dict.fromkeys(program.client.PINS[:2] for program in wanted):
             self._run_release([program for program in wanted if program.client.PINS[:2] == release])
+        changes = [
+            change
+            for change in beside.CHANGES
+            if not texts or any(text in f'{beside.TITLE}: {change.name}' for text in texts)
+        ]
+        if changes:
+            self._run_beside(changes)
         if not texts or any(text in START_UP for text in texts):
             self._start_up()
         print(report.text(self.found))
@@ -99,6 +107,20 @@ class Session:
         seconds_of = startup.import_seconds(rounds, str(environment.python))
         for name, seconds in startup.over_bare_python(seconds_of).items():
             self.found['start_up'][name] = seconds_as_json(seconds)
+
+    def _run_beside(self, changes: list[beside.Change]) -> None:
+        """Measure commands of rqreg beside those of RQ."""
+        release = ', '.join(rq_command.PINS[:2])
+        say(f'making a population by {release}')
+        environment = environments.make(f'client-{rq_command.NAME}', *rq_command.PINS)
+        with Population(environment) as population, TemporaryDirectory() as folder:
+            population.copy()
+            self.found['conditions'].append(f'{beside.TITLE}: {release}, {heading(population)}')
+            bench = beside.Bench(population, environment, Path(folder))
+            for change in changes:
+                say(f'{beside.TITLE}: {change.name}')
+                rounds = min(change.rounds, QUICK_ROUNDS) if self.options.quick else change.rounds
+                self.found['beside'].append(bench.measure(change, rounds))
 
     def _run_release(self, programs: list[Program]) -> None:
         client = programs[0].client
@@ -126,7 +148,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(prog='python -m benchmarks.programs', description=__doc__)
     parser.add_argument(
-        '--only', action='append', metavar='TEXT', help=f'programs whose name has it in it, or {START_UP}'
+        '--only',
+        action='append',
+        metavar='TEXT',
+        help=f'programs whose name has it in it, {beside.TITLE!r}, or {START_UP}',
     )
     parser.add_argument('--quick', action='store_true', help=f'{QUICK_ROUNDS} rounds')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write everything there, round by round')

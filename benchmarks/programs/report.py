@@ -6,8 +6,9 @@ from typing import Any
 
 from benchmarks import markdown
 from benchmarks.measuring import Spread
+from benchmarks.programs import beside
 from benchmarks.programs.profiling import GROUPS
-from benchmarks.report import Rows, digits, ratio_cell, spread_of, table, time_cell, time_text
+from benchmarks.report import EMPTY, Rows, digits, ratio_cell, spread_of, table, time_cell, time_text
 from compat.clients.sides import SIDES
 
 NAMES = [side.name for side in SIDES]
@@ -46,6 +47,30 @@ def start_up_rows(found: Found) -> Rows:
     return [[START_UP_TITLE, 'seconds'], *rows]
 
 
+def _memory_text(count: int) -> str:
+    return f'{count / 2**20:.0f} MiB'
+
+
+def _beside_cells(found: Found | None) -> list[str]:
+    """Return the time, the memory and the longest command of one side, which may have no such command."""
+    if found is None:
+        return [EMPTY] * 3
+    seconds = time_text(spread_of(found['seconds']).median)
+    failed = '' if found['statuses'] == [0] else f', exit status {max(found["statuses"])}'
+    return [seconds + failed, _memory_text(found['memory']), time_text(found['longest'])]
+
+
+def beside_rows(found: Found) -> Rows:
+    """Return the commands of rqreg beside those of RQ; the longest command is the server's, which it holds."""
+    titles = ['time', 'memory', 'longest command']
+    rows = [[beside.TITLE, *(f'{name}: {title}' for title in titles for name in beside.NAMES), 'rq / rqreg']]
+    for change in found['beside']:
+        sides = [_beside_cells(change['sides'].get(name)) for name in beside.NAMES]
+        ratio = digits(spread_of(change['ratio']).median) if 'ratio' in change else EMPTY
+        rows.append([change['name'], *(cell for pair in zip(*sides, strict=True) for cell in pair), ratio])
+    return rows
+
+
 def profile_rows(program: Found) -> Rows:
     """Return the shares of the groups of code, and what they are of the median times."""
     rows = [[program['program'], *(cell for name in NAMES for cell in (name, 'share'))]]
@@ -60,6 +85,7 @@ def profile_rows(program: Found) -> Rows:
 
 def _tables(found: Found) -> list[Rows]:
     tables = [programs_rows(found)] if found['programs'] else []
+    tables += [beside_rows(found)] if found.get('beside') else []
     tables += [start_up_rows(found)] if found['start_up'] else []
     return tables + [profile_rows(program) for program in found['programs'] if 'shares' in program]
 
@@ -73,7 +99,9 @@ def text(found: Found) -> str:
 def summary(found: Found) -> str:
     """Return what docs/benchmarks.md says: the programs, under which conditions, and what every program pays."""
     conditions = '\n'.join(f'- {condition}' for condition in found['conditions'])
-    tables = [programs_rows(found, with_spread=False), *([start_up_rows(found)] if found['start_up'] else [])]
+    tables = [programs_rows(found, with_spread=False)]
+    tables += [beside_rows(found)] if found.get('beside') else []
+    tables += [start_up_rows(found)] if found['start_up'] else []
     return '\n\n'.join([markdown.table(tables[0]), conditions, *map(markdown.table, tables[1:])])
 
 
