@@ -13,7 +13,7 @@ from rq import registry, version
 
 from .rq_methods import Origin
 
-OLDEST = (2, 6, 1)
+OLDEST = (2, 4, 1)
 
 
 class Cleanup(IntEnum):
@@ -47,6 +47,8 @@ _PLAIN = Release(
 )
 _EXPIRING_DEFERRED = _PLAIN._replace(deferred_cleanup=Cleanup.IF_EXPIRED)
 RELEASES = {
+    (2, 4): _EXPIRING_DEFERRED,
+    (2, 5): _EXPIRING_DEFERRED,
     (2, 6): _EXPIRING_DEFERRED,
     (2, 7): _EXPIRING_DEFERRED,
     (2, 8): _PLAIN,
@@ -77,7 +79,7 @@ installed_version = _installed_version()
 if tuple(installed_version) < OLDEST:
     raise ImportError(
         f'rqreg_ext needs RQ {".".join(map(str, OLDEST))} or newer, and RQ {version.VERSION} is installed: '
-        "pip install --upgrade 'rq>=2.6.1'"
+        f"pip install --upgrade 'rq>={'.'.join(map(str, OLDEST))}'"
     )
 release = RELEASES.get((installed_version[0], installed_version[1]))
 # An RQ newer than the table: calls that depend on RQ's internals are left to RQ.

@@ -76,9 +76,11 @@ def test_environment_variable_installs_whichever_module_of_rq_is_imported_first(
 ) -> None:
     source = f"""
         {statement}
-        import rqreg_ext, rq.registry, rq.worker.base
+        import sys, rqreg_ext, rq.registry, rq.worker
         assert rq.registry.FailedJobRegistry is rqreg_ext.FailedJobRegistry
-        assert rq.worker.base.StartedJobRegistry is rqreg_ext.StartedJobRegistry
+        # A package from RQ 2.7 on.
+        worker_module = sys.modules[rq.worker.BaseWorker.__module__]
+        assert worker_module.StartedJobRegistry is rqreg_ext.StartedJobRegistry
     """
     assert programs.output(source, RQREG_EXT_INSTALL='1') == ''
 

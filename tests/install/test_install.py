@@ -29,6 +29,7 @@ HOLDER = """
 def test_install_replaces_all_references_in_modules(programs: Programs) -> None:
     programs.write('holder.py', HOLDER)
     source = """
+        import sys
         import holder
         import rq
         import rq.registry
@@ -52,7 +53,9 @@ def test_install_replaces_all_references_in_modules(programs: Programs) -> None:
             name = name + ('Registry' if name == 'Base' else 'JobRegistry')
             assert getattr(rq.registry, name) is getattr(rqreg_ext, name), name
         assert rq.executions.ExecutionRegistry is rqreg_ext.ExecutionRegistry
-        assert rq.worker.base.StartedJobRegistry is rqreg_ext.StartedJobRegistry
+        # A package from RQ 2.7 on.
+        worker_module = sys.modules[rq.worker.BaseWorker.__module__]
+        assert worker_module.StartedJobRegistry is rqreg_ext.StartedJobRegistry
         assert (rq.Queue, rq.Worker) == (queue_class, worker_class)
         assert rq.Queue is rq.queue.Queue
     """

@@ -53,6 +53,8 @@ ELSEWHERE = {
     'rq.queue.now',
     # In RQ before 2.7: another name of the id.
     'rq.job.Job.get_id',
+    # In RQ before 2.5: a queue's method has this name, too.
+    'rq.job.Job.get_redis_server_version',
 }
 ELSEWHERE_IN = {
     'delete': {
