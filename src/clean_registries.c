@@ -69,7 +69,7 @@ read_queue(cleaning *run, PyObject *queue)
 static PyObject *
 make_registry(const cleaning *run, PyObject *class_name)
 {
-    PyObject *class = Py_XNewRef(PyDict_GetItemWithError(run->names, class_name));
+    PyObject *class = dict_get(run->names, class_name);
     PyObject *registry = NULL;
     if (class != NULL && PyType_Check(class)
         && PyType_IsSubtype((PyTypeObject *)class, run->state->base_registry_type)) {
@@ -159,7 +159,7 @@ run_script(cleaning *run)
 static call_outcome
 clean_queue(cleaning *run, PyObject *queue)
 {
-    if (installed_rq_load(&run->state->rq) < 0) {
+    if (installed_rq_load(run->state) < 0) {
         return RAISED;
     }
     if (read_queue(run, queue) < 0) {

@@ -10,17 +10,17 @@ static bool
 has_names(PyObject *attributes, PyObject *names)
 {
     Py_ssize_t count = PyTuple_GET_SIZE(names);
-    if (PyDict_GET_SIZE(attributes) != count) {
-        return false;
-    }
+    bool has_all;
+    Py_BEGIN_CRITICAL_SECTION(attributes);
     Py_ssize_t place = 0;
     PyObject *name;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        if (!PyDict_Next(attributes, &place, &name, NULL) || name != PyTuple_GET_ITEM(names, i)) {
-            return false;
-        }
+    has_all = PyDict_GET_SIZE(attributes) == count;
+    for (Py_ssize_t i = 0; has_all && i < count; i++) {
+        has_all
+            = PyDict_Next(attributes, &place, &name, NULL) && name == PyTuple_GET_ITEM(names, i);
     }
-    return true;
+    Py_END_CRITICAL_SECTION();
+    return has_all;
 }
 
 static bool
@@ -126,13 +126,15 @@ read_answer(checked_kind *kind, PyObject *object, const char *module, const char
 
 /* Store it in the place of the oldest kind, which is returned in `kind`. */
 static void
-remember(checked_kinds *known, checked_kind *kind)
+remember(core_state *state, checked_kinds *known, checked_kind *kind)
 {
+    thread_lock_take(&state->lock);
     checked_kind *place = &known->kinds[known->next];
     known->next = (known->next + 1) % CHECKED_KINDS;
     checked_kind replaced = *place;
     *place = *kind;
     *kind = replaced;
+    thread_lock_leave(&state->lock);
 }
 
 static PyObject *
@@ -147,11 +149,24 @@ names_in(PyObject *attributes)
 /* The last two name functions of a module of rqreg_ext._fastpath. The first returns the
    classes that the answer depends on, the second examines the object. */
 typedef struct {
+    core_state *state;
     checked_kinds *known;
     const char *module;
     const char *classes_function;
     const char *examine_function;
 } examination;
+
+/* The answer for the object's kind, a new reference; NULL where it is not known. */
+static PyObject *
+find_known_answer(const examination *about, PyObject *object, PyObject *attributes,
+                  const PyObject *used)
+{
+    thread_lock_take(&about->state->lock);
+    const checked_kind *kind = find_known_kind(about->known, object, attributes, used);
+    PyObject *answer = kind == NULL ? NULL : Py_NewRef(kind->answer);
+    thread_lock_leave(&about->state->lock);
+    return answer;
+}
 
 /* Examine an object. The answer is remembered unless the classes changed during the examination. */
 static PyObject *
@@ -169,7 +184,7 @@ examine(const examination *about, PyObject *object, PyObject *attributes)
         answer = Py_NewRef(kind.answer);
         if (has_versions == 1 && has_names(attributes, kind.names)
             && classes_are_unchanged(&kind)) {
-            remember(about->known, &kind);
+            remember(about->state, about->known, &kind);
         }
     }
     kind_clear(&kind);
@@ -179,7 +194,8 @@ examine(const examination *about, PyObject *object, PyObject *attributes)
 PyObject *
 client_check_client(core_state *state, PyObject *client)
 {
-    const examination about = {.known = &state->checked_clients,
+    const examination about = {.state = state,
+                               .known = &state->checked_clients,
                                .module = "clients.kinds",
                                .classes_function = "classes_of_client",
                                .examine_function = "examine_client"};
@@ -187,8 +203,10 @@ client_check_client(core_state *state, PyObject *client)
     if (attributes == NULL) {
         return NULL;
     }
-    const checked_kind *kind = find_known_kind(about.known, client, attributes, NULL);
-    PyObject *answer = kind != NULL ? Py_NewRef(kind->answer) : examine(&about, client, attributes);
+    PyObject *answer = find_known_answer(&about, client, attributes, NULL);
+    if (answer == NULL) {
+        answer = examine(&about, client, attributes);
+    }
     Py_DECREF(attributes);
     return answer;
 }
@@ -212,9 +230,9 @@ has_own_methods(core_state *state, PyObject *attributes)
 static PyObject *
 connection_class_of(core_state *state, PyObject *redis_pool, PyObject *attributes)
 {
-    PyObject *found = PyDict_GetItemWithError(attributes, state->names.connection_class);
+    PyObject *found = dict_get(attributes, state->names.connection_class);
     if (found != NULL || PyErr_Occurred()) {
-        return Py_XNewRef(found);
+        return found;
     }
     return PyObject_GetAttr(redis_pool, state->names.connection_class);
 }
@@ -223,15 +241,16 @@ connection_class_of(core_state *state, PyObject *redis_pool, PyObject *attribute
 static PyObject *
 check_pool_of(core_state *state, PyObject *redis_pool, PyObject *attributes, PyObject *used)
 {
-    const examination about = {.known = &state->checked_pools,
+    const examination about = {.state = state,
+                               .known = &state->checked_pools,
                                .module = "clients.pools",
                                .classes_function = "classes_of_pool",
                                .examine_function = "examine_pool"};
     if (has_own_methods(state, attributes)) {
         Py_RETURN_NONE;
     }
-    const checked_kind *kind = find_known_kind(about.known, redis_pool, NULL, used);
-    return kind != NULL ? Py_NewRef(kind->answer) : examine(&about, redis_pool, attributes);
+    PyObject *answer = find_known_answer(&about, redis_pool, NULL, used);
+    return answer != NULL ? answer : examine(&about, redis_pool, attributes);
 }
 
 PyObject *

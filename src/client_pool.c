@@ -2,16 +2,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "python_calls.h"
 #include "raised.h"
+#include "threads.h"
 
 struct client_pool {
     PyObject_HEAD
     core_state *state;   /* the module's, which our type keeps alive */
     PyObject *weak_pool; /* weak reference to the redis-py pool */
     redis_exceptions exceptions;
+    /* The rest but the name, up to the flags, is read and changed in critical sections only. */
     core_connection **idle; /* an array, last in, first out; as long as open_count at least */
     Py_ssize_t idle_places;
     Py_ssize_t idle_count;
@@ -22,7 +25,7 @@ struct client_pool {
     PyObject *in_use_name; /* name of the pool's attribute with it */
     /* Goes up with each reset() and fork: connections of an older generation are dropped. */
     unsigned int generation;
-    bool is_refused;
+    atomic_bool is_refused;
     bool decodes;
 };
 
@@ -99,23 +102,38 @@ client_pool_redis_pool(const client_pool *self)
 
 /* ---- Connections in and out ------------------------------------------------------------------ */
 
-/* Close all idle connections. They are taken out first: closing one may run a signal handler that
-   raises. */
-static int
-drop_idle(client_pool *self)
+/* What the pool knew of connections that it leaves. */
+typedef struct {
+    core_connection **idle;
+    Py_ssize_t idle_count;
+    PyObject *in_use;
+} left_connections;
+
+/* Take them out of the pool: closing one may run a signal handler that raises. Within a critical
+   section. */
+static left_connections
+take_out(client_pool *self)
 {
-    core_connection **dropped = self->idle;
-    Py_ssize_t count = self->idle_count;
+    left_connections left
+        = {.idle = self->idle, .idle_count = self->idle_count, .in_use = self->in_use};
     self->idle = NULL;
     self->idle_places = self->idle_count = 0;
+    self->in_use = NULL;
     self->generation++;
+    return left;
+}
+
+static int
+close_left(left_connections *left)
+{
     int result = 0;
-    while (count > 0) {
-        core_connection *idle = dropped[--count];
+    while (left->idle_count > 0) {
+        core_connection *idle = left->idle[--left->idle_count];
         result = connection_disconnect(idle) < 0 ? -1 : result;
         Py_DECREF(idle);
     }
-    PyMem_Free(dropped);
+    PyMem_Free(left->idle);
+    Py_XDECREF(left->in_use);
     return result;
 }
 
@@ -123,14 +141,16 @@ drop_idle(client_pool *self)
 static int
 leave_parent_connections(client_pool *self)
 {
+    left_connections left = {.idle = NULL};
+    Py_BEGIN_CRITICAL_SECTION(self);
     pid_t pid = getpid();
-    if (pid == self->pid) {
-        return 0;
+    if (pid != self->pid) {
+        self->pid = pid;
+        self->open_count = 0;
+        left = take_out(self);
     }
-    self->pid = pid;
-    self->open_count = 0;
-    Py_CLEAR(self->in_use);
-    return drop_idle(self);
+    Py_END_CRITICAL_SECTION();
+    return close_left(&left);
 }
 
 /* After a reset() of the redis-py pool, close all connections made before, as redis-py uses none of
@@ -142,14 +162,15 @@ leave_forgotten_connections(client_pool *self, PyObject *redis_pool)
     if (in_use == NULL) {
         return -1;
     }
-    bool is_same = self->in_use == NULL || in_use == self->in_use;
-    Py_DECREF(in_use);
-    if (is_same) {
-        return 0;
+    left_connections left = {.idle = NULL};
+    Py_BEGIN_CRITICAL_SECTION(self);
+    if (self->in_use != NULL && in_use != self->in_use) {
+        self->open_count -= self->idle_count;
+        left = take_out(self);
     }
-    Py_CLEAR(self->in_use);
-    self->open_count -= self->idle_count;
-    return drop_idle(self);
+    Py_END_CRITICAL_SECTION();
+    Py_DECREF(in_use);
+    return close_left(&left);
 }
 
 /* The pool's max_connections; -1 for no limit; -2 where there is none, or where an exception is
@@ -175,24 +196,29 @@ cap_of(const client_pool *self, PyObject *redis_pool)
 
 /* Count one more connection, if max_connections allows it. The limit holds for our connections and
    for redis-py's separately. False also if the pool has no max_connections: then it is not
-   redis-py's. No other thread can run between the check and the count. */
+   redis-py's. */
 static bool
 take_room(client_pool *self, PyObject *redis_pool)
 {
     long long cap = cap_of(self, redis_pool);
-    bool has_room = cap == -1 || self->open_count < cap;
+    bool has_room;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    has_room = cap == -1 || self->open_count < cap;
     self->open_count += has_room;
+    Py_END_CRITICAL_SECTION();
     return has_room;
 }
 
 static void
 give_room_back(client_pool *self)
 {
+    Py_BEGIN_CRITICAL_SECTION(self);
     /* No connection is counted only in a child that was forked in the middle of this call, where
        the count was reset. */
     if (self->open_count > 0) {
         self->open_count--;
     }
+    Py_END_CRITICAL_SECTION();
 }
 
 /* Remove the connection from the redis-py pool's connections in use. Keeps the exception that is
@@ -208,34 +234,41 @@ unregister(PyObject *redis_pool, core_connection *used)
 
 /* Make the array long enough, so that putting a connection back cannot fail. */
 static int
-reserve_place(client_pool *self)
+reserve_place(client_pool *self, unsigned int *generation)
 {
+    bool has_place = true;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    *generation = self->generation;
     Py_ssize_t places = self->open_count;
-    if (places <= self->idle_places) {
-        return 0;
+    if (places > self->idle_places) {
+        /* An array of pointers: NOLINTNEXTLINE(bugprone-sizeof-expression) */
+        core_connection **idle = PyMem_Realloc(self->idle, (size_t)places * sizeof *idle);
+        has_place = idle != NULL;
+        if (has_place) {
+            self->idle = idle;
+            self->idle_places = places;
+        }
     }
-    /* An array of pointers: NOLINTNEXTLINE(bugprone-sizeof-expression) */
-    core_connection **idle = PyMem_Realloc(self->idle, (size_t)places * sizeof *idle);
-    if (idle == NULL) {
+    Py_END_CRITICAL_SECTION();
+    if (!has_place) {
         PyErr_NoMemory();
-        return -1;
     }
-    self->idle = idle;
-    self->idle_places = places;
-    return 0;
+    return has_place ? 0 : -1;
 }
 
 static bool
 put_back(client_pool *self, core_connection *used)
 {
+    bool has_place;
+    Py_BEGIN_CRITICAL_SECTION(self);
     /* A connection of before a fork or a reset() in the middle of the call is not kept. */
-    bool has_place = connection_pid(used) == self->pid
-                     && connection_generation(used) == self->generation
-                     && self->idle_count < self->idle_places;
+    has_place = connection_pid(used) == self->pid && connection_generation(used) == self->generation
+                && self->idle_count < self->idle_places;
     if (has_place) {
         self->idle[self->idle_count++] = used;
         connection_unclaim(used);
     }
+    Py_END_CRITICAL_SECTION();
     return has_place;
 }
 
@@ -294,8 +327,12 @@ register_connection(client_pool *self, PyObject *redis_pool, core_connection *op
         (void)discard(self, opened);
         opened = NULL;
     }
-    else if (self->in_use == NULL) {
-        self->in_use = Py_NewRef(in_use);
+    else {
+        Py_BEGIN_CRITICAL_SECTION(self);
+        if (self->in_use == NULL) {
+            self->in_use = Py_NewRef(in_use);
+        }
+        Py_END_CRITICAL_SECTION();
     }
     Py_XDECREF(in_use);
     return opened;
@@ -312,11 +349,16 @@ open_connection(client_pool *self, PyObject *redis_pool)
               : NULL;
     core_connection *opened = NULL;
     PyObject *connection_class, *connection_kwargs;
+    unsigned int generation;
+    bool is_refused = false;
     if (arguments != NULL
         && PyArg_ParseTuple(arguments, "OO!", &connection_class, &PyDict_Type, &connection_kwargs)
-        && reserve_place(self) == 0) {
+        && reserve_place(self, &generation) == 0) {
         opened = connection_open(self->state, connection_class, connection_kwargs,
-                                 &self->exceptions, self->generation, &self->is_refused);
+                                 &self->exceptions, generation, &is_refused);
+        if (is_refused) {
+            self->is_refused = true;
+        }
     }
     Py_XDECREF(arguments);
     if (opened == NULL) {
@@ -341,7 +383,9 @@ reopen(client_pool *self, core_connection *idle)
     if (has_descriptors() && connection_reopen(idle, &is_refused) == 0) {
         return idle;
     }
-    self->is_refused |= is_refused;
+    if (is_refused) {
+        self->is_refused = true;
+    }
     (void)(is_refused ? discard(self, idle) : client_pool_give_back_closed(self, idle));
     return NULL;
 }
@@ -350,17 +394,19 @@ reopen(client_pool *self, core_connection *idle)
 static core_connection *
 take_idle(client_pool *self)
 {
-    for (Py_ssize_t i = self->idle_count - 1; i >= 0; i--) {
-        core_connection *idle = self->idle[i];
-        if (connection_claim(idle)) {
+    core_connection *found = NULL;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    for (Py_ssize_t i = self->idle_count - 1; found == NULL && i >= 0; i--) {
+        if (connection_claim(self->idle[i])) {
+            found = self->idle[i];
             self->idle_count--;
             for (Py_ssize_t j = i; j < self->idle_count; j++) {
                 self->idle[j] = self->idle[j + 1];
             }
-            return idle;
         }
     }
-    return NULL;
+    Py_END_CRITICAL_SECTION();
+    return found;
 }
 
 static core_connection *

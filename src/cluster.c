@@ -78,11 +78,10 @@ node_of_slot(const core_state *state, PyObject *cluster, unsigned int slot)
     PyObject *number = PyLong_FromUnsignedLong(slot);
     PyObject *nodes = NULL;
     if (table != NULL && number != NULL && PyDict_Check(table)) {
-        nodes = PyDict_GetItemWithError(table, number);
+        nodes = dict_get(table, number);
     }
-    PyObject *node = nodes != NULL && PyList_Check(nodes) && PyList_GET_SIZE(nodes) > 0
-                         ? Py_NewRef(PyList_GET_ITEM(nodes, 0))
-                         : NULL;
+    PyObject *node = nodes != NULL && PyList_Check(nodes) ? list_get(nodes, 0) : NULL;
+    Py_XDECREF(nodes);
     Py_XDECREF(number);
     Py_XDECREF(table);
     Py_XDECREF(manager);

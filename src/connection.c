@@ -5,6 +5,7 @@
 #include "connection_struct.h"
 #include "raised.h"
 #include "redis_connection.h"
+#include "threads.h"
 
 /* ---- Opening and closing --------------------------------------------------------------------- */
 
@@ -29,6 +30,7 @@ static int
 connect_by_redis_py(core_connection *self)
 {
     self->needs_reconnect = false;
+    self->has_renewed_credentials = false;
     int result = call_redis_connection(self, "connect");
     while (result == 0 && self->needs_reconnect) {
         self->needs_reconnect = false;
@@ -65,6 +67,29 @@ set_closed(const core_connection *self)
     errors_set_io(self->exceptions, self->redis_connection, &closed);
 }
 
+/* Begin to use a socket. */
+static int
+use_socket(core_connection *self, PyObject *socket)
+{
+    transport opened;
+    int result = transport_open(&opened, socket, self->pid);
+    Py_BEGIN_CRITICAL_SECTION(self);
+    self->io = opened;
+    Py_END_CRITICAL_SECTION();
+    return result;
+}
+
+void
+connection_release_socket(core_connection *self)
+{
+    transport released;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    released = self->io;
+    self->io = (transport){.fd = -1, .pid = released.pid};
+    Py_END_CRITICAL_SECTION();
+    transport_release(&released);
+}
+
 /* Connect, and begin to use the socket. */
 static int
 open_socket(core_connection *self, bool *is_refused)
@@ -89,7 +114,7 @@ open_socket(core_connection *self, bool *is_refused)
                                                         &self->health_check_interval)
                          < 0
                      ? -1
-                     : transport_open(&self->io, socket, self->pid);
+                     : use_socket(self, socket);
     Py_DECREF(socket);
     if (result < 0) {
         return -1;
@@ -132,7 +157,7 @@ connection_disconnect(core_connection *self)
     PyObject *error = raised_take();
     self->needs_reconnect = true;
     /* Before the socket is closed: then its descriptor's number may become another file's. */
-    transport_release(&self->io);
+    connection_release_socket(self);
     reply_reader_free(self->reader);
     self->reader = NULL;
     /* redis-py shuts the connection down only in the process that opened it. */
@@ -143,9 +168,7 @@ connection_disconnect(core_connection *self)
 bool
 connection_claim(core_connection *self)
 {
-    bool is_free = !self->is_claimed;
-    self->is_claimed = true;
-    return is_free;
+    return !atomic_exchange(&self->is_claimed, true);
 }
 
 void
@@ -175,9 +198,10 @@ connection_is_inherited(const core_connection *self)
 bool
 connection_is_usable(const core_connection *self)
 {
-    /* Not if the server sent more than it was asked for. */
-    return !self->needs_reconnect && reply_reader_is_drained(self->reader)
-           && transport_is_quiet(&self->io);
+    /* Not if the server sent more than it was asked for. Credentials that were renewed in the last
+       moment of a call are told to the server by connecting anew. */
+    return !self->needs_reconnect && !self->has_renewed_credentials
+           && reply_reader_is_drained(self->reader) && transport_is_quiet(&self->io);
 }
 
 PyObject *
@@ -199,7 +223,7 @@ take_socket(core_connection *self)
         }
         return -1;
     }
-    int result = transport_open(&self->io, socket, self->pid);
+    int result = use_socket(self, socket);
     Py_DECREF(socket);
     return result;
 }
@@ -221,9 +245,9 @@ connection_have_redis_py(core_connection *self, const char *method)
     if (connection_check_process(self, true) < 0) {
         return -1;
     }
-    PyObject *done = transport_clear_time_limits(&self->io) < 0
-                         ? NULL
-                         : PyObject_CallMethod(self->redis_connection, method, NULL);
+    int cleared = transport_clear_time_limits(&self->io);
+    connection_release_socket(self);
+    PyObject *done = cleared < 0 ? NULL : PyObject_CallMethod(self->redis_connection, method, NULL);
     Py_XDECREF(done);
     if (done == NULL || take_socket(self) < 0 || connection_check_process(self, true) < 0) {
         return -1;

@@ -59,6 +59,8 @@ PyObject *connection_object(const core_connection *self);
 /* The rest is for connection_exchange.c and connection_type.c. */
 
 time_t connection_clock(void);
+/* Stop using the socket: nobody shuts down its descriptor after this. It stays open. */
+void connection_release_socket(core_connection *self);
 /* -1 with an exception in a child that was forked in the middle of the call: the connection is its
    parent's. */
 int connection_check_process(const core_connection *self, bool is_writing);

@@ -3,6 +3,18 @@
 #include "connection.h"
 #include "connection_struct.h"
 #include "raised.h"
+#include "threads.h"
+
+/* End the wait of the call that uses the connection, unless it has left the socket. */
+static void
+shut_down(core_connection *self)
+{
+    Py_BEGIN_CRITICAL_SECTION(self);
+    if (self->io.fd >= 0) {
+        transport_shut_down(&self->io);
+    }
+    Py_END_CRITICAL_SECTION();
+}
 
 /* While a call uses the connection, only end its wait on the socket: the call then closes it. If
    the socket were closed here, its number could become another file's while the call, or redis-py's
@@ -11,18 +23,20 @@ static PyObject *
 disconnect(core_connection *self, PyObject *args, PyObject *kwargs)
 {
     self->needs_reconnect = true;
-    if (self->is_claimed && !connection_is_inherited(self)) {
-        if (self->io.fd >= 0) {
-            transport_shut_down(&self->io);
-        }
+    bool is_ours = connection_claim(self);
+    if (!is_ours && !connection_is_inherited(self)) {
+        shut_down(self);
         Py_RETURN_NONE;
     }
-    if (!self->is_claimed) {
-        transport_release(&self->io);
+    if (is_ours) {
+        connection_release_socket(self);
     }
     PyObject *method = PyObject_GetAttrString(self->redis_connection, "disconnect");
     PyObject *result = method == NULL ? NULL : PyObject_Call(method, args, kwargs);
     Py_XDECREF(method);
+    if (is_ours) {
+        connection_unclaim(self);
+    }
     return result;
 }
 

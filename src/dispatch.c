@@ -24,7 +24,7 @@ call_outcome
 fast_call_begin(fast_call *call, PyObject *self, int rq_method)
 {
     *call = (fast_call){.state = core_state_of(Py_TYPE(self)), .self = self};
-    if (call->state == NULL || installed_rq_load(&call->state->rq) < 0
+    if (call->state == NULL || installed_rq_load(call->state) < 0
         || type_methods_of(call->state, Py_TYPE(self), &call->methods) < 0) {
         return RAISED;
     }
@@ -84,8 +84,11 @@ static bool
 is_set_on(const fast_call *call, PyObject *name)
 {
     PyObject *attributes = registry_attributes(call->self);
-    return attributes != NULL
-           && (PyDict_GetItemWithError(attributes, name) != NULL || PyErr_Occurred() != NULL);
+    bool is_set
+        = attributes != NULL
+          && (PyDict_GetItemWithError(attributes, name) != NULL || PyErr_Occurred() != NULL);
+    Py_XDECREF(attributes);
+    return is_set;
 }
 
 bool
@@ -160,8 +163,8 @@ is_core_type(const core_state *state, PyTypeObject *type)
 static PyTypeObject *
 find_core_type(const core_state *state, PyTypeObject *type, const char *name)
 {
-    PyObject *mro = type->tp_mro;
-    PyObject *key = PyUnicode_FromString(name);
+    PyObject *mro = PyObject_GetAttrString((PyObject *)type, "__mro__");
+    PyObject *key = mro == NULL ? NULL : PyUnicode_FromString(name);
     PyTypeObject *found = NULL;
     for (Py_ssize_t i = 0; key != NULL && found == NULL && i < PyTuple_GET_SIZE(mro); i++) {
         PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(mro, i);
@@ -174,6 +177,7 @@ find_core_type(const core_state *state, PyTypeObject *type, const char *name)
         }
     }
     Py_XDECREF(key);
+    Py_XDECREF(mro);
     return found;
 }
 

@@ -23,6 +23,13 @@ typedef struct {
     bool is_cacheable; /* nothing changed while look() ran */
 } guard;
 
+/* Not without the GIL: another thread may be reading what would be replaced. */
+#ifdef Py_GIL_DISABLED
+#define REMEMBERS false
+#else
+#define REMEMBERS true
+#endif
+
 /* ---- What it depends on ---------------------------------------------------------------------- */
 
 static bool
@@ -257,6 +264,9 @@ remember(guard *self, const seen_versions *before, PyObject *found)
                           &functions)
         || !is_well_formed(names, types, functions)) {
         return -1;
+    }
+    if (!REMEMBERS) {
+        return holds;
     }
     PyObject *codes = guard_flat_codes(functions);
     unsigned int *versions = codes == NULL ? NULL : versions_of(types);

@@ -28,8 +28,9 @@ load_flag(PyObject *facts, const char *name, bool *flag)
 }
 
 int
-installed_rq_load(installed_rq *rq)
+installed_rq_load(core_state *state)
 {
+    installed_rq *rq = &state->rq;
     if (rq->is_loaded) {
         return 0;
     }
@@ -50,13 +51,17 @@ installed_rq_load(installed_rq *rq)
         installed_rq_clear(&fresh);
         return -1;
     }
-    if (rq->is_loaded) {
-        /* Another thread loaded it while the import ran. */
-        installed_rq_clear(&fresh);
-        return 0;
+    thread_lock_take(&state->lock);
+    /* Another thread may have loaded it while the import ran. */
+    bool is_first = !rq->is_loaded;
+    if (is_first) {
+        *rq = fresh;
+        rq->is_loaded = true;
     }
-    *rq = fresh;
-    rq->is_loaded = true;
+    thread_lock_leave(&state->lock);
+    if (!is_first) {
+        installed_rq_clear(&fresh);
+    }
     return 0;
 }
 
@@ -81,11 +86,11 @@ installed_rq_traverse(const installed_rq *rq, visitproc visit, void *arg)
 PyObject *
 installed_rq_name(const installed_rq *rq, PyObject *name)
 {
-    PyObject *value = PyDict_GetItemWithError(rq->registry_globals, name);
+    PyObject *value = dict_get(rq->registry_globals, name);
     if (value == NULL && !PyErr_Occurred()) {
         PyErr_Format(PyExc_AttributeError, "module 'rq.registry' has no attribute %R", name);
     }
-    return Py_XNewRef(value);
+    return value;
 }
 
 int
@@ -118,14 +123,14 @@ clock_runs(const core_state *state)
 static PyObject *
 original_time(const core_state *state)
 {
-    PyObject *time = PyDict_GetItemWithError(state->rq.time_globals, state->names.time);
-    if (time == NULL || !PyCFunction_CheckExact(time)) {
-        return NULL;
+    PyObject *time = dict_get(state->rq.time_globals, state->names.time);
+    PyObject *module
+        = time != NULL && PyCFunction_CheckExact(time) ? PyCFunction_GetSelf(time) : NULL;
+    if (module == NULL || !PyModule_Check(module)
+        || PyModule_GetDict(module) != state->rq.time_globals) {
+        Py_CLEAR(time);
     }
-    PyObject *module = PyCFunction_GetSelf(time);
-    bool is_original = module != NULL && PyModule_Check(module)
-                       && PyModule_GetDict(module) == state->rq.time_globals;
-    return is_original ? Py_NewRef(time) : NULL;
+    return time;
 }
 
 static PyObject *

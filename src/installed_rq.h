@@ -8,7 +8,7 @@
 #include "state.h"
 
 /* Load it, if that was not done yet; -1 with an exception. */
-int installed_rq_load(installed_rq *rq);
+int installed_rq_load(core_state *state);
 void installed_rq_clear(installed_rq *rq);
 int installed_rq_traverse(const installed_rq *rq, visitproc visit, void *arg);
 

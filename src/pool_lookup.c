@@ -2,19 +2,41 @@
 
 #include "client_check.h"
 
-/* Our pool among the attributes of a redis-py pool, borrowed; or NULL. A copy of a redis-py pool
-   has the attribute too, but our pool was made for the original. */
+/* Our pool among the attributes of a redis-py pool, a new reference; or NULL. A copy of a
+   redis-py pool has the attribute too, but our pool was made for the original. */
 static client_pool *
 kept_by(core_state *state, PyObject *redis_pool, PyObject *attributes)
 {
-    PyObject *kept = PyDict_GetItemWithError(attributes, state->names._rqreg_ext_pool);
-    if (kept == NULL || !Py_IS_TYPE(kept, state->client_pool_type)) {
+    PyObject *kept = dict_get(attributes, state->names._rqreg_ext_pool);
+    PyObject *made_for = kept != NULL && Py_IS_TYPE(kept, state->client_pool_type)
+                             ? client_pool_redis_pool((client_pool *)kept)
+                             : NULL;
+    Py_XDECREF(made_for);
+    if (made_for != redis_pool) {
+        Py_CLEAR(kept);
+    }
+    return (client_pool *)kept;
+}
+
+/* Keep a new pool, or return the one that another thread has kept meanwhile. A new reference; NULL
+   with an exception. */
+static client_pool *
+keep(core_state *state, PyObject *redis_pool, PyObject *attributes, client_pool *fresh)
+{
+    /* What is replaced is released without the lock. */
+    PyObject *replaced = dict_get(attributes, state->names._rqreg_ext_pool);
+    if (replaced == NULL && PyErr_Occurred()) {
         return NULL;
     }
-    PyObject *made_for = client_pool_redis_pool((client_pool *)kept);
-    bool is_for_it = made_for == redis_pool;
-    Py_XDECREF(made_for);
-    return is_for_it ? (client_pool *)kept : NULL;
+    thread_lock_take(&state->lock);
+    client_pool *kept = kept_by(state, redis_pool, attributes);
+    if (kept == NULL && !PyErr_Occurred()
+        && PyDict_SetItem(attributes, state->names._rqreg_ext_pool, (PyObject *)fresh) == 0) {
+        kept = (client_pool *)Py_NewRef((PyObject *)fresh);
+    }
+    thread_lock_leave(&state->lock);
+    Py_XDECREF(replaced);
+    return kept;
 }
 
 /* Our pool is kept in the redis-py pool's __dict__: they live equally long, and the garbage
@@ -27,17 +49,10 @@ find_or_create(core_state *state, PyObject *redis_pool)
         return NULL;
     }
     client_pool *self = kept_by(state, redis_pool, attributes);
-    Py_XINCREF(self);
     client_pool *fresh
         = self != NULL || PyErr_Occurred() ? NULL : client_pool_new(state, redis_pool);
     if (fresh != NULL) {
-        /* Another thread may have stored one since. */
-        self = kept_by(state, redis_pool, attributes);
-        self = (client_pool *)Py_NewRef(self == NULL ? (PyObject *)fresh : (PyObject *)self);
-        if (PyErr_Occurred()
-            || PyDict_SetItem(attributes, state->names._rqreg_ext_pool, (PyObject *)self) < 0) {
-            Py_CLEAR(self);
-        }
+        self = keep(state, redis_pool, attributes, fresh);
         Py_DECREF(fresh);
     }
     Py_DECREF(attributes);

@@ -170,7 +170,7 @@ registry_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     core_state *state = core_state_of(Py_TYPE(self));
     type_methods methods;
-    if (state == NULL || installed_rq_load(&state->rq) < 0
+    if (state == NULL || installed_rq_load(state) < 0
         || type_methods_of(state, Py_TYPE(self), &methods) < 0) {
         return -1;
     }

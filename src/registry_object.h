@@ -12,9 +12,13 @@ typedef struct {
     PyObject *weak_references;
 } base_registry;
 
-/* The attributes of a registry: a borrowed dict, or NULL where it has none. */
+/* The attributes of a registry: a dict, a new reference; or NULL where it has none. */
 static inline PyObject *
 registry_attributes(PyObject *self)
 {
-    return ((base_registry *)self)->dict;
+#ifdef Py_GIL_DISABLED
+    return PyObject_GenericGetDict(self, NULL);
+#else
+    return Py_XNewRef(((base_registry *)self)->dict);
+#endif
 }

@@ -3,21 +3,25 @@
 #include "connection_exchange.h"
 #include "python_calls.h"
 
-/* The list of a redis-py pool's idle connections, borrowed; NULL without an exception if there is
-   none. A blocking pool has its idle connections in a queue, with None for each that is not made
-   yet. */
+/* The list of a redis-py pool's idle connections, a new reference; NULL without an exception if
+   there is none. A blocking pool has its idle connections in a queue, with None for each that is
+   not made yet. */
 static PyObject *
 idle_list(const core_state *state, PyObject *attributes)
 {
-    PyObject *idle = PyDict_GetItemWithError(attributes, state->names._available_connections);
+    PyObject *idle = dict_get(attributes, state->names._available_connections);
     if (idle == NULL && !PyErr_Occurred()) {
-        PyObject *queue = PyDict_GetItemWithError(attributes, state->names.pool);
+        PyObject *queue = dict_get(attributes, state->names.pool);
         PyObject *of_queue = queue == NULL ? NULL : PyObject_GenericGetDict(queue, NULL);
-        idle = of_queue == NULL ? NULL : PyDict_GetItemWithError(of_queue, state->names.queue);
+        idle = of_queue == NULL ? NULL : dict_get(of_queue, state->names.queue);
         Py_XDECREF(of_queue);
+        Py_XDECREF(queue);
     }
     PyErr_Clear();
-    return idle != NULL && PyList_Check(idle) ? idle : NULL;
+    if (idle != NULL && !PyList_Check(idle)) {
+        Py_CLEAR(idle);
+    }
+    return idle;
 }
 
 /* The connection that redis-py would use next, a new reference; NULL without an exception if it
@@ -27,9 +31,11 @@ next_of_redis_py(const core_state *state, PyObject *redis_pool)
 {
     PyObject *attributes = PyObject_GenericGetDict(redis_pool, NULL);
     PyObject *idle = attributes == NULL ? NULL : idle_list(state, attributes);
-    Py_ssize_t count = idle == NULL ? 0 : PyList_GET_SIZE(idle);
-    PyObject *last = count == 0 ? NULL : PyList_GET_ITEM(idle, count - 1);
-    last = last == Py_None ? NULL : Py_XNewRef(last);
+    PyObject *last = idle == NULL ? NULL : list_get(idle, -1);
+    if (last == Py_None) {
+        Py_CLEAR(last);
+    }
+    Py_XDECREF(idle);
     Py_XDECREF(attributes);
     PyErr_Clear();
     return last;

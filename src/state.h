@@ -1,14 +1,16 @@
 /* The state of the module, once for each interpreter: its types, the names it looks up, and what it
    has found out about the installed RQ, about types and about clients. It includes none of the
-   other files but names.h. */
+   other files but names.h and threads.h. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "names.h"
+#include "threads.h"
 
 /* ---- The methods of a type (found out by type_methods.c) ------------------------------------- */
 
@@ -128,7 +130,7 @@ typedef struct {
     X(requeued_job)           /* function: the Job that a requeue returns */
 
 typedef struct {
-    bool is_loaded;
+    atomic_bool is_loaded;
     bool is_known; /* the release is in the table of rqreg_ext._fastpath.releases */
     /* Job.delete leaves the status that the job object remembers (RQ 3). */
     bool delete_keeps_status;
@@ -163,6 +165,7 @@ typedef struct {
     checked_kinds checked_clients;
     checked_kinds checked_pools;
     installed_rq rq;
+    thread_lock lock; /* around what is stored once and read by all threads */
 } core_state;
 
 /* The definition of the module, by which its state is found (module.c). */

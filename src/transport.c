@@ -170,11 +170,9 @@ transport_release(transport *io)
 
 /* A socket object without a timeout takes the end of our slice for an error. */
 int
-transport_clear_time_limits(transport *io)
+transport_clear_time_limits(const transport *io)
 {
-    int result = io->is_direct && io->fd >= 0 ? limit_receipts(io, 0) : 0;
-    transport_release(io);
-    return result;
+    return io->is_direct && io->fd >= 0 ? limit_receipts(io, 0) : 0;
 }
 
 void

@@ -5,14 +5,13 @@
 #include <Python.h>
 
 /* CPython gives a type a new version, unique in the interpreter, at the first look-up after each
-   change. 0: it has none. Builds without the GIL change types while we look: there nothing is
-   remembered. */
+   change. 0: it has none. Before a change it takes the version away; so, without the GIL too, what
+   was read between two looks at the same version is of that version. */
 static inline unsigned int
 type_version(const PyTypeObject *type)
 {
 #if defined(Py_GIL_DISABLED)
-    (void)type;
-    return 0;
+    return __atomic_load_n(&type->tp_version_tag, __ATOMIC_ACQUIRE);
 #elif PY_VERSION_HEX < 0x030C0000
     return PyType_HasFeature((PyTypeObject *)type, Py_TPFLAGS_VALID_VERSION_TAG)
                ? type->tp_version_tag

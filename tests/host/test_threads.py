@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
+import rq.registry
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -228,6 +229,59 @@ def test_started_jobs_stay_members_while_executions_change(connection: redis.Red
             assert 'never' not in registry
 
     read_while_writing(read, write)
+
+
+def change_registry(registry: FailedJobRegistry) -> None:
+    registry.note = object()  # type: ignore[attr-defined]
+    del registry.note  # type: ignore[attr-defined]
+
+
+def change_class(registry: FailedJobRegistry) -> None:
+    type(registry).note = object()  # type: ignore[attr-defined]
+
+
+def change_client(registry: FailedJobRegistry) -> None:
+    attributes = vars(registry.connection)
+    attributes['note'] = object()
+    del attributes['note']
+
+
+def change_rq(registry: FailedJobRegistry) -> None:
+    original = rq.registry.current_timestamp
+    rq.registry.current_timestamp = lambda: original()  # type: ignore[attr-defined]
+    rq.registry.current_timestamp = original  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize('change', [change_registry, change_class, change_client, change_rq])
+def test_what_calls_depend_on_changes_while_threads_call(
+    connection: redis.Redis, change: Callable[[FailedJobRegistry], None]
+) -> None:
+    class Own(FailedJobRegistry):
+        pass
+
+    registry = Own('shared', connection=connection)
+    ids = job_ids(5)
+    fill(connection, registry, ids)
+    ended = threading.Event()
+
+    def change_again_and_again() -> int:
+        changed = 0
+        while not ended.is_set():
+            change(registry)
+            changed += 1
+        return changed
+
+    def call(number: int) -> None:
+        for _ in range(ROUNDS):
+            ask_everything(registry, ids, 'not there')
+
+    with ThreadPoolExecutor(1) as changer:
+        changed = changer.submit(change_again_and_again)
+        try:
+            in_threads(call, threads=8)
+        finally:
+            ended.set()
+        assert changed.result(PATIENCE) > 0
 
 
 @pytest.mark.parametrize('close', ['client.close', 'pool.disconnect', 'pool.reset'])
