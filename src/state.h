@@ -43,7 +43,7 @@ typedef enum {
 } rq_methods;
 
 /* What a registry's `cleanup` does. A read that cleans up first must do the same. The numbers are
-   those of rqreg_ext._fastpath.releases.Cleanup. */
+   those of rqreg_ext._fastpath.releases.CleanupKind. */
 typedef enum {
     CLEANUP_UNKNOWN = 0, /* not RQ's own, or of an unknown release: RQ's method must be called */
     CLEANUP_NOTHING = 1, /* it does nothing */
@@ -53,7 +53,7 @@ typedef enum {
 } cleanup_kind;
 
 /* What the entries of a registry are, by its type's parse_job_id. The numbers are those of
-   rqreg_ext._fastpath.releases.Entries. */
+   rqreg_ext._fastpath.releases.EntryKind. */
 typedef enum {
     ENTRIES_UNKNOWN = 0,   /* parse_job_id is not RQ's */
     ENTRIES_ARE_JOB_IDS,   /* an entry is a job id */

@@ -13,7 +13,7 @@ from .._fastpath.clients.by_url import client_from
 from .._fastpath.clients.errors import is_broken_connection
 from .._fastpath.dispatch import entries_of, reaches_rq, share_keys
 from .._fastpath.exchange import INTEGER, SCORE, VALUE, Command, exchange, without_errors
-from .._fastpath.releases import Entries, Method
+from .._fastpath.releases import EntryKind, Method
 from .._query.listing import ListingMixin
 from .._query.pages import Page, page_of, page_reads
 
@@ -287,7 +287,7 @@ def _function_of(method: Any) -> Any:
 
 
 def _is_parsed_as_by_rq(registry: Any) -> bool:
-    return entries_of(registry) != Entries.UNKNOWN
+    return entries_of(registry) != EntryKind.UNKNOWN
 
 
 def _can_be_sent(argument: Any) -> bool:

@@ -10,7 +10,7 @@ from rq.utils import as_text
 
 from .._fastpath import guards, releases, script_constants
 from .._fastpath.clients.support import sends_unchanged
-from .._fastpath.exchange import INTEGER, VALUE, NotSent, exchange, run_script, without_errors
+from .._fastpath.exchange import INTEGER, VALUE, ClientRefused, exchange, run_script, without_errors
 from .._fastpath.rq_methods import find
 from .._fastpath.server_errors import error_to_raise, is_denied
 from .._query.arguments import chunk_size_of, most_changes_of
@@ -133,7 +133,7 @@ class Emptying:
                 then=self._replica_wait.commands(),
             )
         except Exception as error:
-            if not isinstance(error, NotSent) and (to_raise := error_to_raise(error)) is not None:
+            if not isinstance(error, ClientRefused) and (to_raise := error_to_raise(error)) is not None:
                 raise to_raise from None
             return None
         is_answer = isinstance(answer, list) and len(answer) == 5 and all(type(each) is int for each in answer)
@@ -199,7 +199,7 @@ class Emptying:
             # A worker has taken it.
             return
         keys = [job_class.key_for(job_id), f'{job_class.redis_job_namespace_prefix}{job_id}:dependents']
-        if releases.deletes_results:
+        if releases.release.deletes_results:
             keys.append(f'{as_text(script_constants.key_prefixes["result_prefix"])}{job_id}')
         try:
             deleted = self._connection.delete(*keys)

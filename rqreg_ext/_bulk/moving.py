@@ -147,7 +147,7 @@ class _EntryMove(Script):
     """Moves jobs to the registry of the same kind of another queue."""
 
     name = 'move_entries'
-    empties_queues = False
+    removes_from_queues = False
 
     def __init__(self, registry: Any, to: Target, statuses: Iterable[str]) -> None:
         self._registry = registry

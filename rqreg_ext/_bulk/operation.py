@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from rq.exceptions import NoSuchJobError
 
 from .._fastpath.dispatch import BulkDecision
-from .._fastpath.exchange import INTEGER, NotSent, exchange
+from .._fastpath.exchange import INTEGER, ClientRefused, exchange
 from .._fastpath.server_errors import concerns_one_job, is_wrong_type
 from .._query.arguments import chunk_size_of
 from .._query.chunks import chunks_of
@@ -23,7 +23,7 @@ from .long_queues import SEARCH_IS_VALID, LongQueueSearch
 from .options import Options
 from .replicas import ReplicaWait
 from .result import ALREADY_CANCELED, BulkResult
-from .script_runs import JobCode, ScriptRefused, ScriptRuns, plain_ids
+from .script_runs import JobCode, ScriptRefused, ScriptRuns, count_leading_plain
 from .scripts import Script
 
 # How many ids of the registry are read and filtered at a time (a group). A long queue is read once for each group, so
@@ -77,11 +77,11 @@ class ChunkProcessor:
         self.step = (may_replace and self._steps.in_transaction) or self._steps.by_method
         return may_replace
 
-    def give_up_script(self, reason: NotSent | ScriptRefused) -> None:
+    def give_up_script(self, reason: ClientRefused | ScriptRefused) -> None:
         """Decide without the script from now on: it is not tried again."""
-        if isinstance(reason, NotSent):
+        if isinstance(reason, ClientRefused):
             # The client has begun to change commands.
-            self._decision.client_has_changed()
+            self._decision.forget_client()
         self._usual_script = None
         self.decide()
 
@@ -149,7 +149,7 @@ class BulkOperation:
     def _group_size(self) -> int:
         self._processor.decide()
         script, pace, left = self._processor.script, self._allowance.pace, self._allowance.left
-        if script is not None and script.empties_queues and not self.result.dry_run:
+        if script is not None and script.removes_from_queues and not self.result.dry_run:
             self._search.measure()
         size, seconds = _GROUP_SIZE, _FILTERS_ARE_VALID
         if self._search.is_long:
@@ -254,7 +254,7 @@ class BulkOperation:
             chunk = job_ids[processed : processed + self._runs.sizer.size]
             self._processor.decide()
             script = self._processor.script
-            count = 0 if script is None else plain_ids(chunk)
+            count = 0 if script is None else count_leading_plain(chunk)
             if script is None or not count:
                 self._do_one_by_rq(chunk[0])
                 outcome = ChunkOutcome(1, [])
@@ -267,7 +267,7 @@ class BulkOperation:
         """Run the script once, and RQ's methods on the jobs that it leaves to them."""
         try:
             answer = self._runs.run(script, chunk, self._marked(chunk, queue_ends), queue_key)
-        except (NotSent, ScriptRefused) as reason:
+        except (ClientRefused, ScriptRefused) as reason:
             self._processor.give_up_script(reason)
             for job_id in chunk:
                 self._do_one_by_rq(job_id)
@@ -280,7 +280,7 @@ class BulkOperation:
             if code == JobCode.QUEUE_UNKNOWN:
                 not_searched.append(chunk[index])
             else:
-                self._note(chunk[index], code)
+                self._settle(chunk[index], code)
         return ChunkOutcome(processed, not_searched)
 
     def _marked(self, chunk: list[str], queue_ends: dict[str, str]) -> list[str]:
@@ -288,7 +288,7 @@ class BulkOperation:
         marks = queue_ends or self._runs.compressed
         return [marks.get(job_id, '') + job_id for job_id in chunk] if marks else chunk
 
-    def _note(self, job_id: str, code: int) -> None:
+    def _settle(self, job_id: str, code: int) -> None:
         may_be_done = self._runs.was_resent and not self.result.dry_run
         if may_be_done and code in (JobCode.NOT_IN_REGISTRY, JobCode.ALREADY_CANCELED):
             self.result.unconfirmed += 1

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from rq.job import Job
 
 from .._fastpath import requeued_job
-from .._fastpath.clients.support import answers_unchanged, refusal
-from .._fastpath.exchange import NotSent, ask, run_script
+from .._fastpath.clients.support import answers_unchanged, client_refused
+from .._fastpath.exchange import ClientRefused, ask, run_script
 from .._fastpath.server_errors import error_to_raise
 from .._query.chunks import chunks_of
 from .chunk_sizer import SCRIPT_MICROSECONDS, ChunkSizer
@@ -83,7 +83,7 @@ class ScriptRuns:
 
         Raises:
             ScriptRefused: The server refuses the script.
-            NotSent: The client has begun to change commands.
+            ClientRefused: The client has begun to change commands.
             redis.exceptions.RedisError: An error that affects all jobs.
         """
         arguments = script.arguments(self._registry, SCRIPT_MICROSECONDS, self._dry_run, known_queue)
@@ -100,7 +100,7 @@ class ScriptRuns:
                 then=self._replica_wait.commands(),
             )
             processed, microseconds, notes = _read_answer(answer, len(job_ids))
-        except NotSent:
+        except ClientRefused:
             raise
         except Exception as error:
             if not isinstance(error, _NotAnAnswer) and (to_raise := error_to_raise(error)) is not None:
@@ -119,7 +119,7 @@ class ScriptRuns:
         if not notes and not self.compressed:
             return answer
         if any(type(code) is bytes or code == JobCode.DATA_UNKNOWN for _, code in notes):
-            is_known = {index: script.add_metadata(code) for index, code in notes if type(code) is bytes}
+            is_known = {index: script.learn_metadata(code) for index, code in notes if type(code) is bytes}
             long = {index: job_ids[index] for index, code in notes if code == JobCode.DATA_UNKNOWN}
             is_known |= dict(zip(long, self._have_compressed_data(list(long.values())), strict=True))
             processed = min(is_known)
@@ -136,10 +136,10 @@ class ScriptRuns:
         self.was_resent = True
 
     def _require_answers(self, job_id: str) -> None:
-        """Raise NotSent if a wrapped client changes what RQ would read of a job; asked for the first job only."""
+        """Raise ClientRefused if a wrapped client changes what RQ would read of a job; asked for the first job only."""
         if not self._has_compared_answers:
             if not answers_unchanged(self._connection, Job.key_for(job_id)):
-                raise refusal(self._connection, 'a script')
+                raise client_refused(self._connection, 'a script')
             self._has_compared_answers = True
 
     def _have_compressed_data(self, job_ids: list[str]) -> list[bool]:
@@ -180,7 +180,7 @@ def _read_answer(answer: Any, count: int) -> tuple[int, int, list[tuple[int, Any
     return processed, microseconds, notes
 
 
-def plain_ids(job_ids: list[str]) -> int:
+def count_leading_plain(job_ids: list[str]) -> int:
     """Return how many ids come before the first one that must be left to RQ."""
     # One translate() of all ids takes an eighth of the time of a regex match on each.
     joined = ' '.join(job_ids)

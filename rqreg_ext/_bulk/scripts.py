@@ -28,7 +28,7 @@ class Script:
 
     # Its file, and whether it removes jobs from their queues.
     name: str
-    empties_queues: bool
+    removes_from_queues: bool
 
     def may_run(self) -> bool:
         """Return whether RQ would do the same with the jobs of this registry; called for each chunk."""
@@ -54,7 +54,7 @@ class Script:
         """Return what follows the arguments(), which were called before, and precedes the job ids."""
         return ()
 
-    def add_metadata(self, wanted: bytes) -> bool:
+    def learn_metadata(self, wanted: bytes) -> bool:
         """Find out what the script must know before it can do a job; return whether that was possible."""
         return False
 
@@ -63,14 +63,14 @@ class Deletion(Script):
     """Deletes jobs."""
 
     name = 'delete_many'
-    empties_queues = True
+    removes_from_queues = True
 
 
 class Requeue(Script):
     """Requeues jobs. Only Python can load and store their metadata, which the script gets from here."""
 
     name = 'requeue_many'
-    empties_queues = False
+    removes_from_queues = False
     # The most bytes of metadata that are kept for the next chunk, because many jobs may have the same.
     _KEPT = 65536
 
@@ -100,7 +100,7 @@ class Requeue(Script):
             self._reserialized.clear()
         return pairs
 
-    def add_metadata(self, wanted: bytes) -> bool:
+    def learn_metadata(self, wanted: bytes) -> bool:
         """Load metadata; return whether RQ can."""
         read = requeued_job.read_metadata(self._registry, [b'meta', wanted])
         if read is None:
@@ -114,7 +114,7 @@ class Cancellation(Script):
     """Cancels jobs."""
 
     name = 'cancel_many'
-    empties_queues = True
+    removes_from_queues = True
 
     def __init__(self, registry: Any, *, enqueue_dependents: bool, remove_from_dependencies: bool) -> None:
         self._registry = registry

@@ -41,8 +41,8 @@ _TRIES = 3
 # How many jobs are done between two calls of progress().
 _CHUNK = 100
 # The entries of a job, each with its score.
-Entries = Mapping[str, float]
-Action = Callable[[Any, str, Entries], object]
+Scores = Mapping[str, float]
+Action = Callable[[Any, str, Scores], object]
 
 
 class StartedMixin:
@@ -243,7 +243,7 @@ def entries_by_job(registry: Any) -> dict[str, dict[str, float]]:
 # ---- Failing
 
 
-def _fail(exception_handlers: list[Callable[..., Any]] | None, registry: Any, job_id: str, entries: Entries) -> None:
+def _fail(exception_handlers: list[Callable[..., Any]] | None, registry: Any, job_id: str, entries: Scores) -> None:
     """Have RQ's cleanup() fail a job: it takes the entries for abandoned that have a score up to the one given."""
     connection = registry.connection
     if not connection.exists(registry.job_class.key_for(job_id)):
@@ -266,7 +266,7 @@ def _fail(exception_handlers: list[Callable[..., Any]] | None, registry: Any, jo
 # ---- Removing
 
 
-def _remove(delete_job: bool, registry: Any, job_id: str, entries: Entries) -> None:
+def _remove(delete_job: bool, registry: Any, job_id: str, entries: Scores) -> None:
     """Remove a job's entries and executions, and delete the job if that is requested, in one transaction."""
     connection = registry.connection
     job = registry.job_class(job_id, connection=connection, serializer=registry.serializer)
@@ -390,5 +390,5 @@ def _stop_command(worker_name: str, job_id: str) -> Command:
     return (INTEGER, 'PUBLISH', rq_command.PUBSUB_CHANNEL_TEMPLATE % worker_name, json.dumps(payload))
 
 
-def _send_by_rq(registry: Any, job_id: str, entries: Entries) -> None:
+def _send_by_rq(registry: Any, job_id: str, entries: Scores) -> None:
     rq_command.send_stop_job_command(registry.connection, job_id, registry.serializer)

@@ -331,7 +331,7 @@ class _Drop(Script):
     """Takes jobs out of the queue, by their places in the list."""
 
     name = 'drop_waiting'
-    empties_queues = False
+    removes_from_queues = False
 
 
 class _DeletionOfWaiting(Deletion):

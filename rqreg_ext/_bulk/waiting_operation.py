@@ -41,7 +41,7 @@ class WaitingDecision(BulkDecision):
             and sends_unchanged(waiting.connection)
         )
 
-    def client_has_changed(self) -> None:
+    def forget_client(self) -> None:
         """Do nothing: the client is asked each time."""
 
 

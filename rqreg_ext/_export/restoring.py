@@ -22,7 +22,7 @@ from .._fastpath.locations import (
     queues_key,
     results_key,
 )
-from .._fastpath.releases import deletes_results
+from .._fastpath.releases import release
 from .._fastpath.server_errors import concerns_whole_server, error_to_raise, note_key
 from .._query.chunks import chunks_of
 from .files import InputFile
@@ -261,7 +261,7 @@ class Restore:
         _add(words, _HSET, required[0], job.fields if self._to_queue is None else _with_origin(job.fields, queue))
         if job.results:
             key = key_of['results'](job_id)
-            (required if deletes_results else replaced).append(key)
+            (required if release.deletes_results else replaced).append(key)
             for result_id, payload in job.results:
                 words += (_XADD, 2 + len(payload), key, result_id, *payload)
         for part, members in (('dependents', job.dependents), ('dependencies', job.dependencies)):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from .. import _core
 from .dispatch import cleanup_of_registry
 from .exchange import VALUE, Command, exchange, without_errors
-from .releases import Cleanup
+from .releases import CleanupKind
 from .releases import current_timestamp as now
 
 
@@ -44,17 +44,17 @@ __all__ = [
 NO_CLEANUP = CleanupCommands((), is_done_by_them=True)
 
 
-def cleanup_commands(cleanup: Cleanup | None, key: str, timestamp: int) -> CleanupCommands | None:
+def cleanup_commands(cleanup: CleanupKind | None, key: str, timestamp: int) -> CleanupCommands | None:
     """Return the commands of this cleanup for the registry with this key; None if its cleanup() must be called anyway.
 
     Entries with a score up to `timestamp`, a Unix timestamp in seconds, have expired.
     """
     if cleanup is None:
         return None
-    if cleanup is Cleanup.NOTHING:
+    if cleanup is CleanupKind.NOTHING:
         return NO_CLEANUP
     command = (VALUE, *_core.cleanup_command(cleanup, key, timestamp))
-    return CleanupCommands((command,), is_done_by_them=cleanup is Cleanup.DROPS_EXPIRED)
+    return CleanupCommands((command,), is_done_by_them=cleanup is CleanupKind.DROPS_EXPIRED)
 
 
 def cleanup_commands_of(registry: Any, timestamp: int) -> CleanupCommands | None:

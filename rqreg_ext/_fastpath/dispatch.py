@@ -43,10 +43,10 @@ from .. import _core
 from . import cluster, guards, releases
 from .clients.configuration import decodes
 from .clients.kinds import ClientKind
-from .clients.support import is_cluster, kind_of, refusal, sends_directly, sends_unchanged, share_keys
+from .clients.support import client_refused, is_cluster, kind_of, sends_directly, sends_unchanged, share_keys
 from .guards import texts_guard
 from .job_classes import leaves_as_it_is
-from .releases import CLEANUPS, ENTRIES, METHODS, Cleanup, Entries, Method
+from .releases import CLEANUPS, ENTRIES, METHODS, CleanupKind, EntryKind, Method
 from .rq_methods import Found, definitions, find
 
 __all__ = [
@@ -79,7 +79,7 @@ def methods_of(owner: type) -> tuple[int, int, int, int, tuple[Any, ...]]:
     """
     # A class with its own __getattribute__() may return anything: every call is left to RQ's methods.
     if owner.__getattribute__ is not object.__getattribute__:  # type: ignore[comparison-overlap]
-        return 0, 0, 0, Entries.UNKNOWN, ()
+        return 0, 0, 0, EntryKind.UNKNOWN, ()
     names = _OF_QUEUES if issubclass(owner, _core.Queue) else _OF_REGISTRIES
     defined = [list(definitions(owner, name)) for name in names]
     cleanup, parse_job_id = find(owner, 'cleanup'), find(owner, 'parse_job_id')
@@ -88,7 +88,7 @@ def methods_of(owner: type) -> tuple[int, int, int, int, tuple[Any, ...]]:
         _methods(found for of_name in defined for is_after_core, found in of_name if is_after_core),
         _methods(of_name[0][1] for of_name in defined if of_name),
         CLEANUPS.get(cleanup.origin, 0),  # type: ignore[arg-type]
-        ENTRIES.get(parse_job_id.origin, Entries.UNKNOWN),  # type: ignore[arg-type]
+        ENTRIES.get(parse_job_id.origin, EntryKind.UNKNOWN),  # type: ignore[arg-type]
         tuple({id(found.function): found[1:] for found in all_found if found.function is not None}.values()),
     )
 
@@ -111,27 +111,27 @@ def reaches_rq(registry: Any, *methods: Method) -> bool:
     return not _is_set_on(registry, *map(_name_of, methods)) and all(as_called & method for method in methods)
 
 
-def cleanup_of(registry_class: type) -> Cleanup | None:
+def cleanup_of(registry_class: type) -> CleanupKind | None:
     """Return what the cleanup() of a class does; None if it was overridden or patched."""
     _, as_called, cleanup, entries = _core.methods_of(registry_class)
     # This cleanup() of RQ calls get_expired_job_ids(), which may be overridden.
-    if cleanup == Cleanup.IF_EXPIRED and not (as_called & Method.GET_EXPIRED_JOB_IDS and entries):
+    if cleanup == CleanupKind.IF_EXPIRED and not (as_called & Method.GET_EXPIRED_JOB_IDS and entries):
         return None
-    return Cleanup(cleanup) if cleanup else None
+    return CleanupKind(cleanup) if cleanup else None
 
 
-def cleanup_of_registry(registry: Any) -> Cleanup | None:
+def cleanup_of_registry(registry: Any) -> CleanupKind | None:
     """Return what the cleanup() of a registry does; None if it was overridden or patched."""
     if _is_set_on(registry, 'cleanup', 'get_expired_job_ids', 'parse_job_id'):
         return None
     return cleanup_of(type(registry))
 
 
-def entries_of(registry: Any) -> Entries:
+def entries_of(registry: Any) -> EntryKind:
     """Return the form of a registry's entries, according to its parse_job_id()."""
     if _is_set_on(registry, 'parse_job_id') or not texts_guard.holds():
-        return Entries.UNKNOWN
-    return Entries(_core.methods_of(type(registry))[3])
+        return EntryKind.UNKNOWN
+    return EntryKind(_core.methods_of(type(registry))[3])
 
 
 def _name_of(method: Method) -> str:
@@ -156,7 +156,7 @@ def require_unchanged(client: Any, call: str, by_script: bool = False) -> None:
                 'RQ_KEY_PREFIX (RQ 3) a hash tag, like {rq}, in all programs that use RQ'
             )
     elif not sends_unchanged(client):
-        raise refusal(client, call)
+        raise client_refused(client, call)
 
 
 def can_read_jobs(client: Any) -> bool:
@@ -238,11 +238,11 @@ class BulkDecision:
         return (
             as_called & self._methods == self._methods
             and self._names.isdisjoint(vars(registry))
-            and (self._guard is None or (entries == Entries.JOBS and self._has_known_jobs(self._guard)))
+            and (self._guard is None or (entries == EntryKind.JOBS and self._has_known_jobs(self._guard)))
             and self._client_sends_unchanged()
         )
 
-    def client_has_changed(self) -> None:
+    def forget_client(self) -> None:
         """Have the client tried again, because it did not send what it was given."""
         self._unchanged_kind = None
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from rq import job
 
 from .. import _core
-from .releases import cleans_rate_limits, deletes_results
+from .releases import release
 from .rq_methods import AnyRequirement, ConstantRequirement, Requirement, make_look, required_of
 
 _REGISTRY = 'rq.registry'
@@ -38,7 +38,7 @@ _CLOCK = ('rq.registry.current_timestamp', 'rq.executions.current_timestamp', 'r
 _TEXTS = ('rq.registry.as_text', 'rq.registry.parse_composite_key')
 _HAS_WEBHOOKS = hasattr(job, 'Webhook')
 # Job.fetch()
-_JOB_RESTORED = (
+_USED_BY_FETCH = (
     'rq.registry.Job',
     'rq.job.Job',
     'rq.job.Job.__init__',
@@ -64,7 +64,7 @@ _JOB_RESTORED = (
     *(('rq.job.Webhook', 'rq.webhook.Webhook.__init__', 'rq.webhook.Webhook.from_dict') if _HAS_WEBHOOKS else ()),
 )
 # RateLimitRegistry.cancel(), and the functions that make the registry
-_LIMIT_LEFT = (
+_USED_TO_LEAVE_LIMIT = (
     'RateLimitRegistry',
     *(
         f'RateLimitRegistry.{name}'
@@ -81,11 +81,11 @@ _LIMIT_LEFT = (
     ),
 )
 # Queue._enqueue_rate_limited_job()
-_LIMIT_ENTERED = ('acquire_and_enqueue', 'add_to_rate_limited', 'register')
+_USED_TO_ENTER_LIMIT = ('acquire_and_enqueue', 'add_to_rate_limited', 'register')
 
 
 def _of_rate_limits(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f'rq.rate_limit.{name}' for name in names) if cleans_rate_limits else ()
+    return tuple(f'rq.rate_limit.{name}' for name in names) if release.cleans_rate_limits else ()
 
 
 # Queue()
@@ -126,8 +126,8 @@ _JOB_REMOVED = (
     *(f'rq.registry.{name}' for name in _JOB_REGISTRIES),
 )
 # BaseRegistry.remove(delete_job=True): Job.fetch(), Job.delete()
-_DELETED = (
-    *_JOB_RESTORED,
+_USED_BY_DELETE = (
+    *_USED_BY_FETCH,
     *_JOB_REMOVED,
     'rq.job.Job.delete',
     'rq.job.Job.dependencies_key',
@@ -141,17 +141,17 @@ _DELETED = (
     'rq.executions.ExecutionRegistry.get_execution_ids',
     'rq.executions.ExecutionRegistry.get_executions',
     'rq.executions.current_timestamp',
-    *(('rq.results.Result', 'rq.results.Result.get_key') if deletes_results else ()),
+    *(('rq.results.Result', 'rq.results.Result.get_key') if release.deletes_results else ()),
     'rq.group.Group',
     'rq.group.Group.__init__',
     'rq.group.Group.delete_job',
     'rq.group.Group.fetch',
     'rq.group.Group.get_key',
-    *_of_rate_limits(_LIMIT_LEFT),
+    *_of_rate_limits(_USED_TO_LEAVE_LIMIT),
 )
 # BaseRegistry.requeue(): Job.fetch(), Queue._enqueue_job()
-_REQUEUED = (
-    *_JOB_RESTORED,
+_USED_BY_REQUEUE = (
+    *_USED_BY_FETCH,
     *_QUEUE_MADE,
     'rq.registry.Queue',
     'rq.queue.Queue._enqueue_async_job',
@@ -174,16 +174,16 @@ _REQUEUED = (
     'rq.job.Job.to_dict',
     'rq.job.utcformat',
     *(('rq.webhook.Webhook.to_dict',) if _HAS_WEBHOOKS else ()),
-    *_of_rate_limits((*_LIMIT_LEFT, *(f'RateLimitRegistry.{name}' for name in _LIMIT_ENTERED))),
+    *_of_rate_limits((*_USED_TO_LEAVE_LIMIT, *(f'RateLimitRegistry.{name}' for name in _USED_TO_ENTER_LIMIT))),
 )
 # Job.fetch(), Job.cancel()
-_CANCELED = (
-    *_JOB_RESTORED,
+_USED_BY_CANCEL = (
+    *_USED_BY_FETCH,
     *_JOB_REMOVED,
     'rq.job.Job.cancel',
     'rq.job.Job.set_status',
     'rq.registry.current_timestamp',
-    *_of_rate_limits(_LIMIT_LEFT),
+    *_of_rate_limits(_USED_TO_LEAVE_LIMIT),
 )
 # How attributes are read and set: nothing of RQ's is in the way, and no method where the value is None.
 _ATTRIBUTES = {
@@ -201,7 +201,7 @@ _KEYS = (
     ('rq.executions', 'ExecutionRegistry', 'key_template'),
     ('rq.group', 'Group', 'REDIS_GROUP_NAME_PREFIX'),
 )
-_LIMIT_KEYS = (('rq.rate_limit', 'RateLimitRegistry', 'rl_keys_key'),) if cleans_rate_limits else ()
+_LIMIT_KEYS = (('rq.rate_limit', 'RateLimitRegistry', 'rl_keys_key'),) if release.cleans_rate_limits else ()
 KEYS = (*_KEYS, *_LIMIT_KEYS)
 # The names of all guards, and what relies on each: tools/rq_changes.py compares these functions with a new RQ's.
 relied_on: dict[str, list[str]] = {}
@@ -255,9 +255,11 @@ _INHERITED = (
 clock_guard = _guard('the time', _CLOCK)
 texts_guard = _guard('entries', _TEXTS)
 serializer_guard = _guard('new registries', ('rq.registry.resolve_serializer',))
-delete_guard = _guard('deletions', _DELETED, _INHERITED, _KEYS)
-requeue_guard = _guard('requeues', _REQUEUED, (), (*_KEYS[:2], ('rq.queue', 'Queue', 'DEFAULT_TIMEOUT'), *_LIMIT_KEYS))
-cancel_guard = _guard('cancellations', _CANCELED, (*_INHERITED, ('add', 'CanceledJobRegistry')), _KEYS)
+delete_guard = _guard('deletions', _USED_BY_DELETE, _INHERITED, _KEYS)
+requeue_guard = _guard(
+    'requeues', _USED_BY_REQUEUE, (), (*_KEYS[:2], ('rq.queue', 'Queue', 'DEFAULT_TIMEOUT'), *_LIMIT_KEYS)
+)
+cancel_guard = _guard('cancellations', _USED_BY_CANCEL, (*_INHERITED, ('add', 'CanceledJobRegistry')), _KEYS)
 restore_guard = _guard(
     'jobs that are read',
     ('rq.job.Job.restore', 'rq.job.decode_redis_hash', 'rq.job.str_to_date', 'rq.utils.as_text', 'rq.utils.utcparse'),
@@ -265,7 +267,7 @@ restore_guard = _guard(
 # Moving a job to the registry of another queue
 move_guard = _guard(
     'moves',
-    (*_JOB_RESTORED, 'rq.job.Job.get_status', 'rq.queue.Queue', 'rq.queue.Queue.key', 'rq.registry.BaseRegistry'),
+    (*_USED_BY_FETCH, 'rq.job.Job.get_status', 'rq.queue.Queue', 'rq.queue.Queue.key', 'rq.registry.BaseRegistry'),
     (),
     _KEYS,
 )
@@ -275,23 +277,25 @@ empty_guard = _guard(
     (
         'rq.queue.Queue',
         'rq.queue.Queue.empty',
-        *(('rq.results.Result', 'rq.results.Result.get_key') if deletes_results else ()),
+        *(('rq.results.Result', 'rq.results.Result.get_key') if release.deletes_results else ()),
     ),
 )
 stop_guard = _guard('stop_all()', ('rq.command.send_stop_job_command', 'rq.command.send_command'))
 results_guard = _guard('results that are read', ('rq.results.Result', 'rq.results.Result.fetch_latest'))
 # The functions of RQ that each script replaces: a job class that overrides one is left to RQ.
-requeue_functions = tuple(dict.fromkeys(_REQUEUED))
-cancel_functions = tuple(dict.fromkeys(_CANCELED))
-move_functions = _JOB_RESTORED
+requeue_functions = tuple(dict.fromkeys(_USED_BY_REQUEUE))
+cancel_functions = tuple(dict.fromkeys(_USED_BY_CANCEL))
+move_functions = _USED_BY_FETCH
 # A Job that is given to remove(delete_job=True) must have none of these set on itself.
-delete_methods = tuple(name.rpartition('.')[2] for name in _DELETED if name.startswith('rq.job.Job.'))
+delete_methods = tuple(name.rpartition('.')[2] for name in _USED_BY_DELETE if name.startswith('rq.job.Job.'))
 
 
 # clean_registries()
 clean_guard = _guard(
     'clean_registries()',
-    ('rq.registry.RateLimitRegistry', *_of_rate_limits(('RateLimitRegistry.all',))) if cleans_rate_limits else (),
+    ('rq.registry.RateLimitRegistry', *_of_rate_limits(('RateLimitRegistry.all',)))
+    if release.cleans_rate_limits
+    else (),
     (),
     _LIMIT_KEYS,
 )

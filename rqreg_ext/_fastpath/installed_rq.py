@@ -17,7 +17,7 @@ from .guards import (
     serializer_guard,
     texts_guard,
 )
-from .releases import cleaned, delete_keeps_status, is_known
+from .releases import is_known, release
 from .requeued_job import enqueued_at, read_metadata, requeued_job
 from .script_constants import delete_arguments, rate_limits_key, requeue_arguments
 
@@ -47,4 +47,6 @@ job_class = job.Job
 own_serializers = (serializers.DefaultSerializer, serializers.JSONSerializer)
 no_such_job_error = NoSuchJobError
 invalid_job_operation = InvalidJobOperation
+cleaned = release.cleaned
+delete_keeps_status = release.delete_keeps_status
 execution_key_template = executions.ExecutionRegistry.key_template

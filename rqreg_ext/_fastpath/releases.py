@@ -16,7 +16,7 @@ from .rq_methods import Origin
 OLDEST = (2, 4, 1)
 
 
-class Cleanup(IntEnum):
+class CleanupKind(IntEnum):
     """What a registry's cleanup does; the numbers are those of `cleanup_kind` in state.h."""
 
     NOTHING = 1
@@ -29,7 +29,7 @@ class Release(NamedTuple):
     """What differs between RQ releases in what the core does itself."""
 
     # The cleanup of deferred jobs: before RQ 2.8 it fails expired jobs.
-    deferred_cleanup: Cleanup
+    deferred_cleanup: CleanupKind
     # Job.delete() also deletes the job's results.
     deletes_results: bool
     # It reads the status without having the job object remember it.
@@ -40,12 +40,19 @@ class Release(NamedTuple):
     # The cleanup of started jobs leaves jobs alone that have another status; before RQ 3 it fails or retries them too.
     abandons_only_started: bool = False
 
+    @property
+    def fails_expired_deferred(self) -> bool:
+        """Whether the cleanup of deferred jobs fails those that have expired."""
+        return self.deferred_cleanup is CleanupKind.IF_EXPIRED
+
 
 _CLEANED = ('FinishedJobRegistry', 'StartedJobRegistry', 'FailedJobRegistry', 'DeferredJobRegistry')
 _PLAIN = Release(
-    Cleanup.NOTHING, deletes_results=False, delete_keeps_status=False, cleaned=_CLEANED, cleans_rate_limits=False
+    CleanupKind.NOTHING, deletes_results=False, delete_keeps_status=False, cleaned=_CLEANED, cleans_rate_limits=False
 )
-_EXPIRING_DEFERRED = _PLAIN._replace(deferred_cleanup=Cleanup.IF_EXPIRED)
+# An RQ newer than the table: calls that depend on RQ's internals are left to RQ.
+_UNKNOWN = _PLAIN._replace(cleaned=())
+_EXPIRING_DEFERRED = _PLAIN._replace(deferred_cleanup=CleanupKind.IF_EXPIRED)
 RELEASES = {
     (2, 4): _EXPIRING_DEFERRED,
     (2, 5): _EXPIRING_DEFERRED,
@@ -57,7 +64,7 @@ RELEASES = {
     (2, 11): _PLAIN,
     (2, 12): _PLAIN,
     (3, 0): Release(
-        Cleanup.NOTHING,
+        CleanupKind.NOTHING,
         deletes_results=True,
         delete_keeps_status=True,
         cleaned=(*_CLEANED, 'ReadyJobRegistry'),
@@ -81,14 +88,8 @@ if tuple(installed_version) < OLDEST:
         f'rqreg_ext needs RQ {".".join(map(str, OLDEST))} or newer, and RQ {version.VERSION} is installed: '
         f"pip install --upgrade 'rq>={'.'.join(map(str, OLDEST))}'"
     )
-release = RELEASES.get((installed_version[0], installed_version[1]))
-# An RQ newer than the table: calls that depend on RQ's internals are left to RQ.
-is_known = release is not None
-deletes_results = release is not None and release.deletes_results
-delete_keeps_status = release is not None and release.delete_keeps_status
-cleans_rate_limits = release is not None and release.cleans_rate_limits
-fails_expired_deferred = release is not None and release.deferred_cleanup is Cleanup.IF_EXPIRED
-cleaned = release.cleaned if release is not None else ()
+release = RELEASES.get((installed_version[0], installed_version[1]), _UNKNOWN)
+is_known = release is not _UNKNOWN
 _registry_globals = vars(registry)
 
 
@@ -131,7 +132,7 @@ class Method(IntEnum):
     STARTED_JOB_REGISTRY = 1 << 22
 
 
-class Entries(IntEnum):
+class EntryKind(IntEnum):
     """What a registry's entries are, by its parse_job_id(); the numbers are those of `entry_kind` in state.h."""
 
     UNKNOWN = 0
@@ -170,20 +171,20 @@ METHODS: dict[Origin, Method] = {
         if method.name.endswith('_JOB_REGISTRY')
     },
 }
-ENTRIES: dict[Origin, Entries] = {
-    (_REGISTRY, 'BaseRegistry.parse_job_id'): Entries.JOBS,
-    (_REGISTRY, 'StartedJobRegistry.parse_job_id'): Entries.COMPOSITE,
+ENTRIES: dict[Origin, EntryKind] = {
+    (_REGISTRY, 'BaseRegistry.parse_job_id'): EntryKind.JOBS,
+    (_REGISTRY, 'StartedJobRegistry.parse_job_id'): EntryKind.COMPOSITE,
 }
-CLEANUPS: dict[Origin, Cleanup] = (
+CLEANUPS: dict[Origin, CleanupKind] = (
     {
-        (_REGISTRY, 'BaseRegistry.cleanup'): Cleanup.NOTHING,
-        (_REGISTRY, 'StartedJobRegistry.cleanup'): Cleanup.IF_EXPIRED,
-        (_REGISTRY, 'FinishedJobRegistry.cleanup'): Cleanup.DROPS_EXPIRED,
-        (_REGISTRY, 'FailedJobRegistry.cleanup'): Cleanup.DROPS_EXPIRED,
+        (_REGISTRY, 'BaseRegistry.cleanup'): CleanupKind.NOTHING,
+        (_REGISTRY, 'StartedJobRegistry.cleanup'): CleanupKind.IF_EXPIRED,
+        (_REGISTRY, 'FinishedJobRegistry.cleanup'): CleanupKind.DROPS_EXPIRED,
+        (_REGISTRY, 'FailedJobRegistry.cleanup'): CleanupKind.DROPS_EXPIRED,
         (_REGISTRY, 'DeferredJobRegistry.cleanup'): release.deferred_cleanup,
-        (_REGISTRY, 'ReadyJobRegistry.cleanup'): Cleanup.IF_ANY,
-        (_EXECUTIONS, 'ExecutionRegistry.cleanup'): Cleanup.DROPS_EXPIRED,
+        (_REGISTRY, 'ReadyJobRegistry.cleanup'): CleanupKind.IF_ANY,
+        (_EXECUTIONS, 'ExecutionRegistry.cleanup'): CleanupKind.DROPS_EXPIRED,
     }
-    if release is not None
+    if is_known
     else {}
 )

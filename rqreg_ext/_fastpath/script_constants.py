@@ -7,13 +7,13 @@ from typing import Any
 
 from rq import executions, group, job, queue, registry
 
-from .releases import cleans_rate_limits, deletes_results
+from .releases import release
 from .script_arguments import Value, among, first_in_order
 
 
 def _rate_limits() -> Any:
     """Return RQ's class of rate limits, where this RQ has them."""
-    if not cleans_rate_limits:
+    if not release.cleans_rate_limits:
         return None
     from rq.rate_limit import RateLimitRegistry
 
@@ -42,7 +42,7 @@ def _prefix(template: str) -> bytes:
 
 
 def _results_prefix() -> bytes:
-    if not deletes_results:
+    if not release.deletes_results:
         return b''
     from rq.results import Result
 

@@ -15,7 +15,7 @@ from .._query.arguments import chunk_size_of
 from .candidates import Candidate
 from .database import Database
 from .dependencies import DeferredJobs
-from .entries import Entries
+from .entries import RegistrySearch
 from .executions import Executions
 from .orphans import Orphans
 from .problems import CheckReport, Problem, ProblemKind, kinds_of
@@ -116,7 +116,7 @@ def _candidates_of_registry(registry: Any, reader: ChunkReader, orphans: bool) -
     else:
         # Only a scan looks for them.
         known = KnownJobs() if scan else None
-        yield from Entries(keys, registry_kind, name, key, with_hashes=True, known=known).candidates(reader)
+        yield from RegistrySearch(keys, registry_kind, name, key, with_hashes=True, known=known).candidates(reader)
     if registry_kind is DEFERRED:
         yield from DeferredJobs(keys, name, key).candidates(reader)
     if registry_kind is not None and scan:

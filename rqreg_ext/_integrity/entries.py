@@ -33,7 +33,7 @@ def drops_expired(registry_kind: RegistryKind | None) -> bool:
 
 def fails_expired(registry_kind: RegistryKind | None) -> bool:
     """Return whether RQ fails the jobs of expired entries of this registry."""
-    return registry_kind is DEFERRED and releases.fails_expired_deferred
+    return registry_kind is DEFERRED and releases.release.fails_expired_deferred
 
 
 def has_expired(score: float, now: float) -> bool:
@@ -50,7 +50,7 @@ def date_of(score: float) -> str:
 
 
 @dataclass(frozen=True)
-class Entries:
+class RegistrySearch:
     """The entries of one registry.
 
     registry_kind: None for a registry that is not of a status, like one of a subclass: then only the existence of its
@@ -116,7 +116,7 @@ class Entries:
 class ExpiredEntry(Candidate):
     """An entry that has expired."""
 
-    entries: Entries
+    entries: RegistrySearch
     job_id: str
 
     def commands(self) -> list[Command]:
@@ -146,7 +146,7 @@ class ExpiredEntry(Candidate):
 class EntryOfMissingJob(Candidate):
     """An entry whose job seems to be gone, or whose hash RQ cannot load."""
 
-    entries: Entries
+    entries: RegistrySearch
     job_id: str
 
     def commands(self) -> list[Command]:
@@ -180,7 +180,7 @@ class EntryOfMissingJob(Candidate):
 class MisplacedEntry(Candidate):
     """An entry whose job seems to have a status or a queue other than this registry's."""
 
-    entries: Entries
+    entries: RegistrySearch
     job_id: str
     origin: str
 

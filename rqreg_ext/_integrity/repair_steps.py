@@ -72,7 +72,7 @@ def put_back(keys: JobKeys, view: JobView, registry_kind: RegistryKind) -> Repai
 def put_back_deferred(keys: JobKeys, view: JobView) -> RepairStep:
     """Add an orphan to the registry of deferred jobs, and to the dependents of its dependencies."""
     others = (other.key(view.origin) for other in BY_JOB_ID if other is not DEFERRED)
-    score_is_ttl = releases.fails_expired_deferred
+    score_is_ttl = releases.release.fails_expired_deferred
     return RepairStep(
         'put_back_deferred',
         (DEFERRED.key(view.origin), keys.job(view.job_id), keys.dependencies(view.job_id), *others),

@@ -24,7 +24,7 @@ _RUNNING = ('started', 'queued')
 
 @dataclass(frozen=True)
 class StartedEntries:
-    """The entries of the registry of started jobs of one queue; `with_hashes` as for Entries."""
+    """The entries of the registry of started jobs of one queue; `with_hashes` as for RegistrySearch."""
 
     keys: JobKeys
     queue: str
@@ -206,7 +206,7 @@ def _has_ended(begin: str, view: JobView) -> bool:
 
 def _is_harmless(score: float) -> bool:
     """Return whether RQ's clean-up removes the entry without changing the job."""
-    return _will_expire(score) and releases.release is not None and releases.release.abandons_only_started
+    return _will_expire(score) and releases.release.abandons_only_started
 
 
 def _will_expire(score: float) -> bool:

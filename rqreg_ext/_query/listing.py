@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._fastpath.clients.configuration import decodes
 from .._fastpath.dispatch import entries_of
-from .._fastpath.releases import Entries
+from .._fastpath.releases import EntryKind
 from .arguments import check_holds_jobs, chunk_size_of, job_ids_of, score_of, text_ids_of
 from .cursor import Cursor
 from .jobs import JobList, load_jobs
@@ -231,9 +231,9 @@ def parser_of(registry: Any) -> Callable[[str], str] | None:
     """Return a function that extracts the job id from an entry, or None if entries are job ids."""
     parse: Callable[[Any], str] = registry.parse_job_id
     entries = entries_of(registry)
-    if entries is Entries.JOBS:
+    if entries is EntryKind.JOBS:
         return None
-    if entries is Entries.COMPOSITE or decodes(registry.connection):
+    if entries is EntryKind.COMPOSITE or decodes(registry.connection):
         return parse
     # RQ passes bytes to an overridden parse_job_id() unless the client decodes responses.
     return lambda member: parse(member.encode())

@@ -19,7 +19,7 @@ from rq.group import Group
 
 import rqreg_ext
 from rqreg_ext import BulkResult, WaitingJobs
-from rqreg_ext._fastpath.releases import deletes_results
+from rqreg_ext._fastpath.releases import release
 
 KEY = 'rq:queue:q'
 
@@ -163,7 +163,7 @@ def test_empty_deletes_jobs_one_by_one_if_script_is_refused(
     waiting = connection.lrange(KEY, 0, -1)
     for job_id in waiting[:limit]:
         # As RQ's script does; it leaves results before RQ 3.
-        results = (b'rq:results:%s',) if deletes_results else ()
+        results = (b'rq:results:%s',) if release.deletes_results else ()
         for key in (b'rq:job:%s', b'rq:job:%s:dependents', *results):
             expected.pop(key % job_id, None)
     reports: list[int] = []

@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import rqreg_ext
-from rqreg_ext._fastpath.releases import deletes_results
+from rqreg_ext._fastpath.releases import release
 from rqreg_ext.registry import FailedJobRegistry, StartedJobRegistry
 
 from . import state as states
@@ -197,10 +197,10 @@ def test_nothing_of_an_existing_job_is_changed(filled: redis.Redis) -> None:
     # A result without a job.
     lines = file.getvalue().splitlines(keepends=True)
     lines[3] = lines[3].replace(b'"hash": ', b'"results": [["5-0", {"type": "1"}]], "hash": ')
-    if deletes_results:
+    if release.deletes_results:
         filled.xadd('rq:results:job-0002', {'type': 2}, id='9-0')
     before = state(filled)
-    existing = 2 if deletes_results else 1
+    existing = 2 if release.deletes_results else 1
     for skip_existing in (False, True):
         result = rqreg_ext.restore(filled, io.BytesIO(b''.join(lines)), skip_existing=skip_existing)['q']
         expected = (COUNT, 0) if skip_existing else (0, existing)
@@ -209,7 +209,7 @@ def test_nothing_of_an_existing_job_is_changed(filled: redis.Redis) -> None:
     assert {job_id for job_id, _ in rqreg_ext.restore(filled, io.BytesIO(b''.join(lines)))['q'].failed} >= {'job-0001'}
 
 
-@pytest.mark.skipif(deletes_results, reason='RQ deletes the results of a job that it deletes')
+@pytest.mark.skipif(release.deletes_results, reason='RQ deletes the results of a job that it deletes')
 def test_results_that_rq_left_of_deleted_job_are_replaced(filled: redis.Redis) -> None:
     lines = exported(filled).getvalue().splitlines(keepends=True)
     lines[3] = lines[3].replace(b'"hash": ', b'"results": [["5-0", {"type": "1"}]], "hash": ')

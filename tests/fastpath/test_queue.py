@@ -20,7 +20,7 @@ from redis.exceptions import ResponseError
 from rq.serializers import JSONSerializer
 
 import rqreg_ext
-from rqreg_ext._fastpath.releases import fails_expired_deferred
+from rqreg_ext._fastpath.releases import release
 
 Same = Callable[..., Outcome]
 
@@ -134,7 +134,7 @@ def test_clean_registries_drops_expired_entries(same_as_rq: Same) -> None:
         ({'spoiled': {'FinishedJobRegistry': 'string'}}, ResponseError),
         ({'spoiled': {'StartedJobRegistry': 'string'}}, ResponseError),
         ({'spoiled': {'FailedJobRegistry': 'string'}}, ResponseError),
-        ({'spoiled': {'DeferredJobRegistry': 'string'}}, ResponseError if fails_expired_deferred else None),
+        ({'spoiled': {'DeferredJobRegistry': 'string'}}, ResponseError if release.fails_expired_deferred else None),
     ],
 )
 def test_clean_registries_leaves_jobs_to_rq(same_as_rq: Same, special: Any, error: Any) -> None:

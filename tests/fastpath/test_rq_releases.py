@@ -88,7 +88,7 @@ def test_newer_release_uses_fallback(redis_server: PrivateRedis, version: str) -
 def test_table_lists_cleaned_registries_of_installed_release() -> None:
     names = [name for name in rq.registry.clean_registries.__code__.co_names if name.endswith('Registry')]
     rate_limits = ['RateLimitRegistry'] if script_constants.rate_limits_key is not None else []
-    assert [*releases.cleaned, *rate_limits] == names
+    assert [*releases.release.cleaned, *rate_limits] == names
 
 
 def test_installed_release_is_in_table(redis_server: PrivateRedis) -> None:

@@ -81,9 +81,9 @@ ROOTS = {
     'cancel': ('rq.job.Job.fetch', 'rq.job.Job.cancel'),
 }
 REQUIRED = {
-    'delete': guards._DELETED,
-    'requeue': guards._REQUEUED,
-    'cancel': guards._CANCELED,
+    'delete': guards._USED_BY_DELETE,
+    'requeue': guards._USED_BY_REQUEUE,
+    'cancel': guards._USED_BY_CANCEL,
 }
 
 

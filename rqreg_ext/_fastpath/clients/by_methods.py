@@ -17,11 +17,11 @@ _SHOWN = 3
 Words = tuple[Any, ...]
 
 
-class NotSent(NotImplementedError):
+class ClientRefused(NotImplementedError):
     """A command that only a client of redis-py's own may send; nothing was sent."""
 
 
-def refusal(client: Any, what: str) -> NotSent:
+def client_refused(client: Any, what: str) -> ClientRefused:
     """Return the error to raise if `what` would need commands that RQ does not send."""
     client_class = f'{type(client).__module__}.{type(client).__qualname__}'
     replaced = ', '.join(replaced_methods(client)[:_SHOWN])
@@ -30,7 +30,7 @@ def refusal(client: Any, what: str) -> NotSent:
         if replaced
         else f'it is not known whether this {client_class} changes keys or commands'
     )
-    return NotSent(
+    return ClientRefused(
         f'{what} needs commands that RQ does not send, and {changes}. Give a redis.Redis that finds the same keys '
         "by the same names; for a prefix before RQ's keys, set RQ_KEY_PREFIX (RQ 3) instead of changing the client"
     )
@@ -48,10 +48,10 @@ def answer_of(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
 
 
 def by_methods(client: Any, commands: Sequence[Words]) -> list[Any]:
-    """Return the replies. Raises NotSent before the first command, if there is one that RQ does not send."""
+    """Return the replies. Raises ClientRefused before the first command, if there is one that RQ does not send."""
     for name, *_ in commands:
         if name not in _METHODS:
-            raise refusal(client, f'the command {name}')
+            raise client_refused(client, f'the command {name}')
     return [answer_of(_METHODS[words[0]], client, *words[1:]) for words in commands]
 
 
@@ -116,7 +116,7 @@ def _time(client: Any) -> list[int]:
 
 def _sort(client: Any, *words: Any) -> Exception:
     # Answered as by a server that denies it: the caller then reads the same in other ways.
-    return refusal(client, 'the command SORT')
+    return client_refused(client, 'the command SORT')
 
 
 def _octets(text: Any) -> Any:

@@ -21,18 +21,18 @@ from typing import Any
 from ... import _core
 from .. import cluster
 from . import wrapped
-from .by_methods import NotSent, Words, answer_of, by_methods, refusal
+from .by_methods import ClientRefused, Words, answer_of, by_methods, client_refused
 from .configuration import are_of_one_database
 from .kinds import ClientKind
 from .packages import is_set_on
 from .pools import makes_only_original_connections
 
 __all__ = [
-    'NotSent',
+    'ClientRefused',
     'answers_unchanged',
+    'client_refused',
     'is_cluster',
     'kind_of',
-    'refusal',
     'send',
     'sends_directly',
     'sends_unchanged',
@@ -46,7 +46,7 @@ def send(client: Any, commands: Sequence[Words], on_resent: Callable[[], object]
     One round trip by a client that is not wrapped. By an observed one a second one, in which the first command goes by
     itself. One for each command by a cluster's client, and by methods.
     on_resent: called if a wrapped client's Retry sent a command more than once.
-    Raises NotSent for a command that RQ does not send, if the client is used by its methods.
+    Raises ClientRefused for a command that RQ does not send, if the client is used by its methods.
     """
     if is_cluster(client):
         return [answer_of(client.execute_command, *words) for words in commands]
