@@ -12,7 +12,7 @@ from ._bulk.waiting_changes import WaitingChangesMixin
 from ._export.exporting import ExportMixin
 from ._fastpath.clients import by_url
 from ._fastpath.description import DescriptionMixin
-from ._fastpath.locations import queue_key
+from ._fastpath.rq_keys import queue_key
 
 if TYPE_CHECKING:
     from redis import Redis

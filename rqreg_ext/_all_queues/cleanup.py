@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._fastpath.cleanup import RegistryCleanup, cleanup_commands, cleanup_commands_of, now
 from .._fastpath.dispatch import cleanup_of
-from .._fastpath.locations import REGISTRIES
+from .._fastpath.rq_keys import REGISTRIES
 from .selection import class_named
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from .._export.reading import QUEUED
 from .._export.restoring import Restore
 from .._fastpath.clients.by_url import client_from
 from .._fastpath.dispatch import require_unchanged
-from .._fastpath.locations import REGISTRIES
+from .._fastpath.rq_keys import REGISTRIES
 from .._fastpath.server_errors import concerns_one_queue, note_key
 from .._query.arguments import text_ids_of
 from .._query.filters import Filters, JobFilters, fixed_in_time

@@ -12,7 +12,7 @@ from rq.serializers import resolve_serializer
 from .._fastpath.cleanup import RegistryCleanup, clean_and_exchange, cleanup_commands_of, now
 from .._fastpath.clients.by_url import client_from
 from .._fastpath.exchange import INTEGER, TEXTS, Command, ask, exchange
-from .._fastpath.locations import REGISTRIES, queue_key
+from .._fastpath.rq_keys import REGISTRIES, queue_key
 from .._fastpath.server_errors import concerns_one_queue, note_key
 from .._fastpath.wording import suggestion
 from .._query.arguments import chunk_size_of, ranks_of
@@ -134,7 +134,7 @@ class JobSource:
         self.serializer = serializer
 
 
-class Place(NamedTuple):
+class ListedIn(NamedTuple):
     """A queue, or a registry of it.
 
     Attributes:
@@ -188,7 +188,7 @@ def _filters_of(filters: JobFilters) -> Filters:
 
 def _places(
     client: Any, queues: Mapping[str, Queue | None], names: Sequence[str], source: JobSource
-) -> Iterator[Place]:
+) -> Iterator[ListedIn]:
     # The same for all queues that have the same, so that their jobs are read together.
     sources = {(id(source.job_class), id(source.serializer)): source}
     for queue_name, queue in queues.items():
@@ -199,16 +199,16 @@ def _places(
         for name in names:
             if name == QUEUED:
                 key = queue_key(queue_name) if queue is None else str(queue.key)
-                yield Place(queue_name, name, key, of_queue, None)
+                yield ListedIn(queue_name, name, key, of_queue, None)
             else:
                 of_jobs = {'job_class': of_queue.job_class, 'serializer': of_queue.serializer}
                 registry = registry_in(client, class_named(name), queue_name, queue, **of_jobs)
-                yield Place(queue_name, name, registry.key, of_queue, registry)
+                yield ListedIn(queue_name, name, registry.key, of_queue, registry)
 
 
 def _count(
-    client: Any, places: Sequence[Place], cleanup: bool, errors: dict[str, Exception]
-) -> list[tuple[Place, int]]:
+    client: Any, places: Sequence[ListedIn], cleanup: bool, errors: dict[str, Exception]
+) -> list[tuple[ListedIn, int]]:
     """Return each place with its number of entries, after the cleanup; note the queues that cannot be read."""
     reads: list[Command] = [(INTEGER, 'LLEN' if place.registry is None else 'ZCARD', place.key) for place in places]
     counts = _clean_and_count(client, places, reads, errors) if cleanup else exchange(client, reads)
@@ -219,10 +219,10 @@ def _count(
 
 
 def _clean_and_count(
-    client: Any, places: Sequence[Place], reads: Sequence[Command], errors: dict[str, Exception]
+    client: Any, places: Sequence[ListedIn], reads: Sequence[Command], errors: dict[str, Exception]
 ) -> list[Any]:
     timestamp = now()
-    to_clean: list[tuple[Place, RegistryCleanup]] = [
+    to_clean: list[tuple[ListedIn, RegistryCleanup]] = [
         (place, (cleanup_commands_of(place.registry, timestamp), place.registry.cleanup))
         for place in places
         if place.registry is not None
@@ -240,7 +240,7 @@ def _clean_and_count(
     return exchange(client, reads)
 
 
-def _note_error(place: Place, error: Exception, errors: dict[str, Exception]) -> None:
+def _note_error(place: ListedIn, error: Exception, errors: dict[str, Exception]) -> None:
     if not concerns_one_queue(error):
         raise error
     errors.setdefault(place.queue, note_key(error, place.key))
@@ -249,20 +249,20 @@ def _note_error(place: Place, error: Exception, errors: dict[str, Exception]) ->
 # ---- Reading them
 
 # A place, and some of its members: job ids, or in a started registry entries.
-Members = tuple[Place, list[str]]
+Members = tuple[ListedIn, list[str]]
 
 
 class _NotRead(Exception):
     """An error while the entries of a place are read."""
 
-    def __init__(self, place: Place, error: Exception) -> None:
+    def __init__(self, place: ListedIn, error: Exception) -> None:
         super().__init__(place, error)
         self.place = place
         self.error = error
 
 
 def _find_best(
-    client: Any, counts: Sequence[tuple[Place, int]], size: int, selection: Filters, order_by: str, best: _Best
+    client: Any, counts: Sequence[tuple[ListedIn, int]], size: int, selection: Filters, order_by: str, best: _Best
 ) -> _Best:
     """Find the jobs of these places that match. Raises _NotRead."""
     searches: dict[JobSource, _Search] = {}
@@ -277,9 +277,9 @@ def _find_best(
     return best
 
 
-def _chunks(client: Any, counts: Sequence[tuple[Place, int]], size: int) -> Iterator[list[Members]]:
+def _chunks(client: Any, counts: Sequence[tuple[ListedIn, int]], size: int) -> Iterator[list[Members]]:
     """Yield the members of all places in chunks. Many small places are one chunk, and are read in one round trip."""
-    group: list[tuple[Place, int]] = []
+    group: list[tuple[ListedIn, int]] = []
     for place, count in counts:
         if count > size:
             members = _list_chunks(client, place.key, size) if place.registry is None else _entries(place, size)
@@ -294,7 +294,7 @@ def _chunks(client: Any, counts: Sequence[tuple[Place, int]], size: int) -> Iter
         yield _small(client, group)
 
 
-def _until_error(place: Place, members: Iterator[list[str]]) -> Iterator[list[str]]:
+def _until_error(place: ListedIn, members: Iterator[list[str]]) -> Iterator[list[str]]:
     try:
         yield from members
     except Exception as error:
@@ -303,7 +303,7 @@ def _until_error(place: Place, members: Iterator[list[str]]) -> Iterator[list[st
         raise _NotRead(place, error) from None
 
 
-def _small(client: Any, group: Sequence[tuple[Place, int]]) -> list[Members]:
+def _small(client: Any, group: Sequence[tuple[ListedIn, int]]) -> list[Members]:
     commands: list[Command] = [
         (TEXTS, 'LRANGE' if place.registry is None else 'ZRANGE', place.key, 0, count - 1) for place, count in group
     ]
@@ -321,7 +321,7 @@ def _small(client: Any, group: Sequence[tuple[Place, int]]) -> list[Members]:
     return read
 
 
-def _entries(place: Place, size: int) -> Iterator[list[str]]:
+def _entries(place: ListedIn, size: int) -> Iterator[list[str]]:
     return cursor_of(place.registry, size, False, None, None).member_chunks()
 
 
@@ -356,7 +356,7 @@ class _Search:
     def find(self, chunk: Sequence[Members], best: _Best) -> None:
         """Pass the jobs among these members that match on to `best`. One round trip."""
         job_ids: list[str] = []
-        places: dict[str, Place] = {}
+        places: dict[str, ListedIn] = {}
         for place, members in chunk:
             parse = None if place.registry is None else parser_of(place.registry)
             found = self._filters.select(members if parse is None else map(parse, members))
@@ -377,7 +377,7 @@ def _date_of(rows: Rows, order_by: str) -> Callable[[Row], bytes]:
 
 
 # (time, job id, place)
-Candidate = tuple[bytes, str, Place]
+Candidate = tuple[bytes, str, ListedIn]
 
 
 class _Best:

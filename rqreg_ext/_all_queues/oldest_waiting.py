@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from .._fastpath.exchange import VALUE, Command, exchange, reply_text
-from .._fastpath.locations import job_prefix
+from .._fastpath.rq_keys import job_prefix
 from .._fastpath.server_errors import is_denied, is_wrong_type
 from .._query.dates import moment_of, sortable
 

@@ -13,7 +13,7 @@ from .._bulk.result import BulkResult, sum_of_known
 from .._fastpath.clients.by_url import client_from
 from .._fastpath.deferred import imports_of
 from .._fastpath.exchange import INTEGER, exchange
-from .._fastpath.locations import queue_key
+from .._fastpath.rq_keys import queue_key
 from .._fastpath.server_errors import (
     concerns_one_queue,
     concerns_whole_server,

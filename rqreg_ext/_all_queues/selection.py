@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._fastpath.deferred import imports_of
 from .._fastpath.dispatch import is_cluster, share_keys
 from .._fastpath.exchange import INTEGER, TEXTS, Command, ask, exchange, without_errors
-from .._fastpath.locations import REGISTRIES, queue_key, queue_name, queues_key, workers_key
+from .._fastpath.rq_keys import REGISTRIES, queue_key, queue_name, queues_key, workers_key
 from .._fastpath.server_errors import is_denied, is_wrong_type
 from .._fastpath.wording import hint
 from .._query.arguments import no_jobs_to_change

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from .._fastpath.cleanup import clean_and_exchange
 from .._fastpath.clients.by_url import client_from
 from .._fastpath.exchange import VALUE, Command, exchange, without_errors
-from .._fastpath.locations import REGISTRIES, REGISTRY_NAMES, all_workers_key, queue_key
+from .._fastpath.rq_keys import REGISTRIES, REGISTRY_NAMES, all_workers_key, queue_key
 from .._fastpath.server_errors import concerns_one_queue, describe, is_denied, note_key
 from .._fastpath.wording import counted
 from .cleanup import registries_to_clean

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from .._bulk.trimming import filters_of_trim
-from .._fastpath.locations import REGISTRIES
+from .._fastpath.rq_keys import REGISTRIES
 from .._query.filters import JobFilters
 from .operations import BulkResults, purge
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .._fastpath.dispatch import is_cluster
 from .._fastpath.exchange import TEXTS, VALUE, Command, ask, exchange, reply_text, without_errors
-from .._fastpath.locations import EXECUTION_PREFIX, job_prefix, worker_executions_key, worker_prefix
+from .._fastpath.rq_keys import EXECUTION_PREFIX, job_prefix, worker_executions_key, worker_prefix
 from .._fastpath.server_errors import is_denied, is_wrong_type
 from .._query.chunks import chunks_of
 from .._query.dates import moment_of

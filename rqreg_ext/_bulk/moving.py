@@ -12,8 +12,8 @@ from rq.job import Job
 
 from .._fastpath import guards
 from .._fastpath.dispatch import BulkDecision, loads_plain_jobs, share_keys
-from .._fastpath.locations import FAILED, queue_key, queues_key, registry_kind_of
 from .._fastpath.releases import Method
+from .._fastpath.rq_keys import FAILED, queue_key, queues_key, registry_kind_of
 from .._fastpath.script_arguments import Value
 from .._query.arguments import no_jobs_to_change
 from .._query.membership import Members

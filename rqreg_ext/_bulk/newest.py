@@ -9,7 +9,7 @@ from heapq import heappush, heappushpop
 from typing import Any
 
 from .._fastpath.dispatch import reads_entries
-from .._fastpath.locations import FAILED, FINISHED, registry_kind_of
+from .._fastpath.rq_keys import FAILED, FINISHED, registry_kind_of
 from .._query.chunks import chunks_of
 from .._query.filters import NO_KNOWN_END, Filters
 from .._query.listing import cursor_of, listed_in_bounds, parser_of

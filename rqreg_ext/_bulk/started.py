@@ -17,7 +17,7 @@ from rq.utils import as_text
 from .._fastpath import guards
 from .._fastpath.dispatch import BulkDecision, is_cluster
 from .._fastpath.exchange import ENTRIES, INTEGER, VALUE, Command, ask, exchange
-from .._fastpath.locations import executions_key
+from .._fastpath.rq_keys import executions_key
 from .._fastpath.server_errors import concerns_one_job, is_denied
 from .._query.arguments import by_name_only
 from .._query.chunks import chunks_of

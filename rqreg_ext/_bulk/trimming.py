@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from .._fastpath.locations import CANCELED, FAILED, FINISHED, RegistryKind, registry_kind_of
+from .._fastpath.rq_keys import CANCELED, FAILED, FINISHED, RegistryKind, registry_kind_of
 from .._query.arguments import by_name_only, keep_newest_of
 from .._query.filters import Filters, JobFilters, moment_of_filter
 from .options import Progress

@@ -14,7 +14,7 @@ from .._bulk.result import BulkResult
 from .._bulk.started import entries_by_job
 from .._fastpath.dispatch import require_unchanged
 from .._fastpath.exchange import INTEGER, exchange
-from .._fastpath.locations import REGISTRIES, JobKeys, registry_kind_of
+from .._fastpath.rq_keys import REGISTRIES, JobKeys, registry_kind_of
 from .._fastpath.server_errors import is_denied
 from .._query.arguments import check_holds_jobs, chunk_size_of, most_found_of
 from .._query.chunks import chunks_of
@@ -24,7 +24,7 @@ from .._query.listing import cursor_of, parser_of
 from .._query.waiting_reads import WaitingReadsMixin, filters_of
 from .files import OutputFile
 from .lines import end, header
-from .reading import QUEUED, JobReader, Place
+from .reading import QUEUED, ExportSource, JobReader
 
 if TYPE_CHECKING:
     from rq.job import Job
@@ -106,15 +106,15 @@ def _waits(registry: Any) -> bool:
     return isinstance(registry, WaitingReadsMixin)
 
 
-def place_of(registry: Any) -> Place:
-    """Return the place of a registry, or of jobs that wait. Raises ValueError if it is none of RQ's."""
+def source_of(registry: Any) -> ExportSource:
+    """Return the source for a registry, or of jobs that wait. Raises ValueError if it is none of RQ's."""
     if _waits(registry):
-        return Place(registry.name, QUEUED, registry.key)
+        return ExportSource(registry.name, QUEUED, registry.key)
     kind = registry_kind_of(registry)
     name = next((name for name, known in REGISTRIES.items() if known is kind), None)
     if name is None:
         raise ValueError(f"{registry!r} is none of RQ's registries, and restore() could not tell where its jobs go")
-    return Place(registry.name, name, registry.key, parser_of(registry))
+    return ExportSource(registry.name, name, registry.key, parser_of(registry))
 
 
 class Export:
@@ -168,7 +168,7 @@ class Export:
         """
         job_ids, total = finder_of(ids)()
         entries = job_ids
-        if place_of(registry).parse is not None:
+        if source_of(registry).parse is not None:
             entries_of = entries_by_job(registry)
             entries = (entry for job_id in job_ids for entry in entries_of.get(job_id, (job_id,)))
         select = partial(_waiting, registry, call.result) if _waits(registry) and not are_there else None
@@ -182,7 +182,7 @@ class Export:
         select: Select | None,
         call: Call,
     ) -> None:
-        reader = JobReader(registry.connection, JobKeys(registry.job_class), place_of(registry), call.result)
+        reader = JobReader(registry.connection, JobKeys(registry.job_class), source_of(registry), call.result)
         before, processed = call.result.done, 0
         for chunk in chunks:
             selected = chunk if select is None else select(chunk)
@@ -219,7 +219,7 @@ def _waiting(jobs: WaitingReadsMixin, result: BulkResult, ids: list[str]) -> lis
 def _selecting(registry: Any, selection: Filters, result: BulkResult) -> Select | None:
     if selection.is_empty:
         return None
-    parse = place_of(registry).parse or str
+    parse = source_of(registry).parse or str
 
     def select(entries: list[str]) -> list[str]:
         matching = set(selection.matching(registry, list(map(parse, entries)), result.skipped))

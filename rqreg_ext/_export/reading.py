@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from .._bulk.result import BulkResult
 from .._core import json_fields, json_string
 from .._fastpath.exchange import ENTRIES, INTEGER, SCORE, VALUE, Command, exchange
-from .._fastpath.locations import JobKeys, execution_key, executions_key, group_key, results_key
+from .._fastpath.rq_keys import JobKeys, execution_key, executions_key, group_key, results_key
 from .._fastpath.server_errors import is_wrong_type, note_key
 from .._query.filters import NO_SUCH_JOB
 from .._query.hashes import names_and_values
@@ -22,7 +22,7 @@ _COMMANDS = 8
 QUEUED = 'queued'
 
 
-class Place(NamedTuple):
+class ExportSource(NamedTuple):
     """A registry, or a queue.
 
     Attributes:
@@ -133,12 +133,12 @@ class _Job:
 class JobReader:
     """Reads the jobs of a registry or a queue, and returns their lines; counts them in a result."""
 
-    def __init__(self, client: Any, keys: JobKeys, place: Place, result: BulkResult) -> None:
+    def __init__(self, client: Any, keys: JobKeys, source: ExportSource, result: BulkResult) -> None:
         self._result = result
         self._client = client
         self._keys = keys
-        self._place = place
-        self._where = f', "queue": {json_string(place.queue)}, "registry": "{place.name}"'
+        self._source = source
+        self._where = f', "queue": {json_string(source.queue)}, "registry": "{source.name}"'
         # A started job has an entry for each of its executions, and one line.
         self._started: set[str] = set()
 
@@ -147,7 +147,7 @@ class JobReader:
 
         Raises redis.exceptions.RedisError. One round trip, and another if some have what only few jobs have.
         """
-        parse = self._place.parse
+        parse = self._source.parse
         job_ids = list(entries) if parse is None else list(map(parse, entries))
         commands = [
             command for entry, job_id in zip(entries, job_ids, strict=True) for command in self._commands(entry, job_id)
@@ -189,7 +189,7 @@ class JobReader:
         return _Clock(first, last, len(commands)), replies, errors
 
     def _commands(self, entry: str, job_id: str) -> tuple[Command, ...]:
-        key, results, place = self._keys.job(job_id), results_key(job_id), self._place
+        key, results, source = self._keys.job(job_id), results_key(job_id), self._source
         return (
             (_hash_of, 'HGETALL', key),
             (INTEGER, 'PTTL', key),
@@ -198,21 +198,21 @@ class JobReader:
             (_set_of, 'SMEMBERS', self._keys.dependents(job_id)),
             (_set_of, 'SMEMBERS', self._keys.dependencies(job_id)),
             (ENTRIES, 'ZRANGE', executions_key(job_id), 0, -1, 'WITHSCORES'),
-            (VALUE, 'HGET', key, 'status') if place.is_list else (SCORE, 'ZSCORE', place.key, entry),
+            (VALUE, 'HGET', key, 'status') if source.is_list else (SCORE, 'ZSCORE', source.key, entry),
         )
 
     def _job(self, entry: str, job_id: str, replies: Sequence[Any]) -> _Job | None:
         """Return the job; None if there is no such job, or not any more. That is counted."""
         score = replies[-1]
-        if score is None and not self._place.is_list:
+        if score is None and not self._source.is_list:
             self._result.missing += 1
         elif replies[0] is None:
             self._result.skipped[NO_SUCH_JOB] += 1
         elif job_id not in self._started:
             job = _Job(job_id, replies[0], replies)
-            if not self._place.is_list:
+            if not self._source.is_list:
                 job.entries[entry] = score
-            if self._place.parse is not None:
+            if self._source.parse is not None:
                 self._started.add(job_id)
             return job
         return None
@@ -247,7 +247,7 @@ class JobReader:
             commands += [
                 (_fields_of, 'HGETALL', key),
                 (INTEGER, 'PTTL', key),
-                (SCORE, 'ZSCORE', self._place.key, f'{job.id}:{execution}'),
+                (SCORE, 'ZSCORE', self._source.key, f'{job.id}:{execution}'),
             ]
         return commands
 
@@ -273,9 +273,9 @@ class JobReader:
     def _line(self, job: _Job) -> str:
         words = [f'{{"id": {json_string(job.id)}{self._where}']
         # A queue has no scores: the order of the lines is its order.
-        if self._place.parse is None and not self._place.is_list:
+        if self._source.parse is None and not self._source.is_list:
             words.append(f'"score": {score_of(job.entries[job.id])}')
-        elif self._place.parse is not None:
+        elif self._source.parse is not None:
             entries = [f'{json_string(entry)}: {score_of(score)}' for entry, score in job.entries.items()]
             words.append(f'"entries": {{{", ".join(entries)}}}')
         if job.expires:

@@ -12,7 +12,8 @@ from .._bulk.call import Call
 from .._bulk.result import BulkResult
 from .._fastpath.dispatch import require_unchanged
 from .._fastpath.exchange import INTEGER, VALUE, Command, ask, exchange, run_scripts
-from .._fastpath.locations import (
+from .._fastpath.releases import release
+from .._fastpath.rq_keys import (
     REGISTRIES,
     JobKeys,
     execution_key,
@@ -22,7 +23,6 @@ from .._fastpath.locations import (
     queues_key,
     results_key,
 )
-from .._fastpath.releases import release
 from .._fastpath.server_errors import concerns_whole_server, error_to_raise, note_key
 from .._query.chunks import chunks_of
 from .files import InputFile

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .._fastpath.exchange import Command
-from .._fastpath.locations import name_of_unread
+from .._fastpath.rq_keys import name_of_unread
 from .._fastpath.server_errors import is_wrong_type, note_key
 from .._query.chunks import chunks_of
 from .lists import NOWHERE, Occurrences, find_in_list

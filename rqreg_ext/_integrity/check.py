@@ -10,7 +10,7 @@ from rq.job import Job
 from .._fastpath import releases
 from .._fastpath.dispatch import require_unchanged
 from .._fastpath.exchange import INTEGER
-from .._fastpath.locations import DEFERRED, STARTED, JobKeys, RegistryKind, is_execution_registry, registry_kind_of
+from .._fastpath.rq_keys import DEFERRED, STARTED, JobKeys, RegistryKind, is_execution_registry, registry_kind_of
 from .._query.arguments import chunk_size_of
 from .candidates import Candidate
 from .database import Database

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from os.path import commonprefix
 from typing import Any
 
-from .._fastpath import locations
+from .._fastpath import rq_keys
 from .._fastpath.exchange import INTEGER, VALUE, Command
-from .._fastpath.locations import BY_JOB_ID, DEFERRED, REGISTRY_KINDS, STARTED, JobKeys
+from .._fastpath.rq_keys import BY_JOB_ID, DEFERRED, REGISTRY_KINDS, STARTED, JobKeys
 from . import repair_steps
 from .candidates import Candidate
 from .dependencies import DeferredJobs
@@ -45,7 +45,7 @@ class Database:
         for queue in queues:
             yield from reader.readable(queue, self._candidates_of_queue(reader, queue, queued_jobs, empty))
         queues = [queue for queue in queues if queue not in reader.errors]
-        yield from worker_candidates(reader, [locations.all_workers_key(), *map(locations.workers_key, queues)])
+        yield from worker_candidates(reader, [rq_keys.all_workers_key(), *map(rq_keys.workers_key, queues)])
         yield from self._candidates_of_keys(reader, queued_jobs)
         for number in range(1, queued_jobs.groups):
             queued_jobs.begin(number)
@@ -126,7 +126,7 @@ class Database:
             if kind == '' and key.startswith(self._keys.prefix):
                 kind, name = self._keys.parse(key)
                 names[kind].append(name)
-            elif kind != '' and not locations.is_beside_queue(key):
+            elif kind != '' and not rq_keys.is_beside_queue(key):
                 names[kind].append(key[len(prefix) :])
         return names
 
@@ -134,24 +134,24 @@ class Database:
 def _prefixes() -> list[tuple[str, str]]:
     """Return the types of keys that have the jobs of a queue, or executions, with their prefixes."""
     return [
-        ('executions', locations.executions_key('')),
-        ('execution', locations.EXECUTION_PREFIX),
-        ('queue', locations.queue_prefix()),
+        ('executions', rq_keys.executions_key('')),
+        ('execution', rq_keys.EXECUTION_PREFIX),
+        ('queue', rq_keys.queue_prefix()),
         *(('queue', registry_kind.key('')) for registry_kind in REGISTRY_KINDS),
     ]
 
 
 def _listed(reader: ChunkReader) -> list[str]:
     """Return the names in RQ's set of queues."""
-    (members,) = reader.values([(VALUE, 'SMEMBERS', locations.queues_key())])
-    prefix = locations.queue_prefix()
+    (members,) = reader.values([(VALUE, 'SMEMBERS', rq_keys.queues_key())])
+    prefix = rq_keys.queue_prefix()
     return sorted(key[len(prefix) :] for key in map(text_or_none, members) if key and key.startswith(prefix))
 
 
 def _count(reader: ChunkReader, queues: Iterable[str]) -> tuple[int, set[str]]:
     """Return how many jobs are queued in these queues, and which of their keys are empty; set the progress's total."""
-    lists: list[Command] = [(INTEGER, 'LLEN', locations.queue_key(queue)) for queue in queues]
-    others: list[Command] = [(INTEGER, 'LLEN', locations.intermediate_key(queue)) for queue in queues]
+    lists: list[Command] = [(INTEGER, 'LLEN', rq_keys.queue_key(queue)) for queue in queues]
+    others: list[Command] = [(INTEGER, 'LLEN', rq_keys.intermediate_key(queue)) for queue in queues]
     others += [(INTEGER, 'ZCARD', registry_kind.key(queue)) for queue in queues for registry_kind in REGISTRY_KINDS]
     commands: list[Command] = [*lists, *others, (INTEGER, 'DBSIZE')]
     counts = reader.replies(commands)
@@ -168,13 +168,13 @@ class UnlistedQueue(Candidate):
 
     def commands(self) -> list[Command]:
         """Return the commands that read the evidence."""
-        return [(INTEGER, 'SISMEMBER', locations.queues_key(), locations.queue_key(self.queue))]
+        return [(INTEGER, 'SISMEMBER', rq_keys.queues_key(), rq_keys.queue_key(self.queue))]
 
     def diagnose(self, evidence: tuple[Any, ...]) -> Problem | None:
         """Return the problem that the evidence shows, or None."""
         if evidence != (0,):
             return None
-        key, queues = locations.queue_key(self.queue), locations.queues_key()
+        key, queues = rq_keys.queue_key(self.queue), rq_keys.queues_key()
         detail = f'there are jobs of the queue {self.queue!r}, but {key} is not in {queues}: RQ does not list it'
         repair_step = repair_steps.list_queue(key)
         return Problem(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .._bulk.fallback.job_ids import is_taken_by_rq
 from .._fastpath.exchange import SCORE, VALUE, Command
-from .._fastpath.locations import JobKeys
+from .._fastpath.rq_keys import JobKeys
 from . import repair_steps
 from .candidates import WRONG_TYPE, Candidate, LookupResults
 from .problems import Problem, ProblemKind

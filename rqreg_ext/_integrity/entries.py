@@ -9,7 +9,7 @@ from typing import Any
 
 from .._fastpath import releases
 from .._fastpath.exchange import INTEGER, SCORE, VALUE, Command
-from .._fastpath.locations import DEFERRED, FAILED, FINISHED, READY, SCHEDULED, JobKeys, RegistryKind
+from .._fastpath.rq_keys import DEFERRED, FAILED, FINISHED, READY, SCHEDULED, JobKeys, RegistryKind
 from .._query.cursor import Entry
 from . import job_view, repair_steps
 from .candidates import WRONG_TYPE, Candidate, ListLookup, LookupResults

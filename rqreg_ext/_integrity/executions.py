@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._fastpath import locations, releases
+from .._fastpath import releases, rq_keys
 from .._fastpath.exchange import INTEGER, SCORE, TEXTS, Command
-from .._fastpath.locations import JobKeys
+from .._fastpath.rq_keys import JobKeys
 from . import repair_steps
 from .candidates import WRONG_TYPE, Candidate, LookupResults
 from .entries import date_of, has_expired
@@ -27,15 +27,15 @@ class Executions:
         commands: list[Command] = []
         for job_id in job_ids:
             commands.append((INTEGER, 'EXISTS', self.keys.job(job_id)))
-            commands.append((TEXTS, 'ZRANGE', locations.executions_key(job_id), 0, -1))
+            commands.append((TEXTS, 'ZRANGE', rq_keys.executions_key(job_id), 0, -1))
         replies = iter(reader.replies(commands))
         executions: list[tuple[str, str]] = []
         for job_id, exists, execution_ids in zip(job_ids, replies, replies, strict=True):
             if exists != 1:
-                yield ExecutionsOfMissingJob(self.keys, job_id, locations.executions_key(job_id))
+                yield ExecutionsOfMissingJob(self.keys, job_id, rq_keys.executions_key(job_id))
             elif not isinstance(execution_ids, Exception):
                 executions += [(job_id, execution_id) for execution_id in execution_ids]
-        exist = reader.replies([(INTEGER, 'EXISTS', locations.execution_key(*execution)) for execution in executions])
+        exist = reader.replies([(INTEGER, 'EXISTS', rq_keys.execution_key(*execution)) for execution in executions])
         for execution, exists in zip(executions, exist, strict=True):
             if exists != 1:
                 yield EntryOfMissingExecution(*execution)
@@ -46,7 +46,7 @@ class Executions:
         exist = reader.replies([(INTEGER, 'EXISTS', self.keys.job(job_id)) for job_id, _ in pairs])
         for (job_id, execution_id), exists in zip(pairs, exist, strict=True):
             if exists != 1:
-                yield ExecutionsOfMissingJob(self.keys, job_id, locations.execution_key(job_id, execution_id))
+                yield ExecutionsOfMissingJob(self.keys, job_id, rq_keys.execution_key(job_id, execution_id))
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ExecutionsOfMissingJob(Candidate):
         return [
             (INTEGER, 'EXISTS', self.keys.job(self.job_id)),
             (INTEGER, 'EXISTS', self.key),
-            (INTEGER, 'EXISTS', locations.executions_key(self.job_id)),
+            (INTEGER, 'EXISTS', rq_keys.executions_key(self.job_id)),
             (INTEGER, 'PTTL', self.key),
         ]
 
@@ -75,7 +75,7 @@ class ExecutionsOfMissingJob(Candidate):
         """Return the problem that the evidence shows, or None."""
         has_job, exists, has_registry, expires = evidence
         # If the registry of the job's executions exists, it is reported, and not each execution.
-        if has_job or not exists or (has_registry and self.key != locations.executions_key(self.job_id)):
+        if has_job or not exists or (has_registry and self.key != rq_keys.executions_key(self.job_id)):
             return None
         detail = f'job {self.job_id} is gone, and {self.key} still exists: the job was deleted while it ran'
         if expires:
@@ -103,8 +103,8 @@ class EntryOfMissingExecution(Candidate):
     def commands(self) -> list[Command]:
         """Return the commands that read the evidence."""
         return [
-            (SCORE, 'ZSCORE', locations.executions_key(self.job_id), self.execution_id),
-            (INTEGER, 'EXISTS', locations.execution_key(self.job_id, self.execution_id)),
+            (SCORE, 'ZSCORE', rq_keys.executions_key(self.job_id), self.execution_id),
+            (INTEGER, 'EXISTS', rq_keys.execution_key(self.job_id, self.execution_id)),
         ]
 
     def diagnose(self, evidence: tuple[Any, ...]) -> Problem | None:
@@ -112,8 +112,8 @@ class EntryOfMissingExecution(Candidate):
         score, exists = evidence
         if score in (None, WRONG_TYPE) or exists:
             return None
-        key = locations.executions_key(self.job_id)
-        execution = locations.execution_key(self.job_id, self.execution_id)
+        key = rq_keys.executions_key(self.job_id)
+        execution = rq_keys.execution_key(self.job_id, self.execution_id)
         repair_step = repair_steps.drop_entry_of_missing_job(key, self.execution_id, execution)
         if has_expired(score, releases.current_timestamp()):
             detail = f'the entry {self.execution_id} in {key} expired at {date_of(score)}'

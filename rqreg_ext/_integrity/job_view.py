@@ -8,9 +8,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from .._fastpath import locations
+from .._fastpath import rq_keys
 from .._fastpath.exchange import ENTRIES, INTEGER, SCORE, VALUE, Command
-from .._fastpath.locations import BY_JOB_ID, REGISTRY_KIND_OF_STATUS, STARTED, STATUSES, JobKeys, RegistryKind
+from .._fastpath.rq_keys import BY_JOB_ID, REGISTRY_KIND_OF_STATUS, STARTED, STATUSES, JobKeys, RegistryKind
 from .candidates import WRONG_TYPE, ListLookup, LookupResults
 from .lists import Occurrences
 from .reader import text_or_none
@@ -82,15 +82,15 @@ class JobView:
     def location(self) -> Location | None:
         """Return the location of the job that fits its status; None if it is in none of those."""
         if self.status == 'rate_limited':
-            waiting = locations.rate_limited_key(self.fields.get('rate_limit_key', ''))
+            waiting = rq_keys.rate_limited_key(self.fields.get('rate_limit_key', ''))
             return None if self.rate_limited is None else Location(waiting, self.job_id)
         registry_kind = REGISTRY_KIND_OF_STATUS.get(self.status or '')
         if registry_kind in self.scores:
             return Location(registry_kind.key(self.origin), self.job_id)
         if self.status == 'queued' and self.queued.count:
-            return Location(locations.queue_key(self.origin), self.job_id, self.queued.index)
+            return Location(rq_keys.queue_key(self.origin), self.job_id, self.queued.index)
         if self.status == 'queued' and self.taken.count:
-            return Location(locations.intermediate_key(self.origin), self.job_id, self.taken.index)
+            return Location(rq_keys.intermediate_key(self.origin), self.job_id, self.taken.index)
         # A worker that has taken a job enters its execution before it changes the job's status.
         if self.started and self.status in ('queued', 'started'):
             return Location(STARTED.key(self.origin), self.started[0][0])
@@ -117,13 +117,13 @@ def timestamp_of(date: str) -> float:
 def commands(keys: JobKeys, job_id: str, origin: str, rate_limit: str = '') -> list[Command]:
     """Return the commands for the replies of view_of()."""
     key = keys.job(job_id)
-    waiting: list[Command] = [(SCORE, 'ZSCORE', locations.rate_limited_key(rate_limit), job_id)] if rate_limit else []
+    waiting: list[Command] = [(SCORE, 'ZSCORE', rq_keys.rate_limited_key(rate_limit), job_id)] if rate_limit else []
     return [
         (INTEGER, 'EXISTS', key),
         (VALUE, 'HMGET', key, *FIELDS),
         (VALUE, 'HEXISTS', key, 'data'),
         (INTEGER, 'PTTL', key),
-        (ENTRIES, 'ZRANGE', locations.executions_key(job_id), 0, _MOST_EXECUTIONS - 1, 'WITHSCORES'),
+        (ENTRIES, 'ZRANGE', rq_keys.executions_key(job_id), 0, _MOST_EXECUTIONS - 1, 'WITHSCORES'),
         *((SCORE, 'ZSCORE', registry_kind.key(origin), job_id) for registry_kind in BY_JOB_ID),
         *waiting,
     ]
@@ -131,7 +131,7 @@ def commands(keys: JobKeys, job_id: str, origin: str, rate_limit: str = '') -> l
 
 def lookups(job_id: str, origin: str) -> tuple[list[ListLookup], list[ListLookup]]:
     """Return the lookups for the results of view_of(): in lists, and in registries of started jobs."""
-    lists = [ListLookup(locations.queue_key(origin), job_id), ListLookup(locations.intermediate_key(origin), job_id)]
+    lists = [ListLookup(rq_keys.queue_key(origin), job_id), ListLookup(rq_keys.intermediate_key(origin), job_id)]
     return lists, [ListLookup(STARTED.key(origin), job_id)]
 
 

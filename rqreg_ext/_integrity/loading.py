@@ -16,7 +16,7 @@ from rq.utils import parse_timeout, str_to_date
 
 from .._bulk.fallback.job_ids import id_error_of, is_taken_by_rq
 from .._fastpath.exchange import INTEGER, VALUE, Command
-from .._fastpath.locations import STATUSES, JobKeys, group_key
+from .._fastpath.rq_keys import STATUSES, JobKeys, group_key
 from .._fastpath.server_errors import describe
 from .._query.dates import is_sortable
 from . import repair_steps

@@ -9,9 +9,9 @@ from typing import Any
 from rq.defaults import DEFAULT_WORKER_TTL
 from rq.utils import parse_timeout
 
-from .._fastpath import locations, releases
+from .._fastpath import releases, rq_keys
 from .._fastpath.exchange import INTEGER, SCORE, VALUE, Command
-from .._fastpath.locations import (
+from .._fastpath.rq_keys import (
     DEFERRED,
     FAILED,
     FINISHED,
@@ -109,8 +109,8 @@ def _without_score(candidates: Iterable[Orphan], scores: Iterable[Any]) -> Itera
 
 def _registry_key(status: str, origin: str, rate_limit: str) -> str | None:
     """Return the key of the sorted set of the ids of the jobs of this status; None if there is no such set."""
-    if status == 'rate_limited' and rate_limit and locations.has_rate_limits():
-        return locations.rate_limited_key(rate_limit)
+    if status == 'rate_limited' and rate_limit and rq_keys.has_rate_limits():
+        return rq_keys.rate_limited_key(rate_limit)
     registry_kind = REGISTRY_KIND_OF_STATUS.get(status)
     return None if registry_kind is None or registry_kind is STARTED else registry_kind.key(origin)
 
@@ -179,7 +179,7 @@ class Orphan(Candidate):
     @property
     def rate_limited_key(self) -> str:
         """The key of the jobs that wait for a slot of the job's rate limit."""
-        return locations.rate_limited_key(self.rate_limit)
+        return rq_keys.rate_limited_key(self.rate_limit)
 
     def _problem(
         self, key: str, detail: str, repair: str | None = None, repair_step: RepairStep | None = None
@@ -210,7 +210,7 @@ class Orphan(Candidate):
         # A worker may be starting the job. RQ's clean-up gives workers a minute for that, and so does the script.
         repair = 'put the job back into its queue, a minute after it was first found missing'
         repair_step = repair_steps.put_back_in_queue(self.keys, view, now)
-        return self._problem(locations.queue_key(self.origin), detail, repair, repair_step)
+        return self._problem(rq_keys.queue_key(self.origin), detail, repair, repair_step)
 
     def _started(self, view: JobView, now: float) -> Problem | None:
         key = STARTED.key(self.origin)

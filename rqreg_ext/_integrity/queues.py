@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._fastpath import locations, releases
+from .._fastpath import releases, rq_keys
 from .._fastpath.exchange import VALUE, Command
-from .._fastpath.locations import CANCELED, JobKeys
+from .._fastpath.rq_keys import CANCELED, JobKeys
 from . import job_view, repair_steps
 from .candidates import Candidate, ListLookup, LookupResults
 from .job_view import JobView
@@ -29,7 +29,7 @@ class QueueEntries:
     @property
     def key(self) -> str:
         """The key of the list."""
-        return locations.queue_key(self.queue)
+        return rq_keys.queue_key(self.queue)
 
     def candidates(self, reader: ChunkReader, queued_jobs: QueuedJobs) -> Iterator[Candidate]:
         """Read the list, add its jobs to `queued_jobs`, and yield the candidates."""
@@ -85,7 +85,7 @@ class IntermediateEntries(QueueEntries):
     @property
     def key(self) -> str:
         """The key of the list."""
-        return locations.intermediate_key(self.queue)
+        return rq_keys.intermediate_key(self.queue)
 
     def candidates(self, reader: ChunkReader, queued_jobs: QueuedJobs) -> Iterator[Candidate]:
         """Read the list, add its jobs to `queued_jobs`, and yield all of them: they are few."""

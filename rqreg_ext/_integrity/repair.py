@@ -11,7 +11,7 @@ from rq.job import Job
 
 from .._fastpath import releases
 from .._fastpath.exchange import run_scripts
-from .._fastpath.locations import RegistryKind
+from .._fastpath.rq_keys import RegistryKind
 from .._fastpath.server_errors import concerns_one_job, concerns_one_queue, error_to_raise, is_wrong_type
 from .._query.chunks import chunks_of
 from .problems import Problem, ProblemKind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .._fastpath.locations import RegistryKind
+from .._fastpath.rq_keys import RegistryKind
 
 Argument = str | bytes | int | float
 

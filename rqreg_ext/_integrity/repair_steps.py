@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from rq.queue import Queue
 
-from .._fastpath import locations, releases
-from .._fastpath.locations import BY_JOB_ID, DEFERRED, FAILED, FINISHED, READY, STARTED, JobKeys, RegistryKind
+from .._fastpath import releases, rq_keys
+from .._fastpath.rq_keys import BY_JOB_ID, DEFERRED, FAILED, FINISHED, READY, STARTED, JobKeys, RegistryKind
 from .job_view import JobView, Location, timestamp_of
 from .repair_step import RepairStep
 
@@ -64,7 +64,7 @@ def put_back(keys: JobKeys, view: JobView, registry_kind: RegistryKind) -> Repai
     others = (other.key(view.origin) for other in BY_JOB_ID if other is not registry_kind)
     return RepairStep(
         'put_back',
-        (registry_kind.key(view.origin), keys.job(view.job_id), locations.executions_key(view.job_id), *others),
+        (registry_kind.key(view.origin), keys.job(view.job_id), rq_keys.executions_key(view.job_id), *others),
         (view.job_id, *_expected(view), _SCORES.get(registry_kind, 'now')),
     )
 
@@ -87,12 +87,12 @@ def put_back_in_queue(keys: JobKeys, view: JobView, seen_at: float) -> RepairSte
     return RepairStep(
         'put_back_in_queue',
         (
-            locations.queue_key(view.origin),
+            rq_keys.queue_key(view.origin),
             keys.job(view.job_id),
-            locations.executions_key(view.job_id),
-            locations.first_seen_key(view.origin, view.job_id),
-            locations.intermediate_key(view.origin),
-            locations.queues_key(),
+            rq_keys.executions_key(view.job_id),
+            rq_keys.first_seen_key(view.origin, view.job_id),
+            rq_keys.intermediate_key(view.origin),
+            rq_keys.queues_key(),
             *others,
         ),
         (view.job_id, *_expected(view), enqueued_at, timestamp_of(enqueued_at), seen_at),
@@ -102,7 +102,7 @@ def put_back_in_queue(keys: JobKeys, view: JobView, seen_at: float) -> RepairSte
 def put_back_rate_limited(keys: JobKeys, view: JobView) -> RepairStep:
     """Add an orphan to the jobs that wait for a slot of its rate limit."""
     rate_limit = view.fields.get('rate_limit_key', '')
-    waiting, config, known = locations.rate_limit_keys(rate_limit)
+    waiting, config, known = rq_keys.rate_limit_keys(rate_limit)
     return RepairStep(
         'put_back_rate_limited',
         (waiting, keys.job(view.job_id), config, known),
@@ -114,7 +114,7 @@ def put_back_abandoned(keys: JobKeys, view: JobView) -> RepairStep:
     """Add a started orphan as expired to the registry of started jobs, for RQ's clean-up to retry or fail."""
     return RepairStep(
         'put_back_abandoned',
-        (STARTED.key(view.origin), keys.job(view.job_id), locations.executions_key(view.job_id)),
+        (STARTED.key(view.origin), keys.job(view.job_id), rq_keys.executions_key(view.job_id)),
         (
             view.job_id,
             *_expected(view),
@@ -127,7 +127,7 @@ def put_back_abandoned(keys: JobKeys, view: JobView) -> RepairStep:
 
 def enqueue_deferred(keys: JobKeys, queue: str, job_id: str, dependency_ids: tuple[str, ...]) -> RepairStep:
     """Enqueue a deferred job, if its dependencies have ended. From RQ 3 on, it becomes ready first, as RQ does it."""
-    target = locations.queue_key(queue) if READY is None else READY.key(queue)
+    target = rq_keys.queue_key(queue) if READY is None else READY.key(queue)
     return RepairStep(
         'enqueue_deferred',
         (
@@ -182,7 +182,7 @@ def drop_missing_worker(key: str, worker: str) -> RepairStep:
 
 def list_queue(key: str) -> RepairStep:
     """Add a queue to RQ's set of queues."""
-    return RepairStep('list_queue', (locations.queues_key(), key))
+    return RepairStep('list_queue', (rq_keys.queues_key(), key))
 
 
 def _expected(view: JobView) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._fastpath.exchange import INTEGER, Command
-from .._fastpath.locations import JobKeys
+from .._fastpath.rq_keys import JobKeys
 from . import repair_steps
 from .candidates import Candidate, LookupResults
 from .problems import Problem, ProblemKind

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._fastpath import locations, releases
+from .._fastpath import releases, rq_keys
 from .._fastpath.exchange import INTEGER, SCORE, VALUE, Command
-from .._fastpath.locations import STARTED, JobKeys
+from .._fastpath.rq_keys import STARTED, JobKeys
 from . import job_view, repair_steps
 from .candidates import WRONG_TYPE, Candidate, ListLookup, LookupResults
 from .entries import date_of, has_expired, misplaced
@@ -39,7 +39,7 @@ class StartedEntries:
             for member, _ in entries:
                 job_id, _, execution_id = member.partition(':')
                 commands.append((VALUE, 'HMGET', self.keys.job(job_id), 'status', 'origin', 'created_at'))
-                commands.append((INTEGER, 'EXISTS', locations.execution_key(job_id, execution_id)))
+                commands.append((INTEGER, 'EXISTS', rq_keys.execution_key(job_id, execution_id)))
                 job_ids.add(job_id)
             replies = iter(reader.replies(commands))
             now = releases.current_timestamp()
@@ -82,7 +82,7 @@ class StartedEntry(Candidate):
         job_id, _, execution_id = self.member.partition(':')
         return [
             (SCORE, 'ZSCORE', self.entries.key, self.member),
-            (VALUE, 'HGET', locations.execution_key(job_id, execution_id), 'created_at'),
+            (VALUE, 'HGET', rq_keys.execution_key(job_id, execution_id), 'created_at'),
             *job_view.commands(self.entries.keys, job_id, self.origin),
         ]
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from rq.job import JobStatus, parse_job_id
 
 from .._fastpath.exchange import VALUE, Command, exchange
-from .._fastpath.locations import results_key
+from .._fastpath.rq_keys import results_key
 from .._fastpath.server_errors import is_denied, is_wrong_type
 from .dates import is_sortable, sortable, written
 from .hashes import pairs_of

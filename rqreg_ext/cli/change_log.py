@@ -22,7 +22,7 @@ import click
 from .._bulk.result import BulkResult
 from .._fastpath.description import address_of
 from .._fastpath.exchange import VALUE, ask, exchange
-from .._fastpath.locations import own_key
+from .._fastpath.rq_keys import own_key
 from .._fastpath.server_errors import describe, is_wrong_type, note_key
 from .filters import OPTION_OF
 from .output import SCHEMA, for_json, masked

@@ -15,7 +15,7 @@ from .._all_queues.selection import existing_queues
 from .._bulk.pace import Pace
 from .._bulk.result import BulkResult
 from .._bulk.trimming import filters_of_trim
-from .._fastpath.locations import REGISTRIES, REGISTRY_NAMES
+from .._fastpath.rq_keys import REGISTRIES, REGISTRY_NAMES
 from .._fastpath.server_errors import concerns_one_queue, describe, note_key
 from . import statuses
 from .change_log import ChangeLog, counts_of, log_options

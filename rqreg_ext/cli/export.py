@@ -18,7 +18,7 @@ from .._export.exporting import Export
 from .._export.files import InputFile
 from .._export.lines import DamagedFile, check_header, read_line
 from .._export.reading import QUEUED
-from .._fastpath.locations import REGISTRIES, REGISTRY_NAMES
+from .._fastpath.rq_keys import REGISTRIES, REGISTRY_NAMES
 from .._fastpath.server_errors import describe
 from . import statuses
 from .change_log import ChangeLog, counts_of, log_options

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import click
 
-from .._fastpath.locations import REGISTRIES, REGISTRY_NAMES
+from .._fastpath.rq_keys import REGISTRIES, REGISTRY_NAMES
 from .._query.filters import Filters, JobFilters
 from .output import text_of
 from .parameters import Moment

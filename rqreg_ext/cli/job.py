@@ -16,7 +16,7 @@ from rq.results import Result
 
 from .._all_queues.selection import requested_queues
 from .._fastpath.exchange import ENTRIES, INTEGER, SCORE, TEXTS, VALUE, Command, exchange
-from .._fastpath.locations import REGISTRIES, JobKeys, execution_key, executions_key, queue_key, results_key
+from .._fastpath.rq_keys import REGISTRIES, JobKeys, execution_key, executions_key, queue_key, results_key
 from .._query.hashes import pairs_of
 from .._query.job_fields import FIELDS, plain_call, plain_meta, reader_of
 from .._query.plain_values import plain_loader

@@ -36,9 +36,9 @@ import rqreg_ext
 from rqreg_ext import snapshot
 from rqreg_ext._all_queues import workers
 from rqreg_ext._all_queues.snapshot import NAMES, Scores
-from rqreg_ext._fastpath import locations
+from rqreg_ext._fastpath import rq_keys
 
-NAMES_OF_REGISTRIES = tuple(locations.REGISTRIES)
+NAMES_OF_REGISTRIES = tuple(rq_keys.REGISTRIES)
 WORKER_PREFIX = Worker.redis_worker_namespace_prefix
 NEVER = 4_000_000_000
 TRIES = 30
@@ -106,7 +106,7 @@ def populate(client: Any) -> None:
     for queue in ('low', 'high'):
         for number, name in enumerate(NAMES_OF_REGISTRIES):
             entries = {f'job-{i}:run' if name == 'started' else f'job-{i}': NEVER + i for i in range(number + 1)}
-            client.zadd(locations.REGISTRIES[name].key(queue), entries)
+            client.zadd(rq_keys.REGISTRIES[name].key(queue), entries)
     for name, queues, state in [
         ('w1', ['low', 'high'], 'busy'),
         ('w2', ['low'], 'idle'),
@@ -164,11 +164,11 @@ def test_workers_equal_rq(client: redis.Redis) -> None:
 
 def test_scores_are_lowest_and_highest(client: redis.Redis) -> None:
     populate(client)
-    client.zadd(locations.REGISTRIES['failed'].key('low'), {b'\xff': -1.5, 'never': '+inf'})
+    client.zadd(rq_keys.REGISTRIES['failed'].key('low'), {b'\xff': -1.5, 'never': '+inf'})
     taken = snapshot(client, scores=True)
     for name, queue in taken.items():
         for registry, scores in queue.scores.items():
-            key = locations.REGISTRIES[registry].key(name)
+            key = rq_keys.REGISTRIES[registry].key(name)
             found = [score for _, score in client.zrange(key, 0, -1, withscores=True)]
             assert scores == (Scores(found[0], found[-1]) if found else None)
     assert taken['low'].scores['failed'] == Scores(oldest=-1.5, newest=float('inf'))
@@ -347,14 +347,14 @@ def test_snapshot_on_fakeredis_equals_rq() -> None:
 def populate_lists(client: Any) -> None:
     """Fill a database without workers, which need commands that fakeredis does not have."""
     Queue('low', connection=client).enqueue('os.getpid', job_id='waiting')
-    client.zadd(locations.REGISTRIES['failed'].key('low'), {'a': NEVER})
+    client.zadd(rq_keys.REGISTRIES['failed'].key('low'), {'a': NEVER})
     client.sadd(REDIS_WORKER_KEYS, f'{WORKER_PREFIX}w1')
     client.hset(f'{WORKER_PREFIX}w1', mapping={'birth': '2024-01-01T00:00:00Z', 'state': 'busy', 'queues': 'low'})
 
 
 def test_key_of_another_type_is_an_error_of_its_queue(client: redis.Redis) -> None:
     populate(client)
-    key = locations.REGISTRIES['deferred'].key('nowhere')
+    key = rq_keys.REGISTRIES['deferred'].key('nowhere')
     client.set(key, 'x')
     taken = snapshot(client, ['low', 'nowhere'])
     assert ([*taken], [*taken.errors]) == (['low'], ['nowhere'])
@@ -413,7 +413,7 @@ def test_cleanup_is_in_the_same_round_trip(recorded: tuple[Recorder, redis.Redis
 def test_snapshot_writes_nothing(client: redis.Redis) -> None:
     populate(client)
     client.sadd(REDIS_WORKER_KEYS, f'{WORKER_PREFIX}gone')
-    client.zadd(locations.REGISTRIES['failed'].key('low'), {'expired': 1})
+    client.zadd(rq_keys.REGISTRIES['failed'].key('low'), {'expired': 1})
     before = dump(client)
     snapshot(client, scores=True)
     assert differences(before, dump(client)) == []
@@ -603,7 +603,7 @@ def test_cleanup_removes_expired_entries(client: redis.Redis) -> None:
     without_ready_jobs(client)
     expired = {'failed': 'x', 'finished': 'y'}
     for name, member in expired.items():
-        client.zadd(locations.REGISTRIES[name].key('low'), {member: 1})
+        client.zadd(rq_keys.REGISTRIES[name].key('low'), {member: 1})
     before = snapshot(client)
     after = snapshot(client, cleanup=True)
     assert dict(after['high']) == dict(before['high'])

@@ -22,12 +22,12 @@ from rq.worker_registration import REDIS_WORKER_KEYS
 import rqreg_ext
 from rqreg_ext import snapshot
 from rqreg_ext._all_queues import workers
-from rqreg_ext._fastpath import locations
+from rqreg_ext._fastpath import rq_keys
 
 if TYPE_CHECKING:
     from private_redis import PrivateRedis
 
-HAS_EXECUTION_SETS = locations.worker_executions_key('w') is not None
+HAS_EXECUTION_SETS = rq_keys.worker_executions_key('w') is not None
 
 
 def worker(client: Any, name: str, queues: list[str], state: str | None = 'idle') -> SimpleWorker:
@@ -265,7 +265,7 @@ def recorded(redis_server: PrivateRedis, busy: redis.Redis) -> Iterator[tuple[Re
 def test_details_and_oldest_take_no_more_round_trips(recorded: tuple[Recorder, Any]) -> None:
     recorder, client = recorded
     snapshot(client, worker_details=True, oldest=True)
-    counts = 2 * (1 + len(locations.REGISTRIES))
+    counts = 2 * (1 + len(rq_keys.REGISTRIES))
     assert [len(block) for block in recorder.blocks] == [2, 1 + counts + 2 + (3 if HAS_EXECUTION_SETS else 1)]
     recorder.clear()
     snapshot(client, ['low', 'high'], worker_details=True)

@@ -12,7 +12,7 @@ import pytest
 
 import rqreg_ext
 from rqreg_ext._all_queues.operations import RegistryName
-from rqreg_ext._fastpath.locations import REGISTRY_NAMES
+from rqreg_ext._fastpath.rq_keys import REGISTRY_NAMES
 
 PROGRAM = """
 from collections.abc import Iterator

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 import rqreg_ext
-from rqreg_ext._fastpath.locations import REGISTRIES
+from rqreg_ext._fastpath.rq_keys import REGISTRIES
 from rqreg_ext.registry import FailedJobRegistry
 
 from .state import expiries, fill, same_expiries, state

@@ -6,7 +6,7 @@ import pytest
 import rq
 import rq.registry
 
-from rqreg_ext._fastpath.locations import REGISTRIES, queue_name
+from rqreg_ext._fastpath.rq_keys import REGISTRIES, queue_name
 
 
 def test_key_of_a_registry_is_that_of_rqs_class() -> None:

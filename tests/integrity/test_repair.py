@@ -14,7 +14,7 @@ from rq.job import Dependency, Job, JobStatus
 from rq.registry import FailedJobRegistry, StartedJobRegistry, clean_registries
 
 from rqreg_ext import Queue
-from rqreg_ext._fastpath.locations import BY_JOB_ID, JobKeys
+from rqreg_ext._fastpath.rq_keys import BY_JOB_ID, JobKeys
 from rqreg_ext._integrity.candidates import LookupResults
 from rqreg_ext._integrity.check import check_everything, repair_everything
 from rqreg_ext._integrity.job_view import FIELDS, view_of

@@ -8,7 +8,7 @@ from typing import Any
 
 from rq.exceptions import InvalidJobOperation
 
-from ..._fastpath.locations import REGISTRY_KIND_OF_STATUS, registry_kind_of
+from ..._fastpath.rq_keys import REGISTRY_KIND_OF_STATUS, registry_kind_of
 from ..._fastpath.server_errors import concerns_one_job, is_denied
 from ..._query.listing import parser_of
 from ..._query.membership import Members

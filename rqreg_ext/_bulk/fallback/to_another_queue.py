@@ -7,7 +7,7 @@ from typing import Any
 from rq import Queue
 from rq.exceptions import InvalidJobOperation
 
-from ..._fastpath.locations import registry_kind_of
+from ..._fastpath.rq_keys import registry_kind_of
 from ..._fastpath.server_errors import CommandDenied
 from ..._query.membership import Members
 from .by_method import raising_not_in_registry

@@ -8,7 +8,7 @@ from typing import Any
 from rq import Queue
 
 from ..._fastpath.exchange import INTEGER, VALUE, Command, exchange, without_errors
-from ..._fastpath.locations import CANCELED, REGISTRY_KIND_OF_STATUS, executions_key
+from ..._fastpath.rq_keys import CANCELED, REGISTRY_KIND_OF_STATUS, executions_key
 from ..._fastpath.server_errors import is_denied
 
 # For each command that RQ writes into a transaction and that expects a key of a certain type, a read that does too.

@@ -13,11 +13,11 @@ def decodes(client: Any) -> bool:
 
 def are_of_one_database(client: Any, other: Any) -> bool:
     """Tell whether two clients talk to the same database, by what they are configured with."""
-    place = _place_of(client)
-    return client is other or (place is not None and place == _place_of(other))
+    database = _database_of(client)
+    return client is other or (database is not None and database == _database_of(other))
 
 
-def _place_of(client: Any) -> tuple[Any, ...] | None:
+def _database_of(client: Any) -> tuple[Any, ...] | None:
     pool = getattr(client, 'connection_pool', None)
     arguments = getattr(pool, 'connection_kwargs', None)
     if not isinstance(arguments, dict):

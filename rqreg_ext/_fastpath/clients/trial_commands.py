@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..locations import REGISTRIES, JobKeys, executions_key, queue_key, queues_key
+from ..rq_keys import REGISTRIES, JobKeys, executions_key, queue_key, queues_key
 from ..script_constants import key_prefixes
 
 Words = tuple[Any, ...]

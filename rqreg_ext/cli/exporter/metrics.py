@@ -13,7 +13,7 @@ from prometheus_client.samples import Sample
 
 from ... import __version__
 from ..._all_queues.snapshot import QueueSnapshot, Snapshot
-from ..._fastpath.locations import REGISTRIES
+from ..._fastpath.rq_keys import REGISTRIES
 from ..._fastpath.server_errors import describe
 
 Value = TypeVar('Value')

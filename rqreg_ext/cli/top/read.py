@@ -13,7 +13,7 @@ from ..._all_queues.count_by import count_by
 from ..._all_queues.snapshot import NAMES, QueueSnapshot, Snapshot, snapshot
 from ..._all_queues.workers import WorkerSnapshot
 from ..._fastpath.exchange import ENTRIES, SCORE, Command, exchange
-from ..._fastpath.locations import REGISTRIES
+from ..._fastpath.rq_keys import REGISTRIES
 from ..._fastpath.server_errors import concerns_one_queue, describe
 from ..._query.job_fields import reader_of
 from ..._query.rows import UNREADABLE, Rows
