@@ -57,6 +57,7 @@ CALLS = {
     'requeue_many': with_ids('failed', 'requeue_many'),
     'trim': of_registry('failed', 'trim', older_than=timedelta(0)),
     'remove_many of started jobs': with_ids('started', 'remove_many'),
+    'cancel_all of waiting jobs': of_registry('queued', 'cancel_all'),
     'cancel_many of waiting jobs': with_ids('queued', 'cancel_many'),
     'empty of waiting jobs': of_registry('queued', 'empty'),
     'move_many of waiting jobs': with_ids('queued', 'move_many', 'other'),
