@@ -28,12 +28,16 @@ class Caller(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a call returned, or the name of the exception that it raised; how many jobs it says it did, or could not."""
+    """What a call returned, or the name of the exception that it raised; how many jobs it says it did, or could not.
+
+    Of the unconfirmed it says that they were gone when their chunk was sent again.
+    """
 
     error: str | None
     text: str
     done: int
     failed: int
+    unconfirmed: int
     ids: list[str]
     seconds: float
 
@@ -118,7 +122,7 @@ def make(report: Report, name: str, caller: Caller, is_first_contact: bool) -> A
         value = getattr(raised, 'result', 0)
     seconds = time.monotonic() - begun
     if isinstance(value, list):
-        return Answer(error, text, len(value), 0, value, seconds)
+        return Answer(error, text, len(value), 0, 0, value, seconds)
     if isinstance(value, int):
-        return Answer(error, text, value, 0, [], seconds)
-    return Answer(error, text, value.done, len(value.failed), [], seconds)
+        return Answer(error, text, value, 0, 0, [], seconds)
+    return Answer(error, text, value.done, len(value.failed), value.unconfirmed, [], seconds)
