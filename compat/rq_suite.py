@@ -11,10 +11,8 @@ from compat import environments, suite_run
 from compat.suite_run import Outcomes
 
 # The oldest and the newest redis-py that we and the RQ release take. RQ 2.6.1 takes redis-py 8, which came after it,
-# but does not work with it everywhere (known_failures.py): 7.4.1 is the newest with which all its tests pass. RQ 2.4.1
-# is tried with what there was when it came.
+# but does not work with it everywhere (known_failures.py): 7.4.1 is the newest with which all its tests pass.
 REDIS_RELEASES = {
-    '2.4.1': ('5.0.1', '6.4.0'),
     '2.6.1': ('5.0.1', '7.4.1', '8.1.0'),
     '2.9.1': ('5.0.1', '8.1.0'),
     '2.10.0': ('5.0.1', '8.1.0'),

@@ -127,8 +127,8 @@ add_all(cleaning *run)
 
 /* ---- The call -------------------------------------------------------------------------------- */
 
-/* Run the script. It returns 0, and changes nothing, where RQ itself has work to do:
-   USE_FALLBACK. */
+/* Run the script. It returns 0 at the first registry for which RQ itself has work to do:
+   USE_FALLBACK. The registries before it are clean then, and RQ's function finds them so. */
 static call_outcome
 run_script(cleaning *run)
 {
@@ -188,7 +188,7 @@ PyDoc_STRVAR(clean_registries_doc,
 "queue: a Queue. names: dict, where RQ's function would find the classes of the registries.\n"
 "One round trip. False where RQ's own function is to do it: where jobs were abandoned or are ready, where\n"
 "there are rate limits, and for whatever only RQ can judge. Raises redis.exceptions.RedisError.\n"
-"Source: rq.registry.clean_registries; Redis ZREMRANGEBYSCORE, ZRANGEBYSCORE, ZCARD, SCARD.");
+"Source: rq.registry.clean_registries; Redis ZREMRANGEBYSCORE, ZRANGEBYSCORE, ZRANGE, SCARD.");
 
 static PyObject *
 clean_registries(PyObject *module, PyObject *const *values, Py_ssize_t count)

@@ -1,8 +1,8 @@
 /* Connections of the core, in addition to those of a redis-py client: a pool of them for each
    redis-py pool.
 
-   They are made by the redis-py pool's class and arguments, are closed with it, and count under the
-   same maximum. */
+   They are made by the redis-py pool's class and arguments, and are closed with it. There are at
+   most as many as the pool's maximum, beside redis-py's own. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN

@@ -3,8 +3,8 @@
 #include "connection_exchange.h"
 #include "python_calls.h"
 
-/* The list of a redis-py pool's idle connections, a new reference; NULL without an exception if
-   there is none. A blocking pool has its idle connections in a queue, with None for each that is
+/* The list of a redis-py pool's idle connections, a new reference; NULL if there is none, perhaps
+   with an exception. A blocking pool has its idle connections in a queue, with None for each that is
    not made yet. */
 static PyObject *
 idle_list(const core_state *state, PyObject *attributes)
@@ -17,17 +17,16 @@ idle_list(const core_state *state, PyObject *attributes)
         Py_XDECREF(of_queue);
         Py_XDECREF(queue);
     }
-    PyErr_Clear();
     if (idle != NULL && !PyList_Check(idle)) {
         Py_CLEAR(idle);
     }
     return idle;
 }
 
-/* The connection that redis-py would use next, a new reference; NULL without an exception if it
-   would make a new one. */
-static PyObject *
-next_of_redis_py(const core_state *state, PyObject *redis_pool)
+/* The connection that redis-py would use next, a new reference, or NULL if it would make a new one.
+   -1 with an exception. */
+static int
+next_of_redis_py(const core_state *state, PyObject *redis_pool, PyObject **next)
 {
     PyObject *attributes = PyObject_GenericGetDict(redis_pool, NULL);
     PyObject *idle = attributes == NULL ? NULL : idle_list(state, attributes);
@@ -37,8 +36,16 @@ next_of_redis_py(const core_state *state, PyObject *redis_pool)
     }
     Py_XDECREF(idle);
     Py_XDECREF(attributes);
+    *next = last;
+    if (last != NULL || PyErr_Occurred() == NULL) {
+        return 0;
+    }
+    /* One without a __dict__ keeps its connections elsewhere. */
+    if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        return -1;
+    }
     PyErr_Clear();
-    return last;
+    return 0;
 }
 
 /* The result of an earlier comparison of this connection: 1 or 0; -1 without an exception if there
@@ -92,10 +99,12 @@ int
 is_same_session(const client_pool *pool, core_connection *ours)
 {
     PyObject *redis_pool = client_pool_redis_pool(pool);
-    PyObject *theirs
-        = redis_pool == NULL ? NULL : next_of_redis_py(client_pool_state(pool), redis_pool);
+    PyObject *theirs = NULL;
     int is_same = 1;
-    if (theirs != NULL) {
+    if (redis_pool != NULL && next_of_redis_py(client_pool_state(pool), redis_pool, &theirs) < 0) {
+        is_same = -1;
+    }
+    else if (theirs != NULL) {
         is_same = known_answer(client_pool_state(pool), theirs);
         if (is_same < 0) {
             is_same = compare(redis_pool, ours);

@@ -176,6 +176,7 @@ class Emptying:
         self.result.done += count
         self.result.by_rq += count
         self.result.unacknowledged += bool(self._replica_wait)
+        self._report(count, max(most, self.result.total))
         return True
 
     def _delete_one_by_one(self, most: int) -> bool:
@@ -189,6 +190,7 @@ class Emptying:
                     self._pace.wait(1)
                 self._delete_one(job_id)
             left -= len(ids)
+            self.result.unacknowledged += bool(ids) and bool(self._replica_wait)
             if not ids or not self._report(len(ids), most):
                 return not ids
         return False
@@ -213,6 +215,5 @@ class Emptying:
             self.result.by_rq += 1
         else:
             self.result.skipped[NO_SUCH_JOB] += 1
-        self.result.unacknowledged += bool(self._replica_wait)
         if self._pace is not None:
             self._pace.note(1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from heapq import heappush, heappushpop
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import nlargest
 from typing import Any
 
 from .._fastpath.dispatch import reads_entries
@@ -54,20 +54,19 @@ class NewestByEnd(_Newest):
         rows = Rows(self._registry)
         end_of = rows.end()
         test = self.selection.test(rows)
-        newest: list[tuple[bytes, str]] = []
-        is_full = False
+        # By id: a job that ends again meanwhile may be read twice.
+        ends: dict[str, bytes] = {}
         for job_ids in chunks_of(_ids(self._registry, self.selection), _CHUNK):
             for job_id, row in rows.matching(self.selection.select(job_ids), test):
                 end = end_of(row)
-                if not end:
-                    continue
-                if len(newest) < self._keep:
-                    heappush(newest, (end, job_id))
-                else:
-                    is_full = True
-                    heappushpop(newest, (end, job_id))
-        self._kept = {job_id for _, job_id in newest}
-        self._oldest = newest[0][0] if is_full else b''
+                if end:
+                    ends[job_id] = max(end, ends.get(job_id, b''))
+            # One is more than what is kept, so that find() knows of it.
+            if len(ends) > 2 * self._keep + _CHUNK:
+                ends = _latest(ends, self._keep + 1)
+        newest = _latest(ends, self._keep)
+        self._kept = set(newest)
+        self._oldest = min(newest.values()) if len(ends) > self._keep else b''
 
     def matching(self, job_ids: Sequence[str], unknown: Counter[str]) -> list[str]:
         """Return those of the ids that match and are not kept; count in `unknown` those whose end is unknown."""
@@ -89,6 +88,11 @@ class NewestByEnd(_Newest):
         selected = self.selection.select(job_ids)
         found = rows.matching(selected, is_older, unknown) if selected else []
         return [job_id for job_id, _ in found if job_id not in self._kept]
+
+
+def _latest(ends: Mapping[str, bytes], count: int) -> dict[str, bytes]:
+    """Return the jobs that ended last, with their ends."""
+    return dict(nlargest(count, ends.items(), key=lambda job: (job[1], job[0])))
 
 
 class NewestByScore(_Newest):

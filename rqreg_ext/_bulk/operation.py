@@ -231,13 +231,12 @@ class BulkOperation:
             still_not_searched = ids if found is None else []
             for chunk in () if found is None else self._do_by_script(ids, queue_key, found):
                 still_not_searched += chunk.not_searched
-                done += chunk.processed
+                done += chunk.processed - len(chunk.not_searched)
                 yield done
             # The user may not read the queue, or the job's origin has changed since it was read.
-            for job_id in still_not_searched:
-                self._do_one_by_rq(job_id)
-            if found is None:
-                done += len(ids)
+            for processed in self._do_all_by_rq(still_not_searched):
+                yield done + processed
+            done += len(still_not_searched)
 
     # ---- With a script
 

@@ -109,8 +109,8 @@ class WaitingOperation(BulkOperation):
                 return
             self._find_places(moved)
             left = moved
-        for job_id in left:
-            self._do_one_by_rq(job_id)
+        for processed in self._do_all_by_rq(left):
+            yield len(job_ids) - len(left) + processed
         yield len(job_ids)
 
     def _note_absent(self, job_ids: Sequence[str]) -> None:

@@ -72,9 +72,22 @@ class OutputFile:
             self._raw.flush()
             os.fsync(self._raw.fileno())
             self._raw.close()
-        self._check_is_new()
-        os.rename(self._partial, self._path)
+        self._rename()
         _sync_folder(os.path.dirname(self._path) or '.')
+
+    def _rename(self) -> None:
+        """Raise FileExistsError if the name was given to another file meanwhile: rename() would replace that."""
+        assert self._path is not None
+        try:
+            os.link(self._partial, self._path)
+        except OSError as error:
+            self._check_is_new()
+            # Some file systems have no links.
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+                raise
+            os.rename(self._partial, self._path)
+        else:
+            os.unlink(self._partial)
 
     def discard(self) -> None:
         """Remove what was written, as far as that is under another name."""

@@ -6,6 +6,7 @@ cannot be read off them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from rq import registry, version
 
 from .rq_methods import Origin
 
-OLDEST = (2, 4, 1)
+OLDEST = (2, 6, 1)
 
 
 class CleanupKind(IntEnum):
@@ -54,8 +55,6 @@ _PLAIN = Release(
 _UNKNOWN = _PLAIN._replace(cleaned=())
 _EXPIRING_DEFERRED = _PLAIN._replace(deferred_cleanup=CleanupKind.IF_EXPIRED)
 RELEASES = {
-    (2, 4): _EXPIRING_DEFERRED,
-    (2, 5): _EXPIRING_DEFERRED,
     (2, 6): _EXPIRING_DEFERRED,
     (2, 7): _EXPIRING_DEFERRED,
     (2, 8): _PLAIN,
@@ -74,6 +73,14 @@ RELEASES = {
 }
 
 
+def _dotted(version: Iterable[int]) -> str:
+    return '.'.join(map(str, version))
+
+
+# For messages.
+SUPPORTED = f'{_dotted(OLDEST)} to {_dotted(max(RELEASES))}'
+
+
 def _installed_version() -> list[int]:
     numbers = []
     for part in version.VERSION.split('.')[:3]:
@@ -85,8 +92,8 @@ def _installed_version() -> list[int]:
 installed_version = _installed_version()
 if tuple(installed_version) < OLDEST:
     raise ImportError(
-        f'rqreg_ext needs RQ {".".join(map(str, OLDEST))} or newer, and RQ {version.VERSION} is installed: '
-        f"pip install --upgrade 'rq>={'.'.join(map(str, OLDEST))}'"
+        f'rqreg_ext needs RQ {_dotted(OLDEST)} or newer, and RQ {version.VERSION} is installed: '
+        f"pip install --upgrade 'rq>={_dotted(OLDEST)}'"
     )
 release = RELEASES.get((installed_version[0], installed_version[1]), _UNKNOWN)
 is_known = release is not _UNKNOWN

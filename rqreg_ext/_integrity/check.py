@@ -133,7 +133,9 @@ def check_arguments(settle: Any, limit: Any) -> None:
     if not releases.is_known:
         from rq.version import VERSION
 
-        raise NotImplementedError(f'check() does not support RQ {VERSION}: use RQ 2.4.1 to 3.0, or a newer rqreg_ext')
+        raise NotImplementedError(
+            f'check() does not support RQ {VERSION}: use RQ {releases.SUPPORTED}, or a newer rqreg_ext'
+        )
     if not isinstance(settle, (int, float)) or isinstance(settle, bool) or not 0 <= settle < float('inf'):
         raise ValueError(
             f'settle={settle!r} is not a number of seconds: give one like 1.0, or 0 if no other client writes'

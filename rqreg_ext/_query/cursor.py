@@ -162,7 +162,7 @@ class Cursor:
         failures = 0
         while True:
             # If entries keep being removed while we read, begin the read earlier.
-            start = max(0, self._rank - (1 if failures < 2 else 1 << failures + 5))
+            start = max(0, self._rank - (1 if failures < 2 else 32 << failures))
             requested = self._rank - start + self._chunk_size
             (entries,) = self._ask([(ENTRIES, self._range, self._key, start, start + requested - 1, 'WITHSCORES')])
             if start > 0 and (not entries or self._is_past(entries[0], self._position)):

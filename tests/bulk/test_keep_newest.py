@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from unittest import mock
@@ -87,6 +88,26 @@ def test_keep_newest_keeps_job_that_fails_meanwhile(failed: FailedJobRegistry, c
     with mock.patch.object(newest.NewestByEnd, 'find', find):
         failed.purge(keep_newest=2)
     assert left(failed) == ['job-18', 'job-19', 'new']
+
+
+def test_keep_newest_counts_job_once_that_fails_again_meanwhile(
+    connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for minute in range(10):
+        put(connection, f'job-{minute}', minute, score=NEVER + minute)
+    monkeypatch.setattr(newest, '_CHUNK', 1)
+    read = newest._ids
+
+    def fail_again(*arguments: Any) -> Iterator[str]:
+        for job_id in read(*arguments):
+            yield job_id
+            if job_id == 'job-7':
+                put(connection, 'job-7', 20, score=NEVER + 8.5)
+
+    monkeypatch.setattr(newest, '_ids', fail_again)
+    registry = FailedJobRegistry('q', connection=connection)
+    assert registry.purge(keep_newest=4).done == 6
+    assert left(registry) == ['job-6', 'job-7', 'job-8', 'job-9']
 
 
 def test_keep_newest_does_not_count_expired_entries(failed: FailedJobRegistry, connection: redis.Redis) -> None:
