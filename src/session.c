@@ -4,8 +4,8 @@
 #include "python_calls.h"
 
 /* The list of a redis-py pool's idle connections, a new reference; NULL if there is none, perhaps
-   with an exception. A blocking pool has its idle connections in a queue, with None for each that is
-   not made yet. */
+   with an exception. A blocking pool has its idle connections in a queue, with None for each that
+   is not made yet. */
 static PyObject *
 idle_list(const core_state *state, PyObject *attributes)
 {
