@@ -76,8 +76,12 @@ KNOWN_FAILURES = (
     ),
 )
 
-# Those that plain RQ was seen both to pass and to fail, here, and what they depend on.
+# Those that plain RQ was seen both to pass and to fail, here, or that failed in code of others; what they depend on.
 SEEN_UNSTEADY: dict[str, str] = {
+    # Seen in a traceback: the collector ran within get_connection(), which holds the lock of the pool.
+    'tests/test_commands.py::TestCommands::test_pubsub_thread_survives_connection_error': (
+        "redis-py 5's PubSub.__del__ waits for ever if the garbage collector runs it while a connection is taken"
+    ),
     'tests/test_job_dependency.py::TestJobDependency::test_execution_order_with_sole_dependency': (
         'which of two workers takes a job first, with half a second between them'
     ),
