@@ -6,14 +6,16 @@
 
 #define NO_DIGIT 0xff
 
+static const char digits_of_base64[]
+    = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 /* The value of each character; NO_DIGIT if it is not a base64 digit. */
 static void
 fill_values(uint8_t values[256])
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     memset(values, NO_DIGIT, 256);
-    for (size_t i = 0; i < sizeof digits - 1; i++) {
-        values[(uint8_t)digits[i]] = (uint8_t)i;
+    for (size_t i = 0; i < sizeof digits_of_base64 - 1; i++) {
+        values[(uint8_t)digits_of_base64[i]] = (uint8_t)i;
     }
 }
 
@@ -74,6 +76,26 @@ base64_decode(const char *given, Py_ssize_t length)
         Py_RETURN_NONE;
     }
     return decoded;
+}
+
+/* Write the four characters for up to three bytes. */
+static void
+encode_group(const uint8_t *bytes, size_t count, char *out)
+{
+    uint32_t bits = (uint32_t)bytes[0] << 16 | (count > 1 ? (uint32_t)bytes[1] << 8 : 0)
+                    | (count > 2 ? bytes[2] : 0);
+    for (size_t i = 0; i < 4; i++) {
+        out[i] = i <= count ? digits_of_base64[bits >> (18 - 6 * i) & 0x3f] : '=';
+    }
+}
+
+void
+base64_encode(const char *given, size_t length, char *out)
+{
+    const uint8_t *bytes = (const uint8_t *)given;
+    for (size_t i = 0; i < length; i += 3, out += 4) {
+        encode_group(bytes + i, length - i < 3 ? length - i : 3, out);
+    }
 }
 
 PyDoc_STRVAR(decode_base64_doc,

@@ -146,8 +146,8 @@ names_in(PyObject *attributes)
     return names;
 }
 
-/* The last two name functions of a module of rqreg_ext._fastpath. The first returns the
-   classes that the answer depends on, the second examines the object. */
+/* The last two name functions of a module of rqreg_ext._fastpath. The first returns the classes
+   that the answer depends on, the second examines the object. */
 typedef struct {
     core_state *state;
     checked_kinds *known;

@@ -201,31 +201,15 @@ add_string(text *out, PyObject *value)
     return status < 0 ? -1 : 1;
 }
 
-/* Write the base64 of up to three bytes; there is room. */
-static void
-put_group(text *out, const uint8_t *bytes, size_t count)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint32_t bits = (uint32_t)bytes[0] << 16 | (count > 1 ? (uint32_t)bytes[1] << 8 : 0)
-                    | (count > 2 ? bytes[2] : 0);
-    char *at = out->data + out->length;
-    for (size_t i = 0; i < 4; i++) {
-        at[i] = i <= count ? digits[bits >> (18 - 6 * i) & 0x3f] : '=';
-    }
-    out->length += 4;
-}
-
 static int
 add_base64(text *out, PyObject *value)
 {
-    const uint8_t *bytes = (const uint8_t *)PyBytes_AS_STRING(value);
     size_t length = (size_t)PyBytes_GET_SIZE(value);
-    if (append_literal(out, "{\"base64\": \"") < 0 || reserve(out, length / 3 * 4 + 4) < 0) {
+    if (append_literal(out, "{\"base64\": \"") < 0 || reserve(out, base64_length(length)) < 0) {
         return -1;
     }
-    for (size_t i = 0; i < length; i += 3) {
-        put_group(out, bytes + i, length - i < 3 ? length - i : 3);
-    }
+    base64_encode(PyBytes_AS_STRING(value), length, out->data + out->length);
+    out->length += base64_length(length);
     return append_literal(out, "\"}");
 }
 
@@ -287,7 +271,7 @@ flattened(PyObject *dict)
     return flat;
 }
 
-/* A tuple of our own of what was given: nobody else can change it meanwhile. */
+/* A tuple of our own of what was given: other code cannot change it during the call. */
 static PyObject *
 fields_of(PyObject *given)
 {

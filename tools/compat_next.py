@@ -36,8 +36,7 @@ def main() -> None:
     print(f'compat-next: RQ {rq}, redis-py {redis}', flush=True)
     folder = rq_changes.installed(f'rq=={rq}', rq)
     rq_changes.tell(folder)
-    variables = {'MAKEFLAGS': '', 'MAKELEVEL': '0', 'ARGS': ' '.join(sys.argv[1:])}
-    sys.exit(interruptible.run(['make', 'test', f'RQ={rq}', f'REDIS={redis}'], variables))
+    sys.exit(interruptible.run_make(['test', f'RQ={rq}', f'REDIS={redis}'], ' '.join(sys.argv[1:])))
 
 
 if __name__ == '__main__':

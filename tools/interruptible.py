@@ -71,6 +71,14 @@ def run(command: Sequence[str], variables: Mapping[str, str] | None = None, outp
     return process.returncode
 
 
+def run_make(arguments: Sequence[str], ARGS: str = '', output: BinaryIO | None = None) -> int:
+    """Do what run() does with a target of the Makefile, which is given these ARGS.
+
+    What the make that runs this program hands on, its own ARGS among them, is meant for this program alone.
+    """
+    return run(['make', *arguments], {'MAKEFLAGS': '', 'MAKELEVEL': '0', 'ARGS': ARGS}, output)
+
+
 def run_quietly(command: Sequence[str], variables: Mapping[str, str] | None = None) -> int:
     """Do what run() does, and print what the command prints only if it fails."""
     output = io.BytesIO()

@@ -36,8 +36,6 @@ RUNS: dict[str, tuple[str, ...]] = {
     'fuzz': ('fuzz',),
     'wheels': ('wheels',),
 }
-# What the make that runs this program hands on, its ARGS among them, is meant for this program alone.
-VARIABLES = {'MAKEFLAGS': '', 'MAKELEVEL': '0', 'ARGS': ''}
 
 
 def run(name: str) -> tuple[int, float]:
@@ -45,7 +43,7 @@ def run(name: str) -> tuple[int, float]:
     LOGS.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with (LOGS / f'{name}.log').open('wb') as log:
-        status = interruptible.run(['make', *RUNS[name]], VARIABLES, log)
+        status = interruptible.run_make(RUNS[name], output=log)
     return status, time.monotonic() - started
 
 
