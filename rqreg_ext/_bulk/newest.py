@@ -61,7 +61,7 @@ class NewestByEnd(_Newest):
                 end = end_of(row)
                 if end:
                     ends[job_id] = max(end, ends.get(job_id, b''))
-            # One is more than what is kept, so that find() knows of it.
+            # One job too many: it shows below that some are not among the newest.
             if len(ends) > 2 * self._keep + _CHUNK:
                 ends = _latest(ends, self._keep + 1)
         newest = _latest(ends, self._keep)

@@ -109,9 +109,10 @@ class WaitingOperation(BulkOperation):
                 return
             self._find_places(moved)
             left = moved
+        if not left:
+            yield len(job_ids)
         for processed in self._do_all_by_rq(left):
             yield len(job_ids) - len(left) + processed
-        yield len(job_ids)
 
     def _note_absent(self, job_ids: Sequence[str]) -> None:
         """Count those of the jobs that do not wait."""

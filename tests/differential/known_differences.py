@@ -60,7 +60,7 @@ def wrapper_that_raises_is_called_twice(kind: str, call: Call, rq: Outcome, ours
 
 def known_differences(setup: Setup) -> Allowance:
     """Return what is allowed by a client of this set-up."""
-    if setup.client is not None and ' raises in the ' in str(setup.client):
+    if setup.client == 'execute_command raises in the class':
         return lambda *call: running_job_needs_no_scan(*call) or wrapper_that_raises_is_called_twice(*call)
     if setup.client_kind.rights not in MAY_RUN_SCRIPTS_ONLY:
         return running_job_needs_no_scan
