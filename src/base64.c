@@ -60,18 +60,19 @@ decode_digits(const uint8_t *text, Py_ssize_t digits, uint8_t *out)
 }
 
 PyObject *
-base64_decode(const char *given, Py_ssize_t length)
+base64_decode(const char *text, Py_ssize_t length)
 {
-    const uint8_t *text = (const uint8_t *)given;
+    const uint8_t *characters = (const uint8_t *)text;
     if (length % 4 != 0) {
         Py_RETURN_NONE;
     }
-    Py_ssize_t padding = padding_of(text, length);
+    Py_ssize_t padding = padding_of(characters, length);
     PyObject *decoded = PyBytes_FromStringAndSize(NULL, length / 4 * 3 - padding);
     if (decoded == NULL) {
         return NULL;
     }
-    if (!decode_digits(text, length - padding, (uint8_t *)PyBytes_AS_STRING(decoded))) {
+    uint8_t *out = (uint8_t *)PyBytes_AS_STRING(decoded);
+    if (!decode_digits(characters, length - padding, out)) {
         Py_DECREF(decoded);
         Py_RETURN_NONE;
     }
@@ -84,17 +85,23 @@ encode_group(const uint8_t *bytes, size_t count, char *out)
 {
     uint32_t bits = (uint32_t)bytes[0] << 16 | (count > 1 ? (uint32_t)bytes[1] << 8 : 0)
                     | (count > 2 ? bytes[2] : 0);
-    for (size_t i = 0; i < 4; i++) {
-        out[i] = i <= count ? digits_of_base64[bits >> (18 - 6 * i) & 0x3f] : '=';
+    memset(out, '=', 4);
+    out[0] = digits_of_base64[bits >> 18 & 0x3f];
+    out[1] = digits_of_base64[bits >> 12 & 0x3f];
+    if (count > 1) {
+        out[2] = digits_of_base64[bits >> 6 & 0x3f];
+    }
+    if (count > 2) {
+        out[3] = digits_of_base64[bits & 0x3f];
     }
 }
 
 void
-base64_encode(const char *given, size_t length, char *out)
+base64_encode(const char *bytes, size_t length, char *out)
 {
-    const uint8_t *bytes = (const uint8_t *)given;
+    const uint8_t *values = (const uint8_t *)bytes;
     for (size_t i = 0; i < length; i += 3, out += 4) {
-        encode_group(bytes + i, length - i < 3 ? length - i : 3, out);
+        encode_group(values + i, length - i < 3 ? length - i : 3, out);
     }
 }
 

@@ -232,23 +232,31 @@ unregister(PyObject *redis_pool, core_connection *used)
     return raised_put_back_unless_raised(error, done);
 }
 
+/* Whether the array has so many places, or could be made that long. */
+static bool
+has_places(client_pool *self, Py_ssize_t places)
+{
+    if (places <= self->idle_places) {
+        return true;
+    }
+    /* An array of pointers: NOLINTNEXTLINE(bugprone-sizeof-expression) */
+    core_connection **idle = PyMem_Realloc(self->idle, (size_t)places * sizeof *idle);
+    if (idle == NULL) {
+        return false;
+    }
+    self->idle = idle;
+    self->idle_places = places;
+    return true;
+}
+
 /* Make the array long enough, so that putting a connection back cannot fail. */
 static int
 reserve_place(client_pool *self, unsigned int *generation)
 {
-    bool has_place = true;
+    bool has_place;
     Py_BEGIN_CRITICAL_SECTION(self);
     *generation = self->generation;
-    Py_ssize_t places = self->open_count;
-    if (places > self->idle_places) {
-        /* An array of pointers: NOLINTNEXTLINE(bugprone-sizeof-expression) */
-        core_connection **idle = PyMem_Realloc(self->idle, (size_t)places * sizeof *idle);
-        has_place = idle != NULL;
-        if (has_place) {
-            self->idle = idle;
-            self->idle_places = places;
-        }
-    }
+    has_place = has_places(self, self->open_count);
     Py_END_CRITICAL_SECTION();
     if (!has_place) {
         PyErr_NoMemory();
