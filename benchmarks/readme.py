@@ -31,7 +31,7 @@ CALLS = (
     Row('get_job_ids-1000000', '`get_job_ids()`, 1 000 000', 'hiredis builds the list'),
     Row('remove-delete_job', '`remove(delete_job=True)`', 'one script instead of a dozen commands'),
     Row('requeue', '`requeue()`', 'one script; RQ restores the job'),
-    Row('count-10000', '`count`', 'one round trip with the clean-up'),
+    Row('count-10000', '`count`', 'one round trip with the cleanup'),
     Row('count-16-threads', '`count` by 16 threads', 'the GIL is free while they wait'),
 )
 PROGRAMS = (

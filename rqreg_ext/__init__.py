@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ._all_queues.workers import WorkerSnapshot
     from ._bulk.options import BulkOptions
     from ._bulk.result import BulkResult
+    from ._export.lines import DamagedFileError
+    from ._export.restoring import JobExistsError
     from ._install.installation import InstallReport, install, is_installed, uninstall
     from ._integrity.problems import CheckReport, Problem, ProblemKind
     from ._integrity.repair_report import RepairReport
@@ -51,11 +53,13 @@ __all__ = [
     'BulkResults',
     'CanceledJobRegistry',
     'CheckReport',
+    'DamagedFileError',
     'DeferredJobRegistry',
     'ExecutionRegistry',
     'FailedJobRegistry',
     'FinishedJobRegistry',
     'InstallReport',
+    'JobExistsError',
     'JobFilters',
     'JobGroup',
     'JobGroups',
@@ -103,8 +107,10 @@ if not TYPE_CHECKING:
         'BulkResult': 'rqreg_ext._bulk.result',
         'BulkResults': 'rqreg_ext._all_queues.operations',
         'CheckReport': 'rqreg_ext._integrity.problems',
+        'DamagedFileError': 'rqreg_ext._export.lines',
         'ExecutionRegistry': 'rqreg_ext.executions',
         'InstallReport': 'rqreg_ext._install.installation',
+        'JobExistsError': 'rqreg_ext._export.restoring',
         'JobFilters': 'rqreg_ext._query.filters',
         'JobGroup': 'rqreg_ext._query.count_by',
         'JobGroups': 'rqreg_ext._query.count_by',

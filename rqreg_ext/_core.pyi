@@ -25,7 +25,7 @@ ENTRIES: int
 # The Lua scripts by name: (SHA1, text, names of the arguments separated by spaces).
 SCRIPTS: dict[str, tuple[str, bytes, str]]
 
-# The answer of rqreg_ext._fastpath.dispatch.methods_of(), cached until the type or one of its functions changes.
+# The answer of rqreg_ext._fastpath.dispatch.examine_methods(), cached until the type or one of its functions changes.
 def methods_of(owner: type, /) -> tuple[int, int, int, int]: ...
 
 # Caches an answer of look(): (answer, names, types, functions). It is valid until one of the latter three changes.

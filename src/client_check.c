@@ -126,7 +126,7 @@ read_answer(checked_kind *kind, PyObject *object, const char *module, const char
 
 /* Store it in the place of the oldest kind, which is returned in `kind`. */
 static void
-remember(core_state *state, checked_kinds *known, checked_kind *kind)
+remember_kind(core_state *state, checked_kinds *known, checked_kind *kind)
 {
     thread_lock_take(&state->lock);
     checked_kind *place = &known->kinds[known->next];
@@ -184,7 +184,7 @@ examine(const examination *about, PyObject *object, PyObject *attributes)
         answer = Py_NewRef(kind.answer);
         if (has_versions == 1 && has_names(attributes, kind.names)
             && classes_are_unchanged(&kind)) {
-            remember(about->state, about->known, &kind);
+            remember_kind(about->state, about->known, &kind);
         }
     }
     kind_clear(&kind);

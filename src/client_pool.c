@@ -14,7 +14,8 @@ struct client_pool {
     core_state *state;   /* the module's, which our type keeps alive */
     PyObject *weak_pool; /* weak reference to the redis-py pool */
     redis_exceptions exceptions;
-    /* The rest but the name, up to the flags, is read and changed in critical sections only. */
+    /* Up to the flags, all but in_use_name is read and changed in critical sections of this object
+       only; the garbage collector reads without. */
     core_connection **idle; /* an array, last in, first out; as long as open_count at least */
     Py_ssize_t idle_places;
     Py_ssize_t idle_count;
@@ -173,23 +174,29 @@ leave_forgotten_connections(client_pool *self, PyObject *redis_pool)
     return close_left(&left);
 }
 
-/* The pool's max_connections; -1 for no limit; -2 where there is none, or where an exception is
-   set. */
+enum {
+    NO_LIMIT = -1,
+    UNUSABLE = -2,
+};
+
+/* The pool's max_connections; NO_LIMIT; or UNUSABLE if it has no such attribute, which redis-py's
+   pools have, or with an exception. */
 static long long
-cap_of(const client_pool *self, PyObject *redis_pool)
+max_connections_of(const client_pool *self, PyObject *redis_pool)
 {
-    PyObject *cap = PyObject_GetAttr(redis_pool, self->state->names.max_connections);
-    if (cap == NULL) {
+    PyObject *found = PyObject_GetAttr(redis_pool, self->state->names.max_connections);
+    if (found == NULL) {
         if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
             PyErr_Clear();
         }
-        return -2;
+        return UNUSABLE;
     }
-    int overflow = 1;
-    long long limit = PyLong_Check(cap) ? PyLong_AsLongLongAndOverflow(cap, &overflow) : -1;
-    Py_DECREF(cap);
-    if (overflow > 0) {
-        return -1;
+    bool is_limited = PyLong_Check(found);
+    int overflow = 0;
+    long long limit = is_limited ? PyLong_AsLongLongAndOverflow(found, &overflow) : 0;
+    Py_DECREF(found);
+    if (!is_limited || overflow > 0) {
+        return NO_LIMIT;
     }
     return limit < 0 ? 0 : limit;
 }
@@ -198,19 +205,19 @@ cap_of(const client_pool *self, PyObject *redis_pool)
    for redis-py's separately. False also if the pool has no max_connections: then it is not
    redis-py's. */
 static bool
-take_room(client_pool *self, PyObject *redis_pool)
+count_connection(client_pool *self, PyObject *redis_pool)
 {
-    long long cap = cap_of(self, redis_pool);
+    long long limit = max_connections_of(self, redis_pool);
     bool has_room;
     Py_BEGIN_CRITICAL_SECTION(self);
-    has_room = cap == -1 || self->open_count < cap;
+    has_room = limit == NO_LIMIT || (limit != UNUSABLE && self->open_count < limit);
     self->open_count += has_room;
     Py_END_CRITICAL_SECTION();
     return has_room;
 }
 
 static void
-give_room_back(client_pool *self)
+uncount_connection(client_pool *self)
 {
     Py_BEGIN_CRITICAL_SECTION(self);
     /* No connection is counted only in a child that was forked in the middle of this call, where
@@ -232,9 +239,9 @@ unregister(PyObject *redis_pool, core_connection *used)
     return raised_put_back_unless_raised(error, done);
 }
 
-/* Whether the array has so many places, or could be made that long. */
+/* Make the array so long; false without memory, and without an exception. */
 static bool
-has_places(client_pool *self, Py_ssize_t places)
+grow_idle_array(client_pool *self, Py_ssize_t places)
 {
     if (places <= self->idle_places) {
         return true;
@@ -256,7 +263,7 @@ reserve_place(client_pool *self, unsigned int *generation)
     bool has_place;
     Py_BEGIN_CRITICAL_SECTION(self);
     *generation = self->generation;
-    has_place = has_places(self, self->open_count);
+    has_place = grow_idle_array(self, self->open_count);
     Py_END_CRITICAL_SECTION();
     if (!has_place) {
         PyErr_NoMemory();
@@ -296,7 +303,7 @@ discard(client_pool *self, core_connection *used)
         return -1;
     }
     if (!is_inherited) {
-        give_room_back(self);
+        uncount_connection(self);
     }
     Py_DECREF(used);
     return result;
@@ -370,7 +377,7 @@ open_connection(client_pool *self, PyObject *redis_pool)
     }
     Py_XDECREF(arguments);
     if (opened == NULL) {
-        give_room_back(self);
+        uncount_connection(self);
         return NULL;
     }
     return register_connection(self, redis_pool, opened);
@@ -424,7 +431,7 @@ take_idle_or_open(client_pool *self, PyObject *redis_pool)
     if (idle != NULL) {
         return connection_is_usable(idle) ? idle : reopen(self, idle);
     }
-    return take_room(self, redis_pool) ? open_connection(self, redis_pool) : NULL;
+    return count_connection(self, redis_pool) ? open_connection(self, redis_pool) : NULL;
 }
 
 core_connection *

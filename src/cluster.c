@@ -4,6 +4,7 @@
 
 #include "pool_lookup.h"
 #include "python_calls.h"
+#include "raised.h"
 
 /* ---- Finding a node -------------------------------------------------------------------------- */
 
@@ -75,9 +76,9 @@ node_of_slot(const core_state *state, PyObject *cluster, unsigned int slot)
 {
     PyObject *manager = PyObject_GetAttr(cluster, state->names.nodes_manager);
     PyObject *table = manager == NULL ? NULL : PyObject_GetAttr(manager, state->names.slots_cache);
-    PyObject *number = PyLong_FromUnsignedLong(slot);
+    PyObject *number = table == NULL ? NULL : PyLong_FromUnsignedLong(slot);
     PyObject *nodes = NULL;
-    if (table != NULL && number != NULL && PyDict_Check(table)) {
+    if (number != NULL && PyDict_Check(table)) {
         nodes = dict_get(table, number);
     }
     PyObject *node = nodes != NULL && PyList_Check(nodes) ? list_get(nodes, 0) : NULL;
@@ -113,7 +114,9 @@ cluster_find_pool(core_state *state, PyObject *cluster, PyObject *key)
 {
     PyObject *node = find_known_node(state, cluster, key);
     if (node == NULL) {
-        PyErr_Clear();
+        if (raised_clear(PyExc_AttributeError) < 0) {
+            return NULL;
+        }
         node = call_fastpath("cluster", "node_of_key", "(OO)", cluster, key);
     }
     client_pool *pool = NULL;

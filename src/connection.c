@@ -245,9 +245,10 @@ connection_have_redis_py(core_connection *self, const char *method)
     if (connection_check_process(self, true) < 0) {
         return -1;
     }
-    int cleared = transport_clear_time_limits(&self->io);
+    int restored = transport_restore_socket(&self->io);
     connection_release_socket(self);
-    PyObject *done = cleared < 0 ? NULL : PyObject_CallMethod(self->redis_connection, method, NULL);
+    PyObject *done
+        = restored < 0 ? NULL : PyObject_CallMethod(self->redis_connection, method, NULL);
     Py_XDECREF(done);
     if (done == NULL || take_socket(self) < 0 || connection_check_process(self, true) < 0) {
         return -1;

@@ -111,10 +111,23 @@ connection_dealloc(core_connection *self)
     Py_DECREF(type);
 }
 
+PyDoc_STRVAR(disconnect_doc,
+"disconnect($self, /, *args, **kwargs)\n--\n\n"
+"Close the socket, or end the wait of the call that uses it, which then closes it.");
+
+PyDoc_STRVAR(mark_for_reconnect_doc,
+"mark_for_reconnect($self, /)\n--\n\n"
+"Connect anew before the next call.");
+
+PyDoc_STRVAR(set_re_auth_token_doc,
+"set_re_auth_token($self, token, /)\n--\n\n"
+"Send the new credentials before the next command: now, if no call uses the connection.");
+
 static PyMethodDef connection_methods[] = {
-    {"disconnect", (PyCFunction)(void (*)(void))disconnect, METH_VARARGS | METH_KEYWORDS, NULL},
-    {"mark_for_reconnect", (PyCFunction)mark_for_reconnect, METH_NOARGS, NULL},
-    {"set_re_auth_token", (PyCFunction)set_re_auth_token, METH_O, NULL},
+    {"disconnect", (PyCFunction)(void (*)(void))disconnect, METH_VARARGS | METH_KEYWORDS,
+     disconnect_doc},
+    {"mark_for_reconnect", (PyCFunction)mark_for_reconnect, METH_NOARGS, mark_for_reconnect_doc},
+    {"set_re_auth_token", (PyCFunction)set_re_auth_token, METH_O, set_re_auth_token_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -74,7 +74,7 @@ registry_length(PyObject *self)
     if (state == NULL || type_methods_of(state, Py_TYPE(self), &methods) < 0) {
         return -1;
     }
-    PyObject *count = (methods.served & METHOD_LEN) != 0
+    PyObject *count = (methods.overridden & METHOD_LEN) != 0
                           ? PyObject_GetAttr(self, state->names.count)
                           : length_by_rq(self);
     if (count == NULL) {

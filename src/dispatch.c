@@ -28,7 +28,7 @@ fast_call_begin(fast_call *call, PyObject *self, int rq_method)
         || type_methods_of(call->state, Py_TYPE(self), &call->methods) < 0) {
         return RAISED;
     }
-    if ((call->methods.served & rq_method) != rq_method) {
+    if ((call->methods.overridden & rq_method) != rq_method) {
         return USE_FALLBACK;
     }
     call->client = PyObject_GetAttr(self, call->state->names.connection);
@@ -94,7 +94,7 @@ is_set_on(const fast_call *call, PyObject *name)
 bool
 fast_call_reaches_rq(const fast_call *call, PyObject *name, int rq_method)
 {
-    return (call->methods.as_called & rq_method) != 0 && !is_set_on(call, name);
+    return (call->methods.reaching_rq & rq_method) != 0 && !is_set_on(call, name);
 }
 
 /* Whether the core can tell if an entry has expired. RQ's cleanups ask self.get_expired_job_ids(),

@@ -23,8 +23,8 @@ typedef struct {
     client_pool *pool; /* the connections to use */
     bool is_cluster;   /* the client is a cluster's, and `pool` is for the node that has the key */
     PyObject *observations; /* if the client is wrapped: those of its kind; else NULL */
-    bool
-        is_as_rq; /* wrappers must get what RQ's call gives, command by command, with its options */
+    /* Wrappers must get what RQ's call gives, command by command, with its options. */
+    bool is_as_rq;
     bool is_write_traced; /* tracers also wrap the methods by which connections write */
     type_methods methods; /* of the type of self */
 } fast_call;
@@ -45,8 +45,8 @@ void fast_call_end(fast_call *call);
    own. */
 call_outcome use_fallback_unless_raised(void);
 
-/* The four questions below may leave an exception set where they answer "no": continue with
-   use_fallback_unless_raised. */
+/* If the answer to one of the next questions is false or unknown, an exception may be set: continue
+   with use_fallback_unless_raised(). */
 
 /* Whether a call of self.<name>() ends in RQ's method of that name, directly or through the
    core's. */

@@ -325,7 +325,7 @@ key_of(PyObject *command)
                : PyTuple_GET_ITEM(command, place);
 }
 
-/* A key, borrowed, with whose hash tag all keys of the commands are; NULL where there is none. */
+/* A key of the commands, borrowed, if all their keys have its hash tag; else NULL. */
 static PyObject *
 shared_key(PyObject *commands)
 {

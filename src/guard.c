@@ -249,7 +249,7 @@ had_versions(const seen_versions *before, PyObject *types, const unsigned int *v
 }
 
 static int
-remember(guard *self, const seen_versions *before, PyObject *found)
+remember_look(guard *self, const seen_versions *before, PyObject *found)
 {
     int holds;
     PyObject *names;
@@ -308,7 +308,7 @@ look_again(guard *self)
     else if (note_versions(self, &before) == 0) {
         found = PyObject_CallNoArgs(look);
     }
-    int holds = found == NULL ? -1 : remember(self, &before, found);
+    int holds = found == NULL ? -1 : remember_look(self, &before, found);
     seen_versions_clear(&before);
     Py_XDECREF(found);
     Py_XDECREF(look);

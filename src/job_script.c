@@ -1,7 +1,5 @@
 #include "job_script.h"
 
-#include <ctype.h>
-
 #include "cluster.h"
 #include "guard.h"
 
@@ -14,7 +12,7 @@ is_rq_job_id(PyObject *job_id)
     const Py_UCS1 *text = PyUnicode_1BYTE_DATA(job_id);
     Py_ssize_t length = PyUnicode_GET_LENGTH(job_id);
     for (Py_ssize_t i = 0; i < length; i++) {
-        if (!isalnum(text[i]) && text[i] != '_' && text[i] != '-') {
+        if (!Py_ISALNUM(text[i]) && text[i] != '_' && text[i] != '-') {
             return false;
         }
     }
@@ -24,17 +22,18 @@ is_rq_job_id(PyObject *job_id)
 bool
 script_may_replace_rq(const fast_call *call, PyObject *guard)
 {
+    /* An ExecutionRegistry has no serializer: it holds no jobs. */
     PyObject *serializer = PyObject_GetAttr(call->self, call->state->names.serializer);
-    bool has_serializer = serializer != NULL;
+    bool holds_jobs = serializer != NULL;
     Py_XDECREF(serializer);
-    return has_serializer && call->state->rq.is_known && !client_pool_decodes(call->pool)
+    return holds_jobs && call->state->rq.is_known && !client_pool_decodes(call->pool)
            && guard_holds(guard) == 1
            && (!call->is_cluster || cluster_has_one_slot(call->key) == 1);
 }
 
 /* Set the constants; -1 with an exception if an argument is then missing. */
 static int
-set_constants(const job_script *request)
+set_constants(job_script *request)
 {
     Py_ssize_t constants = PyTuple_GET_SIZE(request->constants);
     for (Py_ssize_t i = 0; i < constants && i < request->argument_count; i++) {
@@ -50,7 +49,7 @@ set_constants(const job_script *request)
 }
 
 call_outcome
-job_script_run(fast_call *call, const job_script *request, script_answer *answer)
+job_script_run(fast_call *call, job_script *request, script_answer *answer)
 {
     const command_argument key = {.object = call->key};
     if (set_constants(request) < 0) {

@@ -12,7 +12,8 @@ bool is_rq_job_id(PyObject *job_id);
 
 /* Whether the script does what RQ's method would do: this release of RQ is known, the registry
    holds jobs, and the functions that RQ's method calls are not patched. False with
-   decode_responses=True: RQ cannot load jobs then, and raises. */
+   decode_responses=True: RQ cannot load jobs then, and raises. If it is false, an exception may be
+   set: continue with use_fallback_unless_raised(). */
 bool script_may_replace_rq(const fast_call *call, PyObject *guard);
 
 /* A script that is run for one job. */
@@ -27,7 +28,7 @@ typedef struct {
 } job_script;
 
 /* Run the script. SERVED: answer->value is what it returned. */
-call_outcome job_script_run(fast_call *call, const job_script *request, script_answer *answer);
+call_outcome job_script_run(fast_call *call, job_script *request, script_answer *answer);
 
 /* The number that a script returned. -1 means that it did nothing, as only RQ can do this job. */
 long job_script_number(PyObject *answer);

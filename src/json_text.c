@@ -294,7 +294,7 @@ value_of(PyObject *parsed)
         return Py_NewRef(parsed);
     }
     if (!PyDict_CheckExact(parsed)) {
-        PyErr_Format(PyExc_TypeError, "%R is no value", parsed);
+        PyErr_Format(PyExc_TypeError, "%R is not a value", parsed);
         return NULL;
     }
     PyObject *encoded = PyMapping_GetItemString(parsed, "base64");
@@ -333,7 +333,7 @@ flattened_pairs(PyObject *pairs)
     for (Py_ssize_t i = 0; flat != NULL && i < PyList_GET_SIZE(pairs); i++) {
         PyObject *pair = PyList_GET_ITEM(pairs, i);
         if (!PyList_CheckExact(pair) || PyList_GET_SIZE(pair) != 2) {
-            PyErr_Format(PyExc_ValueError, "%R is no pair", pair);
+            PyErr_Format(PyExc_ValueError, "%R is not a pair", pair);
             Py_CLEAR(flat);
         }
         else if (PyList_SetSlice(flat, PY_SSIZE_T_MAX, PY_SSIZE_T_MAX, pair) < 0) {

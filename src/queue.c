@@ -1,6 +1,7 @@
 #include "queue.h"
 
 #include "dispatch.h"
+#include "threads.h"
 
 typedef struct {
     const char *name;
@@ -9,18 +10,21 @@ typedef struct {
 } queue_registry;
 
 /* Whether the name in rq.registry, where RQ's property looks, is still RQ's class, or ours after
-   install(). */
+   install(). It may leave an exception set if it is false. */
 static bool
 is_class_of_rq(const core_state *state, PyObject *class, const char *class_name)
 {
-    PyObject *current = PyDict_GetItemString(state->rq.registry_globals, class_name);
-    if (current == NULL || current == class) {
-        return current != NULL;
+    PyObject *name = PyUnicode_FromString(class_name);
+    PyObject *current = name == NULL ? NULL : dict_get(state->rq.registry_globals, name);
+    bool is_of_rq = current != NULL && current == class;
+    if (current != NULL && !is_of_rq) {
+        PyObject *rq_class = PyObject_GetAttr(class, state->names._rq_class);
+        is_of_rq = rq_class == current;
+        Py_XDECREF(rq_class);
     }
-    PyObject *rq_class = PyObject_GetAttr(class, state->names._rq_class);
-    bool is_replacement = rq_class == current;
-    Py_XDECREF(rq_class);
-    return is_replacement;
+    Py_XDECREF(name);
+    Py_XDECREF(current);
+    return is_of_rq;
 }
 
 /* A new registry at each access, with the queue's job_class and serializer, as RQ makes it. */
@@ -47,7 +51,7 @@ registry_get(PyObject *self, void *closure)
         || type_methods_of(state, Py_TYPE(self), &methods) < 0) {
         return NULL;
     }
-    if ((methods.served & property->rq_method) == 0) {
+    if ((methods.overridden & property->rq_method) == 0) {
         return fallback_getattr(self, state->queue_type, property->name);
     }
     PyObject *module = PyImport_ImportModule("rqreg_ext.registry");
@@ -64,32 +68,33 @@ registry_get(PyObject *self, void *closure)
     return registry;
 }
 
-static const queue_registry queue_registries[] = {
-    {"canceled_job_registry", METHOD_CANCELED_JOB_REGISTRY, "CanceledJobRegistry"},
-    {"deferred_job_registry", METHOD_DEFERRED_JOB_REGISTRY, "DeferredJobRegistry"},
-    {"failed_job_registry", METHOD_FAILED_JOB_REGISTRY, "FailedJobRegistry"},
-    {"finished_job_registry", METHOD_FINISHED_JOB_REGISTRY, "FinishedJobRegistry"},
-    {"ready_job_registry", METHOD_READY_JOB_REGISTRY, "ReadyJobRegistry"},
-    {"scheduled_job_registry", METHOD_SCHEDULED_JOB_REGISTRY, "ScheduledJobRegistry"},
-    {"started_job_registry", METHOD_STARTED_JOB_REGISTRY, "StartedJobRegistry"},
-};
+#define QUEUE_REGISTRIES(X)                                                                        \
+    X(canceled_job_registry, METHOD_CANCELED_JOB_REGISTRY, "CanceledJobRegistry")                  \
+    X(deferred_job_registry, METHOD_DEFERRED_JOB_REGISTRY, "DeferredJobRegistry")                  \
+    X(failed_job_registry, METHOD_FAILED_JOB_REGISTRY, "FailedJobRegistry")                        \
+    X(finished_job_registry, METHOD_FINISHED_JOB_REGISTRY, "FinishedJobRegistry")                  \
+    X(ready_job_registry, METHOD_READY_JOB_REGISTRY, "ReadyJobRegistry")                           \
+    X(scheduled_job_registry, METHOD_SCHEDULED_JOB_REGISTRY, "ScheduledJobRegistry")               \
+    X(started_job_registry, METHOD_STARTED_JOB_REGISTRY, "StartedJobRegistry")
 
-#define REGISTRY(position, property, class_name)                                                   \
-    {property, registry_get, NULL,                                                                 \
+#define X(property, rq_method, class_name)                                                         \
+    static const queue_registry property = {#property, rq_method, class_name};
+QUEUE_REGISTRIES(X)
+#undef X
+
+#define X(property, rq_method, class_name)                                                         \
+    {#property, registry_get, NULL,                                                                \
      "This queue's " class_name ", with its job_class and serializer. No round trip.\n\n"          \
-     "Source: rq.Queue." property ".",                                                             \
-     (void *)&queue_registries[position]}
+     "Source: rq.Queue." #property ".",                                                            \
+     (void *)&property},
 
 static PyGetSetDef queue_properties[] = {
-    REGISTRY(0, "canceled_job_registry", "CanceledJobRegistry"),
-    REGISTRY(1, "deferred_job_registry", "DeferredJobRegistry"),
-    REGISTRY(2, "failed_job_registry", "FailedJobRegistry"),
-    REGISTRY(3, "finished_job_registry", "FinishedJobRegistry"),
-    REGISTRY(4, "ready_job_registry", "ReadyJobRegistry"),
-    REGISTRY(5, "scheduled_job_registry", "ScheduledJobRegistry"),
-    REGISTRY(6, "started_job_registry", "StartedJobRegistry"),
+    /* clang-format off */
+    QUEUE_REGISTRIES(X)
     {NULL, NULL, NULL, NULL, NULL},
+    /* clang-format on */
 };
+#undef X
 
 static int
 queue_traverse(PyObject *self, visitproc visit, void *arg)

@@ -36,6 +36,17 @@ raised_put_back(PyObject *error)
 #endif
 }
 
+/* Clear an exception of this class. 0; or -1 if another one is set, which stays. */
+static inline int
+raised_clear(PyObject *class)
+{
+    if (PyErr_Occurred() != NULL && !PyErr_ExceptionMatches(class)) {
+        return -1;
+    }
+    PyErr_Clear();
+    return 0;
+}
+
 /* Put the exception back after a call. Steals the exception and the result of the call. Returns 0;
    or -1 if the result is NULL: then the exception that the call raised stays set instead. */
 static inline int

@@ -72,9 +72,12 @@ run_wrapped(fast_call *call, const key_command *commands, const reply_spec *spec
             reply *replies)
 {
     wrapped_command wrapped[MOST_WRAPPED];
+    bool is_built = true;
     for (int i = 0; i < count; i++) {
+        PyObject *words = is_built ? command_as_tuple(call->key, &commands[i]) : NULL;
+        is_built = words != NULL;
         wrapped[i] = (wrapped_command){
-            .words = command_as_tuple(call->key, &commands[i]),
+            .words = words,
             .spec = wrapped_spec(call, &specs[i]),
             .is_repeatable = !call->is_as_rq && strcmp(commands[i].name, "ZREM") != 0,
             /* RQ would not read the reply to a probe. */

@@ -62,7 +62,7 @@ copy_attribute(PyObject *self, PyObject *source, PyObject *name)
     return result;
 }
 
-/* self.<name> = rq.registry.<function>(*args); steals nothing */
+/* self.<name> = rq.registry.<function>(*args) */
 static int
 set_by_rq(PyObject *self, const core_state *state, PyObject *name, PyObject *function,
           PyObject *const *args, size_t count)
@@ -175,7 +175,7 @@ registry_init(PyObject *self, PyObject *args, PyObject *kwargs)
         return -1;
     }
     PyObject *values[INIT_COUNT];
-    if ((methods.served & METHOD_INIT) == 0 || !bind_init(state, args, kwargs, values)) {
+    if ((methods.overridden & METHOD_INIT) == 0 || !bind_init(state, args, kwargs, values)) {
         return registry_init_by_rq(self, state->base_registry_type, args, kwargs);
     }
     PyObject *queue = values[INIT_QUEUE];

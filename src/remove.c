@@ -81,7 +81,7 @@ run_deletion(fast_call *call, PyObject *job_id, PyObject *origin, PyObject **rem
         [lua_delete_job_origin] = {.object = origin},
         [lua_delete_job_job_id] = {.object = job_id},
     };
-    const job_script request = {
+    job_script request = {
         .script = &script_delete_job,
         .constants = call->state->rq.delete_arguments,
         .arguments = arguments,

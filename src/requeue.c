@@ -72,7 +72,7 @@ run_requeue(fast_call *call, const requeue_request *request, script_answer *answ
         [lua_requeue_job_is_read] = {.text = request->metadata == NULL ? "" : "1"},
         [lua_requeue_job_job_id] = {.object = request->job_id},
     };
-    const job_script filled = {
+    job_script filled = {
         .script = &script_requeue_job,
         .constants = call->state->rq.requeue_arguments,
         .arguments = arguments,

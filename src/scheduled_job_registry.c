@@ -15,7 +15,7 @@ scheduled_job_registry_init(PyObject *self, PyObject *args, PyObject *kwargs)
     if (state == NULL || type_methods_of(state, Py_TYPE(self), &methods) < 0) {
         return -1;
     }
-    if ((methods.served & METHOD_SCHEDULED_INIT) == 0) {
+    if ((methods.overridden & METHOD_SCHEDULED_INIT) == 0) {
         return registry_init_by_rq(self, NULL, args, kwargs);
     }
     if (registry_init(self, args, kwargs) < 0) {

@@ -36,7 +36,7 @@ typedef struct {
     PyObject *value;
 } script_answer;
 
-/* Run a script. USE_FALLBACK: the server refused to run it, in whatever words; RQ's own commands
+/* Run a script. USE_FALLBACK: the server refused to run it; RQ's own commands
    may still do the work, or say why not. RAISED: also for errors that are not refusals (a redirect,
    READONLY, OOM, ...). */
 call_outcome script_run(fast_call *call, const script_call *request, script_answer *answer);

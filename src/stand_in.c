@@ -38,7 +38,8 @@ are_same_words(PyObject *const *given, Py_ssize_t count, PyObject *expected)
     return true;
 }
 
-/* Whether the object still has the client's pool: a wrapper may choose another one. */
+/* Whether the object still has the client's pool: a wrapper may choose another one. It may leave an
+   exception set if it is false. */
 static bool
 has_own_pool(stand_in *self)
 {
@@ -46,7 +47,7 @@ has_own_pool(stand_in *self)
     PyObject *found = PyObject_GetAttr((PyObject *)self, state->names.connection_pool);
     bool is_own = found != NULL && found == self->redis_pool;
     Py_XDECREF(found);
-    PyErr_Clear();
+    (void)raised_clear(PyExc_AttributeError);
     return is_own;
 }
 
@@ -55,7 +56,7 @@ has_own_pool(stand_in *self)
 static int
 check_arrival(stand_in *self, PyObject *const *words, Py_ssize_t count, PyObject *keywords)
 {
-    if (self->is_over || self->is_busy) {
+    if (self->pool == NULL || self->is_busy) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the call that this client was made for is over, or at work");
         return -1;
@@ -64,8 +65,10 @@ check_arrival(stand_in *self, PyObject *const *words, Py_ssize_t count, PyObject
         || !are_same_words(words, count, self->commands[self->current].words)
         || !has_own_pool(self)) {
         self->is_changed = true;
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the command is not what was given to the client, and is not sent");
+        if (PyErr_Occurred() == NULL) {
+            PyErr_SetString(PyExc_RuntimeError,
+                            "the command is not what was given to the client, and is not sent");
+        }
         return -1;
     }
     return 0;
@@ -240,11 +243,12 @@ are_given_options(const stand_in *self, PyObject *const *values, PyObject *keywo
     return are_same;
 }
 
-/* Whether the command that arrived is the current one, and is as redis-py gave it. */
+/* Whether the command that arrived is the current one, and is as redis-py gave it. It may leave an
+   exception set if it is false. */
 static bool
 is_as_given(stand_in *self, PyObject *const *words, Py_ssize_t count, PyObject *keywords)
 {
-    if (self->is_over || self->is_busy || self->given_words == NULL) {
+    if (self->pool == NULL || self->is_busy || self->given_words == NULL) {
         return false;
     }
     PyObject *expected = self->commands[self->current].words;
@@ -298,7 +302,7 @@ arrive(stand_in *self, const innermost_arguments *given, Py_ssize_t first)
     }
     else if (!is_as_given(self, words, count, given->keywords)
              || send_current(self, &value) == RUN_UNAVAILABLE) {
-        value = send_as_client(self, given);
+        value = PyErr_Occurred() != NULL ? NULL : send_as_client(self, given);
     }
     self->has_arrived = true;
     if (value == NULL) {
@@ -419,7 +423,7 @@ stand_in_dealloc(stand_in *self)
     Py_DECREF(type);
 }
 
-/* The client's own __del__ closes its connections. */
+/* In the place of the __del__ of the client's class, which would close the client's connections. */
 static void
 stand_in_finalize(PyObject *self)
 {

@@ -18,7 +18,8 @@ PyDoc_STRVAR(get_job_and_execution_ids_doc,
 
 /* ---- Membership ------------------------------------------------------------------------------ */
 
-/* Whether there is UTF-8 for it. There is none for a surrogate. */
+/* Whether it can be encoded as UTF-8: a lone surrogate cannot. It may leave another exception set
+   if it is false. */
 static bool
 is_encodable(PyObject *text)
 {

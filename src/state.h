@@ -16,7 +16,7 @@
 
 /* The methods of RQ that the core overrides. The numbers are those of
    rqreg_ext._fastpath.releases.Method. */
-typedef enum {
+enum {
     METHOD_INIT = 1 << 0,
     METHOD_LEN = 1 << 1,
     METHOD_CONTAINS = 1 << 2,
@@ -40,7 +40,7 @@ typedef enum {
     METHOD_READY_JOB_REGISTRY = 1 << 20,
     METHOD_SCHEDULED_JOB_REGISTRY = 1 << 21,
     METHOD_STARTED_JOB_REGISTRY = 1 << 22,
-} rq_methods;
+};
 
 /* What a registry's `cleanup` does. A read that cleans up first must do the same. The numbers are
    those of rqreg_ext._fastpath.releases.CleanupKind. */
@@ -61,10 +61,10 @@ typedef enum {
 } entry_kind;
 
 /* What is known of a type that is derived from one of the core's types and from RQ's class.
-   `served` and `as_called` are sets of METHOD_... */
+   `overridden` and `reaching_rq` are sets of METHOD_... */
 typedef struct {
-    int served;    /* RQ's methods that the core's override, without another class's in between */
-    int as_called; /* RQ's methods that a call ends in, directly or through the core's */
+    int overridden;  /* RQ's methods that the core's override, with no other class in between */
+    int reaching_rq; /* RQ's methods in which a call ends, directly or through the core's */
     cleanup_kind cleanup;
     entry_kind entries;
 } type_methods;

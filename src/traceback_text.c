@@ -114,8 +114,7 @@ may_have_more_spaces(span text)
            && (((uint8_t)*text.start & 0x80) != 0 || ((uint8_t)text.end[-1] & 0x80) != 0);
 }
 
-/* Find the name and the message of the exception; false where the text is none that is read
-   here. */
+/* Find the name and the message of the exception; false if the text is not a plain traceback. */
 static bool
 split_traceback(span text, span *name, span *message)
 {

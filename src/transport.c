@@ -50,13 +50,6 @@ fail(io_failure *failure, io_status status, bool is_writing, PyObject *args)
     return -1;
 }
 
-static int
-fail_errno(io_failure *failure, int error, bool is_writing)
-{
-    PyObject *args = Py_BuildValue("(is)", error, strerror(error));
-    return fail(failure, args == NULL ? IO_RAISED : IO_FAILED, is_writing, args);
-}
-
 /* Turn the exception of a socket object into a failure. A timeout and an OSError are failures of
    the connection; any other exception (gevent.Timeout, say) is the caller's, and stays set. */
 static int
@@ -73,6 +66,15 @@ fail_raised(io_failure *failure, bool is_writing)
     PyObject *args = error == NULL ? NULL : PyObject_GetAttrString(error, "args");
     Py_XDECREF(error);
     return fail(failure, args == NULL ? IO_RAISED : IO_FAILED, is_writing, args);
+}
+
+/* As the method of a socket object fails: ETIMEDOUT is a TimeoutError too. */
+static int
+fail_errno(io_failure *failure, int error, bool is_writing)
+{
+    errno = error;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return fail_raised(failure, is_writing);
 }
 
 /* Whether the object reads and writes by _socket.socket's own methods, so that its descriptor can
@@ -98,10 +100,22 @@ uses_original_methods(PyObject *socket)
 
 /* Set how long one recv() may block; 0 for ever. */
 static int
-limit_receipts(const transport *io, suseconds_t microseconds)
+set_recv_timeout(const transport *io, suseconds_t microseconds)
 {
     struct timeval limit = {.tv_usec = microseconds};
     if (setsockopt(io->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+set_nonblocking(const transport *io, bool is_nonblocking)
+{
+    int flags = fcntl(io->fd, F_GETFL, 0);
+    int wanted = is_nonblocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+    if (flags < 0 || fcntl(io->fd, F_SETFL, wanted) < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
@@ -112,16 +126,14 @@ limit_receipts(const transport *io, suseconds_t microseconds)
    would take 3 to 8% of a round trip. The system may end recv() a tick of its clock too late: of a
    short timeout it gets only half, and poll() waits for the rest. */
 static int
-block_in_system(const transport *io)
+make_recv_block(const transport *io)
 {
-    int flags = fcntl(io->fd, F_GETFL, 0);
-    if (flags < 0 || fcntl(io->fd, F_SETFL, flags & ~O_NONBLOCK) < 0) {
-        PyErr_SetFromErrno(PyExc_OSError);
+    if (set_nonblocking(io, false) < 0) {
         return -1;
     }
     bool is_short = io->timeout >= 0 && io->timeout / 2 < SLICE_SECONDS;
     suseconds_t microseconds = (suseconds_t)((is_short ? io->timeout / 2 : SLICE_SECONDS) * 1e6);
-    return limit_receipts(io, microseconds > 0 ? microseconds : 1);
+    return set_recv_timeout(io, microseconds > 0 ? microseconds : 1);
 }
 
 static int
@@ -150,7 +162,7 @@ transport_open(transport *io, PyObject *socket, pid_t pid)
         goto error;
     }
     io->fd = PyObject_AsFileDescriptor(socket);
-    if (io->fd < 0 || (io->is_direct && block_in_system(io) < 0)) {
+    if (io->fd < 0 || (io->is_direct && make_recv_block(io) < 0)) {
         goto error;
     }
     return 0;
@@ -168,11 +180,15 @@ transport_release(transport *io)
     Py_CLEAR(io->block);
 }
 
-/* A socket object without a timeout takes the end of our slice for an error. */
+/* A socket object without a timeout takes the end of our slice for an error; one with a timeout
+   waits by poll(), and then must not block. */
 int
-transport_clear_time_limits(const transport *io)
+transport_restore_socket(const transport *io)
 {
-    return io->is_direct && io->fd >= 0 ? limit_receipts(io, 0) : 0;
+    if (!io->is_direct || io->fd < 0) {
+        return 0;
+    }
+    return set_nonblocking(io, io->timeout >= 0) < 0 ? -1 : set_recv_timeout(io, 0);
 }
 
 void
@@ -226,8 +242,8 @@ next_wait(const wait_limit *left)
     return milliseconds >= INT_MAX ? INT_MAX : (int)milliseconds;
 }
 
-/* Whether this is the thread in which Python runs signal handlers; true where that cannot be
-   known. */
+/* 1 if this is the thread in which Python runs signal handlers, or that cannot be known; 0 if it is
+   not; -1 with an exception. */
 static int
 runs_handlers(void)
 {

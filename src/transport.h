@@ -38,9 +38,9 @@ typedef struct {
 
 /* Begin to use a connected socket, which the process `pid` opened; -1 with an exception. */
 int transport_open(transport *io, PyObject *socket, pid_t pid);
-/* Take the core's time limit (SO_RCVTIMEO) off the socket, so that redis-py can use it after
-   transport_release(). -1 with an exception. */
-int transport_clear_time_limits(const transport *io);
+/* Set the socket's O_NONBLOCK and SO_RCVTIMEO as its object has them, so that redis-py can use it
+   after transport_release(). -1 with an exception. */
+int transport_restore_socket(const transport *io);
 /* Stop using it; the socket object stays open. */
 void transport_release(transport *io);
 /* End a wait on it that goes on in another thread. */

@@ -4,19 +4,19 @@
 #include "python_calls.h"
 #include "type_version.h"
 
-/* Fill `known` by rqreg_ext._fastpath.dispatch.methods_of(), and *codes with the functions that it
-   looked at, a new reference. */
+/* Fill `known` by rqreg_ext._fastpath.dispatch.examine_methods(), and *codes with the functions
+   that it looked at, a new reference. */
 static int
 compute_type_methods(PyTypeObject *type, type_methods *known, PyObject **codes)
 {
-    PyObject *answer = call_fastpath("dispatch", "methods_of", "(O)", type);
+    PyObject *answer = call_fastpath("dispatch", "examine_methods", "(O)", type);
     int cleanup;
     int entries;
     PyObject *functions;
     int result = -1;
     if (answer != NULL
-        && PyArg_ParseTuple(answer, "iiiiO!", &known->served, &known->as_called, &cleanup, &entries,
-                            &PyTuple_Type, &functions)) {
+        && PyArg_ParseTuple(answer, "iiiiO!", &known->overridden, &known->reaching_rq, &cleanup,
+                            &entries, &PyTuple_Type, &functions)) {
         known->cleanup = (cleanup_kind)cleanup;
         known->entries = (entry_kind)entries;
         *codes = guard_flat_codes(functions);
@@ -44,7 +44,8 @@ find_known(core_state *state, unsigned int version, type_methods *known)
 
 /* Steals the codes. */
 static void
-remember(core_state *state, unsigned int version, const type_methods *known, PyObject *codes)
+remember_methods(core_state *state, unsigned int version, const type_methods *known,
+                 PyObject *codes)
 {
     type_methods_cache *cache = &state->type_methods;
     size_t slot = version % TYPE_METHODS_SLOTS;
@@ -72,7 +73,7 @@ type_methods_of(core_state *state, PyTypeObject *type, type_methods *known)
     /* Do not remember it if the type changed during the call. */
     version = type_version(type);
     if (version != 0 && version == before) {
-        remember(state, version, known, codes);
+        remember_methods(state, version, known, codes);
     }
     else {
         Py_DECREF(codes);
@@ -84,7 +85,7 @@ type_methods_of(core_state *state, PyTypeObject *type, type_methods *known)
 
 PyDoc_STRVAR(methods_of_doc,
 "methods_of($module, type, /)\n--\n\n"
-"Return (served, as_called, cleanup, entries) of a type, as rqreg_ext._fastpath.dispatch.methods_of() says.\n\n"
+"Return (overridden, reaching_rq, cleanup, entries) of a type, as rqreg_ext._fastpath.dispatch.examine_methods() says.\n\n"
 "It is asked again after the type, one of its bases, or one of the functions has changed. No round trip.");
 
 static PyObject *
@@ -98,7 +99,7 @@ methods_of(PyObject *module, PyObject *type)
     if (type_methods_of(PyModule_GetState(module), (PyTypeObject *)type, &known) < 0) {
         return NULL;
     }
-    return Py_BuildValue("(iiii)", known.served, known.as_called, (int)known.cleanup,
+    return Py_BuildValue("(iiii)", known.overridden, known.reaching_rq, (int)known.cleanup,
                          (int)known.entries);
 }
 

@@ -69,7 +69,7 @@ judge_exception(const fast_call *call, const stand_in *self, PyObject *error, Py
     if (known < 0) {
         return RUN_FAILED;
     }
-    int is_for_rq = ask_fastpath("clients.core_stand_in", "is_for_rq_to_raise", "(OOiii)", error,
+    int is_for_rq = ask_fastpath("clients.core_stand_in", "should_fall_back", "(OOiii)", error,
                                  self->innermost_result == NULL ? Py_None : self->innermost_result,
                                  (int)self->has_arrived, known,
                                  (int)self->commands[self->current].is_repeatable);

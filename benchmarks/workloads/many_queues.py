@@ -107,7 +107,7 @@ def batch_of_counts(size: int) -> Workload:
 
 
 def cleaning(size: int) -> Workload:
-    """The clean-ups that a worker makes, where nothing has expired."""
+    """The cleanups that a worker makes, where nothing has expired."""
 
     def clean(queues: Queues, names: Sequence[str]) -> int:
         for name in names:

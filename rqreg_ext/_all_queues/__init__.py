@@ -1,1 +1,1 @@
-"""The functions for many queues of a Redis: purge, requeue_all, check, repair, snapshot, batch."""
+"""The functions for many queues of a Redis: changes, checks, listings, snapshots, export and restore."""

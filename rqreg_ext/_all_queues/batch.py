@@ -8,9 +8,9 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from .._fastpath.cleanup import NO_CLEANUP, CleanupCommands, cleanup_commands_of, now
+from .._fastpath.cleanup import NO_CLEANUP, CleanupCommands, cleanup_commands_of, current_timestamp
 from .._fastpath.clients.by_url import client_from
-from .._fastpath.clients.errors import is_broken_connection
+from .._fastpath.clients.errors import is_broken_connection, is_job_timeout
 from .._fastpath.dispatch import entries_of, reaches_rq, share_keys
 from .._fastpath.exchange import INTEGER, SCORE, VALUE, Command, exchange, without_errors
 from .._fastpath.releases import EntryKind, Method
@@ -60,7 +60,7 @@ class PendingResult(Generic[Value]):
         try:
             self._value = self._value_of(replies)
         except Exception as error:
-            if is_broken_connection(error):
+            if is_broken_connection(error) or is_job_timeout(error):
                 raise
             self._error = error
         self._is_done = True
@@ -269,7 +269,7 @@ class Batch:
 
     def _send(self) -> None:
         self._is_over = True
-        timestamp = now()
+        timestamp = current_timestamp()
         commands = [call._commands(timestamp) for call in self._calls]
         replies = iter(exchange(self._client, [command for of_call in commands for command in of_call]))
         for call, of_call in zip(self._calls, commands, strict=True):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._fastpath.cleanup import RegistryCleanup, cleanup_commands, cleanup_commands_of, now
+from .._fastpath.cleanup import RegistryCleanup, cleanup_commands, cleanup_commands_of, current_timestamp
 from .._fastpath.dispatch import cleanup_of
 from .._fastpath.rq_keys import REGISTRIES
 from .selection import class_named
@@ -19,7 +19,7 @@ def registries_to_clean(client: Any, queues: Mapping[str, Queue | None]) -> Iter
     """Yield the cleanup of each registry of the queues; `queues` has their names, with the Queue objects if given."""
     classes = {name: class_named(name) for name in REGISTRIES}
     kinds = {name: cleanup_of(registry_class) for name, registry_class in classes.items()}
-    timestamp = now()
+    timestamp = current_timestamp()
     for queue_name, queue in queues.items():
         for name, registry_kind in REGISTRIES.items():
             if queue is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .._fastpath.clients.by_url import client_from
 from .._fastpath.exchange import INTEGER, exchange
 from .._fastpath.server_errors import concerns_one_queue, meaning_of, note_key
-from .._query.count_by import Counting, JobGroups
+from .._query.count_by import CountOperation, JobGroups
 from .._query.filters import JobFilters
 from .selection import registries_in, registry_class_of
 
@@ -55,7 +55,7 @@ def count_by(
     Source:
         rq.Queue.all, rq.job.Job.restore, Job.exc_info; Redis HMGET, XREVRANGE.
     """
-    counting = Counting(names, time, chunk_size, filters)
+    counting = CountOperation(names, time, chunk_size, filters)
     registry_class = registry_class_of(registry)
     client = client_from(connection)
     errors: dict[str, Exception] = {}

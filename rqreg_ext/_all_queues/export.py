@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from rq.job import Job
 from rq.serializers import resolve_serializer
 
-from .._bulk.call import Call, Ending
+from .._bulk.call import BulkCall, ResultAttacher
 from .._export.exporting import Export
 from .._export.files import InputFile
 from .._export.reading import QUEUED
-from .._export.restoring import Restore
+from .._export.restoring import RestoreOperation
 from .._fastpath.clients.by_url import client_from
 from .._fastpath.dispatch import require_unchanged
 from .._fastpath.rq_keys import REGISTRIES
@@ -100,16 +100,18 @@ def export(
     require_unchanged(client, 'export()')
     found = existing_queues(client, queues)
     results = BulkResults()
-    of_jobs = {'job_class': job_class, 'serializer': resolve_serializer(serializer)}
+    job_options = {'job_class': job_class, 'serializer': resolve_serializer(serializer)}
     exported = Export(file, chunk_size, limit)
-    with Ending(results), exported:
+    with ResultAttacher(results), exported:
         results._remaining_elsewhere = None
         for name, queue in found.items():
-            call = Call(progress)
+            call = BulkCall(progress)
             results._results[name] = call.result
             try:
                 with call:
-                    _export_queue(exported, _registries(client, name, queue, names, of_jobs), selection, job_ids, call)
+                    _export_queue(
+                        exported, _registries(client, name, queue, names, job_options), selection, job_ids, call
+                    )
             except Exception as error:
                 if not concerns_one_queue(error):
                     raise
@@ -122,15 +124,15 @@ def export(
 
 
 def _registries(
-    client: Any, queue_name: str, queue: Queue | None, names: Iterable[str], of_jobs: dict[str, Any]
+    client: Any, queue_name: str, queue: Queue | None, names: Iterable[str], job_options: dict[str, Any]
 ) -> Iterator[Any]:
     for name in names:
         registry_class = WaitingJobs if name == QUEUED else class_named(name)
-        yield registry_in(client, registry_class, queue_name, queue, **of_jobs)
+        yield registry_in(client, registry_class, queue_name, queue, **job_options)
 
 
 def _export_queue(
-    exported: Export, registries: Iterable[Any], selection: Filters, job_ids: list[str] | None, call: Call
+    exported: Export, registries: Iterable[Any], selection: Filters, job_ids: list[str] | None, call: BulkCall
 ) -> None:
     """Write the jobs of a queue's registries. An error about one queue names the key that was being read."""
     key = None
@@ -179,14 +181,14 @@ def restore(
 
     Each job is restored completely or not at all, with all that export() wrote of it. A key expires when it would have
     expired. A job that exists already is left as it is. RQ lists the queues afterwards. A started job is restored with
-    its executions: no worker executes it, so that RQ's clean-up retries it or fails it, as it does with abandoned jobs.
+    its executions: no worker executes it, so that RQ's cleanup retries it or fails it, as it does with abandoned jobs.
 
     Args:
         connection: A redis-py client, or a URL.
         file: The path of a file, compressed or not; or a file that is open for reading in binary mode.
         to_queue: The name of the queue to put all jobs into, in the place of their own.
-        skip_existing: Whether jobs that exist are skipped; by default they are in `failed`. So the same call again does
-            the rest after an interruption.
+        skip_existing: Whether jobs that exist are skipped; by default they are in `failed`, with a JobExistsError. So
+            the same call again does the rest after an interruption.
         job_class: The class of the jobs, which defines their keys; rq.job.Job by default.
         progress: Called after each chunk as progress(processed, None); returning False ends the call.
         dry_run: Whether to change nothing and report what would be done.
@@ -196,7 +198,7 @@ def restore(
 
     Raises:
         TypeError, ValueError: An argument is wrong.
-        ValueError: A line of the file is damaged, or the file is cut off; the message has the number of the line.
+        DamagedFileError: A line of the file is damaged, or the file is cut off; the message has the number of the line.
             What stands before that line was restored. OSError: It cannot be read.
         NotImplementedError: The client changes commands, or may do so; or a cluster keeps RQ's keys in several slots.
         redis.exceptions.RedisError: An error that affects all jobs. Like any exception during the call, it has the
@@ -213,13 +215,13 @@ def restore(
             f"to_queue={to_queue!r} is not a name of a queue: give a str, or leave it out for the jobs' own"
         )
     client = client_from(connection)
-    call = Restore(
+    call = RestoreOperation(
         client, Job if job_class is None else job_class, to_queue, bool(skip_existing), bool(dry_run), progress
     )
     results = BulkResults(bool(dry_run))
     results._results = call.results
     source = InputFile(file)
-    with Ending(results), closing(source):
+    with ResultAttacher(results), closing(source):
         results._remaining_elsewhere = None
         call.run(source)
         results._remaining_elsewhere = 0

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from rq.job import Job
 from rq.serializers import resolve_serializer
 
-from .._fastpath.cleanup import RegistryCleanup, clean_and_exchange, cleanup_commands_of, now
+from .._fastpath.cleanup import RegistryCleanup, clean_and_exchange, cleanup_commands_of, current_timestamp
 from .._fastpath.clients.by_url import client_from
-from .._fastpath.exchange import INTEGER, TEXTS, Command, ask, exchange
+from .._fastpath.exchange import INTEGER, TEXTS, Command, exchange
 from .._fastpath.rq_keys import REGISTRIES, queue_key
 from .._fastpath.server_errors import concerns_one_queue, note_key
 from .._fastpath.wording import suggestion
@@ -19,6 +19,7 @@ from .._query.arguments import chunk_size_of, ranks_of
 from .._query.dates import sortable
 from .._query.filters import Filters, JobFilters
 from .._query.jobs import load_jobs
+from .._query.list_cursor import ListCursor
 from .._query.listing import cursor_of, parser_of
 from .._query.pages import JobPage
 from .._query.rows import EVERY_JOB_HAS, Row, Rows
@@ -119,7 +120,7 @@ def list_jobs(
         read = [one for one in counts if one[0].queue not in errors]
         try:
             best = _find_best(client, read, size, selection, order_by, _Best(stop + 1, bool(desc)))
-        except _NotRead as left_out:
+        except _PlaceNotReadError as left_out:
             # It is found out while the entries are read, and the queue is left out as a whole.
             _note_error(left_out.place, left_out.error, errors)
     found = best.found()[start:]
@@ -201,8 +202,8 @@ def _places(
                 key = queue_key(queue_name) if queue is None else str(queue.key)
                 yield ListedIn(queue_name, name, key, of_queue, None)
             else:
-                of_jobs = {'job_class': of_queue.job_class, 'serializer': of_queue.serializer}
-                registry = registry_in(client, class_named(name), queue_name, queue, **of_jobs)
+                job_options = {'job_class': of_queue.job_class, 'serializer': of_queue.serializer}
+                registry = registry_in(client, class_named(name), queue_name, queue, **job_options)
                 yield ListedIn(queue_name, name, registry.key, of_queue, registry)
 
 
@@ -221,7 +222,7 @@ def _count(
 def _clean_and_count(
     client: Any, places: Sequence[ListedIn], reads: Sequence[Command], errors: dict[str, Exception]
 ) -> list[Any]:
-    timestamp = now()
+    timestamp = current_timestamp()
     to_clean: list[tuple[ListedIn, RegistryCleanup]] = [
         (place, (cleanup_commands_of(place.registry, timestamp), place.registry.cleanup))
         for place in places
@@ -249,10 +250,10 @@ def _note_error(place: ListedIn, error: Exception, errors: dict[str, Exception])
 # ---- Reading them
 
 # A place, and some of its members: job ids, or in a started registry entries.
-Members = tuple[ListedIn, list[str]]
+_Chunk = tuple[ListedIn, list[str]]
 
 
-class _NotRead(Exception):
+class _PlaceNotReadError(Exception):
     """An error while the entries of a place are read."""
 
     def __init__(self, place: ListedIn, error: Exception) -> None:
@@ -264,10 +265,10 @@ class _NotRead(Exception):
 def _find_best(
     client: Any, counts: Sequence[tuple[ListedIn, int]], size: int, selection: Filters, order_by: str, best: _Best
 ) -> _Best:
-    """Find the jobs of these places that match. Raises _NotRead."""
+    """Find the jobs of these places that match. Raises _PlaceNotReadError."""
     searches: dict[JobSource, _Search] = {}
     for chunk in _chunks(client, counts, size):
-        of_sources: dict[JobSource, list[Members]] = {}
+        of_sources: dict[JobSource, list[_Chunk]] = {}
         for place, members in chunk:
             of_sources.setdefault(place.source, []).append((place, members))
         for of_source, found_in in of_sources.items():
@@ -277,13 +278,12 @@ def _find_best(
     return best
 
 
-def _chunks(client: Any, counts: Sequence[tuple[ListedIn, int]], size: int) -> Iterator[list[Members]]:
+def _chunks(client: Any, counts: Sequence[tuple[ListedIn, int]], size: int) -> Iterator[list[_Chunk]]:
     """Yield the members of all places in chunks. Many small places are one chunk, and are read in one round trip."""
     group: list[tuple[ListedIn, int]] = []
     for place, count in counts:
         if count > size:
-            members = _list_chunks(client, place.key, size) if place.registry is None else _entries(place, size)
-            for chunk in _until_error(place, members):
+            for chunk in _until_error(place, _member_chunks(client, place, size)):
                 yield [(place, chunk)]
         elif count:
             if group and sum(number for _, number in group) + count > size:
@@ -300,10 +300,10 @@ def _until_error(place: ListedIn, members: Iterator[list[str]]) -> Iterator[list
     except Exception as error:
         if not concerns_one_queue(error):
             raise
-        raise _NotRead(place, error) from None
+        raise _PlaceNotReadError(place, error) from None
 
 
-def _small(client: Any, group: Sequence[tuple[ListedIn, int]]) -> list[Members]:
+def _small(client: Any, group: Sequence[tuple[ListedIn, int]]) -> list[_Chunk]:
     commands: list[Command] = [
         (TEXTS, 'LRANGE' if place.registry is None else 'ZRANGE', place.key, 0, count - 1) for place, count in group
     ]
@@ -313,31 +313,19 @@ def _small(client: Any, group: Sequence[tuple[ListedIn, int]]) -> list[Members]:
         if len(group) > 1:
             return [members for one in group for members in _small(client, [one])]
         replies = [error]
-    read: list[Members] = []
+    read: list[_Chunk] = []
     for (place, _), reply in zip(group, replies, strict=True):
         if isinstance(reply, Exception):
-            raise _NotRead(place, reply) if concerns_one_queue(reply) else reply
+            raise _PlaceNotReadError(place, reply) if concerns_one_queue(reply) else reply
         read.append((place, reply))
     return read
 
 
-def _entries(place: ListedIn, size: int) -> Iterator[list[str]]:
+def _member_chunks(client: Any, place: ListedIn, size: int) -> Iterator[list[str]]:
+    if place.registry is None:
+        # Workers take jobs from the head: from the tail, that moves nothing.
+        return ListCursor(client, place.key, size, desc=True).member_chunks()
     return cursor_of(place.registry, size, False, None, None).member_chunks()
-
-
-def _list_chunks(client: Any, key: str, size: int) -> Iterator[list[str]]:
-    """Yield the elements of a list in chunks, from its end.
-
-    Workers take jobs from its beginning, which would shift the others: counted from the end, none is passed over. If
-    jobs are added at the end during the iteration, some appear twice.
-    """
-    start = 0
-    while True:
-        (chunk,) = ask(client, [(TEXTS, 'LRANGE', key, -start - size, -start - 1)])
-        if not chunk:
-            return
-        yield chunk
-        start += size
 
 
 class _Search:
@@ -353,7 +341,7 @@ class _Search:
         self._date_of = _date_of(self._rows, order_by)
         self._test = filters.test(self._rows)
 
-    def find(self, chunk: Sequence[Members], best: _Best) -> None:
+    def find(self, chunk: Sequence[_Chunk], best: _Best) -> None:
         """Pass the jobs among these members that match on to `best`. One round trip."""
         job_ids: list[str] = []
         places: dict[str, ListedIn] = {}
@@ -377,7 +365,7 @@ def _date_of(rows: Rows, order_by: str) -> Callable[[Row], bytes]:
 
 
 # (time, job id, place)
-Candidate = tuple[bytes, str, ListedIn]
+_Found = tuple[bytes, str, ListedIn]
 
 
 class _Best:
@@ -391,9 +379,9 @@ class _Best:
         self.total = 0
         self._limit = limit
         self._desc = desc
-        self._candidates: list[Candidate] = []
+        self._candidates: list[_Found] = []
 
-    def add(self, candidates: Iterable[Candidate]) -> None:
+    def add(self, candidates: Iterable[_Found]) -> None:
         """Add some jobs."""
         before = len(self._candidates)
         self._candidates.extend(candidates)
@@ -401,15 +389,15 @@ class _Best:
         if len(self._candidates) > 2 * self._limit + 1000:
             self._candidates = self.found()
 
-    def found(self) -> list[Candidate]:
+    def found(self) -> list[_Found]:
         """Return the first jobs in the order, each once. Those of the same time are in the order they were added in."""
         self._candidates.sort(key=self._key, reverse=self._desc)
-        unique: dict[str, Candidate] = {}
+        unique: dict[str, _Found] = {}
         for candidate in self._candidates:
             unique.setdefault(candidate[1], candidate)
         return list(unique.values())[: self._limit]
 
-    def _key(self, candidate: Candidate) -> tuple[bool, bytes]:
+    def _key(self, candidate: _Found) -> tuple[bool, bytes]:
         # Unknown times are last in both orders.
         return bool(candidate[0]) is self._desc, candidate[0]
 
@@ -419,7 +407,7 @@ class _Best:
 
 def _listing(
     client: Any,
-    found: Sequence[Candidate],
+    found: Sequence[_Found],
     total: int,
     page: int,
     per_page: int,

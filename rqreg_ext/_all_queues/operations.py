@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
-from .._bulk.call import Ending
+from .._bulk.call import ResultAttacher
 from .._bulk.options import Options
 from .._bulk.pace import Pace
 from .._bulk.result import BulkResult, sum_of_known
@@ -387,7 +387,7 @@ class _AllQueuesCall:
         """Make the call on the registry of each queue. Any exception gets the result until then as `result`."""
         found: dict[str, Any] = {}
         sizes: dict[str, int | None] = {}
-        with Ending(self._result):
+        with ResultAttacher(self._result):
             try:
                 found = registries_in(self._client, self._registry_class, self._queues)
                 sizes = self._sizes(found)
@@ -404,7 +404,7 @@ class _AllQueuesCall:
         return self._result
 
     def _call(self, registry: Any, method: str, arguments: dict[str, Any], progress: Progress | None) -> BulkResult:
-        options = self._options._replace(progress=progress, rate=cast('float', self._pace), limit=self._limit_left())
+        options = self._options._replace(progress=progress, rate=self._pace, limit=self._limit_left())
         result: BulkResult = getattr(registry, method)(**arguments, **options._asdict(), **self._filters)
         return result
 

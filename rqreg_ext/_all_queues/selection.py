@@ -103,10 +103,10 @@ def registries_in(client: Any, registry_class: Any, queues: Any) -> dict[str, An
     }
 
 
-def registry_in(client: Any, registry_class: Any, name: str, queue: Queue | None, **of_jobs: Any) -> Any:
-    """Return the registry of a queue, by the Queue object if one was given, else with the arguments of_jobs."""
+def registry_in(client: Any, registry_class: Any, name: str, queue: Queue | None, **job_options: Any) -> Any:
+    """Return the registry of a queue, by the Queue object if one was given, else with the arguments job_options."""
     if queue is None:
-        return registry_class(name, connection=client, **of_jobs)
+        return registry_class(name, connection=client, **job_options)
     return registry_class(queue=queue, job_class=queue.job_class)
 
 
@@ -152,7 +152,7 @@ class Existence:
         listed = _listed_queues(self._client)
         unknown.update(self._look_again(unsure, listed))
         if unknown:
-            raise ValueError(_refusal(unknown, listed))
+            raise _unknown_queues(unknown, listed)
 
     def _look_again(self, unsure: Mapping[str, bool], listed: list[str] | None) -> Iterator[tuple[str, list[str]]]:
         """Read each key with a command of its own, twice: with EXISTS and with the command that counts its elements.
@@ -205,19 +205,32 @@ def _exists(exists: Any, count: Any) -> bool | None:
     return None
 
 
-def _refusal(unknown: Mapping[str, list[str]], listed: list[str] | None) -> str:
+class UnknownQueueError(ValueError):
+    """A queue was named that does not exist.
+
+    Attributes:
+        reason: The message without the name of the argument, and without the remedy.
+    """
+
+    reason: str
+
+
+def _unknown_queues(unknown: Mapping[str, list[str]], listed: list[str] | None) -> UnknownQueueError:
     names = ', nor '.join(f'{name!r}{hint(name, listed or (), 3, 0.5)}' for name in list(unknown)[:_SHOWN])
     hidden = [key for keys in unknown.values() for key in keys]
     if hidden:
         keys = _some(hidden)
-        first = f'queues: RQ lists no queue {names}, and your user has no right to {keys}, where it may have jobs'
+        first = f'RQ lists no queue {names}, and your user has no right to {keys}, where it may have jobs'
     else:
-        first = f'queues: there is no queue {names}'
+        first = f'there is no queue {names}'
     if listed is None:
         known = f'Your user has no right to read {queues_key()}, where RQ lists its queues'
     else:
         known = f'RQ knows {_some(list(map(repr, listed))) or "none"}'
-    return f'{first}. {known}. Give a Queue object for a queue that has had no job yet'
+    reason = f'{first}. {known}'
+    error = UnknownQueueError(f'queues: {reason}. Give a Queue object for a queue that has had no job yet')
+    error.reason = reason
+    return error
 
 
 def _some(words: Sequence[str]) -> str:

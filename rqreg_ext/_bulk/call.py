@@ -9,7 +9,7 @@ from .._query.arguments import progress_of
 from .result import BulkResult
 
 
-class Ending:
+class ResultAttacher:
     """A context manager: an exception that leaves its block, of whatever kind, gets the result as its `result`.
 
     Attributes:
@@ -19,7 +19,7 @@ class Ending:
     def __init__(self, result: Any) -> None:
         self.result = result
 
-    def __enter__(self) -> Ending:
+    def __enter__(self) -> ResultAttacher:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
@@ -28,7 +28,7 @@ class Ending:
             error.result = self.result  # type: ignore[attr-defined]
 
 
-class Call(Ending):
+class BulkCall(ResultAttacher):
     """The block of a call that has a BulkResult: the time, what remains at the end, and progress().
 
     Attributes:
@@ -46,7 +46,7 @@ class Call(Ending):
         self._progress = progress_of(progress)
         self._leaves_rest = False
 
-    def __enter__(self) -> Call:
+    def __enter__(self) -> BulkCall:
         self._started = time.monotonic()
         return self
 

@@ -10,13 +10,13 @@ from rq.utils import as_text
 
 from .._fastpath import guards, releases, script_constants
 from .._fastpath.clients.support import sends_unchanged
-from .._fastpath.exchange import INTEGER, VALUE, ClientRefused, exchange, run_script, without_errors
+from .._fastpath.exchange import INTEGER, VALUE, ClientRefusedError, exchange, run_script, without_errors
 from .._fastpath.rq_methods import find
 from .._fastpath.server_errors import error_to_raise, is_denied
 from .._query.arguments import chunk_size_of, most_changes_of
 from .._query.filters import NO_SUCH_JOB
 from .._query.list_cursor import count_of
-from .call import Call
+from .call import BulkCall
 from .chunk_sizer import SCRIPT_MICROSECONDS, ChunkSizer
 from .options import Options
 from .pace import Pace
@@ -28,7 +28,7 @@ _EMPTY = ('rq.queue', 'Queue.empty')
 _ONE_BY_ONE = 100
 
 
-class Emptying:
+class EmptyOperation:
     """One call of empty().
 
     Args:
@@ -38,7 +38,7 @@ class Emptying:
     """
 
     def __init__(self, waiting: Any, queue: Queue | None, options: Options) -> None:
-        self._call = Call(options.progress, options.dry_run)
+        self._call = BulkCall(options.progress, options.dry_run)
         self.result = self._call.result
         self._waiting = waiting
         self._connection = waiting.connection
@@ -133,7 +133,7 @@ class Emptying:
                 then=self._replica_wait.commands(),
             )
         except Exception as error:
-            if not isinstance(error, ClientRefused) and (to_raise := error_to_raise(error)) is not None:
+            if not isinstance(error, ClientRefusedError) and (to_raise := error_to_raise(error)) is not None:
                 raise to_raise from None
             return None
         is_answer = isinstance(answer, list) and len(answer) == 5 and all(type(each) is int for each in answer)
@@ -156,12 +156,13 @@ class Emptying:
     def _empty_by_rq(self, most: int, is_refused: bool = False) -> bool:
         """Do the rest with RQ's own method, or as it does; return as _empty() does.
 
-        is_refused: by the server, which runs no such script.
-
-        RQ's own is a script too, and what it deletes are not the keys of a client that puts a prefix before each.
+        Args:
+            most: How many entries to remove.
+            is_refused: Whether the server refused our script.
         """
-        is_script = self._is_rqs_own() and (is_refused or not sends_unchanged(self._connection))
-        if is_script or self._limit is not None or self._pace is not None:
+        # RQ's empty() is a script too. It would be refused as well, or would delete keys without the client's prefix.
+        cannot_call_rq = self._is_rqs_own() and (is_refused or not sends_unchanged(self._connection))
+        if cannot_call_rq or self._limit is not None or self._pace is not None:
             return self._delete_one_by_one(most)
         waiting = self._waiting
         queue = self._queue

@@ -14,7 +14,7 @@ from .._fastpath.server_errors import is_denied
 from .._query.queue_search import find_in_queue, length_of
 from .scripts import SHORT_QUEUE
 
-# With `rate`, the queue of a group is searched again after this number of seconds.
+# With `rate`, the queue of a portion is searched again after this number of seconds.
 SEARCH_IS_VALID = 10.0
 
 
@@ -29,8 +29,8 @@ class LongQueueSearch:
         self._registry = registry
         self._connection = registry.connection
         self.length = 0
-        # The jobs of a group, and when and where they were found in the registry's own queue.
-        self._group: Sequence[str] = ()
+        # The jobs of a portion, and when and where they were found in the registry's own queue.
+        self._portion: Sequence[str] = ()
         self._found: tuple[float, dict[str, str] | None] | None = None
 
     @property
@@ -52,20 +52,19 @@ class LongQueueSearch:
         """Note how many jobs the registry's own queue has. One round trip."""
         self.length = length_of(self._connection, self.own_key)
 
-    def begin(self, group: Sequence[str]) -> None:
+    def begin(self, portion: Sequence[str]) -> None:
         """Forget what was found of other jobs: these are the next that in_own_queue() is asked for."""
-        self._group, self._found = group, None
+        self._portion, self._found = portion, None
 
     def in_own_queue(self, job_ids: list[str], is_paced: bool) -> dict[str, str] | None:
         """Return what in_queue() does for the registry's own queue.
 
-        is_paced: Whether only some jobs of a group are processed at a time, as with a pace: then all are looked for at
-            once.
+        is_paced: Whether only some jobs of a portion are processed at a time. Then all of it are looked for at once.
         """
         if not is_paced:
             return self.in_queue(self.own_key, job_ids)
         if self._found is None or time.monotonic() > self._found[0] + SEARCH_IS_VALID:
-            self._found = time.monotonic(), self.in_queue(self.own_key, self._group)
+            self._found = time.monotonic(), self.in_queue(self.own_key, self._portion)
         return self._found[1]
 
     def in_queue(self, queue_key: str, job_ids: Sequence[str]) -> dict[str, str] | None:

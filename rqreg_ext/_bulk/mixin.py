@@ -330,7 +330,7 @@ def _run_on_older(registry: Any, operation: BulkOperation, newest: NewestByEnd |
 def _entries_in_bounds(
     registry: Any, selection: Filters, cleanup: bool, may_come_back: bool
 ) -> tuple[Iterable[str], int]:
-    """Return the entries within the bounds on scores, and their number, after a clean-up if that is requested."""
+    """Return the entries within the bounds on scores, and their number, after a cleanup if that is requested."""
     low, high = selection.min_score, selection.max_score
     if not reads_entries(registry):
         # get_job_ids() is overridden or patched, or the client changes the key: only that method knows the ids.

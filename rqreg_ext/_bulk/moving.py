@@ -76,7 +76,7 @@ class MoveMixin:
         return _movement(self, to, bool(at_front), options).run(finder_of(ids))
 
 
-class Target(NamedTuple):
+class TargetQueue(NamedTuple):
     """The queue that jobs are moved to."""
 
     name: str
@@ -85,14 +85,14 @@ class Target(NamedTuple):
     default_timeout: int | None = None
 
 
-def target_of(source: Any, to: Any) -> Target:
+def target_of(source: Any, to: Any) -> TargetQueue:
     """Check `to`, a queue's name or a Queue, which must not be that of the registry; return what it names."""
     if isinstance(to, str):
-        target = Target(to, queue_key(to))
+        target = TargetQueue(to, queue_key(to))
     elif all(hasattr(to, name) for name in ('connection', 'key', 'name')) and hasattr(to, 'push_job_id'):
         if not share_keys(source.connection, to.connection):
             raise ValueError(f'to={to!r} is in another Redis than {source!r}: give its name instead')
-        target = Target(to.name, to.key, to._default_timeout)
+        target = TargetQueue(to.name, to.key, to._default_timeout)
     else:
         raise TypeError(f'to={to!r} names no queue: give a name or a Queue object')
     if not target.name:
@@ -135,7 +135,7 @@ def _movement(registry: Any, given: Any, at_front: bool, options: Options) -> Bu
 class RequeueOn(Requeue):
     """Requeues jobs on another queue."""
 
-    def __init__(self, registry: Any, to: Target, at_front: bool) -> None:
+    def __init__(self, registry: Any, to: TargetQueue, at_front: bool) -> None:
         super().__init__(registry, at_front)
         self._to = to
 
@@ -149,7 +149,7 @@ class _EntryMove(Script):
     name = 'move_entries'
     removes_from_queues = False
 
-    def __init__(self, registry: Any, to: Target, statuses: Iterable[str]) -> None:
+    def __init__(self, registry: Any, to: TargetQueue, statuses: Iterable[str]) -> None:
         self._registry = registry
         self._to = to
         self._statuses = f',{",".join(statuses)},'

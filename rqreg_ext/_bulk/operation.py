@@ -10,25 +10,25 @@ from typing import Any, NamedTuple
 from rq.exceptions import NoSuchJobError
 
 from .._fastpath.dispatch import BulkDecision
-from .._fastpath.exchange import INTEGER, ClientRefused, exchange
+from .._fastpath.exchange import INTEGER, ClientRefusedError, exchange
 from .._fastpath.server_errors import concerns_one_job, is_wrong_type
 from .._query.arguments import chunk_size_of
 from .._query.chunks import chunks_of
 from .._query.filters import NO_SUCH_JOB
 from .allowance import Allowance
-from .call import Call
+from .call import BulkCall
 from .chunk_sizer import FIRST_CHUNK
-from .fallback.presence import AlreadyCanceled, NotInRegistry
+from .fallback.presence import AlreadyCanceledError, NotInRegistryError
 from .long_queues import SEARCH_IS_VALID, LongQueueSearch
 from .options import Options
 from .replicas import ReplicaWait
 from .result import ALREADY_CANCELED, BulkResult
-from .script_runs import JobCode, ScriptRefused, ScriptRuns, count_leading_plain
+from .script_runs import JobCode, ScriptRefusedError, ScriptRuns, count_leading_plain
 from .scripts import Script
 
-# How many ids of the registry are read and filtered at a time (a group). A long queue is read once for each group, so
-# groups grow with the queue: a quarter of its length, up to a limit.
-_GROUP_SIZE, _LARGEST_GROUP, _QUEUE_PER_GROUP = 1000, 100_000, 4
+# How many ids of the registry are read and filtered at a time (a portion). A long queue is read once for each portion,
+# so portions grow with the queue: a quarter of its length, up to a limit.
+_PORTION_SIZE, _LARGEST_PORTION, _QUEUE_PER_PORTION = 1000, 100_000, 4
 
 # With `rate`, the filters are applied to a job again after this number of seconds.
 _FILTERS_ARE_VALID = 1.0
@@ -42,7 +42,7 @@ Select = Callable[[Sequence[str]], Sequence[str]]
 class JobSteps(NamedTuple):
     """The functions that process one job without a script.
 
-    They raise NotInRegistry, NoSuchJobError, AlreadyCanceled, or the error of RQ.
+    They raise NotInRegistryError, NoSuchJobError, AlreadyCanceledError, or the error of RQ.
 
     Attributes:
         by_method: Calls RQ's method as it is.
@@ -77,9 +77,9 @@ class ChunkProcessor:
         self.step = (may_replace and self._steps.in_transaction) or self._steps.by_method
         return may_replace
 
-    def give_up_script(self, reason: ClientRefused | ScriptRefused) -> None:
+    def give_up_script(self, reason: ClientRefusedError | ScriptRefusedError) -> None:
         """Decide without the script from now on: it is not tried again."""
-        if isinstance(reason, ClientRefused):
+        if isinstance(reason, ClientRefusedError):
             # The client has begun to change commands.
             self._decision.forget_client()
         self._usual_script = None
@@ -112,7 +112,7 @@ class BulkOperation:
     def __init__(
         self, registry: Any, options: Options, decision: BulkDecision, steps: JobSteps, script: Script | None = None
     ) -> None:
-        self._call = Call(options.progress, options.dry_run)
+        self._call = BulkCall(options.progress, options.dry_run)
         self.result = self._call.result
         self._registry = registry
         self._connection = registry.connection
@@ -126,7 +126,7 @@ class BulkOperation:
         self._allowance = Allowance(self.result, options.limit, options.rate)
         self._processed = 0
         self._has_filters = False
-        self._group: list[str] = []
+        self._portion: list[str] = []
 
     def run(self, find: Find, select: Select | None = None) -> BulkResult:
         """Find the ids, and process those of them that `select` returns. Any exception gets the result until then."""
@@ -136,43 +136,43 @@ class BulkOperation:
                 self._replica_wait.check()
                 job_ids, self._call.total = find()
                 ids = iter(job_ids)
-                while group := list(islice(ids, self._group_size())):
-                    if not self._do_group(group, select):
+                while portion := list(islice(ids, self._portion_size())):
+                    if not self._do_portion(portion, select):
                         self._call.leave_rest()
                         break
             finally:
                 self._allowance.note_changes()
         return self.result
 
-    # ---- Groups
+    # ---- Portions
 
-    def _group_size(self) -> int:
+    def _portion_size(self) -> int:
         self._processor.decide()
         script, pace, left = self._processor.script, self._allowance.pace, self._allowance.left
         if script is not None and script.removes_from_queues and not self.result.dry_run:
             self._search.measure()
-        size, seconds = _GROUP_SIZE, _FILTERS_ARE_VALID
+        size, seconds = _PORTION_SIZE, _FILTERS_ARE_VALID
         if self._search.is_long:
-            size = max(size, min(self._search.length // _QUEUE_PER_GROUP, _LARGEST_GROUP))
+            size = max(size, min(self._search.length // _QUEUE_PER_PORTION, _LARGEST_PORTION))
             seconds = SEARCH_IS_VALID
         if left is not None:
-            size = min(size, max(_GROUP_SIZE, left))
+            size = min(size, max(_PORTION_SIZE, left))
         if pace is not None:
             # Ids that are given may come from find(): they are read when it is nearly their turn.
             soon = max(1, int(pace.rate * seconds))
-            size = min(size, max(_GROUP_SIZE, soon) if self._has_filters else soon)
+            size = min(size, max(_PORTION_SIZE, soon) if self._has_filters else soon)
         return size
 
-    def _do_group(self, group: Sequence[str], select: Select | None) -> bool:
-        """Process the selected jobs of a group; return whether to go on."""
+    def _do_portion(self, portion: Sequence[str], select: Select | None) -> bool:
+        """Process the selected jobs of a portion; return whether to go on."""
         before = self._processed
-        selected = group if select is None else select(group)
+        selected = portion if select is None else select(portion)
         selected_at = time.monotonic()
         unique = list(dict.fromkeys(selected))
         # The second time that an id is given, its job has left the registry already.
         self.result.missing += len(selected) - len(unique)
-        self._call.looked_at = before + len(group) - len(unique)
-        self._group = unique
+        self._call.looked_at = before + len(portion) - len(unique)
+        self._portion = unique
         self._search.begin(unique)
         start = 0
         while start < len(unique):
@@ -184,14 +184,14 @@ class BulkOperation:
             if is_paced and select is not None and time.monotonic() > selected_at + _FILTERS_ARE_VALID:
                 allowed = list(select(allowed))
             for processed in self._do_jobs(allowed) if allowed else ():
-                self._processed = before + min(start + processed, len(group))
-                self._call.looked_at = before + len(group) - len(unique) + start + processed
+                self._processed = before + min(start + processed, len(portion))
+                self._call.looked_at = before + len(portion) - len(unique) + start + processed
                 self._note_replicas()
-                # After the last chunk, the whole group is reported.
+                # After the last chunk, the whole portion is reported.
                 if start + processed < len(unique) and not self._report_progress():
                     return False
             start += size
-        self._processed = self._call.looked_at = before + len(group)
+        self._processed = self._call.looked_at = before + len(portion)
         return self._report_progress() and not self._allowance.is_used_up
 
     def _note_replicas(self) -> None:
@@ -266,7 +266,7 @@ class BulkOperation:
         """Run the script once, and RQ's methods on the jobs that it leaves to them."""
         try:
             answer = self._runs.run(script, chunk, self._marked(chunk, queue_ends), queue_key)
-        except (ClientRefused, ScriptRefused) as reason:
+        except (ClientRefusedError, ScriptRefusedError) as reason:
             self._processor.give_up_script(reason)
             for job_id in chunk:
                 self._do_one_by_rq(job_id)
@@ -315,11 +315,11 @@ class BulkOperation:
     def _do_one_by_rq(self, job_id: str) -> None:
         try:
             self._processor.step(job_id)
-        except NotInRegistry:
+        except NotInRegistryError:
             self.result.missing += 1
         except NoSuchJobError:
             self.result.skipped[NO_SUCH_JOB] += 1
-        except AlreadyCanceled:
+        except AlreadyCanceledError:
             self.result.skipped[ALREADY_CANCELED] += 1
         except Exception as error:
             if not concerns_one_job(error) or _concerns_registry(self._registry, error):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypedDict
 
+from .pace import Pace
+
 # progress(processed, total), called after each chunk; returning False ends the call.
 Progress = Callable[[int, int], Any]
 # The same for calls that take ids: `total` is None for an iterable without a length. Declared as Any so that a function
@@ -46,5 +48,6 @@ class Options(NamedTuple):
     dry_run: bool
     chunk_size: int | None
     wait_replicas: int = 0
-    rate: float | None = None
+    # A Pace is what several calls share.
+    rate: float | Pace | None = None
     limit: int | None = None

@@ -11,7 +11,7 @@ from rq.job import Job
 
 from .._fastpath import requeued_job
 from .._fastpath.clients.support import answers_unchanged, client_refused
-from .._fastpath.exchange import ClientRefused, ask, run_script
+from .._fastpath.exchange import ClientRefusedError, ask, run_script
 from .._fastpath.server_errors import error_to_raise
 from .._query.chunks import chunks_of
 from .chunk_sizer import SCRIPT_MICROSECONDS, ChunkSizer
@@ -37,7 +37,7 @@ class JobCode(IntEnum):
     DATA_UNKNOWN = 5
 
 
-class ScriptRefused(Exception):
+class ScriptRefusedError(Exception):
     """The server refuses the script, so that nothing was done: RQ's methods do the jobs."""
 
 
@@ -82,8 +82,8 @@ class ScriptRuns:
             known_queue: The key of a long queue that was searched for the jobs, or ''.
 
         Raises:
-            ScriptRefused: The server refuses the script.
-            ClientRefused: The client has begun to change commands.
+            ScriptRefusedError: The server refuses the script.
+            ClientRefusedError: The client has begun to change commands.
             redis.exceptions.RedisError: An error that affects all jobs.
         """
         arguments = script.arguments(self._registry, SCRIPT_MICROSECONDS, self._dry_run, known_queue)
@@ -100,12 +100,12 @@ class ScriptRuns:
                 then=self._replica_wait.commands(),
             )
             processed, microseconds, notes = _read_answer(answer, len(job_ids))
-        except ClientRefused:
+        except ClientRefusedError:
             raise
         except Exception as error:
             if not isinstance(error, _NotAnAnswer) and (to_raise := error_to_raise(error)) is not None:
                 raise to_raise from None
-            raise ScriptRefused from error
+            raise ScriptRefusedError from error
         self.sizer.adjust(processed, microseconds)
         return ScriptAnswer(processed, notes)
 
@@ -119,12 +119,12 @@ class ScriptRuns:
         if not notes and not self.compressed:
             return answer
         if any(type(code) is bytes or code == JobCode.DATA_UNKNOWN for _, code in notes):
-            is_known = {index: script.learn_metadata(code) for index, code in notes if type(code) is bytes}
+            was_learned = {index: script.learn_metadata(code) for index, code in notes if type(code) is bytes}
             long = {index: job_ids[index] for index, code in notes if code == JobCode.DATA_UNKNOWN}
-            is_known |= dict(zip(long, self._have_compressed_data(list(long.values())), strict=True))
-            processed = min(is_known)
+            was_learned |= dict(zip(long, self._have_compressed_data(list(long.values())), strict=True))
+            processed = min(was_learned)
             notes = [(index, code) for index, code in notes if index < processed]
-            if not is_known[processed]:
+            if not was_learned[processed]:
                 notes.append((processed, JobCode.FOR_RQ))
                 processed += 1
         if self.compressed:
@@ -136,7 +136,7 @@ class ScriptRuns:
         self.was_resent = True
 
     def _require_answers(self, job_id: str) -> None:
-        """Raise ClientRefused if a wrapped client changes what RQ would read of a job; asked for the first job only."""
+        """Raise ClientRefusedError if a wrapped client changes what RQ would read of the first job."""
         if not self._has_compared_answers:
             if not answers_unchanged(self._connection, Job.key_for(job_id)):
                 raise client_refused(self._connection, 'a script')

@@ -1,4 +1,4 @@
-"""The scripts of bulk operations, and their arguments."""
+"""The scripts that remove, requeue and cancel many jobs, and the base class of all scripts with their arguments."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from .._query.filters import NO_SUCH_JOB, Filters, JobFilters
 from .._query.hashes import pairs_of
 from .._query.listing import parser_of
 from .fallback.in_transaction import leave_rate_limit
-from .fallback.presence import NotInRegistry
+from .fallback.presence import NotInRegistryError
 from .mixin import finder_of, run_on_selected
 from .operation import BulkOperation, JobSteps
 from .options import IdsProgress, Options, Progress
@@ -81,7 +81,7 @@ class StartedMixin:
         Source:
             rq.command.send_stop_job_command; Redis PUBLISH.
         """
-        return _Stopping(self, Options(progress, dry_run, chunk_size)).run(finder_of(ids))
+        return _StopOperation(self, Options(progress, dry_run, chunk_size)).run(finder_of(ids))
 
     @by_name_only
     def stop_all(
@@ -116,7 +116,7 @@ class StartedMixin:
             rq.command.send_stop_job_command.
         """
         selection = Filters.of(**filters)
-        return run_on_selected(self, _Stopping(self, Options(progress, dry_run, chunk_size)), selection)
+        return run_on_selected(self, _StopOperation(self, Options(progress, dry_run, chunk_size)), selection)
 
     def fail_many(
         self,
@@ -225,7 +225,7 @@ class _StartedOperation(BulkOperation):
     def _act(self, job_id: str) -> None:
         entries = self._entries.get(job_id)
         if not entries:
-            raise NotInRegistry
+            raise NotInRegistryError
         if not self.result.dry_run:
             self._action(self._registry, job_id, entries)
 
@@ -314,7 +314,7 @@ def _run(connection: Any, write: Callable[[Any], object]) -> None:
 # ---- Stopping
 
 
-class _Stopping(_StartedOperation):
+class _StopOperation(_StartedOperation):
     """Sends the commands of a chunk of jobs in one write."""
 
     def __init__(self, registry: Any, options: Options) -> None:

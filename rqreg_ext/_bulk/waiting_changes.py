@@ -14,10 +14,10 @@ from .._fastpath.script_arguments import Value
 from .._query.arguments import by_name_only
 from .._query.filters import Filters, JobFilters
 from .._query.waiting_reads import WaitingReadsMixin, filters_of
-from .emptying import Emptying
+from .emptying import EmptyOperation
 from .fallback import waiting as fallback
 from .mixin import finder_of
-from .moving import RequeueOn, Target, target_of
+from .moving import RequeueOn, TargetQueue, target_of
 from .operation import JobSteps
 from .options import IdsProgress, Options, Progress
 from .result import BulkResult
@@ -73,7 +73,9 @@ class WaitingChangesMixin(WaitingReadsMixin):
         Source:
             rq.Queue.empty; Redis LRANGE, UNLINK, LTRIM.
         """
-        return Emptying(self, self._queue, Options(progress, dry_run, chunk_size, wait_replicas, rate, limit)).run()
+        return EmptyOperation(
+            self, self._queue, Options(progress, dry_run, chunk_size, wait_replicas, rate, limit)
+        ).run()
 
     def remove_many(
         self,
@@ -105,7 +107,7 @@ class WaitingChangesMixin(WaitingReadsMixin):
                 again does the rest.
 
         Round trips:
-            One per chunk, and one per 5000 jobs that wait for each group of ids: of 1000, or a quarter of the queue.
+            One per chunk, and one per 5000 jobs that wait for each portion of ids: of 1000, or a quarter of the queue.
 
         Source:
             rq.Queue.remove, rq.job.Job.delete; Redis LSET, LREM.
@@ -358,7 +360,7 @@ class _MoveOfWaiting(RequeueOn):
 
     name = 'move_waiting'
 
-    def __init__(self, waiting: Any, to: Target, at_front: bool) -> None:
+    def __init__(self, waiting: Any, to: TargetQueue, at_front: bool) -> None:
         super().__init__(waiting, to, at_front)
         self._timeout = to.default_timeout
 

@@ -19,7 +19,7 @@ from .scripts import Script
 _PAGE = 5000
 # How often jobs are searched that have moved farther than the script has looked.
 _TRIES = 3
-_SMALLEST_GROUP, _LARGEST_GROUP, _QUEUE_PER_GROUP = 1000, 100_000, 4
+_SMALLEST_PORTION, _LARGEST_PORTION, _QUEUE_PER_PORTION = 1000, 100_000, 4
 
 
 class WaitingDecision(BulkDecision):
@@ -48,7 +48,7 @@ class WaitingDecision(BulkDecision):
 class WaitingOperation(BulkOperation):
     """One call that changes many jobs that wait.
 
-    The places of jobs in the list are found by reading it: once for each group of ids, or once for all jobs.
+    The places of jobs in the list are found by reading it: once for each portion of ids, or once for all jobs.
     """
 
     def __init__(self, waiting: Any, options: Options, guard: Any, steps: JobSteps, script: Script) -> None:
@@ -56,7 +56,7 @@ class WaitingOperation(BulkOperation):
         # Counted from the tail.
         self._places: dict[str, int] = {}
         self._are_places_known = False
-        # The group of ids whose places were found.
+        # The portion of ids whose places were found.
         self._found_of: list[str] = []
         # What may have been done by a script whose reply was lost, so that it is in its place no more.
         self._perhaps_done: set[str] = set()
@@ -66,7 +66,7 @@ class WaitingOperation(BulkOperation):
         total = count_of(self._connection, self._registry.key)
         self._are_places_known = True
         # No more than there are now: jobs may be added during the call.
-        return islice(self._listed(_SMALLEST_GROUP, is_removed=not self.result.dry_run), total), total
+        return islice(self._listed(_SMALLEST_PORTION, is_removed=not self.result.dry_run), total), total
 
     def _listed(self, size: int, is_removed: bool = False) -> Iterator[str]:
         for page in ListCursor(self._connection, self._registry.key, size, is_removed=is_removed).pages():
@@ -74,23 +74,23 @@ class WaitingOperation(BulkOperation):
                 self._places.setdefault(member, place)
             yield from page.members
 
-    def _group_size(self) -> int:
+    def _portion_size(self) -> int:
         self._processor.decide()
         if self._processor.script is None or self._are_places_known:
-            return _SMALLEST_GROUP
-        # The list is read for each group.
+            return _SMALLEST_PORTION
+        # The list is read for each portion.
         length = length_of(self._connection, self._registry.key)
-        return max(_SMALLEST_GROUP, min(length // _QUEUE_PER_GROUP, _LARGEST_GROUP))
+        return max(_SMALLEST_PORTION, min(length // _QUEUE_PER_PORTION, _LARGEST_PORTION))
 
     def _do_jobs(self, job_ids: list[str]) -> Iterator[int]:
         self._processor.decide()
         if self._processor.script is None:
             yield from self._do_all_by_rq(job_ids)
             return
-        if not self._are_places_known and self._found_of is not self._group:
-            # With a pace, only some jobs of a group are processed at a time.
-            self._find_places(self._group)
-            self._found_of = self._group
+        if not self._are_places_known and self._found_of is not self._portion:
+            # With a pace, only some jobs of a portion are processed at a time.
+            self._find_places(self._portion)
+            self._found_of = self._portion
         left = job_ids
         done = 0
         for _ in range(_TRIES):

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-from .._bulk.call import Call
+from .._bulk.call import BulkCall
 from .._bulk.mixin import finder_of
 from .._bulk.options import IdsProgress
 from .._bulk.result import BulkResult
@@ -24,7 +24,7 @@ from .._query.listing import cursor_of, parser_of
 from .._query.waiting_reads import WaitingReadsMixin, filters_of
 from .files import OutputFile
 from .lines import end, header
-from .reading import QUEUED, ExportSource, JobReader
+from .reading import QUEUED, ExportReader, ExportSource
 
 if TYPE_CHECKING:
     from rq.job import Job
@@ -92,7 +92,7 @@ class ExportMixin:
         if ids is not None and filters:
             raise ValueError('export() takes either filters or ids=')
         require_unchanged(registry.connection, 'export()')
-        call = Call(progress)
+        call = BulkCall(progress)
         export = Export(file, chunk_size, limit)
         with call, export:
             if ids is None:
@@ -150,7 +150,7 @@ class Export:
     def _write(self, data: bytes) -> None:
         self._output.write(data)
 
-    def add(self, registry: Any, selection: Filters, call: Call) -> None:
+    def add(self, registry: Any, selection: Filters, call: BulkCall) -> None:
         """Write the jobs of a registry that match the filters, and count them in the call's result."""
         low, high = selection.min_score, selection.max_score
         if _waits(registry):
@@ -161,7 +161,7 @@ class Export:
             chunks = cursor_of(registry, self._chunk_size, False, low, high).member_chunks()
         self._add(registry, chunks, total, _selecting(registry, selection, call.result), call)
 
-    def add_ids(self, registry: Any, ids: Iterable[str | Job], call: Call, are_there: bool = False) -> None:
+    def add_ids(self, registry: Any, ids: Iterable[str | Job], call: BulkCall, are_there: bool = False) -> None:
         """Write the jobs with these ids that are in a registry, or wait in a queue, and count them as add() does.
 
         are_there: Whether all of them were found there just now. Only of a queue must that be asked.
@@ -180,9 +180,9 @@ class Export:
         chunks: Iterable[list[str]],
         total: int | None,
         select: Select | None,
-        call: Call,
+        call: BulkCall,
     ) -> None:
-        reader = JobReader(registry.connection, JobKeys(registry.job_class), source_of(registry), call.result)
+        reader = ExportReader(registry.connection, JobKeys(registry.job_class), source_of(registry), call.result)
         before, processed = call.result.done, 0
         for chunk in chunks:
             selected = chunk if select is None else select(chunk)

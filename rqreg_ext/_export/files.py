@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
-from .lines import DamagedFile
+from .lines import DamagedFileError
 
 # A file of this name is compressed; one that is read is looked into.
 _GZ, _GZIP_MAGIC = '.gz', b'\x1f\x8b'
@@ -150,7 +150,7 @@ class InputFile:
             self._stream = gzip.GzipFile(fileobj=self._stream, mode='rb')
 
     def first_line(self) -> bytes:
-        """Return the first line, or its beginning if it is too long for an export. Raises DamagedFile, and OSError."""
+        """Return the first line, or its beginning if that is too long. Raises DamagedFileError, and OSError."""
         self.number = 1
         with self._reading():
             return bytes(self._stream.readline(_LONGEST_FIRST_LINE))
@@ -158,7 +158,7 @@ class InputFile:
     def lines(self) -> Iterator[bytes]:
         """Yield the lines that follow, but for blank ones.
 
-        Raises DamagedFile if what is compressed cannot be read, and OSError.
+        Raises DamagedFileError if what is compressed cannot be read, and OSError.
         """
         with self._reading():
             self.number += 1
@@ -169,7 +169,7 @@ class InputFile:
         self.number -= 1
 
     def last_line(self) -> bytes:
-        """Read all that follows, and return the last line. Raises DamagedFile, and OSError."""
+        """Read all that follows, and return the last line. Raises DamagedFileError, and OSError."""
         tail = b''
         with self._reading():
             while octets := self._stream.read(_BLOCK):
@@ -182,11 +182,11 @@ class InputFile:
             with naming(self.name):
                 yield
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DamagedFile(f'it cannot be read ({error})') from error
+            raise DamagedFileError(f'it cannot be read ({error})') from error
 
-    def damaged(self, why: object) -> DamagedFile:
+    def damaged(self, why: object) -> DamagedFileError:
         """Return the error for the line that was read last."""
-        return DamagedFile(f'{self.name}, line {max(self.number, 1)}: {why}')
+        return DamagedFileError(f'{self.name}, line {max(self.number, 1)}: {why}')
 
     def close(self) -> None:
         """Close the file, if it was opened here."""

@@ -23,7 +23,7 @@ SCHEMA = 1
 PARTS = ('hash', 'results', 'dependents', 'dependencies', 'executions')
 
 
-class DamagedFile(ValueError):
+class DamagedFileError(ValueError):
     """A file is not an export, or is damaged, or ends too early."""
 
 
@@ -97,28 +97,28 @@ class ExportedJob(NamedTuple):
 
 
 def check_header(line: bytes) -> dict[str, Any]:
-    """Return the header. Raises DamagedFile if this is none, or one of a later release."""
+    """Return the header. Raises DamagedFileError if this is none, or one of a later release."""
     if not line:
-        raise DamagedFile('it is empty')
+        raise DamagedFileError('it is empty')
     values = _loaded(line)
     if not isinstance(values, dict) or 'rqreg_export' not in values:
-        raise DamagedFile('it does not begin as an export does')
+        raise DamagedFileError('it does not begin as an export does')
     if values['rqreg_export'] != SCHEMA:
-        raise DamagedFile(
+        raise DamagedFileError(
             f'its schema is {values["rqreg_export"]!r}, and this release of rqreg_ext reads {SCHEMA}: use a later one'
         )
     return values
 
 
 def read_line(line: bytes) -> ExportedJob | dict[str, Any]:
-    """Return the job of a line, or the values of the last line. Raises DamagedFile."""
+    """Return the job of a line, or the values of the last line. Raises DamagedFileError."""
     values = _loaded(line)
     try:
         if 'end' in values:
             return dict(values)
         return _job_of(values)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
-        raise DamagedFile(f'it is not a job ({type(error).__name__}: {error})') from error
+        raise DamagedFileError(f'it is not a job ({type(error).__name__}: {error})') from error
 
 
 def _loaded(line: bytes) -> Any:
@@ -129,7 +129,7 @@ def _loaded(line: bytes) -> Any:
             json.dumps(values, ensure_ascii=False).encode()
         return values
     except (ValueError, RecursionError) as error:
-        raise DamagedFile(f'it is not JSON ({error})') from error
+        raise DamagedFileError(f'it is not JSON ({error})') from error
 
 
 def _job_of(values: dict[str, Any]) -> ExportedJob:

@@ -130,7 +130,7 @@ class _Job:
             self.expires[name] = moment
 
 
-class JobReader:
+class ExportReader:
     """Reads the jobs of a registry or a queue, and returns their lines; counts them in a result."""
 
     def __init__(self, client: Any, keys: JobKeys, source: ExportSource, result: BulkResult) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from rq.group import Group
 
-from .._bulk.call import Call
+from .._bulk.call import BulkCall
 from .._bulk.result import BulkResult
 from .._fastpath.dispatch import require_unchanged
 from .._fastpath.exchange import INTEGER, VALUE, Command, ask, exchange, run_scripts
@@ -26,7 +26,7 @@ from .._fastpath.rq_keys import (
 from .._fastpath.server_errors import concerns_whole_server, error_to_raise, note_key
 from .._query.chunks import chunks_of
 from .files import InputFile
-from .lines import DamagedFile, ExportedJob, Value, check_header, read_line
+from .lines import DamagedFileError, ExportedJob, Value, check_header, read_line
 from .reading import QUEUED, milliseconds
 
 # Reasons why a job is skipped.
@@ -41,12 +41,12 @@ _MOST_ARGUMENTS = 1000
 _CHUNK, _OCTETS = 1000, 2_000_000
 
 
-class JobExists(Exception):
-    """There is a job of this id: what it is was left as it is."""
+class JobExistsError(Exception):
+    """A job with this id exists already, and was left as it is."""
 
 
 # Of all jobs: a file may have many that exist.
-_JOB_EXISTS = JobExists('the job exists already')
+_JOB_EXISTS = JobExistsError('the job exists already')
 
 
 class _Step(NamedTuple):
@@ -101,7 +101,7 @@ class _Prepared:
         return self._next
 
 
-class Restore:
+class RestoreOperation:
     """A call of restore().
 
     Attributes:
@@ -133,14 +133,14 @@ class Restore:
         self._to_queue = to_queue
         self._skip_existing = skip_existing
         self._dry_run = dry_run
-        self._call = Call(progress, dry_run)
+        self._call = BulkCall(progress, dry_run)
         self._processed = 0
         self._was_resent = False
         self._listed: set[str] = set()
         require_unchanged(client, 'restore()', by_script=True)
 
     def run(self, file: InputFile) -> None:
-        """Restore the jobs of a file. Raises DamagedFile, OSError, and redis.exceptions.RedisError."""
+        """Restore the jobs of a file. Raises DamagedFileError, OSError, and redis.exceptions.RedisError."""
         self._ahead = self._server_ahead()
         try:
             with self._call as call:
@@ -152,7 +152,7 @@ class Restore:
                     if not call.report(self._processed, None):
                         call.leave_rest()
                         break
-        except DamagedFile as error:
+        except DamagedFileError as error:
             raise file.damaged(error) from error
         finally:
             for result in self.results.values():
@@ -183,8 +183,8 @@ class Restore:
                     yield steps
                     steps, octets = [], 0
             else:
-                raise DamagedFile('the file ends after it, without a last line: it is cut off')
-        except DamagedFile:
+                raise DamagedFileError('the file ends after it, without a last line: it is cut off')
+        except DamagedFileError:
             if steps:
                 yield steps
             raise
@@ -322,6 +322,8 @@ def _with_origin(fields: Sequence[Value], queue: str) -> list[Value]:
 
 def _check_end(values: dict[str, Any], count: int, following: bytes) -> None:
     if values.get('jobs') != count:
-        raise DamagedFile(f'the file has {count} jobs, but says that it has {values.get("jobs")!r}: some are missing')
+        raise DamagedFileError(
+            f'the file has {count} jobs, but says that it has {values.get("jobs")!r}: some are missing'
+        )
     if following:
-        raise DamagedFile('the file goes on after its end: restore the parts one by one')
+        raise DamagedFileError('the file goes on after its end: restore the parts one by one')

@@ -1,1 +1,1 @@
-"""The Python half of the core in C: dispatch, exchange, clients, clean-up, and the table of RQ releases."""
+"""The Python half of the core in C: dispatch, exchange, clients, cleanup, and the table of RQ releases."""

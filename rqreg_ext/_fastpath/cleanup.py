@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 from .. import _core
 from .dispatch import cleanup_of_registry
 from .exchange import VALUE, Command, exchange, without_errors
-from .releases import CleanupKind
-from .releases import current_timestamp as now
+from .releases import CleanupKind, current_timestamp
 
 
 class CleanupCommands(NamedTuple):
@@ -38,7 +37,7 @@ __all__ = [
     'clean_and_exchange',
     'cleanup_commands',
     'cleanup_commands_of',
-    'now',
+    'current_timestamp',
 ]
 
 NO_CLEANUP = CleanupCommands((), is_done_by_them=True)

@@ -50,8 +50,8 @@ _MOVED_AT_ONCE = 3
 
 _KEYLESS = frozenset({'DBSIZE', 'SCAN', 'TIME', 'WAIT'})
 _SCRIPTS = frozenset({'EVAL', 'EVALSHA'})
-# Errors of a connection that no other node can mend.
-_OF_CLIENT = frozenset({'AuthenticationError', 'AuthorizationError', 'MaxConnectionsError'})
+# Errors that another node would give too.
+_CLIENT_SIDE_ERRORS = frozenset({'AuthenticationError', 'AuthorizationError', 'MaxConnectionsError'})
 
 Commands = Sequence[tuple[Any, ...]]
 
@@ -73,7 +73,7 @@ def runs_scripts(client: Any, registry_key: Any = None) -> bool:
     return (
         node is not None
         and _core.check_pool(node.connection_pool) is True
-        and makes_only_original_connections(node.connection_pool, is_known=_connects_by(client))
+        and makes_only_original_connections(node.connection_pool, is_own_hook=_connects_by(client))
     )
 
 
@@ -126,10 +126,10 @@ def primaries(client: Any) -> list[Any]:
 
 def _node_asked(client: Any, error: Any) -> Any:
     """Return the plain client of the node that an ASK names."""
-    return node_client(client, _hear_of(client, error))
+    return node_client(client, _node_named_by(client, error))
 
 
-def _hear_of(client: Any, error: Any) -> Any:
+def _node_named_by(client: Any, error: Any) -> Any:
     """Return the node that a redirect names. redis-py has no node for an ASK to one that it has not heard of."""
     manager = client.nodes_manager
     node = manager.get_node(host=error.host, port=error.port)
@@ -175,13 +175,15 @@ def note(client: Any, error: Any) -> bool:
     if name == 'MovedError':
         _move_slot(client, error)
     elif name == 'AskError':
-        _hear_of(client, error)
+        _node_named_by(client, error)
     return True
 
 
 def _is_lost(error: Any) -> bool:
     """Tell whether the connection to the node broke, or could not be made."""
-    return is_broken_connection(error) and not any(owner.__name__ in _OF_CLIENT for owner in type(error).__mro__)
+    return is_broken_connection(error) and not any(
+        owner.__name__ in _CLIENT_SIDE_ERRORS for owner in type(error).__mro__
+    )
 
 
 def _retries_of(client: Any) -> int:

@@ -1,11 +1,11 @@
-"""Dispatch between fast path and fallback: the questions that Python code asks, and methods_of(), which the core asks.
+"""Dispatch between fast path and fallback: the questions of Python code, and examine_methods(), which the core asks.
 
 The fast path sends commands or a script in the place of RQ's methods. The fallback calls these methods. The questions
 are asked of classes, instances and clients as they are at the time of the call, so that a patch takes effect at once,
 and is without effect once it is removed.
 
     question              asked by                        fallback if
-    methods_of()          the core, for single calls      a method of the class was overridden or patched
+    examine_methods()     the core, for single calls      a method of the class was overridden or patched
     reaches_rq()          batch, get_page, are_in,        the same, or the instance has an attribute of that name
                           bulk operations
     cleanup_of(),         batch, get_page, snapshot       cleanup(), or a method that it calls, is not RQ's own; or RQ
@@ -20,7 +20,7 @@ and is without effect once it is removed.
     fetches_as_rq()       get_jobs                        Job.fetch_many() of the job class is not RQ's own; RQ is
                                                           newer than the table
     restores_as_rq()      get_jobs: each job              Job.restore(), or a function that it calls, is not RQ's own
-    makes_as_rq()         get_jobs: each job              never: any other constructor than RQ's own gets the serializer
+    has_rq_constructor()  get_jobs: each job              never: any other constructor than RQ's own gets the serializer
     reads_results_as_rq() get_jobs: the latest results    Job.latest_result(), or what it calls, is not RQ's own
     share_keys()          batch, all-queue operations     never: ValueError for the client of another database
     require_unchanged()   check(), repair()               never: NotImplementedError, because RQ has no such method
@@ -45,7 +45,7 @@ from .clients.configuration import decodes
 from .clients.kinds import ClientKind
 from .clients.support import client_refused, is_cluster, kind_of, sends_directly, sends_unchanged, share_keys
 from .guards import texts_guard
-from .job_classes import leaves_as_it_is
+from .job_classes import keeps_behavior
 from .releases import CLEANUPS, ENTRIES, METHODS, CleanupKind, EntryKind, Method
 from .rq_methods import Found, definitions, find
 
@@ -55,11 +55,11 @@ __all__ = [
     'cleanup_of',
     'cleanup_of_registry',
     'entries_of',
+    'examine_methods',
     'fetches_as_rq',
+    'has_rq_constructor',
     'is_cluster',
     'loads_plain_jobs',
-    'makes_as_rq',
-    'methods_of',
     'reaches_rq',
     'reads_entries',
     'reads_results_as_rq',
@@ -68,19 +68,19 @@ __all__ = [
     'share_keys',
 ]
 
-_OF_QUEUES = [qualname.rpartition('.')[2] for module, qualname in METHODS if module == 'rq.queue']
-_OF_REGISTRIES = sorted({qualname.rpartition('.')[2] for module, qualname in METHODS if module != 'rq.queue'})
+_QUEUE_METHODS = [qualname.rpartition('.')[2] for module, qualname in METHODS if module == 'rq.queue']
+_REGISTRY_METHODS = sorted({qualname.rpartition('.')[2] for module, qualname in METHODS if module != 'rq.queue'})
 
 
-def methods_of(owner: type) -> tuple[int, int, int, int, tuple[Any, ...]]:
-    """Return (served, as_called, cleanup, entries, functions) of a type. state.h describes the first four.
+def examine_methods(owner: type) -> tuple[int, int, int, int, tuple[Any, ...]]:
+    """Return (overridden, reaching_rq, cleanup, entries, functions) of a type. state.h describes the first four.
 
     `functions` has (function, code) for each function that the answer depends on.
     """
     # A class with its own __getattribute__() may return anything: every call is left to RQ's methods.
     if owner.__getattribute__ is not object.__getattribute__:  # type: ignore[comparison-overlap]
         return 0, 0, 0, EntryKind.UNKNOWN, ()
-    names = _OF_QUEUES if issubclass(owner, _core.Queue) else _OF_REGISTRIES
+    names = _QUEUE_METHODS if issubclass(owner, _core.Queue) else _REGISTRY_METHODS
     defined = [list(definitions(owner, name)) for name in names]
     cleanup, parse_job_id = find(owner, 'cleanup'), find(owner, 'parse_job_id')
     all_found = [*(found for of_name in defined for _, found in of_name), cleanup, parse_job_id]
@@ -107,15 +107,15 @@ def _is_set_on(registry: Any, *names: str) -> bool:
 
 def reaches_rq(registry: Any, *methods: Method) -> bool:
     """Return whether a call of each of these methods ends in RQ's own, directly or through ours."""
-    _, as_called, _, _ = _core.methods_of(type(registry))
-    return not _is_set_on(registry, *map(_name_of, methods)) and all(as_called & method for method in methods)
+    _, reaching_rq, _, _ = _core.methods_of(type(registry))
+    return not _is_set_on(registry, *map(_name_of, methods)) and all(reaching_rq & method for method in methods)
 
 
 def cleanup_of(registry_class: type) -> CleanupKind | None:
     """Return what the cleanup() of a class does; None if it was overridden or patched."""
-    _, as_called, cleanup, entries = _core.methods_of(registry_class)
+    _, reaching_rq, cleanup, entries = _core.methods_of(registry_class)
     # This cleanup() of RQ calls get_expired_job_ids(), which may be overridden.
-    if cleanup == CleanupKind.IF_EXPIRED and not (as_called & Method.GET_EXPIRED_JOB_IDS and entries):
+    if cleanup == CleanupKind.IF_EXPIRED and not (reaching_rq & Method.GET_EXPIRED_JOB_IDS and entries):
         return None
     return CleanupKind(cleanup) if cleanup else None
 
@@ -176,7 +176,7 @@ def fetches_as_rq(job_class: Any) -> bool:
     return releases.is_known and _is_method_of_job(job_class, 'fetch_many')
 
 
-def makes_as_rq(job_class: Any) -> bool:
+def has_rq_constructor(job_class: Any) -> bool:
     """Return whether the constructor of a job class is RQ's own."""
     return _is_method_of_job(job_class, '__init__')
 
@@ -209,7 +209,7 @@ def loads_plain_jobs(registry: Any, functions: tuple[str, ...]) -> bool:
 
     The functions are those that a script replaces; see job_classes.py.
     """
-    return leaves_as_it_is(registry.job_class, functions) and can_read_jobs(registry.connection)
+    return keeps_behavior(registry.job_class, functions) and can_read_jobs(registry.connection)
 
 
 class BulkDecision:
@@ -234,9 +234,9 @@ class BulkDecision:
         """
         registry = self._registry
         # As reaches_rq() and entries_of(), in half of the time: it is asked each two milliseconds.
-        _, as_called, _, entries = _core.methods_of(type(registry))
+        _, reaching_rq, _, entries = _core.methods_of(type(registry))
         return (
-            as_called & self._methods == self._methods
+            reaching_rq & self._methods == self._methods
             and self._names.isdisjoint(vars(registry))
             and (self._guard is None or (entries == EntryKind.JOBS and self._has_known_jobs(self._guard)))
             and self._client_sends_unchanged()

@@ -12,7 +12,7 @@ from typing import Any
 from .. import _core
 from .._core import ENTRIES, INTEGER, NOTHING, SCORE, TEXTS, VALUE
 from . import cluster
-from .clients.support import ClientRefused, is_cluster, send
+from .clients.support import ClientRefusedError, is_cluster, send
 from .script_arguments import Value, in_order
 from .server_errors import note_key
 
@@ -23,7 +23,7 @@ __all__ = [
     'SCORE',
     'TEXTS',
     'VALUE',
-    'ClientRefused',
+    'ClientRefusedError',
     'Command',
     'ask',
     'exchange',

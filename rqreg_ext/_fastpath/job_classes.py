@@ -43,7 +43,7 @@ _HARMLESS = frozenset(
 _OF_JOB = 'rq.job.Job.'
 
 
-def leaves_as_it_is(job_class: Any, functions: tuple[str, ...]) -> bool:
+def keeps_behavior(job_class: Any, functions: tuple[str, ...]) -> bool:
     """Return whether some of RQ's functions do the same with jobs of this class as with those of rq.job.Job.
 
     They do if the class, and each of its bases other than RQ's, defines none of the names that these functions use.

@@ -7,6 +7,7 @@ import zlib
 from typing import Any, cast
 
 from rq import job, logutils, queue, serializers, utils
+from rq.timeouts import BaseTimeoutException
 
 
 def enqueued_at() -> tuple[datetime.datetime, str]:
@@ -33,6 +34,9 @@ def read_metadata(rq_registry: Any, fields: list[bytes]) -> tuple[bytes, bytes, 
         meta = rq_registry.serializer.loads(stored) if stored else {}
         # RQ does not store empty metadata.
         again = rq_registry.serializer.dumps(meta) if meta else stored
+    except BaseTimeoutException:
+        # The timeout of the RQ job that is running this code.
+        raise
     except Exception:
         return None
     return (stored, again, meta) if type(meta) is dict and type(again) is bytes else None

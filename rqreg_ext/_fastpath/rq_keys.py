@@ -24,7 +24,7 @@ except ImportError:
 
 
 # Programs also put a prefix into the class attributes of RQ by which its keys are made, at any time. So these are
-# read at each call, from the class that RQ's module has then.
+# read at each call, from the class that RQ's module has then. EXECUTION_PREFIX is no class attribute of RQ.
 
 
 class RegistryKind(NamedTuple):

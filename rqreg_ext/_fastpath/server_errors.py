@@ -75,11 +75,11 @@ _TABLE = (
     _Code('NOPERM', 'NoPermissionError', Meaning.COMMAND_DENIED),
     _Code('WRONGTYPE', None, Meaning.WRONG_TYPE),
 )
-_OF_CODE = {row.code: row for row in _TABLE}
-_OF_CLASS = {row.class_name: row for row in _TABLE if row.class_name is not None}
+_BY_CODE = {row.code: row for row in _TABLE}
+_BY_CLASS_NAME = {row.class_name: row for row in _TABLE if row.class_name is not None}
 
 # A server's words begin with the code. Further on it may be any word.
-_HAS_CODE = re.compile(rf'({"|".join(_OF_CODE)})(?![\w-])')
+_HAS_CODE = re.compile(rf'({"|".join(_BY_CODE)})(?![\w-])')
 # redis-py puts this before the error of a command in a pipeline, and quotes the command.
 _IN_PIPELINE = re.compile(r'^Command # \d+ \(.*?\) of pipeline caused error: ', re.DOTALL)
 # Errors without a code, by their words. A script gets those of access rights.
@@ -109,7 +109,7 @@ _SCRIPT_SUFFIX = re.compile(r' script: (?:[0-9a-f]{40}, )?on @\S+\.$')
 def meaning_of(error: BaseException) -> Meaning:
     """Return the meaning of an error, which is redis-py's or of a package like it."""
     names = [owner.__name__ for owner in type(error).__mro__]
-    row = next((_OF_CLASS[name] for name in names if name in _OF_CLASS), None)
+    row = next((_BY_CLASS_NAME[name] for name in names if name in _BY_CLASS_NAME), None)
     text = str(error)
     words = _command_words(_IN_PIPELINE.sub('', text))
     if row is None:
@@ -117,7 +117,7 @@ def meaning_of(error: BaseException) -> Meaning:
         if 'ResponseError' not in names:
             return Meaning.NO_ANSWER
         found = _HAS_CODE.match(words)
-        row = None if found is None else _OF_CODE[found[1]]
+        row = None if found is None else _BY_CODE[found[1]]
     if row is not None:
         meaning = row.meaning
     else:
@@ -166,18 +166,18 @@ def is_denied(reply: Any) -> bool:
     return isinstance(reply, Exception) and meaning_of(reply) in (Meaning.COMMAND_DENIED, Meaning.KEY_DENIED)
 
 
-class CommandDenied(Exception):
+class CommandDeniedError(Exception):
     """The server does not run a command that the caller can do without. Its cause is the server's error."""
 
 
 @contextmanager
 def raising_denied() -> Iterator[None]:
-    """Raise CommandDenied for an error that is_denied()."""
+    """Raise CommandDeniedError for an error that is_denied()."""
     try:
         yield
     except Exception as error:
         if is_denied(error):
-            raise CommandDenied from error
+            raise CommandDeniedError from error
         raise
 
 
@@ -215,7 +215,7 @@ def error_to_raise(error: Exception) -> Exception | None:
     if words == str(error):
         return error
     found = _HAS_CODE.match(words)
-    return type(error)(words) if found is None else _as_redis_py(error, _OF_CODE[found[1]], words)
+    return type(error)(words) if found is None else _as_redis_py(error, _BY_CODE[found[1]], words)
 
 
 def words_of(error: BaseException) -> str:

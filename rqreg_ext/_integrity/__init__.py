@@ -71,7 +71,7 @@ class IntegrityMixin:
         """Repair the problems of this registry that have one safe repair.
 
         An atomic script repairs each problem, and changes nothing if the problem is gone by then: workers may run
-        during the call, and the call may be repeated. It deletes no job. Abandoned jobs are left to RQ's own clean-up
+        during the call, and the call may be repeated. It deletes no job. Abandoned jobs are left to RQ's own cleanup
         of the registry, which retries or fails them.
 
         Args:

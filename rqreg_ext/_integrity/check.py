@@ -9,13 +9,13 @@ from rq.job import Job
 
 from .._fastpath import releases
 from .._fastpath.dispatch import require_unchanged
-from .._fastpath.exchange import INTEGER
+from .._fastpath.exchange import INTEGER, Command
 from .._fastpath.rq_keys import DEFERRED, STARTED, JobKeys, RegistryKind, is_execution_registry, registry_kind_of
 from .._query.arguments import chunk_size_of
 from .candidates import Candidate
 from .database import Database
 from .dependencies import DeferredJobs
-from .entries import RegistrySearch
+from .entries import RegistryEntries
 from .executions import Executions
 from .orphans import Orphans
 from .problems import CheckReport, Problem, ProblemKind, kinds_of
@@ -110,13 +110,16 @@ def _candidates_of_registry(registry: Any, reader: ChunkReader, orphans: bool) -
     registry_kind, name = registry_kind_of(registry), registry.name
     queued_jobs, scan = QueuedJobs(), orphans and registry_kind is not None
     known: KnownJobs | None = None
-    reader.total = sum(reader.values([(INTEGER, 'ZCARD', key), *[(INTEGER, 'DBSIZE')] * scan]))
+    sizes: list[Command] = [(INTEGER, 'ZCARD', key)]
+    if scan:
+        sizes.append((INTEGER, 'DBSIZE'))
+    reader.total = sum(reader.values(sizes))
     if registry_kind is STARTED:
         yield from StartedEntries(keys, name, key, with_hashes=True).candidates(reader, queued_jobs.started)
     else:
         # Only a scan looks for them.
         known = KnownJobs() if scan else None
-        yield from RegistrySearch(keys, registry_kind, name, key, with_hashes=True, known=known).candidates(reader)
+        yield from RegistryEntries(keys, registry_kind, name, key, with_hashes=True, known=known).candidates(reader)
     if registry_kind is DEFERRED:
         yield from DeferredJobs(keys, name, key).candidates(reader)
     if registry_kind is not None and scan:

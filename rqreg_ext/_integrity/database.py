@@ -14,7 +14,7 @@ from .._fastpath.rq_keys import BY_JOB_ID, DEFERRED, REGISTRY_KINDS, STARTED, Jo
 from . import repair_steps
 from .candidates import Candidate
 from .dependencies import DeferredJobs
-from .entries import RegistrySearch
+from .entries import RegistryEntries
 from .executions import Executions
 from .orphans import Orphans
 from .problems import Problem, ProblemKind
@@ -70,7 +70,7 @@ class Database:
         for registry_kind in BY_JOB_ID:
             key = registry_kind.key(queue)
             if key not in empty:
-                yield from RegistrySearch(self._keys, registry_kind, queue, key).candidates(reader)
+                yield from RegistryEntries(self._keys, registry_kind, queue, key).candidates(reader)
         if DEFERRED.key(queue) not in empty:
             yield from DeferredJobs(self._keys, queue, DEFERRED.key(queue)).candidates(reader)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .._bulk.fallback.job_ids import is_taken_by_rq
+from .._bulk.fallback.job_ids import is_accepted_by_rq
 from .._fastpath.exchange import SCORE, VALUE, Command
 from .._fastpath.rq_keys import JobKeys
 from . import repair_steps
@@ -43,7 +43,7 @@ class DeferredJobs:
             for job in jobs:
                 evidence = job.evidence([next(answers) for _ in job.commands()], None)
                 # A job whose id RQ refuses would end the worker that takes it from a queue, so it is never enqueued.
-                if is_taken_by_rq(job.job_id) and job.diagnose(evidence) is not None:
+                if is_accepted_by_rq(job.job_id) and job.diagnose(evidence) is not None:
                     yield job
 
 

@@ -37,7 +37,7 @@ def fails_expired(registry_kind: RegistryKind | None) -> bool:
 
 
 def has_expired(score: float, now: float) -> bool:
-    """Return whether RQ's clean-up selects an entry of this score. A score below zero never expires."""
+    """Return whether RQ's cleanup selects an entry of this score. A score below zero never expires."""
     return 0 <= score <= now
 
 
@@ -50,7 +50,7 @@ def date_of(score: float) -> str:
 
 
 @dataclass(frozen=True)
-class RegistrySearch:
+class RegistryEntries:
     """The entries of one registry.
 
     registry_kind: None for a registry that is not of a status, like one of a subclass: then only the existence of its
@@ -108,7 +108,7 @@ class RegistrySearch:
 
     @property
     def is_cleaned_by_rq(self) -> bool:
-        """Whether RQ's clean-up removes every wrong entry."""
+        """Whether RQ's cleanup removes every wrong entry."""
         return READY is not None and self.registry_kind is READY
 
 
@@ -116,7 +116,7 @@ class RegistrySearch:
 class ExpiredEntry(Candidate):
     """An entry that has expired."""
 
-    entries: RegistrySearch
+    entries: RegistryEntries
     job_id: str
 
     def commands(self) -> list[Command]:
@@ -135,7 +135,7 @@ class ExpiredEntry(Candidate):
             )
             repair_step = repair_steps.clean_up_expired_entry(key, self.job_id, registry_kind, self.entries.queue)
             return Problem(
-                ProblemKind.EXPIRED, self.job_id, key, detail, "fail the job, by RQ's own clean-up", True, repair_step
+                ProblemKind.EXPIRED, self.job_id, key, detail, "fail the job, by RQ's own cleanup", True, repair_step
             )
         detail = f'the entry of job {self.job_id} in {key} expired at {date_of(score)}'
         repair_step = repair_steps.drop_expired_entry(key, self.job_id)
@@ -146,7 +146,7 @@ class ExpiredEntry(Candidate):
 class EntryOfMissingJob(Candidate):
     """An entry whose job seems to be gone, or whose hash RQ cannot load."""
 
-    entries: RegistrySearch
+    entries: RegistryEntries
     job_id: str
 
     def commands(self) -> list[Command]:
@@ -180,7 +180,7 @@ class EntryOfMissingJob(Candidate):
 class MisplacedEntry(Candidate):
     """An entry whose job seems to have a status or a queue other than this registry's."""
 
-    entries: RegistrySearch
+    entries: RegistryEntries
     job_id: str
     origin: str
 

@@ -43,7 +43,8 @@ class ListWalk:
 
     def chunks(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the index of each chunk's first id, and its ids, without those that are not UTF-8."""
-        index, anchor, restarts = 0, [], 0  # type: int, list[str | None], int
+        index = restarts = 0
+        anchor: list[str | None] = []
         while True:
             start, stop = max(0, index - _OVERLAP) if anchor else index, index + self._reader.chunk_size
             read = self._read(start, stop)

@@ -12,9 +12,10 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from rq.job import Job, parse_job_id
+from rq.timeouts import BaseTimeoutException
 from rq.utils import parse_timeout, str_to_date
 
-from .._bulk.fallback.job_ids import id_error_of, is_taken_by_rq
+from .._bulk.fallback.job_ids import id_error_of, is_accepted_by_rq
 from .._fastpath.exchange import INTEGER, VALUE, Command
 from .._fastpath.rq_keys import STATUSES, JobKeys, group_key
 from .._fastpath.server_errors import describe
@@ -132,7 +133,7 @@ class HashCheck:
         """Yield the same, from the replies to commands()."""
         in_groups = []
         for job_id, is_loadable, values in self._judge(reader, job_ids, replies):
-            if not is_loadable or not is_taken_by_rq(job_id):
+            if not is_loadable or not is_accepted_by_rq(job_id):
                 yield UnloadableJob(self.keys, job_id, reader.connection)
             group_id = text_or_none(values[_GROUP_ID])
             if group_id:
@@ -185,6 +186,8 @@ def _all_parse(parsers: Mapping[str, Callable[[bytes], Any]], values: Sequence[A
         for (name, parse), value in zip(parsers.items(), values, strict=True):
             if value or (value is not None and name in _PARSED_IF_EMPTY):
                 parse(value)
+    except BaseTimeoutException:
+        raise
     except Exception:
         return False
     return True
@@ -219,7 +222,7 @@ def unloadable(keys: JobKeys, job_id: str, job_hash: Hash, connection: Any) -> P
     if problem is not None:
         return problem
     key = keys.job(job_id)
-    if not is_taken_by_rq(job_id):
+    if not is_accepted_by_rq(job_id):
         reason = id_error_of(job_id) or f'an id ends at its first colon, as {parse_job_id(job_id)!r}'
         detail = f'job {job_id} has an id that this RQ refuses ({reason}): it can neither load, requeue nor delete it'
         return Problem(ProblemKind.REFUSED_ID, job_id, key, detail)
@@ -239,6 +242,8 @@ def _restore_error(keys: JobKeys, job_hash: Hash, connection: Any) -> Exception 
     fields = {name.encode(): value for name, value in zip(FIELDS, job_hash.values, strict=True) if value is not None}
     try:
         Job(connection=connection).restore({**fields, b'data': b''})
+    except BaseTimeoutException:
+        raise
     except Exception as error:
         return error
     return None

@@ -207,7 +207,7 @@ class Orphan(Candidate):
             f'job {self.job_id} is queued, but neither in its queue nor with a worker: a worker ended after it took it,'
             ' or the queue was changed, and nothing will run the job'
         )
-        # A worker may be starting the job. RQ's clean-up gives workers a minute for that, and so does the script.
+        # A worker may be starting the job. RQ's cleanup gives workers a minute for that, and so does the script.
         repair = 'put the job back into its queue, a minute after it was first found missing'
         repair_step = repair_steps.put_back_in_queue(self.keys, view, now)
         return self._problem(rq_keys.queue_key(self.origin), detail, repair, repair_step)
@@ -221,7 +221,7 @@ class Orphan(Candidate):
         detail = f'job {self.job_id} is started, but not in {key}, and has no execution that a worker keeps alive'
         if without_worker:
             return self._problem(key, f'{detail}: it ran without a worker (is_async=False), and may still run')
-        repair = "pass the job to RQ's own clean-up as abandoned, which retries or fails it"
+        repair = "pass the job to RQ's own cleanup as abandoned, which retries or fails it"
         return self._problem(key, detail, repair, repair_steps.put_back_abandoned(self.keys, view))
 
 

@@ -1,4 +1,4 @@
-"""Runs the repair steps: a script for each problem, and RQ's own clean-up where that repairs it."""
+"""Runs the repair steps: a script for each problem, and RQ's own cleanup where that repairs it."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Repair:
         return answers
 
     def _clean_up(self, registry_kind: RegistryKind, queue: str, problems: Sequence[Problem]) -> None:
-        """Run RQ's clean-up of a registry, which retries or fails its jobs and runs their callbacks."""
+        """Run RQ's cleanup of a registry, which retries or fails its jobs and runs their callbacks."""
         try:
             self._registry_of(registry_kind, queue).cleanup()
         except Exception as error:

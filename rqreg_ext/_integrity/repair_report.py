@@ -22,7 +22,7 @@ class RepairReport:
         repaired: How many problems were repaired, by kind.
         gone: How many problems did not exist any more, by kind.
         left: (problem, reason) for each problem that was left unchanged.
-        failed: (problem, exception) for each problem whose repair the server, or RQ's clean-up, answered with an error.
+        failed: (problem, exception) for each problem whose repair the server, or RQ's cleanup, answered with an error.
         dry_run: Whether nothing was changed.
         stopped: Whether `progress` stopped the repair.
         seconds: How long the repair took.

@@ -27,7 +27,7 @@ def drop_expired_entry(key: str, member: str) -> RepairStep:
 
 
 def clean_up_expired_entry(key: str, member: str, registry_kind: RegistryKind, queue: str) -> RepairStep:
-    """Run RQ's clean-up of a registry, if the entry has expired."""
+    """Run RQ's cleanup of a registry, if the entry has expired."""
     return RepairStep('drop_expired_entry', (key,), (member, 'leave'), clean_up=(registry_kind, queue))
 
 
@@ -111,7 +111,7 @@ def put_back_rate_limited(keys: JobKeys, view: JobView) -> RepairStep:
 
 
 def put_back_abandoned(keys: JobKeys, view: JobView) -> RepairStep:
-    """Add a started orphan as expired to the registry of started jobs, for RQ's clean-up to retry or fail."""
+    """Add a started orphan as expired to the registry of started jobs, for RQ's cleanup to retry or fail."""
     return RepairStep(
         'put_back_abandoned',
         (STARTED.key(view.origin), keys.job(view.job_id), rq_keys.executions_key(view.job_id)),

@@ -24,7 +24,7 @@ _RUNNING = ('started', 'queued')
 
 @dataclass(frozen=True)
 class StartedEntries:
-    """The entries of the registry of started jobs of one queue; `with_hashes` as for RegistrySearch."""
+    """The entries of the registry of started jobs of one queue; `with_hashes` as for RegistryEntries."""
 
     keys: JobKeys
     queue: str
@@ -128,7 +128,7 @@ class StartedEntry(Candidate):
         problem = misplaced(ProblemKind.WRONG_STATUS, self.entries.key, self.member, self.entries.keys, view, by_rq)
         if by_rq:
             return problem
-        return replace(problem, detail=f"{problem.detail}; RQ's clean-up fails the job for it at {date_of(score)}")
+        return replace(problem, detail=f"{problem.detail}; RQ's cleanup fails the job for it at {date_of(score)}")
 
     def _still_running(self, score: float, view: JobView) -> Problem:
         detail = (
@@ -145,13 +145,13 @@ class StartedEntry(Candidate):
             ' the worker ended in the middle of it'
         )
         repair_step = repair_steps.clean_up_expired_entry(self.entries.key, self.member, STARTED, self.entries.queue)
-        repair = "have RQ's own clean-up retry or fail it, with its callbacks, as any count of the registry does"
+        repair = "have RQ's own cleanup retry or fail it, with its callbacks, as any count of the registry does"
         return Problem(ProblemKind.ABANDONED, self.job_id, self.entries.key, detail, repair, True, repair_step)
 
     def _missing_execution(self, score: float) -> Problem:
         detail = f'job {self.job_id} is in {self.entries.key}, but the execution {self.member} is gone'
         if _will_expire(score):
-            detail += f": RQ's clean-up treats the job as abandoned at {date_of(score)}"
+            detail += f": RQ's cleanup treats the job as abandoned at {date_of(score)}"
         else:
             detail += ', and its entry never expires, so RQ counts it as running for ever'
         return Problem(
@@ -205,7 +205,7 @@ def _has_ended(begin: str, view: JobView) -> bool:
 
 
 def _is_harmless(score: float) -> bool:
-    """Return whether RQ's clean-up removes the entry without changing the job."""
+    """Return whether RQ's cleanup removes the entry without changing the job."""
     return _will_expire(score) and releases.release.abandons_only_started
 
 

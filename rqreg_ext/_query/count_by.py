@@ -214,12 +214,12 @@ class CountByMixin:
         Source:
             rq.job.Job.restore, Job.exc_info; Redis HMGET, XREVRANGE.
         """
-        counting = Counting(names, time, chunk_size, filters)
+        counting = CountOperation(names, time, chunk_size, filters)
         counting.count(self)
         return counting.result()
 
 
-class Counting:
+class CountOperation:
     """A count_by() over one or more registries. Checks its arguments as the call does."""
 
     def __init__(self, names: Sequence[Any], time: Any, chunk_size: Any, filters: Mapping[str, Any]) -> None:

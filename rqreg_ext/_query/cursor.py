@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .._fastpath.exchange import ENTRIES, INTEGER, TEXTS, VALUE, Command, ask
-from .._fastpath.server_errors import CommandDenied, raising_denied
+from .._fastpath.server_errors import CommandDeniedError, raising_denied
 from .chunks import chunks_of
 
 # (member, score), as a range WITHSCORES returns them.
@@ -71,7 +71,7 @@ class Cursor:
     def _until_denied(self, only_members: bool) -> Iterator[list[Any]]:
         try:
             yield from self._chunks(only_members)
-        except CommandDenied:
+        except CommandDeniedError:
             for entries in self._remaining():
                 yield _members_of(entries) if only_members else entries
 

@@ -18,7 +18,7 @@ from .._fastpath.wording import hint
 from .arguments import scores_of
 from .dates import sortable, written
 from .job_fields import plain_call, plain_meta, reader_of
-from .plain_values import NotPlain, Opaque
+from .plain_values import NotPlainError, Opaque
 from .rows import EVERY_JOB_HAS, UNREADABLE, Reader, Row, Rows, Test
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _holds(read: Reader, predicate: Predicate) -> Test:
             return UNREADABLE_DATA
         try:
             return value is not None and predicate(value)
-        except NotPlain:
+        except NotPlainError:
             return NOT_PLAIN
         except RecursionError:
             return UNREADABLE_DATA
@@ -358,8 +358,8 @@ def _positions(name: str, given: Any) -> Predicate:
 
 
 def _has_all(required: Mapping[Any, Any], value: Any) -> bool:
-    """Return whether a value is a mapping that has these keys and values; raise NotPlain if that is not known."""
-    is_known = True
+    """Return whether a value is a mapping that has these keys and values; raise NotPlainError if that is not known."""
+    is_decidable = True
     for key, wanted in required.items():
         try:
             found = _value_at(value, key)
@@ -368,10 +368,10 @@ def _has_all(required: Mapping[Any, Any], value: Any) -> bool:
             # Every mapping has all of an empty one.
             if not (_has_all(wanted, found) if isinstance(wanted, Mapping) and wanted else found == wanted):
                 return False
-        except NotPlain:
-            is_known = False
-    if not is_known:
-        raise NotPlain
+        except NotPlainError:
+            is_decidable = False
+    if not is_decidable:
+        raise NotPlainError
     return True
 
 
@@ -381,7 +381,7 @@ _MISSING = object()
 def _value_at(value: Any, key: Any) -> Any:
     """Return what a mapping has for a key, or at the end of a path; _MISSING if it has none."""
     if isinstance(value, Opaque):
-        raise NotPlain
+        raise NotPlainError
     if not isinstance(value, Mapping):
         return _MISSING
     if key in value:

@@ -19,7 +19,7 @@ from rq.serializers import DefaultSerializer, resolve_serializer
 from rq.timeouts import BaseTimeoutException
 
 from .._fastpath.clients.by_url import client_from
-from .._fastpath.dispatch import fetches_as_rq, makes_as_rq, reads_results_as_rq, restores_as_rq
+from .._fastpath.dispatch import fetches_as_rq, has_rq_constructor, reads_results_as_rq, restores_as_rq
 from .._fastpath.exchange import VALUE, Command, exchange
 from .._fastpath.server_errors import is_wrong_type
 from .arguments import text_ids_of
@@ -170,7 +170,7 @@ class _Loading:
     ) -> list[Any]:
         """Return the jobs, and add them to what was found."""
         job_class, connection, serializer = self._job_class, self._connection, self._serializer
-        if serializer is DefaultSerializer and makes_as_rq(job_class):
+        if serializer is DefaultSerializer and has_rq_constructor(job_class):
             # RQ resolves the serializer once more for each job, which takes long for its default.
             serializer = None
         jobs: list[Any] = []

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._fastpath.cleanup import clean_and_exchange, cleanup_commands_of, now
+from .._fastpath.cleanup import clean_and_exchange, cleanup_commands_of, current_timestamp
 from .._fastpath.exchange import ENTRIES, INTEGER, TEXTS, VALUE, Command, shaped, without_errors
 from .arguments import ranks_of
 from .jobs import described, load_jobs
@@ -130,7 +130,7 @@ def read_page(
 ) -> Page:
     """Read a page, after the registry's cleanup if `cleanup` is true."""
     reads = page_reads(registry.key, page, per_page, desc, with_scores)
-    to_clean = [(cleanup_commands_of(registry, now()), registry.cleanup)] if cleanup else []
+    to_clean = [(cleanup_commands_of(registry, current_timestamp()), registry.cleanup)] if cleanup else []
     found, total = without_errors(clean_and_exchange(registry.connection, to_clean, reads))
     return page_of(found, total, page, per_page, with_scores, parse)
 

@@ -1,7 +1,7 @@
 """Reading a job's call or metadata without running anything: in a pickle, only plain values are made.
 
 Plain values are None, bool, int, float, str, bytes, the builtin containers, and the types of `datetime`. Each object of
-another type becomes an Opaque, whose comparison raises NotPlain: what the object would be equal to is not known.
+another type becomes an Opaque, whose comparison raises NotPlainError: what the object would be equal to is not known.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rq.timeouts import BaseTimeoutException
 _EXTENSION_CACHE: dict[int, Any] = copyreg._extension_cache  # type: ignore[attr-defined]
 
 
-class NotPlain(Exception):
+class NotPlainError(Exception):
     """A value cannot be known without unpickling an object."""
 
 
@@ -30,7 +30,7 @@ class _OpaqueType(type):
     """The type of Opaque, which itself stands for a class or a function."""
 
     def __eq__(cls, other: object) -> NoReturn:
-        raise NotPlain
+        raise NotPlainError
 
     __hash__ = type.__hash__
 
@@ -45,7 +45,7 @@ class Opaque(metaclass=_OpaqueType):
         return object.__new__(cls)
 
     def __eq__(self, other: object) -> NoReturn:
-        raise NotPlain
+        raise NotPlainError
 
     __hash__ = object.__hash__
 
@@ -79,7 +79,7 @@ class _Maker:
             return Opaque()
 
     def __eq__(self, other: object) -> NoReturn:
-        raise NotPlain
+        raise NotPlainError
 
     __hash__ = object.__hash__
 
@@ -98,9 +98,9 @@ class _PlainUnpickler(pickle.Unpickler):
         return _MAKERS.get((module_name, global_name), Opaque)
 
 
-# Where a tuple has one tuple twice, and that one another, its hash takes twice as long for each of them: an octet more
-# in the pickle, and seconds more. So much more than its size a pickle may be worth. Larger pickles are not weighed,
-# which would take longer than loading them.
+# A few bytes of a pickle can make nested tuples that share parts, whose hash takes exponential time. So the parts of
+# small pickles are counted, shared ones each time, up to this many for each byte. Large pickles are not: counting would
+# take longer than loading.
 _LARGEST_FACTOR, _SMALLEST_LIMIT = 50, 1_000_000
 _LARGEST_WEIGHED = 65_536
 _TUPLES, _COPIES = (b't', b'\x85', b'\x86', b'\x87'), (b'h', b'j', b'g', b'2')

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._fastpath.exchange import INTEGER, TEXTS, VALUE, Command, ask, exchange
 from .._fastpath.server_errors import is_wrong_type
 from .arguments import by_name_only, chunk_size_of, job_ids_of, most_found_of, ranks_of, text_ids_of
-from .count_by import Counting, JobGroups
+from .count_by import CountOperation, JobGroups
 from .filters import Filters, JobFilters
 from .find import JobSearch
 from .job_fields import fields_of
@@ -320,7 +320,7 @@ class WaitingReadsMixin:
             rq.Queue.get_job_ids, rq.job.Job.restore; Redis LRANGE, HMGET, XREVRANGE.
         """
         filters_of('count_by()', filters)
-        counting = Counting(names, time, chunk_size, filters)
+        counting = CountOperation(names, time, chunk_size, filters)
         counting.count_listed(self, self._cursor(chunk_size).member_chunks())
         return counting.result()
 

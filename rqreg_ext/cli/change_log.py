@@ -35,7 +35,7 @@ SYSLOG, STREAM = 'syslog', 'stream'
 # The stream keeps about as many changes.
 STREAM_LENGTH = 5000
 STREAM_FIELD = 'json'
-# Options that say nothing of what is changed.
+# Options that do not describe the change.
 _NOT_LOGGED = {
     *Server.__dataclass_fields__,
     *('output', 'yes', 'dry_run', 'fail_if_none', 'repairs', 'log', 'reason', 'export'),
@@ -255,7 +255,7 @@ class _Stream:
     def __init__(self, client: Any) -> None:
         self._client = client
         self._key = own_key('log')
-        # The server refuses this id always, but only after it has looked whether it would write at all.
+        # The server always refuses this id, but first checks that the key can be written.
         reply, length = exchange(client, [self._add('0-0', ''), (VALUE, 'XLEN', self._key)])
         if 'must be greater than 0-0' not in str(reply):
             raise note_key(reply, self._key)

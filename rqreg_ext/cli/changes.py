@@ -201,7 +201,7 @@ def trim(
     """Delete the old jobs of a registry: all but the newest, or those that ended, or were canceled, before a time.
 
     With filters, only jobs that match are deleted, or counted for --keep. With --keep, expired entries of the registry
-    are dropped before, as RQ's clean-up does.
+    are dropped before, as RQ's cleanup does.
     """
     _check_chosen(chosen)
     try:

@@ -12,11 +12,11 @@ import click
 from .._all_queues.export import export as export_jobs
 from .._all_queues.export import restore as restore_jobs
 from .._all_queues.operations import BulkResults
-from .._bulk.call import Call
+from .._bulk.call import BulkCall
 from .._bulk.result import BulkResult
 from .._export.exporting import Export
 from .._export.files import InputFile
-from .._export.lines import DamagedFile, check_header, read_line
+from .._export.lines import DamagedFileError, check_header, read_line
 from .._export.reading import QUEUED
 from .._fastpath.rq_keys import REGISTRIES, REGISTRY_NAMES
 from .._fastpath.server_errors import describe
@@ -150,7 +150,7 @@ def restore(
         file,
         to_queue=to_queue,
         skip_existing=skip_existing,
-        job_class=server.of_jobs['job_class'] if server.job_class else None,
+        job_class=server.job_options['job_class'] if server.job_class else None,
         dry_run=dry_run,
     )
     with log.change(call.logged):
@@ -213,7 +213,7 @@ def _described(file: str, to_queue: str | None) -> str:
             values = read_line(source.last_line())
         finally:
             source.close()
-    except DamagedFile:
+    except DamagedFileError:
         values = {}
     except OSError as error:
         say(_words_of(error))
@@ -235,7 +235,7 @@ def exported(selection: Selection, file: str) -> Selection:
     try:
         with Progress(selection.total, 'jobs exported') as progress, Export(file, _CHUNK) as export:
             for name, registry, ids in selection.chosen():
-                with Call(progress.add_part()) as call:
+                with BulkCall(progress.add_part()) as call:
                     export.add_ids(registry, spooled.spool(name, ids), call, are_there=True)
                 failed += call.result.failed
             if failed:
@@ -283,7 +283,7 @@ class _Report:
                 self._print(until_then, time.monotonic() - started, values)
             if isinstance(error, NotImplementedError):
                 raise click.UsageError(str(error)) from error
-            if isinstance(error, (DamagedFile, OSError)) and not statuses.is_of_server(error):
+            if isinstance(error, (DamagedFileError, OSError)) and not statuses.is_of_server(error):
                 say(_words_of(error))
                 raise click.exceptions.Exit(statuses.INCOMPLETE) from error
             raise

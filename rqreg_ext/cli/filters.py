@@ -188,7 +188,7 @@ def _escaped(word: str) -> str:
 
 # What stands for the jobs that wait in their queues, in the place of a registry's name.
 WAITING = 'waiting'
-_OF_SCORES = ('min_score', 'max_score')
+_SCORE_FILTERS = ('min_score', 'max_score')
 
 
 def registry_option(names: Sequence[str] = REGISTRY_NAMES, has_waiting: bool = False) -> Callable[[Any], Any]:
@@ -237,7 +237,7 @@ def _check_waiting(given: Mapping[str, Any]) -> None:
 
 def check_scores(given: Mapping[str, Any]) -> None:
     """Raise click.UsageError if there are filters that jobs that wait have nothing for."""
-    for name in _OF_SCORES:
+    for name in _SCORE_FILTERS:
         if given.get(name) is not None:
             raise click.UsageError(f'{OPTION_OF[name]} is for registries: the entries of a queue have no scores')
 

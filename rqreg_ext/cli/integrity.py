@@ -73,13 +73,13 @@ def fsck(
     if repairs and not dry_run:
         log.open()
     queues = server.queues(patterns) if patterns else None
-    of_jobs = server.of_jobs
+    job_options = server.job_options
     try:
         with Progress(None, 'entries and jobs') as progress:
             report = check(
                 server.client,
                 queues,
-                job_class=of_jobs['job_class'],
+                job_class=job_options['job_class'],
                 settle=settle,
                 limit=limit,
                 progress=progress.add_part(),
@@ -121,7 +121,12 @@ def _repair(
             ):
                 try:
                     result = repair(
-                        server.client, report, queues, dry_run=dry_run, **server.of_jobs, progress=progress.add_part()
+                        server.client,
+                        report,
+                        queues,
+                        dry_run=dry_run,
+                        **server.job_options,
+                        progress=progress.add_part(),
                     )
                 except BaseException as error:
                     until_then = getattr(error, 'result', None)
@@ -174,7 +179,7 @@ def _lines(problem: Problem) -> Iterator[str]:
     if problem.repair is not None:
         yield f'  --repair: {problem.repair}'
     elif problem.repaired_by_rq:
-        yield "  RQ's own clean-up repairs it"
+        yield "  RQ's own cleanup repairs it"
 
 
 def _print_repair(report: CheckReport, result: RepairReport, output: str) -> None:

@@ -53,7 +53,9 @@ def show(server: Server, ids: Sequence[str], unpickle: bool, output: str) -> Non
         print_json_lines(found)
     else:
         for number, job in enumerate(found):
-            print('\n' * bool(number) + '\n'.join(job_lines(job)))
+            if number:
+                print()
+            print('\n'.join(job_lines(job)))
         sys.stdout.flush()
     gone = [job['id'] for job in found if not job['exists']]
     for job_id in gone:
@@ -69,7 +71,7 @@ class JobReader:
         self._client: Any = server.client
         self._id = job_id
         # Any registry: it says what class the jobs have, and what they are written by.
-        self._registry: Any = FailedJobRegistry('default', connection=server.client, **server.of_jobs)
+        self._registry: Any = FailedJobRegistry('default', connection=server.client, **server.job_options)
         self._keys = JobKeys(self._registry.job_class)
         self._unpickle = unpickle
         plain = plain_loader(self._registry.serializer)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from enum import IntEnum
 from functools import partial
@@ -15,7 +14,7 @@ import click
 
 from .._all_queues.count_by import count_by
 from .._all_queues.snapshot import Snapshot, snapshot
-from .._fastpath.server_errors import Meaning, describe, meaning_of
+from .._fastpath.server_errors import Meaning, concerns_one_queue, describe, meaning_of
 from .filters import queue_options
 from .output import duration_text, printable
 from .parameters import Seconds, seconds_of
@@ -230,8 +229,11 @@ def _measures(
             yield measure(taken, threshold)
         if not thresholds:
             # A value without bounds is left out if the user may not read it.
-            with suppress(Exception):
+            try:
                 yield measure(taken, None)
+            except Exception as error:
+                if not (is_of_server(error) or concerns_one_queue(error)):
+                    raise
     if given['stuck'] is not None:
         yield _stuck(taken, names, given['stuck'])
     if given['failed_rate'] is not None:

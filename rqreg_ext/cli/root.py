@@ -120,7 +120,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt as interruption:
         return signals.status_of(interruption)
     except OSError as error:
-        # A full disk, say. What is not a file with a name is what data goes to.
+        # For example a full disk. Without a filename, the error is about stdout.
         say(f'{error.filename or "stdout"}: {error.strerror or error}')
         _write_no_more()
         return _ERROR_STATUS.get(' '.join(('rqreg', *arguments[:1])), statuses.INCOMPLETE)

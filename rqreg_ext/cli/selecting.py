@@ -30,7 +30,7 @@ _CHUNK_OF_IDS = 10_000
 def registry_of(server: Server, kind: str, queue: str) -> Any:
     """Return a registry of a queue, or the jobs that wait there."""
     registry_class = WaitingJobs if kind == WAITING else class_named(kind)
-    return registry_class(queue, connection=server.client, **server.of_jobs)
+    return registry_class(queue, connection=server.client, **server.job_options)
 
 
 def registries_of(server: Server, kind: str, queues: Sequence[str]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Selection:
         self.not_found = 0
         self.errors: dict[str, Exception] = {}
         self.read_at_once = _CHUNK
-        self._of_queues = of_queues
+        self._registries_of_queues = of_queues
         self._limit = limit
 
     @property
@@ -65,7 +65,7 @@ class Selection:
 
     def count(self) -> None:
         """Count the jobs, up to the limit."""
-        for name, registry in self._of_queues.items():
+        for name, registry in self._registries_of_queues.items():
             left = None if self._limit is None else self._limit - self.total
             if left == 0:
                 break
@@ -82,7 +82,7 @@ class Selection:
     def chosen(self) -> Iterator[tuple[str, Any, Iterator[str]]]:
         """Yield each queue that has some, its registry, and the ids: no more than were counted."""
         for name, count in self.counts.items():
-            registry = self._of_queues[name]
+            registry = self._registries_of_queues[name]
             yield name, registry, islice(self._ids_of(registry, Counter()), count)
 
     def _count_of(self, registry: Any, limit: int | None) -> int:
@@ -93,7 +93,7 @@ class Selection:
 
 
 class Matching(Selection):
-    """The jobs that match filters. RQ's clean-up is not run."""
+    """The jobs that match filters. RQ's cleanup is not run."""
 
     def __init__(self, of_queues: Mapping[str, Any], limit: int | None, filters: Mapping[str, Any]) -> None:
         super().__init__(of_queues, limit)
@@ -202,7 +202,7 @@ class Spooled(Selection):
     """Jobs whose ids stand in files, one for each queue."""
 
     def __init__(self, selection: Selection) -> None:
-        super().__init__(selection._of_queues, None)
+        super().__init__(selection._registries_of_queues, None)
         self.left_out, self.not_found, self.errors = selection.left_out, selection.not_found, selection.errors
         self._files: dict[str, IO[str]] = {}
 
@@ -222,4 +222,4 @@ class Spooled(Selection):
         """Yield each queue that has some, its registry, and the ids."""
         for name, file in self._files.items():
             file.seek(0)
-            yield name, self._of_queues[name], map(json.loads, file)
+            yield name, self._registries_of_queues[name], map(json.loads, file)

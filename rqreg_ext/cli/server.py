@@ -17,7 +17,7 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import resolve_serializer
 
-from .._all_queues.selection import existing_queues, requested_queues
+from .._all_queues.selection import UnknownQueueError, existing_queues, requested_queues
 from .._fastpath.clients.by_url import client_from
 from .output import masked, printable
 
@@ -103,7 +103,7 @@ class Server:
         return bool(self.job_class or self.serializer)
 
     @cached_property
-    def of_jobs(self) -> dict[str, Any]:
+    def job_options(self) -> dict[str, Any]:
         """The class and the serializer of the jobs, as arguments of a queue or a registry."""
         try:
             job_class = self._settings.job_class if self.job_class else Job
@@ -166,7 +166,7 @@ class Server:
         # Imported here for start-up time: `rqreg stats` needs no Queue.
         from ..queue import Queue
 
-        return Queue(name, connection=self.client, **self.of_jobs)
+        return Queue(name, connection=self.client, **self.job_options)
 
 
 def _is_glob(name: str) -> bool:
@@ -178,12 +178,8 @@ def mistyped_queues() -> Iterator[None]:
     """Have the library's error for a queue that does not exist say what this command takes."""
     try:
         yield
-    except ValueError as error:
-        message = str(error)
-        if not message.startswith('queues: '):
-            raise
-        known, _, _ = message.removeprefix('queues: ').partition('. Give a Queue object')
-        raise click.UsageError(known) from error
+    except UnknownQueueError as error:
+        raise click.UsageError(error.reason) from error
 
 
 # ---- What shells complete

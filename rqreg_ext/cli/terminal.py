@@ -118,7 +118,7 @@ class _Bar:
     """A bar, and the time that is left."""
 
     def __init__(self) -> None:
-        # Imported here for start-up time: only what takes long is worth it.
+        # Imported here for start-up time: only long commands show a bar.
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -4,7 +4,7 @@
 
 local group_keys = {}
 
--- The key of the group of this name; nil if it does not exist, of which RQ complains. is_dry: whether to write nothing.
+-- The key of the group of this name; nil if it does not exist: RQ raises an error then. is_dry: whether to write nothing.
 local function get_group(name, is_dry)
     local key = group_keys[name]
     if key == nil then

@@ -30,7 +30,7 @@ end
 
 local rate_limits = {}
 
--- The rate limit of this name with a concurrency as a job has it; nil for what only RQ has words for.
+-- The rate limit of this name with a concurrency as a job has it; nil if only RQ can judge it.
 local function get_rate_limit(name, concurrency)
     if #concurrency > 15 or not find(concurrency, '^[1-9]%d*$') then
         return nil
@@ -43,7 +43,7 @@ local function get_rate_limit(name, concurrency)
     return limit or nil
 end
 
--- Whether the job can leave its rate limit without that a slot becomes free.
+-- Whether the job can leave its rate limit without freeing a slot.
 local function can_leave(limit, id)
     return limit and not call('ZSCORE', limit.allowed, id)
 end

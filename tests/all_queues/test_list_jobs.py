@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 import redis
@@ -16,7 +17,7 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 
 import rqreg_ext
-from rqreg_ext._all_queues.list_jobs import JobListing
+from rqreg_ext._all_queues.list_jobs import JobListing, _Search
 
 if TYPE_CHECKING:
     from every_client import ClientWithout
@@ -261,3 +262,21 @@ def test_list_jobs_refuses_queues_that_do_not_exist(filled: redis.Redis) -> None
     with pytest.raises(ValueError, match="there is no queue 'mial'"):
         rqreg_ext.list_jobs(filled, 'mial')
     assert ids_of(rqreg_ext.list_jobs(filled, [])) == []
+
+
+def test_entries_removed_during_the_call_hide_no_others(connection: redis.Redis) -> None:
+    """Entries of a queue that were read already are removed, which moves those that were not read yet."""
+    for number in range(40):
+        put(connection, 'q', 'queued', f'job-{number:02}', number)
+    key = 'rq:queue:q'
+    find = _Search.find
+
+    def find_and_remove(search: Any, chunk: Any, best: Any) -> None:
+        find(search, chunk, best)
+        for job_id in connection.lrange(key, -5, -1):
+            connection.lrem(key, 1, job_id)
+
+    with mock.patch.object(_Search, 'find', find_and_remove):
+        listing = rqreg_ext.list_jobs(connection, 'q', per_page=100, chunk_size=10)
+    assert listing.total >= 40
+    assert {job.id for job in listing.jobs} == {f'job-{number:02}' for number in range(40)}

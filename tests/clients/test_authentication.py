@@ -151,7 +151,7 @@ def test_user_without_rights_to_keys_is_refused_as_by_rq(
 
 
 def test_read_raises_if_user_has_no_right_to_clean_up(guarded_server: PrivateRedis, admin: redis.Redis) -> None:
-    """If the clean-up is refused, the result of the read after it is not returned."""
+    """If the cleanup is refused, the result of the read after it is not returned."""
     user = add_user(admin, '~*', '&*', '+@all', '-zremrangebyscore')
     theirs, ours = (tour(namespace, guarded_server.client(**user), admin) for namespace in NAMESPACES)
     by_call = {outcome.call: outcome for outcome in ours}

@@ -14,6 +14,7 @@ from rq.job import Job
 import rqreg_ext
 import rqreg_ext.executions
 import rqreg_ext.registry
+from rqreg_ext import _core
 
 from .connections import opened_by
 from .outcomes import Outcome, outcome_of
@@ -389,3 +390,10 @@ def test_bad_input_opens_no_second_connection(redis_server: PrivateRedis, connec
 
     # One of the client's own, should RQ's path have been asked for something.
     assert len(opened_by(connection, refuse)) <= 1
+
+
+@pytest.mark.parametrize('method', ['_execute_command', '_send_command_parse_response'])
+def test_stand_in_without_a_call_sends_nothing(method: str) -> None:
+    """An object of this class that no call has made: it has no command to compare with."""
+    with pytest.raises(RuntimeError, match='over, or at work'):
+        getattr(_core.StandIn(), method)('GET', 'key', 'value')

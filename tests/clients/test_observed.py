@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 import rqreg_ext.registry
 from rqreg_ext import FailedJobRegistry, _core
-from rqreg_ext._fastpath.clients.support import ClientRefused, sends_unchanged
+from rqreg_ext._fastpath.clients.support import ClientRefusedError, sends_unchanged
 from rqreg_ext._fastpath.exchange import INTEGER, VALUE, exchange
 
 from .observing import Observed, fill_failed
@@ -140,7 +140,9 @@ def test_key_prefix_changed_during_call_is_detected(redis_server: PrivateRedis, 
         Tenants.tenant = b'other:'
         found = FailedJobRegistry('q', connection=client)
         assert (found.count, list(found.iter_job_ids()), found.purge().done) == (0, [], 0)
-        with pytest.raises(ClientRefused, match=r'\(in execute_command\(\)\)\. Give a redis\.Redis .*RQ_KEY_PREFIX'):
+        with pytest.raises(
+            ClientRefusedError, match=r'\(in execute_command\(\)\)\. Give a redis\.Redis .*RQ_KEY_PREFIX'
+        ):
             found.check()
         Tenants.tenant = b''
     assert registry.count == 3

@@ -25,7 +25,7 @@ from rq.job import Job, JobStatus
 
 import rqreg_ext
 from rqreg_ext._all_queues.batch import Batch
-from rqreg_ext._fastpath.clients.support import ClientRefused
+from rqreg_ext._fastpath.clients.support import ClientRefusedError
 from rqreg_ext._query.pages import Page
 
 from .outcomes import outcome_of
@@ -617,7 +617,7 @@ def assert_as_rq(databases: tuple[Database, Database], form: str, call: Call, ou
     if form in COMPLETE:
         assert of_others(state) == for_us.of_others, about
     if call.rqs is None:
-        assert found.error in (NotImplementedError, ClientRefused, TypeError), (about, found)
+        assert found.error in (NotImplementedError, ClientRefusedError, TypeError), (about, found)
         for_rq.restore()
         assert state == for_rq.state(), about
         return

@@ -52,7 +52,7 @@ def test_function_called_by_each_connection_keeps_scripts_away(
 @pytest.mark.parametrize('name', ['check', 'check of everything', 'repair', 'repair of everything'])
 def test_check_and_repair_are_refused(name: str, cluster: PrivateCluster, tagging: str, child: Child) -> None:
     answer, heard = child.run(heard_of, 'overriding', name, place_of(cluster, tagging))
-    assert answer == ['raised', 'rqreg_ext._fastpath.clients.by_methods.ClientRefused']
+    assert answer == ['raised', 'rqreg_ext._fastpath.clients.by_methods.ClientRefusedError']
     assert not {'EVAL', 'EVALSHA', 'SCAN'} & set(heard)
 
 

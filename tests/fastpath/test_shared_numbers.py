@@ -40,7 +40,7 @@ def members_of(enum: str, prefix: str) -> dict[str, int]:
 def test_numbers_are_those_of_the_core(ours: type[IntEnum], enum: str, prefix: str) -> None:
     names = {'ARE_JOB_IDS': 'JOBS', 'ARE_COMPOSITE': 'COMPOSITE'}
     core = {names.get(name, name): number for name, number in members_of(enum, prefix).items()}
-    # Of an unknown clean-up there is nothing to say.
+    # Of an unknown cleanup there is nothing to say.
     assert {each.name: each.value for each in ours} == {
         name: number for name, number in core.items() if ours is not CleanupKind or number
     }

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -166,3 +167,23 @@ def test_slow_health_check_is_waited_for(own_server: PrivateRedis, socket_timeou
             assert on.failed.count == 9
         finally:
             wake.join()
+
+
+@pytest.mark.skipif(not hasattr(socket, 'TCP_USER_TIMEOUT'), reason='a socket option of Linux')
+def test_timeout_of_system_is_a_timeout_error(own_server: PrivateRedis) -> None:
+    """The server stops reading, and the system gives the connection up: ETIMEDOUT."""
+    found = []
+    for namespace in NAMESPACES:
+        client = own_server.client(
+            socket_keepalive=True, socket_keepalive_options={socket.TCP_USER_TIMEOUT: 300}, retry=None
+        )
+        registry = namespace.FailedJobRegistry('q', connection=client)
+        assert 'short' not in registry
+        os.kill(own_server.pid, signal.SIGSTOP)
+        try:
+            found.append(outcome_of('in', partial(registry.__contains__, 'x' * 30_000_000)))
+        finally:
+            os.kill(own_server.pid, signal.SIGCONT)
+        client.close()
+    assert found[1] == found[0]
+    assert found[0].error is redis.TimeoutError

@@ -63,7 +63,7 @@ def test_entry_of_missing_job_is_problem_with_repair(queue: Queue, name: str) ->
 
 @pytest.mark.parametrize('name', ['failed', 'finished'])
 def test_expired_entry_is_problem_until_cleanup(queue: Queue, name: str) -> None:
-    """RQ removes it at its next clean-up, whether its job exists or not."""
+    """RQ removes it at its next cleanup, whether its job exists or not."""
     job = populate(queue)[name]
     registry = registry_of(queue, name)
     queue.connection.zadd(registry.key, {job.id: time.time() - 5, 'gone': 5})

@@ -71,7 +71,7 @@ def test_deferred_job_without_registry_is_orphan(queue: Queue, monkeypatch: pyte
 
 
 def test_started_job_without_registry_is_orphan_after_its_timeout(queue: Queue) -> None:
-    """RQ's clean-up fails it in several steps, and removes it from the registry in the first."""
+    """RQ's cleanup fails it in several steps, and removes it from the registry in the first."""
     job = queue.enqueue(jobs.succeed, job_id='s', job_timeout=180)
     states.die(states.LeavingWorker, queue)
     queue.connection.delete(queue.started_job_registry.key)

@@ -164,7 +164,7 @@ def test_repair_leaves_ambiguous_status(queue: Queue) -> None:
 
 
 def test_repair_drops_stale_entry_of_finished_job(queue: Queue) -> None:
-    """Before RQ 3, RQ's clean-up would fail the job."""
+    """Before RQ 3, RQ's cleanup would fail the job."""
     states.finished(queue, 's')
     queue.connection.zadd(queue.started_job_registry.key, {'s:left': time.time() - 5})
     repair_only_problem(queue, ProblemKind.WRONG_STATUS, by=queue.started_job_registry)
@@ -276,7 +276,7 @@ class TestOrphans:
 
     @pytest.mark.parametrize('retry', [None, Retry(max=1)])
     def test_started_orphan_is_retried_or_failed_by_rq(self, queue: Queue, retry: Retry | None) -> None:
-        """RQ's own clean-up treats it as abandoned, and retries or fails it."""
+        """RQ's own cleanup treats it as abandoned, and retries or fails it."""
         job = queue.enqueue(jobs.succeed, job_id='s', retry=retry)
         states.die(states.LeavingWorker, queue)
         states.let_time_pass(queue.connection)
@@ -491,7 +491,7 @@ class TestAbandoned:
         assert 'as it should' in str(done)
 
     def test_repair_has_rq_fail_expired_deferred_job(self, queue: Queue) -> None:
-        """Before RQ 2.8, RQ's clean-up fails it."""
+        """Before RQ 2.8, RQ's cleanup fails it."""
         states.deferred(queue, 'd', states.scheduled(queue, 'parent'), ttl=1000)
         queue.connection.zadd(queue.deferred_job_registry.key, {'d': 5})
         report = check(queue)

@@ -66,7 +66,7 @@ def test_entry_without_execution_id_is_problem(queue: Queue) -> None:
 
 
 def test_stale_entry_of_finished_job_is_problem_with_repair(queue: Queue) -> None:
-    """Before RQ 3, RQ's clean-up fails the finished job because of the entry."""
+    """Before RQ 3, RQ's cleanup fails the finished job because of the entry."""
     states.finished(queue, 's')
     queue.connection.zadd(queue.started_job_registry.key, {'s:left': time.time() - 5})
     problem = only_problem(queue)

@@ -20,7 +20,7 @@ import redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from rqreg_ext._query.plain_values import NotPlain, Opaque, load_json, load_pickle
+from rqreg_ext._query.plain_values import NotPlainError, Opaque, load_json, load_pickle
 from rqreg_ext.registry import FailedJobRegistry
 
 NOW = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
@@ -105,9 +105,9 @@ def test_objects_are_not_made_and_equal_nothing(value: Any, protocol: int) -> No
     before, found, after = load_pickle(pickle.dumps(('before', value, 'after'), protocol))
     assert (before, after) == ('before', 'after')
     for other in (value, 1, None, found):
-        with pytest.raises(NotPlain):
+        with pytest.raises(NotPlainError):
             assert found == other
-    with pytest.raises(NotPlain):
+    with pytest.raises(NotPlainError):
         assert [found] == [1]
     assert Recording.made == []
 

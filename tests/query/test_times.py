@@ -202,7 +202,7 @@ def work_that_fails(client: Any, *job_ids: str, **options: Any) -> None:
 
 
 def over_which_a_worker_was_killed(client: Any, server: PrivateRedis, job_id: str) -> None:
-    """Kill a worker and its work-horse in the middle of a job, and let RQ's clean-up fail the job later."""
+    """Kill a worker and its work-horse in the middle of a job, and let RQ's cleanup fail the job later."""
     queue = Queue('q', connection=client)
     job = queue.enqueue(jobs.sleep, 60, job_id=job_id)
     command = [sys.executable, '-m', 'workers.rq_command', 'worker', '--url', server.url, 'q']

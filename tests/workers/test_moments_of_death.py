@@ -197,7 +197,7 @@ def test_job_whose_end_is_taken_for_death_has_same_end(sides: Sides) -> None:
 
 
 def test_dependents_of_worker_killed_before_telling_them_stay_deferred(sides: Sides) -> None:
-    """A failure is stored before its dependents are let run, and no clean-up finds those that were not."""
+    """A failure is stored before its dependents are let run, and no cleanup finds those that were not."""
 
     def scenario(side: Side) -> dict[str, Any]:
         queue = one_queue(side)

@@ -12,7 +12,7 @@ from rq.job import Job, parse_job_id
 from ..._query.listing import parser_of
 from ..._query.membership import Members
 from .job_ids import check_id, refuse_ids_as_rq_does
-from .presence import NotInRegistry, check_is_in, is_listed, not_its_id
+from .presence import NotInRegistryError, check_is_in, is_listed, not_its_id
 
 
 def remove(registry: Any, members: Members, job_id: str, delete_job: bool = True) -> None:
@@ -41,7 +41,7 @@ def requeue_in_steps(method: Any, registry: Any, members: Members, at_front: boo
     try:
         with raising_not_in_registry():
             method(job_id, at_front=at_front)
-    except NotInRegistry:
+    except NotInRegistryError:
         if parser_of(registry) is None and parse_job_id(job_id) != job_id and is_listed(members, job_id):
             raise not_its_id(registry, job_id, parse_job_id(job_id)) from None
         raise
@@ -55,4 +55,4 @@ def raising_not_in_registry() -> Iterator[None]:
         # RQ raises it without a message if the job is not in the registry.
         if error.args:
             raise
-        raise NotInRegistry from None
+        raise NotInRegistryError from None

@@ -15,11 +15,11 @@ from rq.job import Job, parse_job_id
 
 from ..._fastpath import cluster
 from ..._fastpath.clients.support import is_cluster, sends_unchanged
-from ..._fastpath.server_errors import CommandDenied, raising_denied
+from ..._fastpath.server_errors import CommandDeniedError, raising_denied
 from ..._query.membership import Members
 from .by_method import requeue_in_steps
 from .job_ids import fetch, refuse_ids_as_rq_does
-from .presence import NotInRegistry, check_is_in, check_is_listed, job_to_cancel, not_its_id, unless_gone
+from .presence import NotInRegistryError, check_is_in, check_is_listed, job_to_cancel, not_its_id, unless_gone
 from .written_keys import check_canceled_keys, check_written_keys
 
 # Writes the changes of a job into a transaction; returns a function to call after it, or None.
@@ -61,7 +61,7 @@ def delete(registry: Any, members: Members, job_id: str) -> None:
     """
     try:
         run_transaction(registry, job_id, _write_deletion, is_deletion=True)
-    except CommandDenied:
+    except CommandDeniedError:
         check_is_listed(members, job_id)
         _delete_in_steps(registry, job_id)
     except UnicodeEncodeError:
@@ -80,10 +80,10 @@ def _delete_in_steps(registry: Any, job_id: str) -> None:
         job.get_status()
     except NoSuchJobError:
         if not registry.connection.zrem(registry.key, job_id):
-            raise NotInRegistry from None
+            raise NotInRegistryError from None
         raise
     if not registry.connection.zrem(registry.key, job_id):
-        raise NotInRegistry
+        raise NotInRegistryError
     job.delete()
 
 
@@ -122,7 +122,7 @@ def requeue(registry: Any, members: Members, at_front: bool, job_id: str) -> Non
 
     try:
         run_transaction(registry, job_id, write, is_deletion=False)
-    except CommandDenied:
+    except CommandDeniedError:
         check_is_listed(members, job_id)
         requeue_in_steps(partial(registry._rq_class.requeue, registry), registry, members, at_front, job_id)
 
@@ -159,7 +159,7 @@ def run_transaction(registry: Any, job_id: str, write: Write, is_deletion: bool)
     is_deletion: whether `write` deletes the job. As in RQ's remove(), it is then RQ's own Job, and the entry is the id
     as given.
 
-    Raises NotInRegistry, NoSuchJobError, and the errors of RQ's methods.
+    Raises NotInRegistryError, NoSuchJobError, and the errors of RQ's methods.
     """
     do_afterwards = None
     is_done = False
@@ -185,7 +185,7 @@ def _try_transaction(registry: Any, job_id: str, write: Write, is_deletion: bool
             pipeline.watch(job_class.key_for(parse_job_id(job_id)))
             score = pipeline.zscore(registry.key, job_id)
         if score is None:
-            raise NotInRegistry
+            raise NotInRegistryError
         try:
             job = fetch(job_class, registry, job_id)
         except NoSuchJobError:

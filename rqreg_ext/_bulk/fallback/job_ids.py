@@ -15,7 +15,7 @@ from ..._fastpath.server_errors import is_denied
 from ..._query.listing import parser_of
 
 
-def is_taken_by_rq(job_id: str) -> bool:
+def is_accepted_by_rq(job_id: str) -> bool:
     """Tell whether RQ accepts this id of a job.
 
     RQ from 2.7 on refuses ids with other characters than letters, digits, - and _. Every RQ takes an id with a colon
@@ -73,7 +73,7 @@ def check_id(registry: Any, job_class: Any, job_id: str) -> None:
 
     Whether the job can be loaded is checked by RQ's method itself.
     """
-    if parser_of(registry) is None and not is_taken_by_rq(job_id):
+    if parser_of(registry) is None and not is_accepted_by_rq(job_id):
         _check_is_not_cut(registry, job_class, job_id)
         id_error = id_error_of(parse_job_id(job_id))
         # RQ does not refuse the empty id.

@@ -15,19 +15,19 @@ from ..._query.membership import Members
 from .job_ids import fetch
 
 
-class NotInRegistry(Exception):
+class NotInRegistryError(Exception):
     """The job is not in the registry, or no longer."""
 
 
-class AlreadyCanceled(Exception):
+class AlreadyCanceledError(Exception):
     """The job is already canceled."""
 
 
 def check_is_in(registry: Any, members: Members, job_id: str) -> None:
-    """Raise NotInRegistry if the job is not in the registry. It does not check registries with their own job ids."""
+    """Raise NotInRegistryError if the job is not in the registry. Registries with ids of their own are not checked."""
     # Only such a registry's parse_job_id() knows which job an entry is for.
     if parser_of(registry) is None and members.contain([job_id]) != [True]:
-        raise NotInRegistry
+        raise NotInRegistryError
 
 
 def check_is_readable(registry: Any, members: Members, job_class: Any, job_id: str) -> None:
@@ -37,7 +37,7 @@ def check_is_readable(registry: Any, members: Members, job_class: Any, job_id: s
 
 
 def job_to_cancel(registry: Any, members: Members, job_id: str) -> Any:
-    """Return the job. Raises NotInRegistry and AlreadyCanceled."""
+    """Return the job. Raises NotInRegistryError and AlreadyCanceledError."""
     is_there = is_in(registry, job_id)
     if is_there is None and parser_of(registry) is None:
         is_there = is_listed(members, job_id)
@@ -45,12 +45,12 @@ def job_to_cancel(registry: Any, members: Members, job_id: str) -> Any:
         # A job's status does not tell whether it is in such a registry: raise the server's error.
         is_there = job_id in registry
     if is_there is False:
-        raise NotInRegistry
+        raise NotInRegistryError
     job = fetch(registry.job_class, registry, job_id)
     if job.is_canceled:
-        raise AlreadyCanceled
+        raise AlreadyCanceledError
     if is_there is None and not _belongs_in(registry, job):
-        raise NotInRegistry
+        raise NotInRegistryError
     return job
 
 
@@ -81,22 +81,22 @@ def is_listed(members: Members, job_id: str) -> bool | None:
 
 
 def check_is_listed(members: Members, job_id: str) -> None:
-    """Raise NotInRegistry if the job is not among the entries, and the user has the right to see that.
+    """Raise NotInRegistryError if the job is not among the entries, and the user has the right to see that.
 
     Otherwise, loading a job that is not in the registry could fail, and would be reported as an error of that job.
     """
     if is_listed(members, job_id) is False:
-        raise NotInRegistry
+        raise NotInRegistryError
 
 
 @contextlib.contextmanager
 def unless_gone(registry: Any, job_id: str) -> Iterator[None]:
-    """Turn an error of the job into NotInRegistry if another client has just removed it from the registry."""
+    """Turn an error of the job into NotInRegistryError if another client has just removed it from the registry."""
     try:
         yield
     except Exception as error:
         if concerns_one_job(error) and is_in(registry, job_id) is False:
-            raise NotInRegistry from error
+            raise NotInRegistryError from error
         raise
 
 

@@ -8,12 +8,12 @@ from rq import Queue
 from rq.exceptions import InvalidJobOperation
 
 from ..._fastpath.rq_keys import registry_kind_of
-from ..._fastpath.server_errors import CommandDenied
+from ..._fastpath.server_errors import CommandDeniedError
 from ..._query.membership import Members
 from .by_method import raising_not_in_registry
 from .in_transaction import on_one_server, run_transaction, write_requeue
 from .job_ids import check_id, fetch, refuse_ids_as_rq_does
-from .presence import NotInRegistry, check_is_in, check_is_listed
+from .presence import NotInRegistryError, check_is_in, check_is_listed
 from .written_keys import check_written_keys
 
 
@@ -44,7 +44,7 @@ def requeue_on_in_transaction(registry: Any, members: Members, to: Any, at_front
 
     try:
         run_transaction(registry, job_id, write, is_deletion=False)
-    except CommandDenied:
+    except CommandDeniedError:
         check_is_listed(members, job_id)
         _requeue_on_in_steps(registry, to, at_front, job_id)
 
@@ -71,7 +71,7 @@ def move_entry_in_transaction(registry: Any, members: Members, to: Any, job_id: 
 
     try:
         run_transaction(registry, job_id, write, is_deletion=False)
-    except CommandDenied:
+    except CommandDeniedError:
         move_entry(registry, members, to, job_id)
 
 
@@ -85,7 +85,7 @@ def _write_move(registry: Any, job: Any, pipeline: Any, to: Any) -> None:
     _check_status(registry, job)
     score = registry.connection.zscore(registry.key, job.id)
     if score is None:
-        raise NotInRegistry
+        raise NotInRegistryError
     pipeline.hset(job.key, 'origin', to.name)
     pipeline.zadd(registry.key_template.format(to.name), {job.id: score})
     pipeline.sadd(Queue.redis_queues_keys, to.key)

@@ -13,14 +13,14 @@ from ..._fastpath import cluster
 from ..._fastpath.clients.support import is_cluster, sends_unchanged
 from .in_transaction import leave_rate_limit
 from .job_ids import fetch
-from .presence import AlreadyCanceled, NotInRegistry
+from .presence import AlreadyCanceledError, NotInRegistryError
 from .written_keys import check_written_keys
 
 
 def check_is_in(waiting: Any, job_id: str) -> None:
-    """Raise NotInRegistry if the job does not wait in the queue."""
+    """Raise NotInRegistryError if the job does not wait in the queue."""
     if job_id not in waiting:
-        raise NotInRegistry
+        raise NotInRegistryError
 
 
 def check_is_readable(waiting: Any, job_id: str) -> None:
@@ -32,7 +32,7 @@ def check_is_readable(waiting: Any, job_id: str) -> None:
 def drop(waiting: Any, job_id: str) -> None:
     """Do what Queue.remove() does."""
     if not _queue(waiting, waiting.name).remove(job_id):
-        raise NotInRegistry
+        raise NotInRegistryError
 
 
 def delete(waiting: Any, job_id: str) -> None:
@@ -66,11 +66,11 @@ def _job_to_delete(waiting: Any, job_id: str) -> Any:
 
 
 def job_to_cancel(waiting: Any, job_id: str) -> Any:
-    """Return the job. Raises NotInRegistry and AlreadyCanceled."""
+    """Return the job. Raises NotInRegistryError and AlreadyCanceledError."""
     check_is_in(waiting, job_id)
     job = _fetch(waiting, job_id)
     if job.is_canceled:
-        raise AlreadyCanceled
+        raise AlreadyCanceledError
     return job
 
 
@@ -83,7 +83,7 @@ def cancel(waiting: Any, options: dict[str, bool], job_id: str) -> None:
 
 
 def job_to_move(waiting: Any, job_id: str) -> Any:
-    """Return the job. Raises NotInRegistry, and InvalidJobOperation for one that is in the list by mistake."""
+    """Return the job. Raises NotInRegistryError, and InvalidJobOperation for one that is in the list by mistake."""
     check_is_in(waiting, job_id)
     job = _fetch(waiting, job_id)
     status = job.get_status(refresh=False)
@@ -100,10 +100,11 @@ def move(waiting: Any, to: Any, at_front: bool, job_id: str) -> None:
     As the job waits, its dependencies are met, and it holds a slot if it has a rate limit: these are not looked at.
     """
     job = job_to_move(waiting, job_id)
-    drop(waiting, job_id)
+    # What may fail first, so that it does not lose the job.
     with waiting.connection.pipeline() as pipeline:
         pipeline.sadd(Queue.redis_queues_keys, to.key)
         pipeline.execute()
+    drop(waiting, job_id)
     _queue(waiting, to.name, to.default_timeout)._enqueue_job(job, at_front=at_front)
 
 

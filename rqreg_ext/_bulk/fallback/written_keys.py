@@ -54,7 +54,9 @@ def _reads_of_rate_limit(job: Any, reads_executions: bool) -> list[tuple[str, ..
     from rq.rate_limit import RateLimitRegistry
 
     limit = RateLimitRegistry.from_job(job)
-    used = [limit.allowed_key, limit.rate_limited_key, *[executions_key(job.id)] * reads_executions]
+    used = [limit.allowed_key, limit.rate_limited_key]
+    if reads_executions:
+        used.append(executions_key(job.id))
     # RQ reads how many slots there are after it has changed the job.
     concurrency = ('HGET', limit.config_key, 'concurrency')
     return [*(('ZCARD', key) for key in used), concurrency, ('LLEN', Queue(job.origin, connection=job.connection).key)]

@@ -17,11 +17,11 @@ _SHOWN = 3
 Words = tuple[Any, ...]
 
 
-class ClientRefused(NotImplementedError):
+class ClientRefusedError(NotImplementedError):
     """A command that only a client of redis-py's own may send; nothing was sent."""
 
 
-def client_refused(client: Any, what: str) -> ClientRefused:
+def client_refused(client: Any, what: str) -> ClientRefusedError:
     """Return the error to raise if `what` would need commands that RQ does not send."""
     client_class = f'{type(client).__module__}.{type(client).__qualname__}'
     replaced = ', '.join(replaced_methods(client)[:_SHOWN])
@@ -30,13 +30,13 @@ def client_refused(client: Any, what: str) -> ClientRefused:
         if replaced
         else f'it is not known whether this {client_class} changes keys or commands'
     )
-    return ClientRefused(
+    return ClientRefusedError(
         f'{what} needs commands that RQ does not send, and {changes}. Give a redis.Redis that finds the same keys '
         "by the same names; for a prefix before RQ's keys, set RQ_KEY_PREFIX (RQ 3) instead of changing the client"
     )
 
 
-def answer_of(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+def call_or_error(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Return what the call returns, or the error that the server answered."""
     try:
         return call(*arguments, **options)
@@ -48,11 +48,11 @@ def answer_of(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
 
 
 def by_methods(client: Any, commands: Sequence[Words]) -> list[Any]:
-    """Return the replies. Raises ClientRefused before the first command, if there is one that RQ does not send."""
+    """Return the replies. Raises ClientRefusedError before the first command, if there is one that RQ does not send."""
     for name, *_ in commands:
         if name not in _METHODS:
             raise client_refused(client, f'the command {name}')
-    return [answer_of(_METHODS[words[0]], client, *words[1:]) for words in commands]
+    return [call_or_error(_METHODS[words[0]], client, *words[1:]) for words in commands]
 
 
 def call_as_rq(client: Any, words: Words) -> Any:
@@ -115,7 +115,7 @@ def _time(client: Any) -> list[int]:
 
 
 def _sort(client: Any, *words: Any) -> Exception:
-    # Answered as by a server that denies it: the caller then reads the same in other ways.
+    # An error in place of the reply: the caller then reads without SORT.
     return client_refused(client, 'the command SORT')
 
 
@@ -143,7 +143,7 @@ SENT_BY_RQ: dict[str, Callable[..., Any]] = {
     'ZSCORE': lambda client, key, member: client.zscore(key, member),
 }
 # Commands that RQ does not send, answered by commands that it sends.
-_BY_THESE: dict[str, Callable[..., Any]] = {
+_EMULATED: dict[str, Callable[..., Any]] = {
     'HEXISTS': _hexists,
     'HMGET': _hmget,
     'SISMEMBER': _sismember,
@@ -155,6 +155,6 @@ _BY_THESE: dict[str, Callable[..., Any]] = {
     'ZREVRANGEBYSCORE': _zrevrangebyscore,
     'ZREVRANK': lambda client, key, member: _zrank(client, key, member, desc=True),
 }
-_METHODS = SENT_BY_RQ | _BY_THESE
+_METHODS = SENT_BY_RQ | _EMULATED
 # Commands that change nothing, and may be sent twice.
 READS = frozenset(_METHODS) - {'PUBLISH', 'ZREM', 'ZREMRANGEBYSCORE'}

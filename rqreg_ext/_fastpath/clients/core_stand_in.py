@@ -12,9 +12,9 @@ from typing import Any
 from rq import registry
 
 from ... import _core
-from .by_methods import Words, answer_of
+from .by_methods import Words, call_or_error
 from .core_connections import connection_arguments
-from .errors import is_broken_connection, is_of_timer, retry_of
+from .errors import is_broken_connection, is_job_timeout, retry_of
 from .kinds import Observations, is_measured
 from .session import get_connection
 
@@ -26,7 +26,9 @@ def make_stand_in_class(client: Any, observations: Observations) -> type | None:
         observations.stand_in_class = make(type(client))
     except MemoryError:
         raise
-    except Exception:
+    except Exception as error:
+        if is_job_timeout(error):
+            raise
         observations.is_opaque = True
     return observations.stand_in_class
 
@@ -129,7 +131,7 @@ def send_on_own_connection(stand_in: Any, words: Words) -> Any:
     version of the protocol.
     """
     send = super(_core.StandIn, stand_in)._send_command_parse_response
-    reply = answer_of(
+    reply = call_or_error(
         by_own_connection, stand_in.connection_pool, words[0], lambda connection: send(connection, words[0], *words)
     )
     if isinstance(reply, dict):
@@ -195,15 +197,15 @@ class _Nowhere:
         """Send nothing."""
 
 
-def is_for_rq_to_raise(
-    error: Exception, innermost_result: Any, has_arrived: bool, is_known: bool, is_repeatable: bool
+def should_fall_back(
+    error: Exception, innermost_result: Any, has_arrived: bool, has_arrived_before: bool, is_repeatable: bool
 ) -> bool:
     """Tell whether RQ's method is to be called, instead of raising an error that came out of the wrappers.
 
     innermost_result: what the innermost method returned or raised. is_repeatable: it may be sent once more.
     """
-    if is_of_timer(error) or is_broken_connection(error) or isinstance(error, MemoryError):
+    if is_job_timeout(error) or is_broken_connection(error) or isinstance(error, MemoryError):
         return False
     if not has_arrived:
-        return not is_known
+        return not has_arrived_before
     return is_repeatable and not (isinstance(innermost_result, Exception) and is_broken_connection(innermost_result))

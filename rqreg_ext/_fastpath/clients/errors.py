@@ -18,7 +18,7 @@ def is_broken_connection(error: Exception) -> bool:
     )
 
 
-def is_of_timer(error: Exception) -> bool:
+def is_job_timeout(error: Exception) -> bool:
     """Tell whether an error is raised by RQ's timer, in whatever happens to run."""
     return any(owner.__name__ == 'BaseTimeoutException' for owner in type(error).__mro__)
 

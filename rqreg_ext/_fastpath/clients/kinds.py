@@ -15,7 +15,7 @@ from .packages import (
     are_only_traced,
     are_original,
     is_set_on,
-    looks_up_by_itself,
+    overrides_getattribute,
     package_of_client,
     package_of_cluster,
 )
@@ -154,20 +154,20 @@ def examine_client(client: Any) -> Facts:
         return None, (), ()
     pipeline_class = found[2]
     watched: dict[Any, Any] = {}
-    if not isinstance(pipeline_class, type) or looks_up_by_itself(type(client)):
+    if not isinstance(pipeline_class, type) or overrides_getattribute(type(client)):
         return None, (), found
     is_pipeline = issubclass(type(client), pipeline_class)
     inner, outer = (
         (COMMANDS + PIPELINE_INNER, PIPELINE_OUTER) if is_pipeline else (COMMANDS + CLIENT_INNER, CLIENT_OUTER)
     )
-    is_known = not is_set_on(client, *inner, *outer)
-    is_known &= are_original(type(client), package, inner, watched)
-    is_known &= are_original(pipeline_class, package, COMMANDS + PIPELINE_INNER, watched)
+    is_original = not is_set_on(client, *inner, *outer)
+    is_original &= are_original(type(client), package, inner, watched)
+    is_original &= are_original(pipeline_class, package, COMMANDS + PIPELINE_INNER, watched)
     is_unwrapped = are_original(type(client), package, outer, watched)
     is_unwrapped &= are_original(pipeline_class, package, PIPELINE_OUTER, watched)
     is_measured, metrics = _metrics_of(package)
     answer: Any = None
-    if is_known:
+    if is_original:
         is_trusted = are_only_traced(type(client), package, outer, watched)
         is_trusted &= are_only_traced(pipeline_class, package, PIPELINE_OUTER, watched)
         answer = (is_unwrapped and not is_pipeline and not is_measured) or ClientKind(
@@ -180,17 +180,17 @@ def _examine_cluster(client: Any, package: str) -> Facts:
     """Tell whether a cluster's client sends commands as redis-py's own class does: CLUSTER, or None."""
     watched: dict[Any, Any] = {}
     parts = _cluster_parts(client, package)
-    if len(parts) != 3 or any(map(looks_up_by_itself, (type(client), *parts))):
+    if len(parts) != 3 or any(map(overrides_getattribute, (type(client), *parts))):
         return None, (), ()
     pipeline, manager, plain = parts
     methods = (*COMMANDS, *_of_package(package, CLUSTER_METHODS))
-    is_known = not is_set_on(client, *methods)
-    is_known &= are_original(type(client), package, methods, watched)
-    is_known &= are_original(pipeline, package, CLUSTER_PIPELINE_METHODS, watched)
-    is_known &= are_original(manager, package, _of_package(package, NODES_METHODS), watched)
-    is_known &= are_original(plain, package, ('parse_response',), watched)
+    is_original = not is_set_on(client, *methods)
+    is_original &= are_original(type(client), package, methods, watched)
+    is_original &= are_original(pipeline, package, CLUSTER_PIPELINE_METHODS, watched)
+    is_original &= are_original(manager, package, _of_package(package, NODES_METHODS), watched)
+    is_original &= are_original(plain, package, ('parse_response',), watched)
     is_measured, metrics = _metrics_of(package)
-    return CLUSTER if is_known and not is_measured else None, tuple(watched.items()), metrics
+    return CLUSTER if is_original and not is_measured else None, tuple(watched.items()), metrics
 
 
 def _of_package(package: str, names: Iterable[str]) -> list[str]:

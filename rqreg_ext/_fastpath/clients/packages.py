@@ -102,6 +102,6 @@ def is_set_on(found: Any, *names: str) -> bool:
     return not getattr(found, '__dict__', {}).keys().isdisjoint(names)
 
 
-def looks_up_by_itself(owner: Any) -> bool:
+def overrides_getattribute(owner: Any) -> bool:
     """Tell whether a class has its own way to find attributes."""
     return owner.__getattribute__ is not object.__getattribute__

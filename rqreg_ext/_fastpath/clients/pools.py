@@ -18,7 +18,7 @@ from .packages import (
     are_original,
     is_defined_by,
     is_set_on,
-    looks_up_by_itself,
+    overrides_getattribute,
     package_of_connections,
 )
 
@@ -52,7 +52,7 @@ def examine_pool(pool: Any) -> Facts:
     """
     connection_class = pool.connection_class
     package = package_of_connections(connection_class) if isinstance(connection_class, type) else None
-    if package is None or is_set_on(pool, *POOLING) or any(map(looks_up_by_itself, (type(pool), connection_class))):
+    if package is None or is_set_on(pool, *POOLING) or any(map(overrides_getattribute, (type(pool), connection_class))):
         return None, (), ()
     watched: dict[Any, Any] = {}
     answer: Any = None
@@ -78,7 +78,7 @@ _WRITER_METHODS = ('encode', 'pack')
 def writes_as_redis_py(connection: Any) -> bool:
     """Tell whether a connection writes commands as redis-py's own; that may depend on the object, not on its class."""
     package = package_of_connections(type(connection))
-    if package is None or looks_up_by_itself(type(connection)):
+    if package is None or overrides_getattribute(type(connection)):
         return False
     packer, encoder = (getattr(connection, name, None) for name in _WRITERS)
     return (
@@ -89,13 +89,13 @@ def writes_as_redis_py(connection: Any) -> bool:
     )
 
 
-def makes_only_original_connections(pool: Any, is_known: Callable[[Any], bool] = lambda function: False) -> bool:
+def makes_only_original_connections(pool: Any, is_own_hook: Callable[[Any], bool] = lambda function: False) -> bool:
     """Tell whether the pool makes connections without calling code of others.
 
-    is_known: tells of the function that each connection calls then, if the pool has one, whether it is redis-py's own.
+    is_own_hook: tells whether the pool's redis_connect_func is redis-py's own.
     """
     called = pool.connection_kwargs.get('redis_connect_func')
-    return _init_guard(pool.connection_class).holds() and (called is None or is_known(called))
+    return _init_guard(pool.connection_class).holds() and (called is None or is_own_hook(called))
 
 
 @lru_cache(maxsize=8)

@@ -9,20 +9,23 @@ from collections.abc import Callable
 from typing import Any
 
 from .core_stand_in import CoreConnection, named_as
+from .errors import is_job_timeout
 
 # By which method of redis-py a command arrives.
 SINGLE, PIPELINE, TRANSACTION = 'single', 'pipeline', 'transaction'
 
 
-class Changed(Exception):
+class CommandChangedError(Exception):
     """A command did not arrive as it was given, and was not sent; or the reply to a read was changed."""
 
 
 def stand_in_for(make_class: Callable[[type], type], found: Any, watch: Any, **own: Any) -> Any:
-    """Return an object that stands in for `found`. Raises Changed if the class of `found` allows none."""
+    """Return an object that stands in for `found`. Raises CommandChangedError if the class of `found` allows none."""
     try:
         return _make_stand_in(make_class, found, _rqreg_watch=watch, **own)
-    except Exception:
+    except Exception as error:
+        if is_job_timeout(error):
+            raise
         watch.raise_changed()
 
 
@@ -149,7 +152,7 @@ class _WatchedSocket:
         self._connection = connection
 
     def sendall(self, octets: Any) -> None:
-        """Send what is expected next. Raises Changed for anything else."""
+        """Send what is expected next. Raises CommandChangedError for anything else."""
         unsent = self._connection._rqreg_unsent
         if not unsent.startswith(bytes(octets)):
             self._connection._rqreg_watch.raise_changed()

@@ -21,14 +21,14 @@ from typing import Any
 from ... import _core
 from .. import cluster
 from . import wrapped
-from .by_methods import ClientRefused, Words, answer_of, by_methods, client_refused
+from .by_methods import ClientRefusedError, Words, by_methods, call_or_error, client_refused
 from .configuration import are_of_one_database
 from .kinds import ClientKind
 from .packages import is_set_on
 from .pools import makes_only_original_connections
 
 __all__ = [
-    'ClientRefused',
+    'ClientRefusedError',
     'answers_unchanged',
     'client_refused',
     'is_cluster',
@@ -46,10 +46,10 @@ def send(client: Any, commands: Sequence[Words], on_resent: Callable[[], object]
     One round trip by a client that is not wrapped. By an observed one a second one, in which the first command goes by
     itself. One for each command by a cluster's client, and by methods.
     on_resent: called if a wrapped client's Retry sent a command more than once.
-    Raises ClientRefused for a command that RQ does not send, if the client is used by its methods.
+    Raises ClientRefusedError for a command that RQ does not send, if the client is used by its methods.
     """
     if is_cluster(client):
-        return [answer_of(client.execute_command, *words) for words in commands]
+        return [call_or_error(client.execute_command, *words) for words in commands]
     kind = kind_of(client)
     if kind is None:
         return by_methods(client, commands)

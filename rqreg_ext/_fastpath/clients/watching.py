@@ -7,12 +7,12 @@ from typing import Any, NoReturn
 
 from ... import _core
 from ..._core import VALUE
-from .by_methods import Words, answer_of
+from .by_methods import Words, call_or_error
 from .core_stand_in import CoreConnection, by_own_connection
-from .errors import is_broken_connection, is_of_timer
+from .errors import is_broken_connection, is_job_timeout
 from .packages import is_set_on
 from .pools import WRITING, writes_as_redis_py
-from .stand_ins import SINGLE, Changed, connection_stand_in, stand_in_for
+from .stand_ins import SINGLE, CommandChangedError, connection_stand_in, stand_in_for
 from .trial_commands import NAME, UNSENDABLE, TrialCommand
 
 
@@ -37,7 +37,7 @@ class Watch:
     def pass_on(
         self, owner: Any, channel: str, commands: Sequence[Words], connection: Any, send: Callable[[Any], Any]
     ) -> Any:
-        """Compare the commands that arrived with the given ones, send them, and return the answer. Raises Changed."""
+        """Compare the commands that arrived with the given ones, and send them. Raises CommandChangedError."""
         if self.has_arrived and self._on_resent is not None:
             self._on_resent()
         self.has_arrived = True
@@ -64,7 +64,7 @@ class Watch:
         try:
             return send(watched)
         except Exception as error:
-            if watched._rqreg_unsent == octets and not (is_broken_connection(error) or is_of_timer(error)):
+            if watched._rqreg_unsent == octets and not (is_broken_connection(error) or is_job_timeout(error)):
                 self.raise_changed()
             raise
 
@@ -80,9 +80,9 @@ class Watch:
         return replies[0]
 
     def raise_changed(self) -> NoReturn:
-        """Take note that something else would be sent. Raises Changed."""
+        """Take note that something else would be sent. Raises CommandChangedError."""
         self._is_changed = True
-        raise Changed
+        raise CommandChangedError
 
     def _watched(self, connection: Any, is_trial: bool) -> Any:
         """Return a stand-in for the connection that writes by its methods, and sends only the expected commands."""
@@ -101,36 +101,40 @@ class Watch:
     def _words_to_pack(self) -> Iterable[Words]:
         return self._expected
 
-    def answer(self, call: Callable[[], Any], is_known: bool, is_read: bool) -> Any:
-        """Make the call that gives the commands to the client, and return its result. Raises Changed.
+    def answer(self, call: Callable[[], Any], has_arrived_before: bool, is_read: bool) -> Any:
+        """Make the call that gives the commands to the client, and return its result. Raises CommandChangedError.
 
-        is_known: whether a command of this name arrived before, so that it is not due to the object that stands in for
-        the client if this one does not. is_read: whether the commands may be sent once more.
+        has_arrived_before: whether a command of this name arrived before, so that an error is not due to the object
+        that stands in for the client. is_read: whether the commands may be sent once more.
         """
         try:
-            returned = answer_of(call)
+            returned = call_or_error(call)
         except Exception as error:
-            if self._is_changed or self._is_of_stand_in(error, is_known) or (is_read and self._is_of_wrapper(error)):
-                raise Changed from None
+            if (
+                self._is_changed
+                or self._is_of_stand_in(error, has_arrived_before)
+                or (is_read and self._is_of_wrapper(error))
+            ):
+                raise CommandChangedError from None
             raise
         finally:
-            # Or the error would keep this object.
+            # Otherwise the traceback keeps this object alive.
             innermost, self.innermost_result = self.innermost_result, None
         if self._is_changed:
-            raise Changed
+            raise CommandChangedError
         if not self.has_arrived or _is_same(returned, innermost):
             return returned
         if is_read:
-            raise Changed
+            raise CommandChangedError
         # The command may have changed Redis, so that it is not repeated: the server's reply counts.
         return innermost
 
-    def _is_of_stand_in(self, error: Exception, is_known: bool) -> bool:
-        return not (self.has_arrived or is_known or is_broken_connection(error) or is_of_timer(error))
+    def _is_of_stand_in(self, error: Exception, has_arrived_before: bool) -> bool:
+        return not (self.has_arrived or has_arrived_before or is_broken_connection(error) or is_job_timeout(error))
 
     def _is_of_wrapper(self, error: Exception) -> bool:
         is_lost = isinstance(self.innermost_result, Exception) and is_broken_connection(self.innermost_result)
-        return self.has_arrived and error is not self.innermost_result and not is_lost and not is_of_timer(error)
+        return self.has_arrived and error is not self.innermost_result and not is_lost and not is_job_timeout(error)
 
 
 class Trial(Watch):
@@ -167,11 +171,11 @@ class Trial(Watch):
     def holds(self, call: Callable[[], Any]) -> bool:
         """Tell whether all commands have arrived, and the call returns the replies unchanged."""
         try:
-            self.answer(call, is_known=False, is_read=True)
-        except Changed:
+            self.answer(call, has_arrived_before=False, is_read=True)
+        except CommandChangedError:
             return False
         except Exception as error:
-            if not self.has_arrived or is_of_timer(error):
+            if not self.has_arrived or is_job_timeout(error):
                 raise
             return False
         return self.has_arrived

@@ -24,13 +24,14 @@ from weakref import WeakKeyDictionary
 from ... import _core
 from .by_methods import READS, SENT_BY_RQ, Words, by_methods
 from .configuration import decodes
+from .errors import is_job_timeout
 from .kinds import ClientKind
 from .pools import makes_only_original_connections
 from .stand_ins import (
     PIPELINE,
     SINGLE,
     TRANSACTION,
-    Changed,
+    CommandChangedError,
     client_on_core,
     client_stand_in,
     pipeline_on_core,
@@ -57,8 +58,8 @@ def by_pipeline(pipeline: Any, commands: Sequence[Words]) -> list[Any]:
 def send(client: Any, kind: Any, commands: Sequence[Words], on_resent: Callable[[], object] | None = None) -> list[Any]:
     """Send commands through an observed client, or by its methods as soon as it turns out to be none."""
     notes = _notes_on(client, kind)
-    are_rqs = all(words[0] in SENT_BY_RQ for words in commands)
-    if notes.is_opaque or (not are_rqs and not is_transparent(client, kind)):
+    are_sent_by_rq = all(words[0] in SENT_BY_RQ for words in commands)
+    if notes.is_opaque or (not are_sent_by_rq and not is_transparent(client, kind)):
         return by_methods(client, commands)
     # A trusted client need not be seen to pass on one command of each name before a pipeline is used.
     is_at_core = is_trusted(client, kind)
@@ -69,10 +70,10 @@ def send(client: Any, kind: Any, commands: Sequence[Words], on_resent: Callable[
             reply, has_arrived = _by_execute_command(client, notes, words, on_resent, is_at_core)
             replies.append(reply)
             if not has_arrived:
-                raise Changed
+                raise CommandChangedError
         if len(replies) < len(commands):
             replies += _by_watched_pipeline(client, notes, commands[len(replies) :], on_resent, is_at_core)
-    except Changed:
+    except CommandChangedError:
         notes.is_opaque = True
         replies += by_methods(client, commands[len(replies) :])
     return replies
@@ -137,7 +138,7 @@ def answers_unchanged(client: Any, kind: Any, words: Words) -> bool:
         return False
     try:
         _, has_arrived = _by_execute_command(client, notes, words)
-    except Changed:
+    except CommandChangedError:
         has_arrived = False
     except UnicodeDecodeError:
         # With decode_responses=True an entry that is not text cannot be read: RQ may clean it up before it reads.
@@ -170,9 +171,9 @@ _MOST_KEYS = 4096
 
 
 def _notes_on(client: Any, kind: Any) -> _Notes:
-    is_known = isinstance(kind, ClientKind)
-    notes = kind.notes if is_known else _notes_of_plain
-    if is_known and _has_original_connections(client):
+    has_kind = isinstance(kind, ClientKind)
+    notes = kind.notes if has_kind else _notes_of_plain
+    if has_kind and _has_original_connections(client):
         found: _Notes = notes.setdefault('client', _Notes())
         return found
     # What other connections do may depend on their pool, like what a Retry does.
@@ -198,7 +199,9 @@ _notes_of_plain: dict[str, Any] = {}
 def _decodes(client: Any) -> bool:
     try:
         return decodes(client)
-    except Exception:
+    except Exception as error:
+        if is_job_timeout(error):
+            raise
         return False
 
 
@@ -214,7 +217,7 @@ def _passes(client: Any, by_themselves: Sequence[TrialCommand], together: Sequen
             and _passes_in_pipeline(client, together, is_transaction=True)
             and _passes_while_watching(client, by_themselves)
         )
-    except Changed:
+    except CommandChangedError:
         return False
 
 
@@ -265,11 +268,13 @@ def _by_execute_command(
     on_resent: Callable[[], object] | None = None,
     is_at_core: bool = False,
 ) -> tuple[Any, bool]:
-    """Return the reply to a command, and whether it was seen to arrive. Raises Changed where another one does."""
+    """Return the reply to a command, and whether the command arrived. Raises CommandChangedError if another one did."""
     watch = Watch([words], SINGLE, client.connection_pool, on_resent)
     stand_in = stand_in_for(client_on_core if is_at_core else client_stand_in, client, watch)
     reply = watch.answer(
-        lambda: stand_in.execute_command(*words), is_known=words[0] in notes.arrived, is_read=words[0] in READS
+        lambda: stand_in.execute_command(*words),
+        has_arrived_before=words[0] in notes.arrived,
+        is_read=words[0] in READS,
     )
     if watch.has_arrived:
         notes.arrived.add(words[0])
@@ -283,18 +288,18 @@ def _by_watched_pipeline(
     on_resent: Callable[[], object] | None = None,
     is_at_core: bool = False,
 ) -> list[Any]:
-    """Return the replies. Raises Changed where other commands would be sent."""
+    """Return the replies. Raises CommandChangedError where other commands would be sent."""
     pipeline = _pipeline_of(client, is_transaction=False)
     watch = Watch(commands, PIPELINE, client.connection_pool, on_resent)
     try:
         stand_in = stand_in_for(pipeline_on_core if is_at_core else pipeline_stand_in, pipeline, watch)
         replies: list[Any] = watch.answer(
             lambda: by_pipeline(stand_in, commands),
-            is_known=PIPELINE in notes.arrived,
+            has_arrived_before=PIPELINE in notes.arrived,
             is_read=all(words[0] in READS for words in commands),
         )
         if not watch.has_arrived:
-            raise Changed
+            raise CommandChangedError
     finally:
         pipeline.reset()
     notes.arrived.add(PIPELINE)
@@ -302,14 +307,16 @@ def _by_watched_pipeline(
 
 
 def _pipeline_of(client: Any, is_transaction: bool) -> Any:
-    """Return a pipeline of the client. Raises Changed where it makes something else, or nothing."""
+    """Return a pipeline of the client. Raises CommandChangedError where it makes something else, or nothing."""
     try:
         pipeline = client.pipeline(transaction=is_transaction)
         kind = _core.check_client(pipeline)
         is_of_client = pipeline.connection_pool is client.connection_pool
-    except Exception:
+    except Exception as error:
+        if is_job_timeout(error):
+            raise
         # Nothing was sent.
-        raise Changed from None
+        raise CommandChangedError from None
     if not isinstance(kind, ClientKind) or not kind.is_pipeline or not is_of_client:
-        raise Changed
+        raise CommandChangedError
     return pipeline

@@ -163,7 +163,7 @@ class Overview:
 
 
 @dataclass(frozen=True)
-class Failures:
+class FailuresView:
     """The newest failed jobs that match a search.
 
     Attributes:
@@ -235,4 +235,4 @@ class Crashed:
     error: BaseException
 
 
-Message = Overview | Failures | Groups | Unreachable | Opened | Counted | Running | Done | Crashed
+Message = Overview | FailuresView | Groups | Unreachable | Opened | Counted | Running | Done | Crashed

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..terminal import say
-from .data import Counted, Crashed, Done, Failures, Groups, Message, Opened, Overview, Running, Unreachable
+from .data import Counted, Crashed, Done, FailuresView, Groups, Message, Opened, Overview, Running, Unreachable
 from .draw import draw
 from .keys import Change, Count, FindFailures, KeyReader, OpenJob, Quit, Refresh, Request, Stop, press
 from .screen import Screen
@@ -166,7 +166,7 @@ def take(state: State, message: Message) -> None:
         state.error = None
         if not state.is_paused:
             state.overview = message
-    elif isinstance(message, Failures):
+    elif isinstance(message, FailuresView):
         state.failures = message
     elif isinstance(message, Groups):
         state.groups = message

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from ... import registry as registries
 from ..._all_queues.count_by import count_by
@@ -21,8 +21,11 @@ from ..errors import group_failures, spark
 from ..output import counted
 from ..selecting import registries_of
 from ..server import Server, mistyped_queues
-from .data import FailureRow, Failures, GroupRow, Groups, Overview, QueueRow, WorkerRow
+from ..statuses import is_of_server
+from .data import FailureRow, FailuresView, GroupRow, Groups, Overview, QueueRow, WorkerRow
 from .search import Search
+
+Value = TypeVar('Value')
 
 # Over how many seconds rates are taken, if it is read often enough.
 _WINDOW = 10.0
@@ -98,16 +101,19 @@ class OverviewReader:
             )
 
 
+def _unless_denied(read: Callable[[], Value], otherwise: Value) -> Value:
+    """Return the value, or the other one if the user may not read it: the rest is still of use."""
+    try:
+        return read()
+    except Exception as error:
+        if not (is_of_server(error) or concerns_one_queue(error)):
+            raise
+        return otherwise
+
+
 def _queue_row(queue: QueueSnapshot, before: Snapshot | None, seconds: float) -> QueueRow:
-    try:
-        oldest = queue.oldest
-    except Exception:
-        # The user may not read jobs: counts are still of use.
-        oldest = None
-    try:
-        workers = sum(queue.workers.values())
-    except Exception:
-        workers = 0
+    oldest = _unless_denied(lambda: queue.oldest, None)
+    workers = _unless_denied(lambda: sum(queue.workers.values()), 0)
     earlier = None if before is None else before.get(queue.name)
     rates = {} if earlier is None or seconds <= 0 else _rates(queue, earlier, seconds)
     return QueueRow(queue.name, dict(queue), _timestamp(oldest), workers, rates)
@@ -128,7 +134,7 @@ class _Functions:
     """The functions of running jobs, which do not change."""
 
     def __init__(self, server: Server) -> None:
-        self._rows = Rows(registries.FailedJobRegistry('default', connection=server.client, **server.of_jobs))
+        self._rows = Rows(registries.FailedJobRegistry('default', connection=server.client, **server.job_options))
         self._read = reader_of(self._rows, 'func_name')
         self._known: dict[str, str | None] = {}
 
@@ -152,7 +158,7 @@ class RowReader:
     """Reads what is shown of failed jobs."""
 
     def __init__(self, server: Server) -> None:
-        self._rows = Rows(registries.FailedJobRegistry('default', connection=server.client, **server.of_jobs))
+        self._rows = Rows(registries.FailedJobRegistry('default', connection=server.client, **server.job_options))
         self._readers = {name: reader_of(self._rows, name) for name in _FIELDS}
 
     def rows(self, jobs: Sequence[tuple[str, str]]) -> Iterator[FailureRow]:
@@ -182,7 +188,7 @@ class FailuresReader:
         self._read = RowReader(server)
         self._found_by_end: list[FailureRow] = []
 
-    def read(self, counts: Mapping[str, int]) -> Failures:
+    def read(self, counts: Mapping[str, int]) -> FailuresView:
         """Return the newest failed jobs, without having read all. `counts` are those of failed jobs by queue."""
         queues = [name for name, count in counts.items() if count]
         keys = {name: REGISTRIES['failed'].key(name) for name in queues}
@@ -201,7 +207,7 @@ class FailuresReader:
         newest = dict.fromkeys((name, job_id) for _, job_id, name in heapq.nlargest(NEWEST, entries))
         scores = zip(kept, replies[len(queues) :], strict=True)
         newest.update(dict.fromkeys(job.key for job, score in scores if isinstance(score, float)))
-        return Failures('', tuple(_newest(self._read.rows(list(newest)))), tuple(left_out))
+        return FailuresView('', tuple(_newest(self._read.rows(list(newest)))), tuple(left_out))
 
     def read_all(self, counts: Mapping[str, int]) -> None:
         """Find the newest jobs by their end, in those registries that read() looks at a part of."""
@@ -209,7 +215,7 @@ class FailuresReader:
         found = _find(self._server, large, {}, lambda job: True, by_end=True, errors=[])
         self._found_by_end = list(_newest(found))
 
-    def find(self, counts: Mapping[str, int], search: Search) -> Failures:
+    def find(self, counts: Mapping[str, int], search: Search) -> FailuresView:
         """Return the newest failed jobs that match. Reads all of them."""
         queues = [name for name, count in counts.items() if count and search.has_queue(name)]
         errors: list[str] = []
@@ -221,7 +227,7 @@ class FailuresReader:
             by_end=not search.words,
             errors=errors,
         )
-        return Failures(search.text, tuple(_newest(found)), tuple(errors))
+        return FailuresView(search.text, tuple(_newest(found)), tuple(errors))
 
 
 def _newest(jobs: Iterable[FailureRow]) -> list[FailureRow]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..._all_queues.snapshot import NAMES
-from .data import VIEWS, FailureRow, Failures, Groups, Overview, Row
+from .data import VIEWS, FailureRow, FailuresView, Groups, Overview, Row
 from .search import Search
 
 # A screen smaller than this has room for the chosen panel only.
@@ -166,7 +166,7 @@ class State:
     view: str = VIEWS[0]
     is_zoomed: bool = False
     overview: Overview | None = None
-    failures: Failures | None = None
+    failures: FailuresView | None = None
     groups: Groups | None = None
     error: str | None = None
     late: float = 5.0

@@ -15,7 +15,7 @@ from .. import statuses
 from ..change_log import ChangeLog
 from ..server import Server
 from .act import Actions
-from .data import Counted, Crashed, Done, Failures, Groups, Message, Overview, Unreachable
+from .data import Counted, Crashed, Done, FailuresView, Groups, Message, Overview, Unreachable
 from .keys import Change, Count, FindFailures, OpenJob
 from .read import FailuresReader, OverviewReader, read_groups
 from .search import Search
@@ -136,7 +136,7 @@ class Threads:
             self._post(found)
 
     def _report_failures(self, error: str) -> None:
-        self._post(Failures(self._search.text, (), (f'not read: {error}',)))
+        self._post(FailuresView(self._search.text, (), (f'not read: {error}',)))
 
     def _read_groups(self, is_wanted: bool) -> None:
         reading = _Read(self._failed, None, time.monotonic())

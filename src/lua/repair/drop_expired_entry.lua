@@ -1,5 +1,5 @@
 -- requires repair.inc.lua
--- Remove an entry from a sorted set, if it has expired, as RQ's clean-up does; or only check it, for RQ's clean-up.
+-- Remove an entry from a sorted set, if it has expired, as RQ's cleanup does; or only check it, for RQ's cleanup.
 -- KEYS: the sorted set. ARGV from the fourth on: the entry; 'drop', or 'leave' to change nothing.
 
 local score = tonumber(call('ZSCORE', KEYS[1], ARGV[4]) or -1)

@@ -1,5 +1,5 @@
 -- requires repair.inc.lua
--- Add a started orphan as expired to the registry of started jobs, for RQ's clean-up to retry or fail.
+-- Add a started orphan as expired to the registry of started jobs, for RQ's cleanup to retry or fail.
 -- KEYS: the registry of started jobs, the job, its executions.
 -- ARGV from the fourth on: the job's id, status and origin, and its fields started_at and last_heartbeat.
 

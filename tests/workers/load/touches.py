@@ -44,7 +44,7 @@ class Touch:
 
     @property
     def loses_it(self) -> bool:
-        """Whether neither a worker nor a clean-up looks after the job any more.
+        """Whether neither a worker nor a cleanup looks after the job any more.
 
         `Job.retry` with an interval sets the status `scheduled` at once, and puts the job among the scheduled ones in
         the transaction that also ends the execution. A worker killed in between leaves a started job that is not
