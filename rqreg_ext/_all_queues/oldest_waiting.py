@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -17,10 +18,16 @@ _FIRST = 10
 _FIELDS = ('enqueued_at', 'created_at')
 
 
-def waiting_commands(queue_keys: Sequence[str]) -> list[Command]:
+def waiting_commands(queue_keys: Iterable[str]) -> tuple[Command, ...]:
     """Return the commands that read the times of the first jobs of each queue."""
-    words = [word for field in _FIELDS for word in ('GET', f'{job_prefix()}*->{field}')]
-    return [(VALUE, 'SORT', key, 'BY', 'nosort', 'LIMIT', 0, _FIRST, *words) for key in queue_keys]
+    return _waiting_commands(tuple(queue_keys), job_prefix())
+
+
+# As in counts.py: the next snapshot is of the same queues.
+@lru_cache(maxsize=2)
+def _waiting_commands(queue_keys: tuple[str, ...], prefix: str) -> tuple[Command, ...]:
+    words = [word for field in _FIELDS for word in ('GET', f'{prefix}*->{field}')]
+    return tuple((VALUE, 'SORT', key, 'BY', 'nosort', 'LIMIT', 0, _FIRST, *words) for key in queue_keys)
 
 
 def oldest_from(
@@ -73,6 +80,8 @@ def _oldest(times: Any) -> datetime | Exception | None:
     """Return the earliest time; `times` has two for each job, of which the first counts if it is there."""
     if isinstance(times, Exception):
         return times
+    if not times:
+        return None
     found = [
         sortable(_bytes(enqueued_at)) or sortable(_bytes(created_at))
         for enqueued_at, created_at in zip(times[::2], times[1::2], strict=True)

@@ -313,7 +313,7 @@ def snapshot(
         existence.commands,
         count_commands(named, templates),
         score_commands(named, templates) if scores else (),
-        waiting_commands([key for _, key in named]) if oldest else (),
+        waiting_commands(key for _, key in named) if oldest else (),
         reading_workers,
     )
     reads = [(VALUE, 'TIME'), *chain.from_iterable(sent)]

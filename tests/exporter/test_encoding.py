@@ -12,8 +12,9 @@ from rqreg_ext import snapshot
 from rqreg_ext.cli.exporter import metrics
 from rqreg_ext.cli.exporter.encoding import encode
 from rqreg_ext.cli.exporter.metrics import FailureGroup, Failures, Problem
+from rqreg_ext.cli.exporter.queue_gauge import QueueGauge
 
-NAMES = ['mail', 'a "quoted" one', 'back\\slash', 'two\nlines', 'Grüße 🐇', '']
+NAMES = ['mail', 'a "quoted" one', 'back\\slash', 'two\nlines', 'Grüße 🐇', '100%', '']
 VALUES = [0, 1, -1, 999_999, 1_000_000, 12_345_678, -12_345_678, 2**60, 0.1, 1e-7, 1.5e9, 1e22, float('inf'), True]
 
 
@@ -45,6 +46,8 @@ def all_metrics(connection: Redis) -> list[Metric]:
         )
     problems = [Problem('latency', 'x')]
     taken = snapshot(connection, worker_details=True, oldest=True)
+    gauge = QueueGauge('rq_numbers', 'Numbers of all kinds.', ('first', 'second'))
+    gauge.rows = [(name, (value, -value)) for name in NAMES for value in VALUES]
     process = CollectorRegistry()
     ProcessCollector(registry=process)
     return [
@@ -54,6 +57,7 @@ def all_metrics(connection: Redis) -> list[Metric]:
             Failures([FailureGroup(name, name, value) for name in NAMES for value in VALUES], 1.5)
         ),
         *metrics.exporter_metrics(True, 0.25, 1e9, 12, problems),
+        gauge,
         *process.collect(),
     ]
 

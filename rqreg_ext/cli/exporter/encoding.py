@@ -10,8 +10,11 @@ from typing import Any
 from prometheus_client.metrics_core import Metric
 from prometheus_client.utils import floatToGoString
 
+from .queue_gauge import QueueGauge, labels_of
+
 _is_escaped = re.compile(r'["\\\n]').search
-_MOST_LABELS = 10_000
+# How many queues, and workers, are remembered.
+_MOST = 10_000
 # What the Prometheus format has for the types of OpenMetrics: another suffix of the name, and another type.
 _IN_PROMETHEUS = {'counter': ('_total', 'counter'), 'info': ('_info', 'gauge')}
 
@@ -29,10 +32,24 @@ def encode(metrics: Iterable[Metric], is_open_metrics: bool) -> bytes:
         lines.append(f'# HELP {name} {metric.documentation}\n# TYPE {name} {kind}\n')
         if is_open_metrics and metric.unit:
             lines.append(f'# UNIT {name} {metric.unit}\n')
-        lines += _samples_of(metric)
+        lines += _rows_of(metric) if isinstance(metric, QueueGauge) else _samples_of(metric)
     if is_open_metrics:
         lines.append('# EOF\n')
     return ''.join(lines).encode()
+
+
+def _rows_of(metric: QueueGauge) -> Iterator[str]:
+    for queue, values in metric.rows:
+        lines = _lines_of_queue(metric.name, metric.statuses, queue)
+        yield lines % tuple(map(_number, values))
+
+
+# A queue has the same in each scrape.
+@lru_cache(_MOST)
+def _lines_of_queue(name: str, statuses: tuple[str, ...], queue: str) -> str:
+    """Return the lines of a queue in a metric, with %s for each value."""
+    labels = [_labels(*labels.items()) for labels in labels_of(statuses, queue)]
+    return ''.join([f'{name}{{{text.replace("%", "%%")}}} %s\n' for text in labels])
 
 
 def _samples_of(metric: Metric) -> Iterator[str]:
@@ -41,8 +58,8 @@ def _samples_of(metric: Metric) -> Iterator[str]:
         yield f'{sample.name}{f"{{{labels}}}" if labels else ""} {_number(sample.value)}\n'
 
 
-# A queue has the same in each scrape.
-@lru_cache(_MOST_LABELS)
+# A worker has the same in each scrape.
+@lru_cache(_MOST)
 def _labels(*labels: tuple[str, str]) -> str:
     return ','.join([f'{name}="{_escaped(text)}"' for name, text in sorted(labels)])
 
@@ -55,4 +72,9 @@ def _escaped(text: str) -> str:
 
 def _number(value: Any) -> str:
     # Most values, and by far faster.
-    return f'{value}.0' if type(value) is int and value < 1_000_000 else str(floatToGoString(value))  # type: ignore[no-untyped-call]
+    if -1_000_000 < value < 1_000_000:
+        if type(value) is int:
+            return f'{value}.0'
+        if type(value) is float:
+            return repr(value)
+    return str(floatToGoString(value))  # type: ignore[no-untyped-call]

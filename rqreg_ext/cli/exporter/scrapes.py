@@ -16,6 +16,7 @@ from ..server import Server
 from ..terminal import say
 from . import metrics
 from .metrics import FailureGroup, Failures, Problem
+from .queue_gauge import QueueGauge
 
 # Scrapers that come within this time are given the same numbers.
 _FRESH_SECONDS = 1.0
@@ -61,7 +62,7 @@ class Scrapes:
         """Return the metrics. Of several threads, one reads, and the others wait for it."""
         with self._lock:
             if self._read_at is None or time.monotonic() - self._read_at >= _FRESH_SECONDS:
-                self._metrics = [metric for metric in self._read() if metric.samples]
+                self._metrics = [metric for metric in self._read() if _has_samples(metric)]
                 self._read_at = time.monotonic()
             return self._metrics
 
@@ -114,6 +115,10 @@ class Scrapes:
         if self._said and not texts:
             say('all is read again')
         self._said = texts
+
+
+def _has_samples(metric: Metric) -> bool:
+    return bool(metric.rows if isinstance(metric, QueueGauge) else metric.samples)
 
 
 class FailureCounts:
