@@ -16,7 +16,7 @@ from .._all_queues.count_by import count_by
 from .._all_queues.snapshot import Snapshot, snapshot
 from .._fastpath.server_errors import Meaning, concerns_one_queue, describe, meaning_of
 from .filters import queue_options
-from .output import duration_text, printable
+from .output import counted, duration_text, printable
 from .parameters import Seconds, seconds_of
 from .server import Server, mistyped_queues, server_options
 from .statuses import is_of_server
@@ -270,7 +270,9 @@ def _workers(names: Sequence[str] | None, taken: Snapshot, threshold: Threshold 
         count = sum(bool({*worker.queues} & {*names}) for worker in taken.worker_details.values())
     else:
         count = sum(taken.workers.values())
-    return Measure(_label('workers', queue), count, '', f'{count} workers{_in(queue)}', threshold, is_least=True)
+    return Measure(
+        _label('workers', queue), count, '', f'{counted(count, "worker")}{_in(queue)}', threshold, is_least=True
+    )
 
 
 def _stuck(taken: Snapshot, names: Sequence[str] | None, threshold: Threshold) -> Measure:

@@ -89,6 +89,7 @@ def test_jobs_that_wait_or_run_too_long_are_warning_or_critical(
     assert status(changing, capsys, '--stuck', '0.1', '--queue', 'mail')[0] == 0
     assert status(changing, capsys, '--workers', '1', '--queue', 'labels')[0] == 0
     assert status(changing, capsys, '--workers', '1', '--queue', 'mail')[0] == 2
+    assert status(changing, capsys, '--workers', '2') == (2, 'RQ CRITICAL - 1 worker')
     assert status(changing, capsys, '--queued', '0')[0] == 2
 
 
