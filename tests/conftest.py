@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from covering import left_out
+from depth import IS_WHOLE
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'tools'))
 
@@ -56,6 +58,15 @@ def same_as_rq(comparison: Comparison) -> Callable[..., Outcome]:
         return comparison.run(kind, calls, **options)[-1]
 
     return same
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of what -k and -m have left, leave out combinations of the tests that are marked `covering`."""
+    if not IS_WHOLE and (leaving := left_out(items)):
+        config.hook.pytest_deselected(items=leaving)
+        gone = set(leaving)
+        items[:] = [item for item in items if item not in gone]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -56,6 +56,7 @@ def enqueue_on(client: Any, *names: str) -> None:
         Queue(name, connection=client).enqueue('len')
 
 
+@pytest.mark.covering(1)
 @of_each_call
 @pytest.mark.parametrize('queues', ['mial', ['mial'], ['mail', 'mial']], ids=str)
 def test_unknown_queue_is_refused_with_similar_names(
@@ -140,6 +141,7 @@ OF_ALL_KEYS = ('~*', '+@all')
 WORDS = r"there is no queue 'mial' \(did you mean 'mail'\?\)\. RQ knows 'mail'\. Give a Queue object"
 
 
+@pytest.mark.covering(1)
 @of_each_call
 @pytest.mark.parametrize('denied', ['-exists', '-sismember', '-llen', '-scard', '-exists -sismember', '-@dangerous'])
 def test_unknown_queue_is_refused_without_right_to_one_command(

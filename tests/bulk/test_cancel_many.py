@@ -54,6 +54,7 @@ def test_cancel_many_equals_loop_on_random_databases(
     on_random_examples(compare, record_property)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('trait', [trait for trait in TRAITS if trait not in UNREADABLE])
 @pytest.mark.parametrize('status', ['scheduled', 'deferred'])
 def test_cancel_many_equals_loop_on_job_with_trait(comparison: Comparison, trait: str, status: str) -> None:
@@ -83,6 +84,7 @@ def test_job_is_unchanged_where_transaction_would_end_half_way(
     assert [(job_id, type(error)) for job_id, error in result.failed] == [('a', redis.ResponseError)]
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('status', STATUSES)
 @pytest.mark.parametrize('kind', ['FailedJobRegistry', 'ScheduledJobRegistry', 'BaseRegistry'])
 def test_cancel_many_equals_loop_on_job_of_any_status(comparison: Comparison, kind: str, status: str) -> None:

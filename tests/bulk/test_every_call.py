@@ -151,6 +151,7 @@ def test_every_call_is_here() -> None:
 # ---- What is left
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('name', CALLS)
 @pytest.mark.parametrize('dry_run', [False, True])
 def test_limit_leaves_the_rest(connection: redis.Redis, name: str, dry_run: bool) -> None:
@@ -168,6 +169,7 @@ def test_limit_leaves_the_rest(connection: redis.Redis, name: str, dry_run: bool
     assert (result.done, result.remaining) == (count, 0)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('name', [*CALLS, *STARTED_CALLS])
 @pytest.mark.parametrize('dry_run', [False, True])
 def test_progress_that_ends_the_call_leaves_the_rest(connection: redis.Redis, name: str, dry_run: bool) -> None:
@@ -184,6 +186,7 @@ def test_progress_that_ends_the_call_leaves_the_rest(connection: redis.Redis, na
     assert 0 < result.total < count or (dry_run and 'empty' in name)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('name', [*CALLS, *STARTED_CALLS])
 @pytest.mark.parametrize('dry_run', [False, True])
 def test_exception_has_what_is_left(connection: redis.Redis, name: str, dry_run: bool) -> None:
@@ -309,6 +312,7 @@ WRONG = {
 }
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize('name', CALLS)
 @pytest.mark.parametrize('argument', WRONG)
 @pytest.mark.parametrize('dry_run', [False, True])

@@ -59,6 +59,7 @@ def keys_of(client: redis.Redis) -> dict[bytes, Any]:
     return {key: client.dump(key) for key in client.keys('*')}
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize('has_group', [False, True], ids=['no group', 'group'])
 @pytest.mark.parametrize('status', ['failed', 'finished'])
 @pytest.mark.parametrize('key', KEYS)

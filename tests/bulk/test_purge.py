@@ -55,6 +55,7 @@ def test_purge_equals_loop_on_random_databases(
     on_random_examples(compare, record_property)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('trait', [trait for trait in TRAITS if trait not in UNREADABLE])
 @pytest.mark.parametrize('status', ['failed', 'stopped'])
 def test_purge_equals_loop_on_job_with_trait(comparison: Comparison, trait: str, status: str) -> None:
@@ -63,6 +64,7 @@ def test_purge_equals_loop_on_job_with_trait(comparison: Comparison, trait: str,
     same_as_loop(comparison, 'FailedJobRegistry', remove, remove_many, world, ids=['c', 'missing', 'a'])
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('status', STATUSES)
 @pytest.mark.parametrize('kind', ['FailedJobRegistry', 'ScheduledJobRegistry', 'BaseRegistry'])
 def test_purge_equals_loop_on_job_of_any_status(comparison: Comparison, kind: str, status: str) -> None:
@@ -303,6 +305,7 @@ def test_remove_many_accepts_ids_in_any_order(
     assert {key.decode()[7:] for key in connection.keys('rq:job:*')} == set(ids) - set(inside)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize(('kind', 'status'), [('FailedJobRegistry', 'failed'), ('DeferredJobRegistry', 'deferred')])
 @pytest.mark.parametrize('other', [[], ['rate_limit'], ['no_status'], ['group'], ['no_status', 'group']])
 @pytest.mark.parametrize('trait', ['abandoned', 'running', 'lost_execution', 'wrong_executions'])

@@ -63,6 +63,7 @@ def test_rq_refuses_ids(registry: FailedJobRegistry) -> None:
             registry.requeue(job_id)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('name', CALLS)
 @pytest.mark.parametrize('dry_run', [False, True])
 def test_jobs_with_refused_ids_are_unchanged_and_in_failed(
@@ -239,6 +240,7 @@ MANY: dict[str, tuple[Callable[..., BulkResult], Callable[[Any, str], Any]]] = {
 }
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('waiting', [0, 500])
 @pytest.mark.parametrize('dry_run', [False, True])
 @pytest.mark.parametrize('name', MANY)

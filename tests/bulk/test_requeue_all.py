@@ -52,6 +52,7 @@ def test_requeue_all_equals_loop_on_random_databases(
     on_random_examples(compare, record_property)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('trait', TRAITS)
 @pytest.mark.parametrize('status', ['failed', 'stopped'])
 def test_requeue_all_equals_loop_on_job_with_trait(comparison: Comparison, trait: str, status: str) -> None:
@@ -60,6 +61,7 @@ def test_requeue_all_equals_loop_on_job_with_trait(comparison: Comparison, trait
     same_as_loop(comparison, 'FailedJobRegistry', requeue, requeue_many, world, ids=['c', 'missing', 'a'])
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('status', STATUSES)
 @pytest.mark.parametrize('kind', ['FailedJobRegistry', 'ScheduledJobRegistry', 'BaseRegistry'])
 def test_requeue_all_equals_loop_on_job_of_any_status(comparison: Comparison, kind: str, status: str) -> None:

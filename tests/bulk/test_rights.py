@@ -408,6 +408,7 @@ OWN = (
 )  # fmt: skip
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('denied', OWN)
 @pytest.mark.parametrize('name', ['purge', 'purge by field', 'requeue_all', 'cancel_many', 'remove_many'])
 def test_commands_that_rq_does_not_send_are_not_needed(

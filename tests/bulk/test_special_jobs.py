@@ -67,6 +67,7 @@ def loop(comparison: Comparison, name: str, world: World) -> Any:
     return same_as_loop(comparison, 'FailedJobRegistry', step, call, world, ids=ids)
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize('traits', TIES, ids=' '.join)
 @pytest.mark.parametrize('status', STATUSES)
 @pytest.mark.parametrize('name', CALLS)
@@ -129,6 +130,7 @@ def test_group_is_gone_with_its_last_job(comparison: Comparison, connection: red
         assert connection.scard('rq:group:crew') == (0 if name == 'purge' else count)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.skipif(not HAS_WEBHOOKS, reason='this RQ has no webhooks')
 @pytest.mark.parametrize(
     'webhooks',

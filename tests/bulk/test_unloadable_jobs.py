@@ -79,6 +79,7 @@ def cases(values: dict[str, list[bytes]]) -> list[tuple[str, bytes]]:
     return [(field, value) for field, of_field in values.items() for value in of_field]
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize(('field', 'value'), cases(INVALID))
 @pytest.mark.parametrize('name', CALLS)
 def test_unloadable_job_fails_with_error_of_rq(connection: redis.Redis, name: str, field: str, value: bytes) -> None:
@@ -94,6 +95,7 @@ def test_unloadable_job_fails_with_error_of_rq(connection: redis.Redis, name: st
     assert connection.zscore('rq:failed:default', 'a') == 4e9 or name == 'remove'
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize(('field', 'value'), cases(LOADABLE))
 @pytest.mark.parametrize('name', CALLS)
 def test_job_that_rq_can_load_is_changed_as_by_rq(connection: redis.Redis, name: str, field: str, value: bytes) -> None:

@@ -163,6 +163,7 @@ def test_command_ends_quietly_if_pipe_is_closed(name: str, output: str, rqreg: C
     assert ended.returncode in (0, 1)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('name', WITHOUT_TERMINAL)
 @pytest.mark.parametrize('variables', [{}, {'PYTHONUNBUFFERED': '1'}])
 def test_full_disk_is_reported_in_one_line(

@@ -83,6 +83,7 @@ def assert_same(server: PrivateRedis, admin: redis.Redis, kind: str, call: Calla
     return found[1][0][0]
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('call', CALLS)
 @pytest.mark.parametrize('value', BAD_IDS)
 def test_bad_ids_have_same_outcome_as_rq(
@@ -147,6 +148,7 @@ RANGES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('kind', ['FailedJobRegistry', 'StartedJobRegistry', 'DeferredJobRegistry'])
 @pytest.mark.parametrize('arguments', RANGES, ids=repr)
 def test_bad_ranges_have_same_outcome_as_rq(

@@ -75,6 +75,7 @@ EVENTS: dict[str, tuple[Callable[[Any, Any], object], int]] = {
 }
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('read', READINGS)
 @pytest.mark.parametrize('event', EVENTS)
 @pytest.mark.parametrize('pool_class', KINDS)

@@ -637,6 +637,7 @@ def calls_of(name: str) -> dict[str, Call]:
     return {method: table[method] for method in sorted(public | special)}
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('name', REGISTRIES)
 @pytest.mark.parametrize('form', FORMS)
 def test_every_registry_call_does_what_rq_does(databases: tuple[Database, Database], form: str, name: str) -> None:
@@ -653,6 +654,7 @@ def test_every_registry_call_does_what_rq_does(databases: tuple[Database, Databa
         )
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('form', FORMS)
 @pytest.mark.parametrize(
     'table', [ON_CLIENTS, ON_BATCHES, ON_QUEUES, ON_WAITING], ids=['functions', 'batch', 'queue', 'waiting']

@@ -102,6 +102,7 @@ def lose(
     return outcome, sent
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize('call', CALLS)
 @pytest.mark.parametrize(
     ('cuts', 'retries', 'sent', 'fails'),

@@ -222,6 +222,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 }
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('call', CALLS)
 @pytest.mark.parametrize('name', CLIENTS)
 def test_bulk_call_leaves_what_loop_leaves(

@@ -63,6 +63,7 @@ def is_tracer(request: pytest.FixtureRequest) -> Iterator[bool]:
     assert classes
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('decodes', [False, True])
 @pytest.mark.parametrize('name', CALLS)
 def test_wrapper_sees_commands_of_rq(
@@ -144,6 +145,7 @@ def test_change_of_a_result_is_heard(client: Observed, connection: redis.Redis, 
     assert found[1] == found[0]
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('name', CALLS)
 @pytest.mark.parametrize('only', ['ZREMRANGEBYSCORE', 'ZCARD', 'ZRANGE', 'ZSCORE', 'ZREM', 'ZREVRANGE'])
 def test_change_of_a_key_is_heard(client: Observed, connection: redis.Redis, name: str, only: str) -> None:
@@ -170,6 +172,7 @@ def test_change_of_a_key_is_heard(client: Observed, connection: redis.Redis, nam
     assert found[1] == found[0]
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('name', CALLS)
 @pytest.mark.parametrize('when', ['before', 'after'])
 def test_error_of_a_wrapper_is_raised(client: Observed, connection: redis.Redis, name: str, when: str) -> None:

@@ -32,6 +32,7 @@ def place_of(cluster: PrivateCluster, tagging: str) -> Place:
     return Place(tuple(node.address for node in cluster.masters), owner)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize(('tagging', 'client'), [*BOTH, ('hash tag', 'RedisCluster, RESP3'), *OF_VALKEY])
 @pytest.mark.parametrize('name', CALLS)
 def test_call_does_what_rq_does(name: str, client: str, cluster: PrivateCluster, tagging: str, child: Child) -> None:

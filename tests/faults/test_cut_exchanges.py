@@ -74,6 +74,7 @@ def places(length: int, is_deep: bool) -> list[int]:
     return [n for n in range(length) if is_deep or n < FIRST or n % STRIDE == 0 or n == length - 1]
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('protocol', [2, 3])
 @pytest.mark.parametrize('name', CALLS)
 @pytest.mark.parametrize('relay', ['tcp'], indirect=True)
@@ -90,6 +91,7 @@ def test_reply_cut_after_each_byte_raises_same_error_as_rq(
             assert database.state() in states, n
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('end', [End.RESET, End.HALF])
 @pytest.mark.parametrize('name', CALLS)
 def test_reply_cut_in_other_ways_raises_same_error_as_rq(
@@ -107,6 +109,7 @@ def test_reply_cut_in_other_ways_raises_same_error_as_rq(
         assert database.state() in states
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('end', [End.CLOSE, End.RESET])
 @pytest.mark.parametrize('name', CALLS)
 @pytest.mark.parametrize('relay', ['tcp'], indirect=True)
@@ -122,6 +125,7 @@ def test_command_cut_while_sent_is_done_or_not(
         assert database.state() in states, n
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize(('relay', 'protocol'), [('tcp', 2), ('unix', 3)], indirect=['relay'])
 @pytest.mark.parametrize('name', CALLS)
 def test_reply_in_single_bytes_is_read_as_by_rq(relay: Relay, database: Database, name: str, protocol: int) -> None:

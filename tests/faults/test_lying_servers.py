@@ -152,6 +152,7 @@ def test_invalid_reply_raises_or_is_of_type_of_call(relay: Relay, database: Data
             assert struck.error in (redis.InvalidResponse, redis.ConnectionError)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('octets', [b':5\r\n', b'*0\r\n', b'+', b'$', b'$3\r\nab', b'\0', b'-ERR late\r\n', b'>1\r\n'])
 @pytest.mark.parametrize('name', NAMES if IS_DEEP else SHORT)
 def test_surplus_bytes_are_never_next_answer(relay: Relay, database: Database, name: str, octets: bytes) -> None:

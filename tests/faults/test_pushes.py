@@ -68,6 +68,7 @@ NAMES = [name for name in CALLS if name not in INHERITED]
 SHORT = ['count', 'ids', 'in', 'started not in', 'expiration time', 'delete', 'requeue']
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('octets', [*PUSHES, *ATTRIBUTES])
 @pytest.mark.parametrize('name', NAMES if IS_DEEP else SHORT)
 def test_push_before_reply_changes_no_outcome(relay: Relay, database: Database, name: str, octets: str) -> None:

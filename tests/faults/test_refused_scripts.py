@@ -180,6 +180,7 @@ def describe(returned: Any) -> Any:
     return returned.done if hasattr(returned, 'done') else returned
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('name', CHANGING)
 @pytest.mark.parametrize('words', REFUSALS)
 def test_every_refusal_falls_back_to_rq(
@@ -223,6 +224,7 @@ STRANGE = {
 }  # fmt: skip
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('name', [name for name in CHANGING if name not in ('remove', 'requeue')])
 @pytest.mark.parametrize('reply', STRANGE)
 def test_answer_that_no_script_gives_is_a_refusal(
@@ -246,6 +248,7 @@ def lines_that_are_none() -> Iterator[Any]:
         yield pytest.param(wrap(line), name, line, id=f'{line[:20]} in {server}')
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('name', CHANGING)
 @pytest.mark.parametrize(('line', 'error', 'words'), [*lines_that_are_none()])
 def test_other_error_is_raised_and_nothing_changed(

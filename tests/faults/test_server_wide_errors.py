@@ -99,6 +99,7 @@ def assert_raised_for_all(name: str, client: Any, error: type[Exception], words:
     assert (result.done, result.failed) == (0, []), str(result)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('name', CALLS)
 @pytest.mark.parametrize('reason', ['BUSY', 'MISCONF', 'NOREPLICAS', 'MASTERDOWN', 'READONLY'])
 def test_refusal_of_all_commands_is_raised(server: PrivateRedis, name: str, reason: str) -> None:

@@ -71,6 +71,7 @@ SPOILED: dict[str, tuple[str, bytes]] = {
 }
 
 
+@pytest.mark.covering(1)
 @by_each_check
 @pytest.mark.parametrize('name', SPOILED)
 def test_job_with_invalid_field_is_reported(connection: redis.Redis, check: Callable[[Queue], Any], name: str) -> None:

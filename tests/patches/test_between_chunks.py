@@ -130,6 +130,7 @@ def test_patch_is_called_from_next_chunk_on(made: Callable[[str], Any], call: st
     assert jobs.count == 0
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('call', CALLS)
 @pytest.mark.parametrize('where', ['client', 'class'])
 def test_client_patched_during_call_is_used_through_its_methods(

@@ -122,6 +122,7 @@ def check(plain: dict[str, Any], output: dict[str, Any], is_helper: bool) -> Non
             assert found['calls'] == expected['calls'], call
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('case', FIRST)
 @pytest.mark.parametrize('moment', ['before import', 'before first call'])
 @pytest.mark.parametrize('mode', MODES)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from depth import IS_WHOLE
 from orphans import Orphans
 
 EXAMPLES = Path(__file__).resolve().parents[2] / 'examples'
@@ -105,7 +106,7 @@ def test_demo_of_bulk_operations_finds_nothing_wrong(folder: Path, orphans: Orph
 
 
 def test_demo_fits_in_80_columns(folder: Path) -> None:
-    demo = start(folder, '-m', 'demo', jobs=12_000)
+    demo = start(folder, '-m', 'demo', jobs=12_000 if IS_WHOLE else 1_200)
     output, _ = demo.communicate(timeout=180)
     assert demo.returncode == 0, output
     check_width(output)
@@ -131,6 +132,7 @@ def check_nothing_is_left(demo: subprocess.Popen[str], folder: Path, orphans: Or
     assert orphans.left() == []
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('moment', MOMENTS)
 @pytest.mark.parametrize('like_a_terminal', [True, False], ids=['Ctrl-C', 'kill'])
 def test_interrupted_demo_leaves_nothing(folder: Path, orphans: Orphans, moment: str, like_a_terminal: bool) -> None:
@@ -140,6 +142,7 @@ def test_interrupted_demo_leaves_nothing(folder: Path, orphans: Orphans, moment:
     check_nothing_is_left(demo, folder, orphans)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('moment', MOMENTS_OF_BULK_OPERATIONS)
 @pytest.mark.parametrize('like_a_terminal', [True, False], ids=['Ctrl-C', 'kill'])
 def test_demo_interrupted_in_bulk_operations_leaves_nothing(

@@ -21,7 +21,7 @@ MAKEFILE = """
 nightly:
 	@$(TOOL) $(ARGS)
 test compat:
-	@echo ran $@ $(RQ) $(ARGS)
+	@echo ran $@ $(RQ) $(ARGS) with profile $$RQREG_TEST_PROFILE
 fuzz:
 	@echo found; exit 3
 """
@@ -42,14 +42,14 @@ def test_nightly_prints_row_and_keeps_log_for_each_run(tmp_path: Path) -> None:
     assert heading.split() == ['run', 'result', 'minutes', 'log']
     assert [row.split()[:2] for row in rows] == [['test-rq-2.12.0', 'passed'], ['compat', 'passed']]
     logs = [(tmp_path / row.split()[-1]).read_text() for row in rows]
-    assert logs == ['ran test 2.12.0\n', 'ran compat\n']
+    assert logs == ['ran test 2.12.0 with profile whole\n', 'ran compat with profile whole\n']
 
 
 def test_arguments_of_nightly_do_not_reach_what_it_runs(tmp_path: Path) -> None:
     (tmp_path / 'Makefile').write_text(MAKEFILE)
     command = ['make', 'nightly', f'TOOL={sys.executable} {TOOL}', 'ARGS=compat']
     subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=60)
-    assert (tmp_path / 'build' / 'nightly' / 'compat.log').read_text() == 'ran compat\n'
+    assert (tmp_path / 'build' / 'nightly' / 'compat.log').read_text() == 'ran compat with profile whole\n'
 
 
 def test_nightly_goes_on_after_failure_and_ends_with_1(tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def registry(any_client: redis.Redis, storing_client: redis.Redis) -> FailedJobR
 ALL = ['charge-1', 'charge-2', 'mail-1', 'mail-2', 'other']
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize(
     ('filters', 'found'),
     [

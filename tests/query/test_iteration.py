@@ -42,6 +42,7 @@ def populate(registry: BaseRegistry, scores: dict[str, float] = SCORES) -> list[
     return sorted(scores.items(), key=lambda item: (item[1], item[0].encode()))
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('chunk_size', [1, 2, 3, 4, 8, 9, 1000])
 def test_iteration_yields_all_entries_in_order(any_client: redis.Redis, chunk_size: int) -> None:
     registry = FailedJobRegistry(connection=any_client)
@@ -61,6 +62,7 @@ def test_iteration_of_every_registry_equals_get_job_ids(connection: redis.Redis,
     assert list(registry.iter_entries(2)) == entries
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('desc', [False, True])
 @pytest.mark.parametrize(
     ('low', 'high'),

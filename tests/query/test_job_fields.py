@@ -222,6 +222,7 @@ def result(connection: redis.Redis, kind: Result.Type, text: str | None) -> None
     Result.create(job, kind, ttl=500, exc_string=text, return_value=1)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize(
     'in_hash', [None, '', 'an older exception', 'Traceback (most recent call last):\n  File "x"\napp.Older: x\n']
 )

@@ -21,6 +21,7 @@ MEMBERS = ['a', 'é', '5', '1.5', 'a:b', 'c:run', 'ä:run', '']
 ASKED = ['a', 'missing', 'é', 'a', 5, 1.5, b'a', 'a:b', 'c', 'ä', 'c:run', b'\xff', '', 'b']
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('kind', [*REGISTRIES, 'ExecutionRegistry'])
 def test_contains_many_agrees_with_in(any_client: redis.Redis, kind: str) -> None:
     registry = getattr(rqreg_ext, kind)('q', connection=any_client)

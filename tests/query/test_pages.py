@@ -53,6 +53,7 @@ def test_get_page_returns_ids_and_numbers(registry: FailedJobRegistry) -> None:
     assert registry.get_page().job_ids == IDS
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('per_page', [1, 3, 10, 11, 2**70])
 @pytest.mark.parametrize('desc', [False, True])
 def test_all_pages_together_are_all_entries(registry: FailedJobRegistry, per_page: int, desc: bool) -> None:

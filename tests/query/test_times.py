@@ -113,6 +113,7 @@ class Unsure(tzinfo):
         return None
 
 
+@pytest.mark.covering(1)
 @of_each_call
 @pytest.mark.parametrize('name', TIMES)
 @pytest.mark.parametrize('moment', [datetime(2024, 2, 26, 8), datetime(2024, 2, 26, 8, tzinfo=Unsure())])
@@ -126,6 +127,7 @@ def test_filters_refuse_naive_datetime(
     assert differences(before, dump(connection)) == []
 
 
+@pytest.mark.covering(1)
 @of_each_call_with_scores
 @pytest.mark.parametrize('name', ['min_score', 'max_score'])
 @pytest.mark.parametrize('moment', [datetime(2024, 2, 26, 8), NOW])
@@ -136,6 +138,7 @@ def test_filters_on_scores_refuse_datetime(
         call(connection, **{name: moment})
 
 
+@pytest.mark.covering(1)
 @of_each_call
 @pytest.mark.parametrize('name', TIMES)
 @pytest.mark.parametrize('seconds', [3600, 3600.5, 0, -60, 10**8 - 1])
@@ -146,6 +149,7 @@ def test_filters_refuse_number_that_can_only_be_duration(
         call(connection, **{name: seconds})
 
 
+@pytest.mark.covering(1)
 @of_each_call
 @pytest.mark.parametrize('value', [True, None, '2024-02-26', float('nan'), float('inf'), -HOUR, 1.7e12])
 def test_filters_on_times_refuse_other_values(connection: redis.Redis, call: Callable[..., Any], value: Any) -> None:

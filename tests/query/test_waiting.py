@@ -43,6 +43,7 @@ def test_reads_of_waiting_jobs_equal_those_of_rq_queue(waiting: WaitingJobs) -> 
     assert waiting.contains_many([]) == []
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('desc', [False, True])
 @pytest.mark.parametrize('chunk_size', [1, 7, 100, 299, 300, 301, 1000])
 def test_iteration_yields_each_id_once_in_order(waiting: WaitingJobs, chunk_size: int, desc: bool) -> None:
@@ -52,6 +53,7 @@ def test_iteration_yields_each_id_once_in_order(waiting: WaitingJobs, chunk_size
     assert places == {member: len(IDS) - index for index, member in enumerate(IDS)}
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize('desc', [False, True])
 @pytest.mark.parametrize('per_page', [1, 100, 299, 2**70])
 def test_pages_have_total_and_ids_in_order(waiting: WaitingJobs, per_page: int, desc: bool) -> None:
