@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,8 +143,9 @@ class Sides:
         return iter((self.plain, self.accelerated))
 
     def outcome(self, scenario: Callable[[Side], Any]) -> Any:
-        """Play the scenario on both sides and return what it returns, which must be the same."""
-        outcomes = [scenario(side) for side in self]
+        """Play the scenario on both sides, at the same time, and return what it returns, which must be the same."""
+        with ThreadPoolExecutor() as both:
+            outcomes = list(both.map(scenario, self))
         assert outcomes[1] == outcomes[0], f'by RQ {outcomes[0]}, by ours {outcomes[1]}'
         return outcomes[0]
 
