@@ -18,7 +18,7 @@ from .._fastpath.wording import hint
 from .arguments import scores_of
 from .dates import sortable, written
 from .job_fields import plain_call, plain_meta, reader_of
-from .plain_values import NotPlainError, Opaque
+from .opaque import NotPlainError, Opaque
 from .rows import EVERY_JOB_HAS, UNREADABLE, Reader, Row, Rows, Test
 
 if TYPE_CHECKING:

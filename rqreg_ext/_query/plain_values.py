@@ -18,49 +18,10 @@ from typing import Any, NoReturn
 from rq.serializers import JSONSerializer
 from rq.timeouts import BaseTimeoutException
 
+from .opaque import NotPlainError, Opaque
+
 # The objects of extension codes that this process has unpickled, which an unpickler takes without find_class().
 _EXTENSION_CACHE: dict[int, Any] = copyreg._extension_cache  # type: ignore[attr-defined]
-
-
-class NotPlainError(Exception):
-    """A value cannot be known without unpickling an object."""
-
-
-class _OpaqueType(type):
-    """The type of Opaque, which itself stands for a class or a function."""
-
-    def __eq__(cls, other: object) -> NoReturn:
-        raise NotPlainError
-
-    __hash__ = type.__hash__
-
-
-class Opaque(metaclass=_OpaqueType):
-    """An object of which the pickle says how to make it, and that is not made."""
-
-    __slots__ = ()
-
-    def __new__(cls, *_: Any, **__: Any) -> Opaque:
-        """Take the arguments of the object, and keep none."""
-        return object.__new__(cls)
-
-    def __eq__(self, other: object) -> NoReturn:
-        raise NotPlainError
-
-    __hash__ = object.__hash__
-
-    def __call__(self, *_: Any) -> Opaque:
-        """Stand for a function that is found by getattr()."""
-        return self
-
-    # What an unpickler calls to fill an object.
-    def __setstate__(self, state: Any) -> None: ...
-    def __setitem__(self, key: Any, value: Any) -> None: ...
-    def append(self, item: Any) -> None:
-        """Keep no item."""
-
-    def add(self, item: Any) -> None:
-        """Keep no item."""
 
 
 class _Maker:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import click
 
 from .._fastpath.wording import plural
-from .._query.plain_values import Opaque
+from .._query.opaque import Opaque
 from .terminal import grouped, has_colours, width_of
 
 # Stands in all JSON that the command prints. It changes when a key is renamed or gets another meaning.

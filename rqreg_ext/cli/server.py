@@ -81,8 +81,9 @@ class Server:
                     return cast('Redis', client_from(self.url))
                 # What RQ does then, without the time that importing its command takes.
                 client = Redis.from_url(self.url)
-                # Only this sees options that no connection has. It does not connect.
-                client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+                if '?' in self.url:
+                    # Only this sees options that no connection has. It does not connect.
+                    client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
                 return client
             return cast('Redis', self._settings.connection)
         except (ImportError, ValueError, TypeError, AttributeError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +11,9 @@ from typing import Any, TextIO
 import click
 
 from . import statuses
+
+# Of a terminal that does not say.
+_WIDTH = 80
 
 
 def grouped(number: int) -> str:
@@ -33,7 +35,10 @@ def width_of(stream: TextIO) -> int | None:
     """Return how many columns a line may have; None if that does not matter, as in a file."""
     if os.environ.get('COLUMNS', '').isdigit():
         return int(os.environ['COLUMNS']) or None
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _WIDTH if stream.isatty() else None
+    except OSError:
+        return _WIDTH
 
 
 def has_colours(stream: TextIO) -> bool:
