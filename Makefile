@@ -20,7 +20,7 @@ FUZZ_SECONDS ?= 600
 C_FILES = $(wildcard src/*.c src/*.h fuzz/*.c fuzz/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system-redis test-valkey test-deep compat compat-next check-faults check-workers check-memory check-sanitizers
+.PHONY: help demo test test-system-redis test-valkey test-platforms test-deep compat compat-next check-faults check-workers check-memory check-sanitizers
 .PHONY: nightly check-prometheus fuzz lint analyze coverage format bench publish bench-programs bench-deployments docs man pictures build debug sdist wheel wheels clean
 
 help: ## list the targets
@@ -48,6 +48,12 @@ test-valkey: ## the same and the cluster, on Valkey 8 and 9
 		$$server --version && RQREG_REDIS_SERVER=$$PWD/$$server $(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
 			tests/cluster tests/bulk tests/query tests/integrity tests/all_queues $(ARGS) || exit 1; \
 	done
+
+test-platforms: ## tests of the core on s390x and armhf, which qemu runs
+	@$(BOOTSTRAP) --strict
+	@# One that is in Python only, before that of the environment.
+	@$(BIN)/python tools/packages_beside.py $(VENV)/pure-hypothesis --no-deps hypothesis==6.148.7 sortedcontainers==2.4.0
+	PYTHONPATH=$(CURDIR)/$(VENV)/pure-hypothesis $(BIN)/python tools/platforms.py $(ARGS)
 
 # What has a target of its own is left to that.
 test-deep: ARGS += --ignore tests/memory --ignore tests/isolated --ignore tests/faults --ignore tests/workers/load

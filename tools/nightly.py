@@ -26,6 +26,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     'test-python-3.15': ('test', 'PYTHON=3.15'),
     'test-system-redis': ('test-system-redis',),
     'test-valkey': ('test-valkey',),
+    'test-platforms': ('test-platforms',),
     'compat': ('compat',),
     'check-faults': ('check-faults',),
     'check-workers': ('check-workers',),

@@ -14,6 +14,7 @@ import interruptible
 
 # Programs that checks call, by the name they are called by.
 PROGRAMS = {
+    'arm-linux-gnueabihf-gcc': ['gcc-arm-linux-gnueabihf', 'libc6-dev-armhf-cross'],
     'clang': ['clang', 'libclang-rt-dev'],
     'clang-tidy': ['clang-tidy'],
     'cppcheck': ['cppcheck'],
@@ -24,8 +25,11 @@ PROGRAMS = {
     'prometheus': ['prometheus'],
     'promtool': ['prometheus'],
     'python3-dbg': ['python3-dbg', 'python3-dev', 'python3-venv'],
+    'qemu-arm-static': ['qemu-user-static'],
+    'qemu-s390x-static': ['qemu-user-static'],
     'readelf': ['binutils'],
     'redis-server': ['redis-server'],
+    's390x-linux-gnu-gcc': ['gcc-s390x-linux-gnu', 'libc6-dev-s390x-cross'],
     'tmux': ['tmux'],
     'unshare': ['util-linux'],
     'valgrind': ['valgrind'],
