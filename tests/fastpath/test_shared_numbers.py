@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(not SOURCES.is_dir(), reason='only in a checkout
 def members_of(enum: str, prefix: str) -> dict[str, int]:
     """Return the members of an enum of state.h, without their prefix."""
     text = (SOURCES / 'state.h').read_text(encoding='utf-8')
-    body = re.search(rf'typedef enum {{([^}}]*)}} {enum};', text)
+    # One that has no name of its own is found by its members.
+    body = re.search(rf'enum {{(\s+{prefix}[^}}]*)}} ?{enum};', text)
     assert body is not None
     found: dict[str, int] = {}
     for name, value in re.findall(r'^ +(\w+)(?: = ([^,]*))?,', body[1], re.MULTILINE):
@@ -32,7 +33,7 @@ def members_of(enum: str, prefix: str) -> dict[str, int]:
 @pytest.mark.parametrize(
     ('ours', 'enum', 'prefix'),
     [
-        (Method, 'rq_methods', 'METHOD_'),
+        (Method, '', 'METHOD_'),
         (CleanupKind, 'cleanup_kind', 'CLEANUP_'),
         (EntryKind, 'entry_kind', 'ENTRIES_'),
     ],
