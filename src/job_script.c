@@ -2,6 +2,7 @@
 
 #include "cluster.h"
 #include "guard.h"
+#include "python_calls.h"
 
 bool
 is_rq_job_id(PyObject *job_id)
@@ -48,6 +49,31 @@ set_constants(job_script *request)
     return 0;
 }
 
+PyObject *
+job_hash_key(PyObject *prefix, PyObject *job_id)
+{
+    const char *text = PyBytes_AsString(prefix);
+    return text == NULL ? NULL : PyBytes_FromFormat("%s%s", text, PyUnicode_1BYTE_DATA(job_id));
+}
+
+/* Whether the client's wrappers pass on RQ's commands on this registry: 1, 0, or -1 with an
+   exception. */
+static int
+wrappers_pass_on(const fast_call *call)
+{
+    PyObject *passed = PyObject_GetAttr(call->observations, call->state->names.passed_keys);
+    int is_in = passed == NULL ? -1 : 0;
+    if (passed != NULL && passed != Py_None) {
+        is_in = PySequence_Contains(passed, call->key);
+        if (is_in == 0) {
+            is_in = ask_fastpath("clients.wrapped", "passes_for_script", "(OOO)", call->client,
+                                 call->observations, call->key);
+        }
+    }
+    Py_XDECREF(passed);
+    return is_in;
+}
+
 call_outcome
 job_script_run(fast_call *call, job_script *request, script_answer *answer)
 {
@@ -64,7 +90,17 @@ job_script_run(fast_call *call, job_script *request, script_answer *answer)
         .argument_count = request->argument_count,
         .answer_shape = REPLY_VALUE,
     };
-    return script_run(call, &filled, answer);
+    if (!call->is_as_rq) {
+        return script_run(call, &filled, answer);
+    }
+    int pass = wrappers_pass_on(call);
+    if (pass != 1) {
+        return pass < 0 ? RAISED : USE_FALLBACK;
+    }
+    fast_call for_script = *call;
+    for_script.is_as_rq = false;
+    for_script.is_for_script = true;
+    return script_run(&for_script, &filled, answer);
 }
 
 long

@@ -16,6 +16,9 @@ bool is_rq_job_id(PyObject *job_id);
    set: continue with use_fallback_unless_raised(). */
 bool script_may_replace_rq(const fast_call *call, PyObject *guard);
 
+/* The key of a job's hash, bytes, for the hash_key of a job_script. `prefix`: bytes. */
+PyObject *job_hash_key(PyObject *prefix, PyObject *job_id);
+
 /* A script that is run for one job. */
 typedef struct {
     const script *script;
@@ -24,10 +27,12 @@ typedef struct {
        the call; job_script_run() sets the constants. */
     command_argument *arguments;
     int argument_count;
-    PyObject *hash_key;
+    PyObject *hash_key; /* as in script_call; must be given if the call is_as_rq */
 } job_script;
 
-/* Run the script. SERVED: answer->value is what it returned. */
+/* Run the script. SERVED: answer->value is what it returned. Through unknown wrappers only after
+   these have been seen to pass on RQ's commands on this registry, and what they return of the job's
+   hash and of a ZREM on the registry. */
 call_outcome job_script_run(fast_call *call, job_script *request, script_answer *answer);
 
 /* The number that a script returned. -1 means that it did nothing, as only RQ can do this job. */

@@ -50,6 +50,7 @@
     X(origin)                                                                                      \
     X(parse_composite_key)                                                                         \
     X(parse_job_id)                                                                                \
+    X(passed_keys)                                                                                 \
     X(pipeline)                                                                                    \
     X(pool)                                                                                        \
     X(queue)                                                                                       \

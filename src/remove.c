@@ -74,8 +74,10 @@ origin_argument(const fast_call *call, PyObject *job)
     return argument;
 }
 
+/* `hash_key`: NULL if nothing is to be read before. */
 static call_outcome
-run_deletion(fast_call *call, PyObject *job_id, PyObject *origin, PyObject **removed)
+run_deletion(fast_call *call, PyObject *job_id, PyObject *origin, PyObject *hash_key,
+             PyObject **removed)
 {
     command_argument arguments[lua_delete_job_argument_count] = {
         [lua_delete_job_origin] = {.object = origin},
@@ -86,6 +88,7 @@ run_deletion(fast_call *call, PyObject *job_id, PyObject *origin, PyObject **rem
         .constants = call->state->rq.delete_arguments,
         .arguments = arguments,
         .argument_count = lua_delete_job_argument_count,
+        .hash_key = hash_key,
     };
     script_answer answer = {.value = NULL};
     call_outcome outcome = job_script_run(call, &request, &answer);
@@ -112,7 +115,15 @@ delete_by_script(fast_call *call, PyObject *job, PyObject *job_id, PyObject **re
     if (origin == NULL) {
         return use_fallback_unless_raised();
     }
-    call_outcome outcome = run_deletion(call, job_id, origin, removed);
+    PyObject *hash_key = NULL;
+    if (call->is_as_rq) {
+        hash_key = job_hash_key(PyTuple_GET_ITEM(rq->delete_arguments, lua_delete_job_job_prefix),
+                                job_id);
+    }
+    call_outcome outcome = call->is_as_rq && hash_key == NULL
+                               ? RAISED
+                               : run_deletion(call, job_id, origin, hash_key, removed);
+    Py_XDECREF(hash_key);
     Py_DECREF(origin);
     return outcome;
 }

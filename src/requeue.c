@@ -27,15 +27,6 @@ script_can_requeue(const fast_call *call, PyObject *job_or_id)
     return can_requeue;
 }
 
-static PyObject *
-hash_key_of(const fast_call *call, PyObject *job_id)
-{
-    PyObject *prefix
-        = PyTuple_GET_ITEM(call->state->rq.requeue_arguments, lua_requeue_job_job_prefix);
-    const char *text = PyBytes_AsString(prefix);
-    return text == NULL ? NULL : PyBytes_FromFormat("%s%s", text, PyUnicode_1BYTE_DATA(job_id));
-}
-
 /* A call of requeue(), with the arguments for its script. */
 typedef struct {
     PyObject *job_id;
@@ -148,7 +139,9 @@ requeue_at(fast_call *call, requeue_request *request, PyObject **job)
         return USE_FALLBACK;
     }
     request->is_front = is_front;
-    request->hash_key = hash_key_of(call, request->job_id);
+    request->hash_key = job_hash_key(
+        PyTuple_GET_ITEM(call->state->rq.requeue_arguments, lua_requeue_job_job_prefix),
+        request->job_id);
     call_outcome outcome
         = request->hash_key == NULL ? RAISED : requeue_by_script(call, request, job);
     Py_CLEAR(request->hash_key);

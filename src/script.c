@@ -81,19 +81,52 @@ script_as_tuple(const script_call *request, bool by_sha1)
     return tuple;
 }
 
-/* Read the hash, and check that the wrappers return the reply. A wrapper may hide a job from its
-   caller: such a job must not be changed either. */
-static run_status
-read_hash(fast_call *call, const script_call *request, reply *into)
+/* The HGETALL of a hash. A wrapper may hide a job from its caller: such a job must not be changed
+   either. */
+static wrapped_command
+hash_command(PyObject *hash_key)
 {
-    wrapped_command command = {
-        .words = Py_BuildValue("(ss)", "HGETALL", PyBytes_AsString(request->hash_key)),
+    return (wrapped_command){
+        .words = Py_BuildValue("(ss)", "HGETALL", PyBytes_AsString(hash_key)),
         .spec = {.shape = REPLY_VALUE},
         .is_hash = true,
         .is_repeatable = true,
         .must_return = true,
     };
-    return wrapped_call_run(call, &command, 1, into);
+}
+
+/* A ZREM that changes nothing, as no job has the id ' '. RQ sends one on this key: a wrapper that
+   changes or refuses it now is heard before the script changes anything. */
+static wrapped_command
+probe_of_key(PyObject *key)
+{
+    return (wrapped_command){
+        .words = Py_BuildValue("(sOs)", "ZREM", key, " "),
+        .spec = {.shape = REPLY_INTEGER},
+        .is_repeatable = true,
+        .must_return = true,
+    };
+}
+
+/* Read the hash, and check that the wrappers return the reply. Through unknown wrappers, so with
+   the registry's key, in the same round trip. */
+static run_status
+read_hash(fast_call *call, const script_call *request, reply *into)
+{
+    wrapped_command commands[MOST_WRAPPED] = {hash_command(request->hash_key)};
+    int count = 1;
+    if (call->is_for_script && commands[0].words != NULL) {
+        commands[count++] = probe_of_key(call->key);
+    }
+    reply replies[MOST_WRAPPED] = {{.value = NULL}, {.value = NULL}};
+    run_status status = wrapped_call_run(call, commands, count, replies);
+    *into = replies[0];
+    if (into->error == NULL && replies[1].error != NULL) {
+        Py_CLEAR(into->value);
+        into->error = Py_NewRef(replies[1].error);
+    }
+    replies_clear(&replies[1], 1);
+    return status;
 }
 
 /* The same as send_directly(), but with a round trip for each command. */
@@ -247,7 +280,7 @@ outcome_of_replies(const script_call *request, run_status status, reply *replies
 call_outcome
 script_run(fast_call *call, const script_call *request, script_answer *answer)
 {
-    /* RQ sends no script. */
+    /* RQ sends no script: unknown wrappers get one by job_script_run() only. */
     call_outcome outcome = call->is_as_rq ? USE_FALLBACK : SERVED;
     failures seen = {.losses = 0};
     while (outcome == SERVED) {

@@ -8,11 +8,15 @@
 
 /* ---- What is known of the kind of client ----------------------------------------------------- */
 
-/* Use the client by its methods from now on. */
+/* Use the client by its methods from now on. If it was a script that did not pass, only where there
+   would be one. */
 static int
 note_opaque(const fast_call *call)
 {
-    return PyObject_SetAttr(call->observations, call->state->names.is_opaque, Py_True);
+    const core_state *state = call->state;
+    return call->is_for_script
+               ? PyObject_SetAttr(call->observations, state->names.passed_keys, Py_None)
+               : PyObject_SetAttr(call->observations, state->names.is_opaque, Py_True);
 }
 
 /* Whether commands of this name have arrived by this kind of client. */
@@ -69,14 +73,20 @@ judge_exception(const fast_call *call, const stand_in *self, PyObject *error, Py
     if (known < 0) {
         return RUN_FAILED;
     }
+    /* Before a script has arrived, RQ's method can give the wrapper what RQ sends. */
+    bool is_refusal_of_script = call->is_for_script && !self->has_arrived;
     int is_for_rq = ask_fastpath("clients.core_stand_in", "should_fall_back", "(OOiii)", error,
                                  self->innermost_result == NULL ? Py_None : self->innermost_result,
-                                 (int)self->has_arrived, known,
+                                 (int)self->has_arrived, known && !is_refusal_of_script,
                                  (int)self->commands[self->current].is_repeatable);
     if (is_for_rq == 0) {
         errors_raise(Py_NewRef(error));
     }
-    return is_for_rq == 1 ? give_up_on_client(call) : RUN_FAILED;
+    if (is_for_rq != 1) {
+        return RUN_FAILED;
+    }
+    /* It may be of this job or this moment: others have passed. */
+    return is_refusal_of_script && known ? RUN_UNAVAILABLE : give_up_on_client(call);
 }
 
 static run_status

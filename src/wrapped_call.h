@@ -4,7 +4,7 @@
 
    Known tracers look at names and keys only: two commands are sent together, and scripts are used.
    Any other wrapper gets each command as RQ's call gives it, with its options, and its reply as
-   redis-py returns it, before the next command is sent. */
+   redis-py returns it, before the next command is sent; and a script as job_script.h says. */
 #pragma once
 
 #include "dispatch.h"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import wraps
 from typing import Any
@@ -29,12 +29,21 @@ def pass_on(inner: Callable[..., Any], *args: Any, **options: Any) -> Any:
 
 
 class Hearing:
-    """What the wrappers of one client hear: `heard` is what they are given, and what they return or raise."""
+    """What the wrappers of one client hear: `heard` is what they are given, and what they return or raise.
 
-    def __init__(self, act: Act = pass_on) -> None:
+    Of the calls whose names are in `unheard`, nothing is noted.
+    """
+
+    def __init__(self, act: Act = pass_on, unheard: Container[str] = ()) -> None:
         self.heard: list[tuple[Any, ...]] = []
         self.client: Any = None
-        self._act = act
+        self.act = act
+        self._unheard = unheard
+        self._is_listening = True
+
+    def begin(self, name: str) -> None:
+        """Begin a call of this name."""
+        self._is_listening = name not in self._unheard
 
     def call(self, owner: Any, inner: Callable[..., Any], args: Any, options: Any) -> Any:
         """Do what the wrapper of this method does. owner: the client, what stands in for it, or its pipeline."""
@@ -43,13 +52,17 @@ class Hearing:
         stack = [timeless(command) for command in getattr(owner, 'command_stack', ())]
         given = inner.__name__, timeless(args), timeless(options), stack
         try:
-            result = self._act(inner, *args, **options)
+            result = self.act(inner, *args, **options)
         except Exception as error:
-            self.heard.append((*given, type(error), str(error)))
+            self._note(*given, type(error), str(error))
             raise
         # Of the server's state, only that it is asked for.
-        self.heard.append((*given, type(result) if args[:1] == ('INFO',) else timeless(result)))
+        self._note(*given, type(result) if args[:1] == ('INFO',) else timeless(result))
         return result
+
+    def _note(self, *heard: Any) -> None:
+        if self._is_listening:
+            self.heard.append(heard)
 
 
 def timeless(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Single calls of clients with unknown wrappers: these get, command by command, what RQ's calls give them.
 
-The commands are then sent by the core, at the bottom of the wrappers, as they arrive there.
+The commands are then sent by the core, at the bottom of the wrappers, as they arrive there. The calls that are scripts
+give them a script.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from rqreg_ext import _core
 
 from .connections import opened_by
 from .hearing import WAYS, Act, Hearing, Make, pass_on
+from .observing import fill_failed
 from .outcomes import outcome_of
 from .recording import Recorder
-from .tour import NAME, assert_went_well, prepare, tour
+from .tour import NAME, assert_went_well, prepare, state, tour
 
 if TYPE_CHECKING:
     from private_redis import PrivateRedis
@@ -34,6 +36,12 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     'get_expired_job_ids': lambda registry: registry.get_expired_job_ids(5_000_000_000),
     'remove': lambda registry: registry.remove('failed-0'),
 }
+SCRIPTED: dict[str, Callable[[Any, str], Any]] = {
+    'remove(delete_job=True)': lambda registry, job_id: registry.remove(job_id, delete_job=True),
+    'requeue': lambda registry, job_id: registry.requeue(job_id).id,
+}
+# In a tour, the calls of these; what wrappers hear of them is tested by itself.
+BY_SCRIPT = {'delete id', 'delete job', 'delete nobody', 'requeue id', 'requeue again', 'requeue nobody'}
 DATABASE = 5
 LIBRARIES = (rq.registry, rqreg_ext.registry)
 
@@ -42,9 +50,9 @@ def tours(way: str, act: Act, make: Make, admin: redis.Redis, times: int = 1) ->
     """Return what every documented call answers, and what the wrappers hear of it: of RQ's calls, then of ours."""
     found = []
     for library in LIBRARIES:
-        hearing = Hearing(act)
+        hearing = Hearing(act, BY_SCRIPT)
         with WAYS[way](hearing, make) as client:
-            outcomes = [tour(library, client, admin) for _ in range(times)]
+            outcomes = [tour(library, client, admin, hearing.begin) for _ in range(times)]
         found.append((outcomes, hearing.heard))
     return found
 
@@ -158,9 +166,13 @@ def test_what_a_wrapper_changes_has_the_effect_that_it_has_on_rq(
     assert by_ours == by_rq
 
 
-@pytest.mark.parametrize(
-    'only', ['ZCARD', 'ZRANGE', 'ZREVRANGE', 'ZSCORE', 'ZREM', 'ZREMRANGEBYSCORE', 'ZRANGEBYSCORE']
-)
+REFUSED = (
+    'ZCARD', 'ZRANGE', 'ZREVRANGE', 'ZSCORE', 'ZREM', 'ZREMRANGEBYSCORE', 'ZRANGEBYSCORE', 'HGETALL', 'LREM', 'EVALSHA',
+    'EVAL',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize('only', REFUSED)
 def test_refusal_by_a_wrapper_is_raised(redis_server: PrivateRedis, connection: redis.Redis, only: str) -> None:
     def refusing(inner: Any, *args: Any, **options: Any) -> Any:
         if args[:1] == (only,):
@@ -185,6 +197,144 @@ def test_error_of_server_is_heard_as_of_rq(redis_server: PrivateRedis, connectio
             outcomes = [outcome_of(name, partial(call, registry)) for name, call in CALLS.items() for _ in range(2)]
         found.append((outcomes, hearing.heard))
     assert found[1] == found[0]
+
+
+# ---- Scripts
+
+
+def fail_jobs(connection: redis.Redis, count: int = 4) -> Any:
+    """Have these jobs fail, and return their registry by an unwrapped client."""
+    connection.flushdb()
+    fill_failed(connection, count)
+    return rq.registry.FailedJobRegistry('q', connection=connection)
+
+
+def words_of(heard: list[Any]) -> list[list[Any]]:
+    """Return the words of the commands that went by themselves."""
+    return [[word for _, word in args[1]] for name, args, *_ in heard if name == 'execute_command']
+
+
+@pytest.mark.parametrize('call', SCRIPTED)
+@pytest.mark.parametrize('way', ['functools', 'functools, later', 'wrapt', 'subclass'])
+def test_wrapper_gets_script_after_it_has_passed_on_commands_of_rq(
+    redis_server: PrivateRedis, connection: redis.Redis, way: str, call: str
+) -> None:
+    fail_jobs(connection)
+    hearing = Hearing()
+    with Recorder(redis_server.port) as recorder, WAYS[way](hearing, clients_of(recorder)) as client:
+        registry = rqreg_ext.registry.FailedJobRegistry('q', connection=client)
+        SCRIPTED[call](registry, 'job-0')
+        tried = words_of(hearing.heard)
+        # Commands that are not sent.
+        assert ['LREM', 'rq:queue:q', 1, 'rqreg_ext'] in tried
+        assert ['DEL', 'rq:job:rqreg_ext'] in tried
+        assert not any(b'rqreg_ext' in write.octets for write in recorder.writes)
+        # RQ puts the server's version on the client, so that it is tried again.
+        SCRIPTED[call](registry, 'job-1')
+        hearing.heard.clear()
+        recorder.clear()
+        SCRIPTED[call](registry, 'job-2')
+        hash_read, probe, (name, _, count, key, *_) = words_of(hearing.heard)
+        assert (hash_read, probe) == (['HGETALL', 'rq:job:job-2'], ['ZREM', 'rq:failed:q', ' '])
+        assert (name, count, key) == ('EVALSHA', 1, 'rq:failed:q')
+        assert recorder.blocks == [['HGETALL', 'ZREM'], ['EVALSHA']]
+
+
+@pytest.mark.parametrize('call', SCRIPTED)
+def test_script_is_sent_by_the_core(redis_server: PrivateRedis, connection: redis.Redis, call: str) -> None:
+    fail_jobs(connection)
+    with WAYS['functools'](Hearing(), clients_of(redis_server)) as client:
+        registry = rqreg_ext.registry.FailedJobRegistry('q', connection=client)
+        # RQ asks for the server's version, once.
+        SCRIPTED[call](registry, 'job-0')
+        made = client.connection_pool._created_connections
+        assert opened_by(connection, lambda: [SCRIPTED[call](registry, f'job-{number}') for number in (1, 2, 3)]) == []
+        assert client.connection_pool._created_connections == made == (0 if call != 'requeue' else 1)
+
+
+def prefixing_hashes(inner: Any, *args: Any, **options: Any) -> Any:
+    return (prefixing if args[:1] == ('HGETALL',) else pass_on)(inner, *args, **options)
+
+
+def prefixing_writes(inner: Any, *args: Any, **options: Any) -> Any:
+    return (prefixing if args[:1] in (('ZREM',), ('DEL',), ('LREM',)) else pass_on)(inner, *args, **options)
+
+
+def refusing_writes(inner: Any, *args: Any, **options: Any) -> Any:
+    if args[:1] in (('ZREM',), ('DEL',), ('LREM',)):
+        raise PermissionError(args[0])
+    return inner(*args, **options)
+
+
+def refusing_one_job(inner: Any, *args: Any, **options: Any) -> Any:
+    if args[:2] == ('HGETALL', 'rq:job:job-1'):
+        raise PermissionError(args[1])
+    return inner(*args, **options)
+
+
+def hiding_one_job(inner: Any, *args: Any, **options: Any) -> Any:
+    return {} if args[:2] == ('HGETALL', 'rq:job:job-1') else inner(*args, **options)
+
+
+def refusing_scripts(inner: Any, *args: Any, **options: Any) -> Any:
+    if args[:1] in (('EVALSHA',), ('EVAL',)):
+        raise PermissionError(args[0])
+    return inner(*args, **options)
+
+
+def prefixing_scripts(inner: Any, *args: Any, **options: Any) -> Any:
+    words = (*args[:3], f'own:{args[3]}', *args[4:]) if args[:1] == ('EVALSHA',) else args
+    return inner(*words, **options)
+
+
+LATER = [
+    prefixing,
+    prefixing_hashes,
+    prefixing_writes,
+    refusing_writes,
+    refusing_one_job,
+    hiding_one_job,
+    refusing_scripts,
+    prefixing_scripts,
+    changing_results,
+    swallowing,
+    remembering,
+]
+
+
+@pytest.mark.parametrize('call', SCRIPTED)
+@pytest.mark.parametrize('act', LATER)
+@pytest.mark.parametrize('has_run', [True, False], ids=['later', 'from the start'])
+def test_wrapper_that_changes_what_comes_with_a_script_has_the_effect_that_it_has_on_rq(
+    redis_server: PrivateRedis, connection: redis.Redis, act: Act, call: str, has_run: bool
+) -> None:
+    found = []
+    for library in LIBRARIES:
+        fail_jobs(connection)
+        # The jobs of another application, whose keys have a prefix.
+        for key in connection.keys('*'):
+            connection.copy(key, b'own:' + key)
+        hearing = Hearing()
+        with WAYS['functools'](hearing, clients_of(redis_server)) as client:
+            registry = library.FailedJobRegistry('q', connection=client)
+            outcomes = [outcome_of('before', partial(SCRIPTED[call], registry, 'job-0'))] if has_run else []
+            hearing.act = act
+            outcomes += [outcome_of(job_id, partial(SCRIPTED[call], registry, job_id)) for job_id in ('job-1', 'job-2')]
+            hearing.act = pass_on
+            outcomes += [outcome_of('after', partial(SCRIPTED[call], registry, 'job-3'))]
+        found.append((outcomes, state(connection)))
+    assert found[1] == found[0]
+
+
+def test_refused_script_leaves_reads_to_the_core(redis_server: PrivateRedis, connection: redis.Redis) -> None:
+    fail_jobs(connection)
+    with WAYS['functools'](Hearing(refusing_scripts), clients_of(redis_server)) as client:
+        registry = rqreg_ext.registry.FailedJobRegistry('q', connection=client)
+        assert registry.remove('job-0', delete_job=True) == 1
+        assert _core.check_client(client).observations.is_opaque is False
+        made = client.connection_pool._created_connections
+        assert (registry.count, 'job-1' in registry) == (3, True)
+        assert client.connection_pool._created_connections == made
 
 
 # ---- Who sends
@@ -225,11 +375,11 @@ def test_client_sends_where_the_core_cannot(
     """Its connection has selected another database; or the pool is full."""
     found = []
     for library in LIBRARIES:
-        hearing = Hearing()
+        hearing = Hearing(unheard=BY_SCRIPT)
         make = clients_of(redis_server, max_connections=1, protocol=protocol)
         with WAYS['functools'](hearing, make) as client, redis_server.client(db=DATABASE) as admin:
             client.execute_command('SELECT', DATABASE)
-            run = partial(tour, library, client, admin)
+            run = partial(tour, library, client, admin, hearing.begin)
             outcomes = run() if has_room else _core.exchange(client, [(lambda _, run=run: run(), 'PING')], None, True)
             admin.flushdb()
         found.append((outcomes, hearing.heard))

@@ -128,10 +128,13 @@ def _others(namespace: ModuleType, client: Any) -> Iterator[tuple[str, Call]]:
     yield 'clean registries', lambda: namespace.clean_registries(Queue(NAME, connection=client))
 
 
-def tour(namespace: ModuleType, client: Any, admin: redis.Redis) -> list[Outcome]:
+def tour(
+    namespace: ModuleType, client: Any, admin: redis.Redis, begin: Callable[[str], object] = lambda name: None
+) -> list[Outcome]:
     """Prepare the database, make every call with the classes of `namespace` on `client`, and add the state at the end.
 
-    `namespace` is rq.registry or rqreg_ext.registry; `admin` may do everything in the same database.
+    `namespace` is rq.registry or rqreg_ext.registry; `admin` may do everything in the same database. `begin` is called
+    before each call, with its name.
     """
 
     def job(job_id: str) -> Job:
@@ -142,7 +145,10 @@ def tour(namespace: ModuleType, client: Any, admin: redis.Redis) -> list[Outcome
     started = namespace.StartedJobRegistry(NAME, connection=client)
     executions = EXECUTIONS[namespace]('running', connection=client)
     calls = [*_failed(failed, job), *_started(started, executions, job), *_others(namespace, client)]
-    outcomes = [outcome_of(name, call) for name, call in calls]
+    outcomes = []
+    for name, call in calls:
+        begin(name)
+        outcomes.append(outcome_of(name, call))
     return [*outcomes, Outcome('state', state(admin))]
 
 

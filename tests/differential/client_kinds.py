@@ -82,6 +82,12 @@ PATCHED = {
     for where in ('instance', 'class')
     for how in ('wrapped', 'fixed', 'raises')
 }
+# Those whose commands may reach redis-py's own methods.
+WRAPPED = {
+    f'{method} {how} in the class'
+    for method in ('execute_command', 'pipeline')
+    for how in ('wrapped', 'fixed', 'raises')
+}
 OBSERVED = {
     'observed: class': ClientKind(Observed, is_observed=True),
     "observed: redis-py's classes": ClientKind(using=_using(traced), is_observed=True),

@@ -252,6 +252,8 @@ SCENARIOS: dict[str, Scenario] = {
     'by unknown, started': Scenario(lambda w: 'plain' in w.by_unknown_started, True),
     'by unknown, in': Scenario(lambda w: 'failed-1' in w.by_unknown, True),
     'by unknown, remove': Scenario(lambda w: w.by_unknown.remove('failed-1'), 1, changes=True),
+    'by unknown, delete': Scenario(lambda w: w.by_unknown.remove('failed-0', delete_job=True), 1, changes=True),
+    'by unknown, requeue': Scenario(lambda w: w.by_unknown.requeue('failed-1').id, 'failed-1', changes=True),
     # Connections.
     'first call': Scenario(lambda w: w.finished.count, 2, before=World.use_new_client),
     'connection lost before': Scenario(lambda w: w.finished.count, 2, before=World.kill_connections),
@@ -278,5 +280,6 @@ IN_SHORT = [
     'wrapped count',
     'wrapped requeue',
     'by unknown, count',
+    'by unknown, delete',
 ]
 """One of each kind, which run with the other tests."""

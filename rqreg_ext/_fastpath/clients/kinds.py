@@ -96,15 +96,18 @@ class Observations:
     is_as_rq: whether the wrappers must get what RQ's call gives them, command by command, with the options that
     redis-py's method gives; False for known tracers, which read names and keys only.
     arrived: names of commands that arrived as they were given. is_opaque: they are used by their methods from now on.
+    passed_keys: if is_as_rq, the keys of the registries on which a script may take the place of RQ's commands, since
+    the wrappers pass these on; None once they have changed or refused something.
     stand_in_class: of the objects that stand in for them, once there is one.
     """
 
-    __slots__ = ('arrived', 'is_as_rq', 'is_opaque', 'stand_in_class')
+    __slots__ = ('arrived', 'is_as_rq', 'is_opaque', 'passed_keys', 'stand_in_class')
 
     def __init__(self, is_as_rq: bool) -> None:
         self.is_as_rq = is_as_rq
         self.arrived: set[str] = set()
         self.is_opaque = False
+        self.passed_keys: set[str] | None = set()
         self.stand_in_class: type | None = None
 
 

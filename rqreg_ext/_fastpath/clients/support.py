@@ -5,9 +5,9 @@ decides that (client_check.c); what is here is for all other clients.
 
 Observed: execute_command() or Pipeline.execute() is wrapped, and the wrapper passes on its arguments, as tracers do.
 Commands go through the client. That each arrives unchanged is seen in redis-py's own method that sends it, before it
-is sent. Single calls, and bulk calls where only a known tracer is in the way (tracers.py), are then sent over
-connections of ours (stand_in.c, wrapped.py). Single calls through other wrappers are RQ's commands, one by one and as
-RQ's call gives them, and never a script.
+is sent, over connections of ours (stand_in.c, wrapped.py). Where something else than a known tracer is in the way
+(tracers.py), single calls are RQ's commands, one by one and as RQ's call gives them; and a script only after the
+client was seen to pass on RQ's commands (wrapped.py).
 
 By methods: all other clients, such as one that puts a prefix before each key, a wrapper object, or a mock. Only RQ's
 commands are sent, one by one, by the methods that RQ calls. No scripts.

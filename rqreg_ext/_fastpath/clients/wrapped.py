@@ -5,12 +5,12 @@ the client's, and it has the same attributes. In that class redis-py's innermost
 was given, before it is sent, and what the outermost returns is compared with the reply. The same with pipelines, and
 with connections that do not write as redis-py's own.
 
-Where only a known tracer is in the way (tracers.py), the innermost method sends on a connection of the core's. So do
-single calls through all wrappers (src/stand_in.c, core_stand_in.py).
+Where the connections are redis-py's own, the innermost method sends on a connection of the core's. So do single calls
+(src/stand_in.c, core_stand_in.py).
 
-Otherwise, before a script, or a command that RQ does not send, the client is tried: with the commands of
-trial_commands.py, which the innermost method does not send, but answers. A client that changes one, or its reply, or
-raises, or whose class cannot be subclassed, is used by its methods from then on.
+Unless only a known tracer is in the way (tracers.py), before a script, or a command that RQ does not send, the client
+is tried: with the commands of trial_commands.py, which the innermost method does not send, but answers. A client that
+changes one, or its reply, or raises, or whose class cannot be subclassed, is used by its methods from then on.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from weakref import WeakKeyDictionary
 from ... import _core
 from .by_methods import READS, SENT_BY_RQ, Words, by_methods
 from .configuration import decodes
-from .errors import is_job_timeout
-from .kinds import ClientKind
+from .errors import is_broken_connection, is_job_timeout
+from .kinds import ClientKind, Observations
 from .pools import makes_only_original_connections
 from .stand_ins import (
     PIPELINE,
@@ -62,19 +62,18 @@ def send(client: Any, kind: Any, commands: Sequence[Words], on_resent: Callable[
     if notes.is_opaque or (not are_sent_by_rq and not is_transparent(client, kind)):
         return by_methods(client, commands)
     # A trusted client need not be seen to pass on one command of each name before a pipeline is used.
-    is_at_core = is_trusted(client, kind)
-    sent_singly = int(len(commands) == 1) if is_at_core else _count_sent_singly(commands, notes.arrived)
+    sent_singly = int(len(commands) == 1) if is_trusted(client, kind) else _count_sent_singly(commands, notes.arrived)
     replies: list[Any] = []
     try:
         for words in commands[:sent_singly]:
-            reply, has_arrived = _by_execute_command(client, notes, words, on_resent, is_at_core)
+            reply, has_arrived = _by_execute_command(client, notes, words, on_resent)
             replies.append(reply)
             if not has_arrived:
                 raise CommandChangedError
         if len(replies) < len(commands):
-            replies += _by_watched_pipeline(client, notes, commands[len(replies) :], on_resent, is_at_core)
+            replies += _by_watched_pipeline(client, notes, commands[len(replies) :], on_resent)
     except CommandChangedError:
-        notes.is_opaque = True
+        _note_opaque(kind, notes)
         replies += by_methods(client, commands[len(replies) :])
     return replies
 
@@ -99,13 +98,10 @@ def is_transparent(client: Any, kind: Any, registry_key: Any = None) -> bool:
     notes = _notes_on(client, kind)
     if is_trusted(client, kind):
         return not notes.is_opaque
-    if not notes.is_opaque and not notes.has_passed(registry_key):
-        notes.is_opaque = not _passes_all(client, notes, registry_key)
-        notes.add_passed(registry_key)
-    if notes.is_opaque or registry_key is None:
-        return not notes.is_opaque
+    if not _passes_trial(client, kind, notes, registry_key):
+        return False
     # A wrapper may hide some of them. That is to be seen before any is changed.
-    return answers_unchanged(client, kind, ('ZRANGE', registry_key, 0, _MOST_READ - 1))
+    return registry_key is None or answers_unchanged(client, kind, ('ZRANGE', registry_key, 0, _MOST_READ - 1))
 
 
 _MOST_READ = 1000
@@ -114,6 +110,40 @@ _MOST_READ = 1000
 def is_trusted(client: Any, kind: Any) -> bool:
     """Tell whether only tracers wrap the client that are known to pass on commands and replies."""
     return getattr(kind, 'is_trusted', False) and _has_original_connections(client)
+
+
+def passes_for_script(client: Any, observations: Observations, registry_key: str) -> bool:
+    """Tell whether a script may take the place of RQ's commands on a registry, in a single call, and take note of it.
+
+    The core asks, once for each registry (src/job_script.c). No round trip.
+    """
+    kind = _core.check_client(client)
+    try:
+        has_passed = _passes_trial(client, kind, _notes_on(client, kind), registry_key)
+    except Exception as error:
+        if is_job_timeout(error) or isinstance(error, MemoryError):
+            raise
+        if is_broken_connection(error):
+            return False
+        # A wrapper refuses a command that RQ's method may not send.
+        has_passed = False
+    keys = observations.passed_keys
+    if not has_passed or keys is None:
+        observations.passed_keys = None
+    else:
+        if len(keys) >= _MOST_KEYS:
+            keys.clear()
+        keys.add(registry_key)
+    return observations.passed_keys is not None
+
+
+def _passes_trial(client: Any, kind: Any, notes: _Notes, registry_key: Any) -> bool:
+    """Tell whether the client passes on the commands of RQ, on this registry if a key is given. It is tried once."""
+    if not notes.is_opaque and not notes.has_passed(registry_key):
+        if not _passes_all(client, notes, registry_key):
+            _note_opaque(kind, notes)
+        notes.add_passed(registry_key)
+    return not notes.is_opaque
 
 
 def _passes_all(client: Any, notes: _Notes, registry_key: Any) -> bool:
@@ -143,7 +173,8 @@ def answers_unchanged(client: Any, kind: Any, words: Words) -> bool:
     except UnicodeDecodeError:
         # With decode_responses=True an entry that is not text cannot be read: RQ may clean it up before it reads.
         return True
-    notes.is_opaque = not has_arrived
+    if not has_arrived:
+        _note_opaque(kind, notes)
     return has_arrived
 
 
@@ -168,6 +199,13 @@ class _Notes:
 
 
 _MOST_KEYS = 4096
+
+
+def _note_opaque(kind: Any, notes: _Notes) -> None:
+    """Use these clients by their methods from now on, and by no script in single calls."""
+    notes.is_opaque = True
+    if isinstance(kind, ClientKind) and kind.observations is not None:
+        kind.observations.passed_keys = None
 
 
 def _notes_on(client: Any, kind: Any) -> _Notes:
@@ -221,9 +259,22 @@ def _passes(client: Any, by_themselves: Sequence[TrialCommand], together: Sequen
         return False
 
 
+def _is_at_core(client: Any) -> bool:
+    """Tell whether what arrives below the wrappers is sent on a connection of the core's."""
+    return isinstance(_core.check_client(client), ClientKind) and _has_original_connections(client)
+
+
+def _stand_in_for(client: Any, watch: Watch) -> Any:
+    return stand_in_for(client_on_core if _is_at_core(client) else client_stand_in, client, watch)
+
+
+def _stand_in_for_pipeline(client: Any, pipeline: Any, watch: Watch) -> Any:
+    return stand_in_for(pipeline_on_core if _is_at_core(client) else pipeline_stand_in, pipeline, watch)
+
+
 def _passes_alone(client: Any, command: TrialCommand) -> bool:
     trial = Trial([command], SINGLE, client.connection_pool)
-    stand_in = stand_in_for(client_stand_in, client, trial)
+    stand_in = _stand_in_for(client, trial)
     return trial.holds(lambda: stand_in.execute_command(*command.words))
 
 
@@ -231,7 +282,7 @@ def _passes_in_pipeline(client: Any, commands: Sequence[TrialCommand], is_transa
     pipeline = _pipeline_of(client, is_transaction)
     trial = Trial(commands, TRANSACTION if is_transaction else PIPELINE, client.connection_pool)
     with _resetting(pipeline):
-        stand_in = stand_in_for(pipeline_stand_in, pipeline, trial)
+        stand_in = _stand_in_for_pipeline(client, pipeline, trial)
         return trial.holds(lambda: by_pipeline(stand_in, [command.words for command in commands]))
 
 
@@ -243,7 +294,7 @@ def _passes_while_watching(client: Any, commands: Sequence[TrialCommand]) -> boo
     with _resetting(pipeline):
         for command in (TrialCommand(('WATCH', key), 1), *reads):
             trial = Trial([command], SINGLE, client.connection_pool)
-            stand_in = stand_in_for(pipeline_stand_in, pipeline, trial)
+            stand_in = _stand_in_for_pipeline(client, pipeline, trial)
             stand_in.response_callbacks = {}
             if not trial.holds(partial(stand_in.execute_command, *command.words)):
                 return False
@@ -262,15 +313,11 @@ def _resetting(pipeline: Any) -> Iterator[None]:
 
 
 def _by_execute_command(
-    client: Any,
-    notes: _Notes,
-    words: Words,
-    on_resent: Callable[[], object] | None = None,
-    is_at_core: bool = False,
+    client: Any, notes: _Notes, words: Words, on_resent: Callable[[], object] | None = None
 ) -> tuple[Any, bool]:
     """Return the reply to a command, and whether the command arrived. Raises CommandChangedError if another one did."""
     watch = Watch([words], SINGLE, client.connection_pool, on_resent)
-    stand_in = stand_in_for(client_on_core if is_at_core else client_stand_in, client, watch)
+    stand_in = _stand_in_for(client, watch)
     reply = watch.answer(
         lambda: stand_in.execute_command(*words),
         has_arrived_before=words[0] in notes.arrived,
@@ -282,17 +329,13 @@ def _by_execute_command(
 
 
 def _by_watched_pipeline(
-    client: Any,
-    notes: _Notes,
-    commands: Sequence[Words],
-    on_resent: Callable[[], object] | None = None,
-    is_at_core: bool = False,
+    client: Any, notes: _Notes, commands: Sequence[Words], on_resent: Callable[[], object] | None = None
 ) -> list[Any]:
     """Return the replies. Raises CommandChangedError where other commands would be sent."""
     pipeline = _pipeline_of(client, is_transaction=False)
     watch = Watch(commands, PIPELINE, client.connection_pool, on_resent)
     try:
-        stand_in = stand_in_for(pipeline_on_core if is_at_core else pipeline_stand_in, pipeline, watch)
+        stand_in = _stand_in_for_pipeline(client, pipeline, watch)
         replies: list[Any] = watch.answer(
             lambda: by_pipeline(stand_in, commands),
             has_arrived_before=PIPELINE in notes.arrived,
