@@ -32,16 +32,37 @@ def command_names(octets: bytes) -> list[str]:
         for number in range(items):
             length, start = _read_length(octets, position, b'$')
             position = start + length + 2
+            if position > len(octets):
+                raise IncompleteCommandError(f'it ends within an argument, after {len(octets)} bytes')
             if number == 0:
                 names.append(octets[start : start + length].decode().upper())
     return names
 
 
+class IncompleteCommandError(ValueError):
+    """The block of bytes ends within a command."""
+
+
 def _read_length(octets: bytes, position: int, mark: bytes) -> tuple[int, int]:
-    end = octets.index(b'\r\n', position)
+    end = octets.find(b'\r\n', position)
+    if end < 0:
+        raise IncompleteCommandError(f'it ends within a command, after {len(octets)} bytes')
     if octets[position : position + 1] != mark:
         raise ValueError(f'{octets[position:end]!r} begins no {mark!r}')
     return int(octets[position + 1 : end]), end + 2
+
+
+def _read_commands(client: socket.socket) -> bytes:
+    """Return complete commands: what is there, and what follows until the last one is complete; b'' at the end."""
+    octets = b''
+    while block := client.recv(BLOCK):
+        octets += block
+        try:
+            command_names(octets)
+        except IncompleteCommandError:
+            continue
+        break
+    return octets
 
 
 class Recorder:
@@ -115,7 +136,7 @@ class Recorder:
     def _pass_writes(self, client: socket.socket, server: socket.socket, number: int) -> None:
         threading.Thread(target=self._pass_replies, args=(server, client, number), daemon=True).start()
         try:
-            while octets := client.recv(BLOCK):
+            while octets := _read_commands(client):
                 names = command_names(octets)
                 self.writes.append(Write(number, names, octets))
                 if self._to_cut and self._to_cut[0] in names:
