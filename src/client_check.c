@@ -48,41 +48,51 @@ globals_are_unchanged(PyObject *globals)
     return true;
 }
 
-/* Find the kind of an object; runs no Python code. `attributes`: the object's own, or NULL where
-   their names do not matter. `used`: NULL, or the class that must be the last of the kind's
-   classes. */
-static const checked_kind *
-find_known_kind(const checked_kinds *known, PyObject *object, PyObject *attributes,
-                const PyObject *used)
+/* Whether the kind is that of the object; runs no Python code. `attributes`: the object's own, or
+   NULL where their names do not matter. `used`: NULL, or the class that must be the last of the
+   kind's classes. */
+static bool
+is_of_kind(const checked_kind *kind, PyObject *attributes, const PyObject *used)
 {
+    return (attributes == NULL || has_names(attributes, kind->names))
+           && (used == NULL
+               || used == PyTuple_GET_ITEM(kind->classes, PyTuple_GET_SIZE(kind->classes) - 1))
+           && classes_are_unchanged(kind) && guard_codes_are_unchanged(kind->codes)
+           && globals_are_unchanged(kind->globals);
+}
+
+/* Hold the kinds that are known of a type, in `held`; returns how many. */
+static int
+hold_kinds(core_state *state, checked_kinds *known, const PyTypeObject *type, checked_kind **held)
+{
+    int count = 0;
+    thread_lock_take(&state->lock);
     for (int i = 0; i < CHECKED_KINDS; i++) {
-        const checked_kind *kind = &known->kinds[i];
-        if (kind->type == Py_TYPE(object)
-            && (attributes == NULL || has_names(attributes, kind->names))
-            && (used == NULL
-                || used == PyTuple_GET_ITEM(kind->classes, PyTuple_GET_SIZE(kind->classes) - 1))
-            && classes_are_unchanged(kind) && guard_codes_are_unchanged(kind->codes)
-            && globals_are_unchanged(kind->globals)) {
-            return kind;
+        checked_kind *kind = known->kinds[i];
+        if (kind != NULL && kind->type == type) {
+            kind->uses++;
+            held[count++] = kind;
         }
     }
-    return NULL;
+    thread_lock_leave(&state->lock);
+    return count;
+}
+
+static void
+let_go(checked_kind *kind)
+{
+    if (kind != NULL && --kind->uses == 0) {
+        Py_XDECREF(kind->type);
+        Py_XDECREF(kind->names);
+        Py_XDECREF(kind->classes);
+        Py_XDECREF(kind->codes);
+        Py_XDECREF(kind->globals);
+        Py_XDECREF(kind->answer);
+        PyMem_Free(kind);
+    }
 }
 
 /* ---- Examining an object --------------------------------------------------------------------- */
-
-static void
-kind_clear(checked_kind *kind)
-{
-    checked_kind old = *kind;
-    *kind = (checked_kind){.type = NULL};
-    Py_XDECREF(old.type);
-    Py_XDECREF(old.names);
-    Py_XDECREF(old.classes);
-    Py_XDECREF(old.codes);
-    Py_XDECREF(old.globals);
-    Py_XDECREF(old.answer);
-}
 
 /* Read the version of each class of the kind. 1 where all have one, 0, or -1 with an exception. */
 static int
@@ -124,17 +134,16 @@ read_answer(checked_kind *kind, PyObject *object, const char *module, const char
     return result;
 }
 
-/* Store it in the place of the oldest kind, which is returned in `kind`. */
+/* Store it in the place of the oldest kind. Steals it. */
 static void
 remember_kind(core_state *state, checked_kinds *known, checked_kind *kind)
 {
     thread_lock_take(&state->lock);
-    checked_kind *place = &known->kinds[known->next];
+    checked_kind *replaced = known->kinds[known->next];
+    known->kinds[known->next] = kind;
     known->next = (known->next + 1) % CHECKED_KINDS;
-    checked_kind replaced = *place;
-    *place = *kind;
-    *kind = replaced;
     thread_lock_leave(&state->lock);
+    let_go(replaced);
 }
 
 static PyObject *
@@ -161,33 +170,59 @@ static PyObject *
 find_known_answer(const examination *about, PyObject *object, PyObject *attributes,
                   const PyObject *used)
 {
-    thread_lock_take(&about->state->lock);
-    const checked_kind *kind = find_known_kind(about->known, object, attributes, used);
-    PyObject *answer = kind == NULL ? NULL : Py_NewRef(kind->answer);
-    thread_lock_leave(&about->state->lock);
+    checked_kind *held[CHECKED_KINDS];
+    int count = hold_kinds(about->state, about->known, Py_TYPE(object), held);
+    PyObject *answer = NULL;
+    for (int i = 0; answer == NULL && i < count; i++) {
+        if (is_of_kind(held[i], attributes, used)) {
+            answer = Py_NewRef(held[i]->answer);
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        let_go(held[i]);
+    }
     return answer;
+}
+
+/* The kind of an object, with one use, before it is examined; NULL with an exception. */
+static checked_kind *
+kind_new(const examination *about, PyObject *object, PyObject *attributes)
+{
+    checked_kind *kind = PyMem_Calloc(1, sizeof *kind);
+    if (kind == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    kind->uses = 1;
+    kind->type = (PyTypeObject *)Py_NewRef((PyObject *)Py_TYPE(object));
+    kind->names = names_in(attributes);
+    kind->classes = kind->names == NULL
+                        ? NULL
+                        : call_fastpath(about->module, about->classes_function, "(O)", object);
+    if (kind->classes == NULL) {
+        let_go(kind);
+        return NULL;
+    }
+    return kind;
 }
 
 /* Examine an object. The answer is remembered unless the classes changed during the examination. */
 static PyObject *
 examine(const examination *about, PyObject *object, PyObject *attributes)
 {
-    checked_kind kind = {.type = (PyTypeObject *)Py_NewRef((PyObject *)Py_TYPE(object))};
-    kind.names = names_in(attributes);
-    kind.classes = kind.names == NULL
-                       ? NULL
-                       : call_fastpath(about->module, about->classes_function, "(O)", object);
-    int has_versions = kind.classes == NULL ? -1 : take_versions(&kind);
+    checked_kind *kind = kind_new(about, object, attributes);
+    int has_versions = kind == NULL ? -1 : take_versions(kind);
     PyObject *answer = NULL;
     if (has_versions >= 0
-        && read_answer(&kind, object, about->module, about->examine_function) == 0) {
-        answer = Py_NewRef(kind.answer);
-        if (has_versions == 1 && has_names(attributes, kind.names)
-            && classes_are_unchanged(&kind)) {
-            remember_kind(about->state, about->known, &kind);
+        && read_answer(kind, object, about->module, about->examine_function) == 0) {
+        answer = Py_NewRef(kind->answer);
+        if (has_versions == 1 && has_names(attributes, kind->names)
+            && classes_are_unchanged(kind)) {
+            remember_kind(about->state, about->known, kind);
+            kind = NULL;
         }
     }
-    kind_clear(&kind);
+    let_go(kind);
     return answer;
 }
 
@@ -306,13 +341,15 @@ int
 checked_kinds_traverse(const checked_kinds *known, visitproc visit, void *arg)
 {
     for (int i = 0; i < CHECKED_KINDS; i++) {
-        const checked_kind *kind = &known->kinds[i];
-        Py_VISIT(kind->type);
-        Py_VISIT(kind->names);
-        Py_VISIT(kind->classes);
-        Py_VISIT(kind->codes);
-        Py_VISIT(kind->globals);
-        Py_VISIT(kind->answer);
+        const checked_kind *kind = known->kinds[i];
+        if (kind != NULL) {
+            Py_VISIT(kind->type);
+            Py_VISIT(kind->names);
+            Py_VISIT(kind->classes);
+            Py_VISIT(kind->codes);
+            Py_VISIT(kind->globals);
+            Py_VISIT(kind->answer);
+        }
     }
     return 0;
 }
@@ -321,6 +358,8 @@ void
 checked_kinds_clear(checked_kinds *known)
 {
     for (int i = 0; i < CHECKED_KINDS; i++) {
-        kind_clear(&known->kinds[i]);
+        checked_kind *kind = known->kinds[i];
+        known->kinds[i] = NULL;
+        let_go(kind);
     }
 }

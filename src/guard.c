@@ -9,10 +9,9 @@ typedef struct {
     uint64_t version; /* 0: unknown */
 } seen_dict;
 
+/* A result of look(). Only the versions of its dicts change, and those under the GIL. */
 typedef struct {
-    PyObject_HEAD
-    PyObject *look;
-    /* The last result of look(); NULL before the first call. */
+    use_count uses;
     PyObject *names;  /* tuple of (dict, key, value), or (dict, key) for a key that was missing */
     seen_dict *dicts; /* of the names */
     Py_ssize_t dict_count;
@@ -21,22 +20,60 @@ typedef struct {
     unsigned int *versions; /* of the types */
     bool holds;
     bool is_cacheable; /* nothing changed while look() ran */
+} looked;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *look;
+    looked *last; /* NULL before the first call */
+    thread_lock lock;
 } guard;
 
-/* Not without the GIL: another thread may be reading what would be replaced. */
-#ifdef Py_GIL_DISABLED
-#define REMEMBERS false
-#else
-#define REMEMBERS true
-#endif
+/* ---- The last result ------------------------------------------------------------------------- */
+
+static looked *
+hold_last(guard *self)
+{
+    thread_lock_take(&self->lock);
+    looked *last = self->last;
+    if (last != NULL) {
+        last->uses++;
+    }
+    thread_lock_leave(&self->lock);
+    return last;
+}
+
+static void
+let_go(looked *last)
+{
+    if (last != NULL && --last->uses == 0) {
+        Py_XDECREF(last->names);
+        Py_XDECREF(last->types);
+        Py_XDECREF(last->codes);
+        PyMem_Free(last->dicts);
+        PyMem_Free(last->versions);
+        PyMem_Free(last);
+    }
+}
+
+/* Steals the new result; NULL for none. */
+static void
+replace_last(guard *self, looked *fresh)
+{
+    thread_lock_take(&self->lock);
+    looked *replaced = self->last;
+    self->last = fresh;
+    thread_lock_leave(&self->lock);
+    let_go(replaced);
+}
 
 /* ---- What it depends on ---------------------------------------------------------------------- */
 
 static bool
-dicts_are_unchanged(const guard *self)
+dicts_are_unchanged(const looked *last)
 {
-    for (Py_ssize_t i = 0; i < self->dict_count; i++) {
-        const seen_dict *seen = &self->dicts[i];
+    for (Py_ssize_t i = 0; i < last->dict_count; i++) {
+        const seen_dict *seen = &last->dicts[i];
         if (seen->version == 0 || seen->version != dict_version(seen->dict)) {
             return false;
         }
@@ -45,11 +82,16 @@ dicts_are_unchanged(const guard *self)
 }
 
 static void
-note_dict_versions(guard *self, bool are_known)
+note_dict_versions(looked *last, bool are_known)
 {
-    for (Py_ssize_t i = 0; i < self->dict_count; i++) {
-        self->dicts[i].version = are_known ? dict_version(self->dicts[i].dict) : 0;
+#ifdef Py_GIL_DISABLED
+    (void)last;
+    (void)are_known;
+#else
+    for (Py_ssize_t i = 0; i < last->dict_count; i++) {
+        last->dicts[i].version = are_known ? dict_version(last->dicts[i].dict) : 0;
     }
+#endif
 }
 
 static bool
@@ -71,27 +113,27 @@ have_values(PyObject *names)
 /* Looking up each name takes most of the time of a check, when nothing of it is in the processor's
    cache; so the dicts are looked at first. */
 static bool
-names_are_unchanged(guard *self)
+names_are_unchanged(looked *last)
 {
-    if (dicts_are_unchanged(self)) {
+    if (dicts_are_unchanged(last)) {
         return true;
     }
     /* Before the look-ups: whatever changes a dict meanwhile is noticed at the next check. */
-    note_dict_versions(self, true);
-    bool are_unchanged = have_values(self->names);
+    note_dict_versions(last, true);
+    bool are_unchanged = have_values(last->names);
     if (!are_unchanged) {
-        note_dict_versions(self, false);
+        note_dict_versions(last, false);
     }
     return are_unchanged;
 }
 
 static bool
-types_are_unchanged(const guard *self)
+types_are_unchanged(const looked *last)
 {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->types); i++) {
-        const PyTypeObject *type = (PyTypeObject *)PyTuple_GET_ITEM(self->types, i);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(last->types); i++) {
+        const PyTypeObject *type = (PyTypeObject *)PyTuple_GET_ITEM(last->types, i);
         unsigned int version = type_version(type);
-        if (version == 0 || version != self->versions[i]) {
+        if (version == 0 || version != last->versions[i]) {
             return false;
         }
     }
@@ -111,12 +153,19 @@ guard_flat_codes(PyObject *pairs)
     return codes;
 }
 
+/* Borrowed, to be compared only: another thread may replace it. */
+static inline const PyObject *
+function_code(PyObject *function)
+{
+    return __atomic_load_n(&((PyFunctionObject *)function)->func_code, __ATOMIC_RELAXED);
+}
+
 bool
 guard_codes_are_unchanged(PyObject *codes)
 {
     Py_ssize_t size = PyTuple_GET_SIZE(codes);
     for (Py_ssize_t i = 0; i < size; i += 2) {
-        if (PyFunction_GET_CODE(PyTuple_GET_ITEM(codes, i)) != PyTuple_GET_ITEM(codes, i + 1)) {
+        if (function_code(PyTuple_GET_ITEM(codes, i)) != PyTuple_GET_ITEM(codes, i + 1)) {
             return false;
         }
     }
@@ -124,10 +173,10 @@ guard_codes_are_unchanged(PyObject *codes)
 }
 
 static bool
-is_unchanged(guard *self)
+is_unchanged(looked *last)
 {
-    return self->is_cacheable && types_are_unchanged(self) && names_are_unchanged(self)
-           && guard_codes_are_unchanged(self->codes);
+    return last->is_cacheable && types_are_unchanged(last) && names_are_unchanged(last)
+           && guard_codes_are_unchanged(last->codes);
 }
 
 /* ---- Looking --------------------------------------------------------------------------------- */
@@ -216,9 +265,11 @@ typedef struct {
 } seen_versions;
 
 static int
-note_versions(const guard *self, seen_versions *before)
+note_versions(guard *self, seen_versions *before)
 {
-    *before = (seen_versions){.types = Py_XNewRef(self->types)};
+    looked *last = hold_last(self);
+    *before = (seen_versions){.types = last == NULL ? NULL : Py_NewRef(last->types)};
+    let_go(last);
     if (before->types != NULL) {
         before->versions = versions_of(before->types);
     }
@@ -248,6 +299,31 @@ had_versions(const seen_versions *before, PyObject *types, const unsigned int *v
     return true;
 }
 
+/* Allocated, with one use; NULL with an exception. */
+static looked *
+looked_new(const seen_versions *before, bool holds, PyObject *names, PyObject *types,
+           PyObject *functions)
+{
+    looked *fresh = PyMem_Calloc(1, sizeof *fresh);
+    if (fresh == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    fresh->uses = 1;
+    fresh->holds = holds;
+    fresh->names = Py_NewRef(names);
+    fresh->types = Py_NewRef(types);
+    fresh->codes = guard_flat_codes(functions);
+    fresh->versions = fresh->codes == NULL ? NULL : versions_of(types);
+    fresh->dicts = fresh->versions == NULL ? NULL : dicts_of(names, &fresh->dict_count);
+    if (fresh->dicts == NULL) {
+        let_go(fresh);
+        return NULL;
+    }
+    fresh->is_cacheable = had_versions(before, types, fresh->versions);
+    return fresh;
+}
+
 static int
 remember_look(guard *self, const seen_versions *before, PyObject *found)
 {
@@ -265,33 +341,11 @@ remember_look(guard *self, const seen_versions *before, PyObject *found)
         || !is_well_formed(names, types, functions)) {
         return -1;
     }
-    if (!REMEMBERS) {
-        return holds;
-    }
-    PyObject *codes = guard_flat_codes(functions);
-    unsigned int *versions = codes == NULL ? NULL : versions_of(types);
-    Py_ssize_t dict_count = 0;
-    seen_dict *dicts = versions == NULL ? NULL : dicts_of(names, &dict_count);
-    if (dicts == NULL) {
-        Py_XDECREF(codes);
-        PyMem_Free(versions);
+    looked *fresh = looked_new(before, holds, names, types, functions);
+    if (fresh == NULL) {
         return -1;
     }
-    PyMem_Free(self->versions);
-    self->versions = versions;
-    PyMem_Free(self->dicts);
-    self->dicts = dicts;
-    self->dict_count = dict_count;
-    self->is_cacheable = had_versions(before, types, versions);
-    self->holds = holds;
-    /* Set all new values before an old one is released, which can run Python code. */
-    PyObject *old[] = {self->names, self->types, self->codes};
-    self->names = Py_NewRef(names);
-    self->types = Py_NewRef(types);
-    self->codes = codes;
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(old); i++) {
-        Py_XDECREF(old[i]);
-    }
+    replace_last(self, fresh);
     return holds;
 }
 
@@ -301,7 +355,6 @@ look_again(guard *self)
     seen_versions before = {.types = NULL};
     PyObject *look = Py_XNewRef(self->look);
     PyObject *found = NULL;
-    self->is_cacheable = false;
     if (look == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "this Guard was cleared by the garbage collector");
     }
@@ -319,12 +372,14 @@ int
 guard_holds(PyObject *object)
 {
     guard *self = (guard *)object;
-    if (is_unchanged(self)) {
-        return self->holds;
+    looked *last = hold_last(self);
+    int holds = last != NULL && is_unchanged(last) ? last->holds : -1;
+    let_go(last);
+    if (holds < 0) {
+        Py_INCREF(object);
+        holds = look_again(self);
+        Py_DECREF(object);
     }
-    Py_INCREF(object);
-    int holds = look_again(self);
-    Py_DECREF(object);
     return holds;
 }
 
@@ -350,21 +405,19 @@ guard_traverse(guard *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->look);
-    Py_VISIT(self->names);
-    Py_VISIT(self->types);
-    Py_VISIT(self->codes);
+    if (self->last != NULL) {
+        Py_VISIT(self->last->names);
+        Py_VISIT(self->last->types);
+        Py_VISIT(self->last->codes);
+    }
     return 0;
 }
 
 static int
 guard_clear(guard *self)
 {
-    self->is_cacheable = false;
-    self->dict_count = 0;
     Py_CLEAR(self->look);
-    Py_CLEAR(self->names);
-    Py_CLEAR(self->types);
-    Py_CLEAR(self->codes);
+    replace_last(self, NULL);
     return 0;
 }
 
@@ -374,8 +427,6 @@ guard_dealloc(guard *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     guard_clear(self);
-    PyMem_Free(self->versions);
-    PyMem_Free(self->dicts);
     type->tp_free(self);
     Py_DECREF(type);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base64.h"
+#include "threads.h"
 
 /* The longest text of one character: a pair of surrogates, each as \uXXXX. */
 #define LONGEST_CHARACTER 12
@@ -263,11 +264,13 @@ flattened(PyObject *dict)
     PyObject *flat = PyList_New(0);
     PyObject *name, *value;
     Py_ssize_t position = 0;
+    Py_BEGIN_CRITICAL_SECTION(dict);
     while (flat != NULL && PyDict_Next(dict, &position, &name, &value)) {
         if (PyList_Append(flat, name) < 0 || PyList_Append(flat, value) < 0) {
             Py_CLEAR(flat);
         }
     }
+    Py_END_CRITICAL_SECTION();
     return flat;
 }
 
@@ -327,11 +330,12 @@ convert_values(PyObject *list)
 
 /* The names and values of pairs, in turns. */
 static PyObject *
-flattened_pairs(PyObject *pairs)
+flattened_pairs(PyObject *list)
 {
-    PyObject *flat = PyList_New(0);
-    for (Py_ssize_t i = 0; flat != NULL && i < PyList_GET_SIZE(pairs); i++) {
-        PyObject *pair = PyList_GET_ITEM(pairs, i);
+    PyObject *pairs = PyList_AsTuple(list);
+    PyObject *flat = pairs == NULL ? NULL : PyList_New(0);
+    for (Py_ssize_t i = 0; flat != NULL && i < PyTuple_GET_SIZE(pairs); i++) {
+        PyObject *pair = PyTuple_GET_ITEM(pairs, i);
         if (!PyList_CheckExact(pair) || PyList_GET_SIZE(pair) != 2) {
             PyErr_Format(PyExc_ValueError, "%R is not a pair", pair);
             Py_CLEAR(flat);
@@ -340,6 +344,7 @@ flattened_pairs(PyObject *pairs)
             Py_CLEAR(flat);
         }
     }
+    Py_XDECREF(pairs);
     return flat;
 }
 

@@ -23,18 +23,19 @@ kept_by(core_state *state, PyObject *redis_pool, PyObject *attributes)
 static client_pool *
 keep(core_state *state, PyObject *redis_pool, PyObject *attributes, client_pool *fresh)
 {
-    /* What is replaced is released without the lock. */
-    PyObject *replaced = dict_get(attributes, state->names._rqreg_ext_pool);
-    if (replaced == NULL && PyErr_Occurred()) {
-        return NULL;
+    client_pool *kept;
+    PyObject *replaced = NULL;
+    Py_BEGIN_CRITICAL_SECTION(attributes);
+    kept = kept_by(state, redis_pool, attributes);
+    if (kept == NULL && !PyErr_Occurred()) {
+        /* Released after the critical section. */
+        replaced = dict_get(attributes, state->names._rqreg_ext_pool);
     }
-    thread_lock_take(&state->lock);
-    client_pool *kept = kept_by(state, redis_pool, attributes);
     if (kept == NULL && !PyErr_Occurred()
         && PyDict_SetItem(attributes, state->names._rqreg_ext_pool, (PyObject *)fresh) == 0) {
         kept = (client_pool *)Py_NewRef((PyObject *)fresh);
     }
-    thread_lock_leave(&state->lock);
+    Py_END_CRITICAL_SECTION();
     Py_XDECREF(replaced);
     return kept;
 }

@@ -56,12 +56,13 @@ has_own_pool(stand_in *self)
 static int
 check_arrival(stand_in *self, PyObject *const *words, Py_ssize_t count, PyObject *keywords)
 {
-    if (self->pool == NULL || self->is_busy) {
+    bool may_compare = may_use_here(self->thread);
+    if (may_compare && (self->pool == NULL || self->is_busy)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the call that this client was made for is over, or at work");
         return -1;
     }
-    if ((keywords != NULL && PyTuple_GET_SIZE(keywords) > 0)
+    if (!may_compare || (keywords != NULL && PyTuple_GET_SIZE(keywords) > 0)
         || !are_same_words(words, count, self->commands[self->current].words)
         || !has_own_pool(self)) {
         self->is_changed = true;
@@ -211,7 +212,7 @@ typedef struct {
 static PyObject *
 note_and_execute(stand_in *self, PyObject *words, PyObject *options)
 {
-    if (self->given_words == NULL && !self->is_over) {
+    if (may_use_here(self->thread) && self->given_words == NULL && !self->is_over) {
         self->given_words = Py_NewRef(words);
         self->given_options = Py_XNewRef(options);
     }
@@ -291,6 +292,9 @@ send_as_client(stand_in *self, const innermost_arguments *given)
 static PyObject *
 arrive(stand_in *self, const innermost_arguments *given, Py_ssize_t first)
 {
+    if (self->is_as_rq && !may_use_here(self->thread)) {
+        return send_as_client(self, given);
+    }
     PyObject *const *words = given->values + first;
     Py_ssize_t count = given->count - first;
     PyObject *value = NULL;
@@ -380,6 +384,7 @@ stand_in_new(client_pool *pool, PyObject *stand_in_class, PyObject *client)
     if (self != NULL) {
         self->pool = (client_pool *)Py_NewRef((PyObject *)pool);
         self->redis_pool = Py_NewRef(redis_pool);
+        self->thread = PyThread_get_thread_ident();
         if (PyObject_GenericSetDict((PyObject *)self, attributes, NULL) < 0) {
             Py_CLEAR(self);
         }

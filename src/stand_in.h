@@ -5,12 +5,15 @@
    command is compared with the one that was given, and sent on a connection of the core's.
 
    Of one that is_as_rq, redis-py's own methods are called (zcard(), ...), which give the options
-   that RQ's call gives; and whatever else arrives is sent by redis-py's own innermost method. */
+   that RQ's call gives; and whatever else arrives is sent by redis-py's own innermost method.
+
+   Without the GIL, what arrives in another thread counts as something else. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "client_pool.h"
@@ -32,6 +35,7 @@ typedef struct {
     PyObject_HEAD
     client_pool *pool;
     PyObject *redis_pool;
+    unsigned long thread;                   /* in which it was made */
     wrapped_command commands[MOST_WRAPPED]; /* each with a reference to its words */
     int count;
     int current;          /* the command that is given to the client */
@@ -40,7 +44,8 @@ typedef struct {
     bool is_write_traced; /* tracers wrap the method by which redis-py writes */
     bool is_busy;         /* commands are on their way */
     bool has_arrived;     /* the current command */
-    bool is_changed;      /* something else arrived, and was not sent */
+    /* Something else arrived, or in a thread where it could not be compared, and was not sent. */
+    atomic_bool is_changed;
     /* For the current command, if is_as_rq: what redis-py gave to the wrappers. */
     PyObject *given_words;   /* tuple */
     PyObject *given_options; /* dict, or NULL for none */

@@ -88,9 +88,10 @@ typedef struct {
 /* Objects for which the answer is known: of one class, with the same attributes of their own, while
    none of `classes` and `codes` has changed. */
 typedef struct {
-    PyTypeObject *type; /* NULL: the place is free */
-    PyObject *names;    /* tuple of the names of the object's own attributes, in their order */
-    PyObject *classes;  /* tuple of classes whose methods count */
+    use_count uses;
+    PyTypeObject *type;
+    PyObject *names;   /* tuple of the names of the object's own attributes, in their order */
+    PyObject *classes; /* tuple of classes whose methods count */
     unsigned int versions[CHECKED_CLASSES];
     PyObject *codes;   /* tuple: function, code, function, code, ... */
     PyObject *globals; /* tuple: dict, name, value, dict, name, value, ... */
@@ -99,8 +100,8 @@ typedef struct {
 
 /* The last kinds that were met. */
 typedef struct {
-    checked_kind kinds[CHECKED_KINDS];
-    int next; /* where the next one goes */
+    checked_kind *kinds[CHECKED_KINDS]; /* NULL: the place is free */
+    int next;                           /* where the next one goes */
 } checked_kinds;
 
 /* ---- The installed RQ (installed_rq.c) ------------------------------------------------------- */

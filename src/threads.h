@@ -7,12 +7,16 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #if PY_VERSION_HEX < 0x030D0000
 #define Py_BEGIN_CRITICAL_SECTION(object) {
 #define Py_END_CRITICAL_SECTION() }
 #endif
 
-/* A lock for what no object has: held only for steps that run no Python code. */
+/* A lock for what no object has: held only for steps that run no Python code, and that wait for no
+   other lock, as a look-up in a dict may: a fork then leaves none of them locked. */
 #ifdef Py_GIL_DISABLED
 typedef PyMutex thread_lock;
 #define thread_lock_take(lock) PyMutex_Lock(lock)
@@ -24,6 +28,26 @@ typedef struct {
 #define thread_lock_take(lock) ((void)(lock))
 #define thread_lock_leave(lock) ((void)(lock))
 #endif
+
+/* How many hold a thing that is replaced while others read it. The last one frees it. */
+#ifdef Py_GIL_DISABLED
+typedef atomic_int use_count;
+#else
+typedef int use_count;
+#endif
+
+/* Whether an object of one call may be used here: in its own thread; with the GIL in all others
+   too. */
+static inline bool
+may_use_here(unsigned long own_thread)
+{
+#ifdef Py_GIL_DISABLED
+    return own_thread == PyThread_get_thread_ident();
+#else
+    (void)own_thread;
+    return true;
+#endif
+}
 
 /* The value of a key, a new reference; NULL without an exception if there is none, or with one. */
 static inline PyObject *

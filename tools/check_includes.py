@@ -33,8 +33,8 @@ client_check connection installed_rq type_methods
 connection_struct guard
 errors redis_connection
 command python_calls reply state transport
-dict_version json_text lists names raised registry_object reply_objects threads type_version
-base64 entries traceback_text
+dict_version json_text lists names raised registry_object reply_objects type_version
+base64 entries threads traceback_text
 """
 # Made of src/lua/ when the core is built.
 GENERATED = {'lua_arguments', 'lua_sources'}

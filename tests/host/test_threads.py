@@ -13,7 +13,9 @@ import redis
 import rq.registry
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
 
+from rqreg_ext import Queue, _core
 from rqreg_ext._fastpath.clients import core_connections
 from rqreg_ext.registry import DeferredJobRegistry, FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 
@@ -164,6 +166,78 @@ def test_each_entry_is_removed_by_one_thread(connection: redis.Redis) -> None:
     # Every thread tried every id; for each id exactly one call returned that it removed it.
     assert [sum(thread[index] for thread in removed) for index in range(len(ids))] == [1] * len(ids)
     assert registry.count == 0
+
+
+def test_threads_with_shared_queue_requeue_and_delete_each_job_once(connection: redis.Redis) -> None:
+    queue = Queue('shared', connection=connection)
+    jobs = [queue.enqueue('jobs.fail').id for _ in range(160)]
+    connection.delete(queue.key)
+    connection.zadd(queue.failed_job_registry.key, dict.fromkeys(jobs, NEVER))
+    kept, deleted = jobs[::2], jobs[1::2]
+
+    def change(job_id: str) -> bool:
+        registry = queue.failed_job_registry
+        try:
+            if job_id in kept:
+                return registry.requeue(job_id).id == job_id
+            return registry.remove(job_id, delete_job=True) == 1
+        except (InvalidJobOperation, NoSuchJobError):
+            return False
+
+    changed = in_threads(lambda number: [change(job_id) for job_id in jobs])
+
+    # Every thread tried every job; for each one exactly one call returned that it changed it.
+    assert [sum(thread[index] for thread in changed) for index in range(len(jobs))] == [1] * len(jobs)
+    assert sorted(queue.job_ids) == sorted(kept)
+    assert queue.failed_job_registry.count == 0
+    assert connection.exists(*(f'rq:job:{job_id}' for job_id in jobs)) == len(kept)
+    assert connection.exists(*(f'rq:job:{job_id}' for job_id in deleted)) == 0
+
+
+def test_threads_with_more_classes_than_are_remembered_get_own_answers(connection: redis.Redis) -> None:
+    """What is known of a class is replaced by what is known of another one, while threads read it."""
+    contents = [own_content(connection, number) for number in range(THREADS)]
+
+    def work(number: int) -> int:
+        for _ in range(ROUNDS):
+            client_class = type('OwnRedis', (redis.Redis,), {})
+            registry_class = type('OwnRegistry', (FailedJobRegistry,), {})
+            client = client_class(connection_pool=connection.connection_pool)
+            registry = registry_class(f'queue-{number}', connection=client)
+            ask_everything(registry, contents[number], contents[number - 1][0])
+        return number
+
+    assert in_threads(work) == list(range(THREADS))
+
+
+def test_guard_that_changes_while_threads_ask_it_answers_each() -> None:
+    names: dict[str, object] = {'known': None}
+
+    class Looked:
+        pass
+
+    def look() -> Any:
+        return True, ((names, 'known', names['known']),), (Looked,), ()
+
+    guard = _core.Guard(look)
+    ended = threading.Event()
+
+    def change() -> int:
+        changed = 0
+        while not ended.is_set():
+            names['known'] = object()
+            Looked.known = changed  # type: ignore[attr-defined]
+            changed += 1
+        return changed
+
+    with ThreadPoolExecutor(1) as changer:
+        changed = changer.submit(change)
+        try:
+            answers = in_threads(lambda number: [guard.holds() for _ in range(2_000)], threads=8)
+        finally:
+            ended.set()
+        assert changed.result(PATIENCE) > 0
+    assert answers == [[True] * 2_000] * 8
 
 
 def read_while_writing(read: Callable[[int], None], write: Callable[[], None]) -> None:
