@@ -22,6 +22,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     'test-rq-2.10.0': ('test', 'RQ=2.10.0', 'REDIS=6.4.0'),
     'test-rq-2.9.1': ('test', 'RQ=2.9.1', 'REDIS=5.0.1'),
     'test-rq-2.6.1': ('test', 'RQ=2.6.1', 'REDIS=5.0.1'),
+    'test-rq-2.4.1': ('test', 'RQ=2.4.1', 'REDIS=5.0.1'),
     'test-python-3.14': ('test', 'PYTHON=3.14'),
     'test-python-3.15': ('test', 'PYTHON=3.15'),
     'test-system-redis': ('test-system-redis',),

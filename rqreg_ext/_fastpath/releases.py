@@ -14,7 +14,7 @@ from rq import registry, version
 
 from .rq_methods import Origin
 
-OLDEST = (2, 6, 1)
+OLDEST = (2, 4, 1)
 
 
 class CleanupKind(IntEnum):
@@ -40,6 +40,8 @@ class Release(NamedTuple):
     cleans_rate_limits: bool
     # The cleanup of started jobs leaves jobs alone that have another status; before RQ 3 it fails or retries them too.
     abandons_only_started: bool = False
+    # Job.restore() gives None to str_to_date() for a date that the job lacks; from RQ 2.6 on, it does not call it then.
+    parses_missing_dates: bool = False
 
     @property
     def fails_expired_deferred(self) -> bool:
@@ -54,7 +56,10 @@ _PLAIN = Release(
 # An RQ newer than the table: calls that depend on RQ's internals are left to RQ.
 _UNKNOWN = _PLAIN._replace(cleaned=())
 _EXPIRING_DEFERRED = _PLAIN._replace(deferred_cleanup=CleanupKind.IF_EXPIRED)
+_PARSING_MISSING_DATES = _EXPIRING_DEFERRED._replace(parses_missing_dates=True)
 RELEASES = {
+    (2, 4): _PARSING_MISSING_DATES,
+    (2, 5): _PARSING_MISSING_DATES,
     (2, 6): _EXPIRING_DEFERRED,
     (2, 7): _EXPIRING_DEFERRED,
     (2, 8): _PLAIN,

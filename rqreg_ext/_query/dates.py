@@ -15,6 +15,11 @@ def moment_of(date: bytes) -> datetime:
     return str_to_date(date)
 
 
+def moment_if_any(date: bytes | None) -> datetime | None:
+    """Return the same as moment_of(), or None for a date that is missing, as str_to_date() before RQ 2.6."""
+    return moment_of(date) if date else None
+
+
 # Dates in RQ's current format, in which the order of the bytes is the order of the times. This leaves out February 29,
 # which not every year has: str_to_date() parses it.
 _is_sortable = re.compile(

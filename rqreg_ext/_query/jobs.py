@@ -21,10 +21,11 @@ from rq.timeouts import BaseTimeoutException
 from .._fastpath.clients.by_url import client_from
 from .._fastpath.dispatch import fetches_as_rq, has_rq_constructor, reads_results_as_rq, restores_as_rq
 from .._fastpath.exchange import VALUE, Command, exchange
+from .._fastpath.releases import release
 from .._fastpath.server_errors import is_wrong_type
 from .arguments import text_ids_of
 from .chunks import chunks_of
-from .dates import moment_of
+from .dates import moment_if_any, moment_of
 from .hashes import BoundedCache, names_and_values, pairs_of
 from .rows import latest_result
 
@@ -231,6 +232,7 @@ def _result_from(job: Any, reply: Any) -> Result | None:
 
 
 _name_of = BoundedCache(bytes.decode).__getitem__
+_date_of = moment_if_any if release.parses_missing_dates else moment_of
 
 
 def _restore_of(job_class: Any, connection: Any) -> tuple[Callable[[Any, Any], Any], Any]:
@@ -250,7 +252,7 @@ def _fast_restore() -> Callable[[Any, Any], Any] | None:
     code = _code_of(original.__code__)
     if code is None:
         return None
-    names = {**vars(rq_job), 'decode_redis_hash': lambda fields: fields, 'str_to_date': moment_of}
+    names = {**vars(rq_job), 'decode_redis_hash': lambda fields: fields, 'str_to_date': _date_of}
     return FunctionType(code, names, original.__name__, original.__defaults__, original.__closure__)
 
 

@@ -60,11 +60,16 @@ def run(redis_server: PrivateRedis, program: str, *, version: str | None = None)
 OLDEST = '.'.join(map(str, releases.OLDEST))
 
 
-@pytest.mark.parametrize('version', ['1.16.2', '2.5.10', '2.6.0'])
+@pytest.mark.parametrize('version', ['1.16.2', '2.0.0', '2.4.0'])
 def test_too_old_release_is_refused(redis_server: PrivateRedis, version: str) -> None:
     printed = run(redis_server, 'import rqreg_ext.registry', version=version)
     assert f'ImportError: rqreg_ext needs RQ {OLDEST} or newer, and RQ {version} is installed' in printed
     assert f"pip install --upgrade 'rq>={OLDEST}'" in printed
+
+
+@pytest.mark.parametrize('version', ['2.4.1', '2.5.0', '2.6.0'])
+def test_release_before_2_6_1_is_in_table(redis_server: PrivateRedis, version: str) -> None:
+    assert run(redis_server, CALLS, version=version).startswith(ANSWERS + 'scripts\n')
 
 
 def test_package_requires_the_oldest_release_of_the_table() -> None:

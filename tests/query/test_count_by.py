@@ -39,7 +39,7 @@ def put_job(client: Any, job_id: str, exception: str | None, ended_at: datetime 
     job.worker_name, job.ended_at, job.enqueued_at = worker, ended_at, NOON - 2 * HOUR
     job.save()
     if exception is not None:
-        Result.create_failure(job, ttl=500, exc_string=TEXT.format(exception), worker_name=worker)
+        Result.create_failure(job, ttl=500, exc_string=TEXT.format(exception))
     client.zadd(f'rq:failed:{queue}', {job_id: LATER})
 
 
