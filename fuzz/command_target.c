@@ -69,7 +69,7 @@ write_all(command_buffer *buffer, PyObject *commands)
 static PyObject *
 error_text(void)
 {
-    PyObject *error = raised_take();
+    PyObject *error = PyErr_GetRaisedException();
     if (error == NULL) {
         host_fail("the commands failed, and no exception is set");
     }
@@ -85,7 +85,7 @@ outcome_of(PyObject *commands)
     command_buffer buffer;
     write_all(&buffer, commands);
     PyObject *outcome;
-    if (command_finish(&buffer) < 0) {
+    if (command_check(&buffer) < 0) {
         outcome = error_text();
     }
     else if (PyErr_Occurred() || buffer.count != PyList_GET_SIZE(commands)) {

@@ -144,7 +144,7 @@ tell_value(const char *outcome, PyObject *value, const char *rest)
 static PyObject *
 tell_exception(void)
 {
-    PyObject *error = raised_take();
+    PyObject *error = PyErr_GetRaisedException();
     if (error == NULL) {
         host_fail("REPLY_RAISED, and no exception is set");
     }

@@ -4,7 +4,7 @@
 #include "guard.h"
 #include "script.h"
 
-#define READ_OFF_QUEUE 4
+#define QUEUE_ATTRIBUTE_COUNT 4
 #define MOST_REGISTRIES 8
 #define MOST_KEYS (MOST_REGISTRIES + 1)
 
@@ -12,8 +12,8 @@
    arguments. */
 typedef struct {
     core_state *state;
-    PyObject *names;                     /* dict: where RQ's function finds its classes */
-    PyObject *arguments[READ_OFF_QUEUE]; /* the values of state->cleaned_keywords */
+    PyObject *names;                            /* dict: where RQ's function finds its classes */
+    PyObject *arguments[QUEUE_ATTRIBUTE_COUNT]; /* the values of state->cleaned_keywords */
     PyObject *registries[MOST_REGISTRIES];
     fast_call calls[MOST_REGISTRIES]; /* one for each registry; begun */
     int count;
@@ -54,7 +54,7 @@ add_step(cleaning *run, PyObject *key, const char *step)
 static int
 read_queue(cleaning *run, PyObject *queue)
 {
-    for (int i = 0; i < READ_OFF_QUEUE; i++) {
+    for (int i = 0; i < QUEUE_ATTRIBUTE_COUNT; i++) {
         PyObject *name = PyTuple_GET_ITEM(run->state->cleaned_keywords, i);
         run->arguments[i] = PyObject_GetAttr(queue, name);
         if (run->arguments[i] == NULL) {
@@ -89,12 +89,12 @@ add_registry(cleaning *run, PyObject *class_name)
     }
     fast_call *call = &run->calls[run->count];
     call_outcome outcome = fast_call_begin(call, registry, 0);
-    if (outcome != SERVED) {
+    if (outcome != CALL_DONE) {
         Py_DECREF(registry);
         return outcome;
     }
     run->registries[run->count++] = registry;
-    cleanup_kind kind = fast_call_cleanup(call);
+    cleanup_kind kind = fast_call_cleanup_kind(call);
     if (kind == CLEANUP_UNKNOWN || call->pool != run->calls[0].pool) {
         return use_fallback_unless_raised();
     }
@@ -102,7 +102,7 @@ add_registry(cleaning *run, PyObject *class_name)
     if (step != NULL) {
         add_step(run, call->key, step);
     }
-    return SERVED;
+    return CALL_DONE;
 }
 
 static call_outcome
@@ -115,26 +115,26 @@ add_all(cleaning *run)
     }
     for (Py_ssize_t i = 0; i < count; i++) {
         call_outcome outcome = add_registry(run, PyTuple_GET_ITEM(rq->cleaned, i));
-        if (outcome != SERVED) {
+        if (outcome != CALL_DONE) {
             return outcome;
         }
     }
     if (rq->rate_limits_key != Py_None) {
         add_step(run, rq->rate_limits_key, "if_rate_limits");
     }
-    return SERVED;
+    return CALL_DONE;
 }
 
 /* ---- The call -------------------------------------------------------------------------------- */
 
 /* Run the script. It returns 0 at the first registry for which RQ itself has work to do:
-   USE_FALLBACK. The registries before it are clean then, and RQ's function finds them so. */
+   CALL_FALLBACK. The registries before it are clean then, and RQ's function finds them so. */
 static call_outcome
 run_script(cleaning *run)
 {
     PyObject *now = installed_rq_now(run->state);
     if (now == NULL) {
-        return RAISED;
+        return CALL_RAISED;
     }
     run->steps[lua_clean_registries_now] = (command_argument){.object = now};
     const script_call request = {
@@ -149,8 +149,8 @@ run_script(cleaning *run)
     script_answer answer = {.value = NULL};
     call_outcome outcome = script_run(&run->calls[0], &request, &answer);
     Py_DECREF(now);
-    if (outcome == SERVED && PyObject_IsTrue(answer.value) == 0) {
-        outcome = USE_FALLBACK;
+    if (outcome == CALL_DONE && PyObject_IsTrue(answer.value) == 0) {
+        outcome = CALL_FALLBACK;
     }
     script_answer_clear(&answer);
     return outcome;
@@ -160,13 +160,13 @@ static call_outcome
 clean_queue(cleaning *run, PyObject *queue)
 {
     if (installed_rq_load(run->state) < 0) {
-        return RAISED;
+        return CALL_RAISED;
     }
     if (read_queue(run, queue) < 0) {
         return use_fallback_unless_raised();
     }
     call_outcome outcome = add_all(run);
-    return outcome == SERVED ? run_script(run) : outcome;
+    return outcome == CALL_DONE ? run_script(run) : outcome;
 }
 
 static void
@@ -177,7 +177,7 @@ cleaning_end(cleaning *run)
         fast_call_end(&run->calls[run->count]);
         Py_DECREF(run->registries[run->count]);
     }
-    for (int i = 0; i < READ_OFF_QUEUE; i++) {
+    for (int i = 0; i < QUEUE_ATTRIBUTE_COUNT; i++) {
         Py_CLEAR(run->arguments[i]);
     }
 }
@@ -200,7 +200,7 @@ clean_registries(PyObject *module, PyObject *const *values, Py_ssize_t count)
     cleaning run = {.state = PyModule_GetState(module), .names = values[1]};
     call_outcome outcome = clean_queue(&run, values[0]);
     cleaning_end(&run);
-    return outcome == RAISED ? NULL : PyBool_FromLong(outcome == SERVED);
+    return outcome == CALL_RAISED ? NULL : PyBool_FromLong(outcome == CALL_DONE);
 }
 
 static PyMethodDef clean_registries_functions[] = {
@@ -213,7 +213,7 @@ int
 clean_registries_setup(PyObject *module, core_state *state)
 {
     state->cleaned_keywords
-        = PyTuple_Pack(READ_OFF_QUEUE, state->names.name, state->names.connection,
+        = PyTuple_Pack(QUEUE_ATTRIBUTE_COUNT, state->names.name, state->names.connection,
                        state->names.job_class, state->names.serializer);
     return state->cleaned_keywords == NULL
                ? -1

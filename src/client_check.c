@@ -66,7 +66,7 @@ static int
 hold_kinds(core_state *state, checked_kinds *known, const PyTypeObject *type, checked_kind **held)
 {
     int count = 0;
-    thread_lock_take(&state->lock);
+    thread_lock_acquire(&state->lock);
     for (int i = 0; i < CHECKED_KINDS; i++) {
         checked_kind *kind = known->kinds[i];
         if (kind != NULL && kind->type == type) {
@@ -74,7 +74,7 @@ hold_kinds(core_state *state, checked_kinds *known, const PyTypeObject *type, ch
             held[count++] = kind;
         }
     }
-    thread_lock_leave(&state->lock);
+    thread_lock_release(&state->lock);
     return count;
 }
 
@@ -136,13 +136,13 @@ read_answer(checked_kind *kind, PyObject *object, const char *module, const char
 
 /* Store it in the place of the oldest kind. Steals it. */
 static void
-remember_kind(core_state *state, checked_kinds *known, checked_kind *kind)
+cache_kind(core_state *state, checked_kinds *known, checked_kind *kind)
 {
-    thread_lock_take(&state->lock);
+    thread_lock_acquire(&state->lock);
     checked_kind *replaced = known->kinds[known->next];
     known->kinds[known->next] = kind;
     known->next = (known->next + 1) % CHECKED_KINDS;
-    thread_lock_leave(&state->lock);
+    thread_lock_release(&state->lock);
     let_go(replaced);
 }
 
@@ -167,8 +167,8 @@ typedef struct {
 
 /* The answer for the object's kind, a new reference; NULL where it is not known. */
 static PyObject *
-find_known_answer(const examination *about, PyObject *object, PyObject *attributes,
-                  const PyObject *used)
+find_cached_answer(const examination *about, PyObject *object, PyObject *attributes,
+                   const PyObject *used)
 {
     checked_kind *held[CHECKED_KINDS];
     int count = hold_kinds(about->state, about->known, Py_TYPE(object), held);
@@ -218,7 +218,7 @@ examine(const examination *about, PyObject *object, PyObject *attributes)
         answer = Py_NewRef(kind->answer);
         if (has_versions == 1 && has_names(attributes, kind->names)
             && classes_are_unchanged(kind)) {
-            remember_kind(about->state, about->known, kind);
+            cache_kind(about->state, about->known, kind);
             kind = NULL;
         }
     }
@@ -238,7 +238,7 @@ client_check_client(core_state *state, PyObject *client)
     if (attributes == NULL) {
         return NULL;
     }
-    PyObject *answer = find_known_answer(&about, client, attributes, NULL);
+    PyObject *answer = find_cached_answer(&about, client, attributes, NULL);
     if (answer == NULL) {
         answer = examine(&about, client, attributes);
     }
@@ -284,7 +284,7 @@ check_pool_of(core_state *state, PyObject *redis_pool, PyObject *attributes, PyO
     if (has_own_methods(state, attributes)) {
         Py_RETURN_NONE;
     }
-    PyObject *answer = find_known_answer(&about, redis_pool, NULL, used);
+    PyObject *answer = find_cached_answer(&about, redis_pool, NULL, used);
     return answer != NULL ? answer : examine(&about, redis_pool, attributes);
 }
 

@@ -233,10 +233,10 @@ uncount_connection(client_pool *self)
 static int
 unregister(PyObject *redis_pool, core_connection *used)
 {
-    PyObject *error = raised_take();
+    PyObject *error = PyErr_GetRaisedException();
     PyObject *done = call_fastpath("clients.core_connections", "unregister", "(OO)", redis_pool,
                                    (PyObject *)used);
-    return raised_put_back_unless_raised(error, done);
+    return set_raised_unless_failed(error, done);
 }
 
 /* Make the array so long; false without memory, and without an exception. */

@@ -224,11 +224,11 @@ command_add_words(command_buffer *commands, PyObject *words, Py_ssize_t first)
         }
         command_add_object(commands, argument);
     }
-    return command_finish(commands);
+    return command_check(commands);
 }
 
 int
-command_finish(const command_buffer *commands)
+command_check(const command_buffer *commands)
 {
     return commands->failed ? -1 : 0;
 }

@@ -43,4 +43,4 @@ int command_add_words(command_buffer *commands, PyObject *words, Py_ssize_t firs
 bool command_takes(PyObject *value);
 
 /* 0, or -1 with the exception of the first that could not be added. */
-int command_finish(const command_buffer *commands);
+int command_check(const command_buffer *commands);

@@ -154,7 +154,7 @@ connection_reopen(core_connection *self, bool *is_refused)
 int
 connection_disconnect(core_connection *self)
 {
-    PyObject *error = raised_take();
+    PyObject *error = PyErr_GetRaisedException();
     self->needs_reconnect = true;
     /* Before the socket is closed: then its descriptor's number may become another file's. */
     connection_release_socket(self);
@@ -162,7 +162,7 @@ connection_disconnect(core_connection *self)
     self->reader = NULL;
     /* redis-py shuts the connection down only in the process that opened it. */
     PyObject *closed = PyObject_CallMethod(self->redis_connection, "disconnect", NULL);
-    return raised_put_back_unless_raised(error, closed);
+    return set_raised_unless_failed(error, closed);
 }
 
 bool
@@ -240,7 +240,7 @@ connection_check_process(const core_connection *self, bool is_writing)
 }
 
 int
-connection_have_redis_py(core_connection *self, const char *method)
+connection_call_method(core_connection *self, const char *method)
 {
     if (connection_check_process(self, true) < 0) {
         return -1;
@@ -271,7 +271,7 @@ renew_credentials(core_connection *self)
         return 0;
     }
     self->has_renewed_credentials = false;
-    return connection_have_redis_py(self, "re_auth");
+    return connection_call_method(self, "re_auth");
 }
 
 int

@@ -65,4 +65,4 @@ void connection_release_socket(core_connection *self);
    parent's. */
 int connection_check_process(const core_connection *self, bool is_writing);
 /* Call a method of redis-py's object that sends and receives, and may connect anew. */
-int connection_have_redis_py(core_connection *self, const char *method);
+int connection_call_method(core_connection *self, const char *method);

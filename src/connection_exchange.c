@@ -10,7 +10,7 @@ check_health(core_connection *self, time_t now)
 {
     bool is_due = self->health_check_interval > 0
                   && difftime(now, self->last_used) >= self->health_check_interval;
-    return is_due ? connection_have_redis_py(self, "check_health") : 0;
+    return is_due ? connection_call_method(self, "check_health") : 0;
 }
 
 /* Receive until the reader has an outcome. */

@@ -102,11 +102,11 @@ connection_dealloc(core_connection *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    PyObject *error = raised_take();
+    PyObject *error = PyErr_GetRaisedException();
     transport_release(&self->io);
     reply_reader_free(self->reader);
     Py_CLEAR(self->redis_connection);
-    raised_put_back(error);
+    PyErr_SetRaisedException(error);
     type->tp_free(self);
     Py_DECREF(type);
 }

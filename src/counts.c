@@ -17,7 +17,7 @@ count_jobs(fast_call *call, bool with_cleanup, PyObject **value)
 {
     const key_command zcard = {.name = "ZCARD"};
     const reply_spec spec = {.shape = REPLY_INTEGER};
-    cleanup_kind cleanup = with_cleanup ? fast_call_cleanup(call) : CLEANUP_NOTHING;
+    cleanup_kind cleanup = with_cleanup ? fast_call_cleanup_kind(call) : CLEANUP_NOTHING;
     return cleanup == CLEANUP_UNKNOWN
                ? use_fallback_unless_raised()
                : fast_call_clean_and_run(call, cleanup, &zcard, &spec, value);
@@ -28,10 +28,10 @@ get_job_count_fast(fast_call *call, const call_arguments *given, PyObject **valu
 {
     PyObject *cleanup = NULL;
     if (!bind_arguments(given, &call->state->names.cleanup, 1, &cleanup)) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     int with_cleanup = truth_of_builtin(cleanup, true);
-    return with_cleanup < 0 ? USE_FALLBACK : count_jobs(call, with_cleanup, value);
+    return with_cleanup < 0 ? CALL_FALLBACK : count_jobs(call, with_cleanup, value);
 }
 
 DEFINE_METHOD(get_job_count, "get_job_count", METHOD_GET_JOB_COUNT, get_job_count_fast);
@@ -47,13 +47,13 @@ count_get(PyObject *self, void *closure)
     fast_call call;
     PyObject *value = NULL;
     call_outcome outcome = fast_call_begin(&call, self, METHOD_COUNT);
-    if (outcome == SERVED) {
+    if (outcome == CALL_DONE) {
         outcome = fast_call_reaches_rq(&call, call.state->names.get_job_count, METHOD_GET_JOB_COUNT)
                       ? count_jobs(&call, true, &value)
                       : use_fallback_unless_raised();
         fast_call_end(&call);
     }
-    return outcome == USE_FALLBACK ? fallback_getattr(self, NULL, "count") : value;
+    return outcome == CALL_FALLBACK ? fallback_getattr(self, NULL, "count") : value;
 }
 
 static PyObject *

@@ -9,7 +9,7 @@
 
 /* Find out whether others than known tracers wrap the client: 0, or -1 with an exception. */
 static int
-note_who_wraps(fast_call *call)
+load_is_as_rq(fast_call *call)
 {
     if (call->observations == NULL) {
         return 0;
@@ -26,10 +26,10 @@ fast_call_begin(fast_call *call, PyObject *self, int rq_method)
     *call = (fast_call){.state = core_state_of(Py_TYPE(self)), .self = self};
     if (call->state == NULL || installed_rq_load(call->state) < 0
         || type_methods_of(call->state, Py_TYPE(self), &call->methods) < 0) {
-        return RAISED;
+        return CALL_RAISED;
     }
     if ((call->methods.overridden & rq_method) != rq_method) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     call->client = PyObject_GetAttr(self, call->state->names.connection);
     if (call->client != NULL) {
@@ -38,12 +38,12 @@ fast_call_begin(fast_call *call, PyObject *self, int rq_method)
     if (call->key != NULL && PyUnicode_CheckExact(call->key)) {
         call->pool = find_client_pool(call->state, call->client, &call->is_cluster,
                                       &call->observations, &call->is_write_traced);
-        if (call->pool != NULL && note_who_wraps(call) == 0) {
-            return SERVED;
+        if (call->pool != NULL && load_is_as_rq(call) == 0) {
+            return CALL_DONE;
         }
     }
-    if (call->is_cluster && fast_call_find_node(call) == SERVED) {
-        return SERVED;
+    if (call->is_cluster && fast_call_find_node(call) == CALL_DONE) {
+        return CALL_DONE;
     }
     fast_call_end(call);
     return use_fallback_unless_raised();
@@ -54,20 +54,20 @@ fast_call_find_node(fast_call *call)
 {
     client_pool *pool = cluster_find_pool(call->state, call->client, call->key);
     Py_XSETREF(call->pool, pool);
-    return pool != NULL ? SERVED : use_fallback_unless_raised();
+    return pool != NULL ? CALL_DONE : use_fallback_unless_raised();
 }
 
 call_outcome
 use_fallback_unless_raised(void)
 {
     if (PyErr_Occurred() == NULL) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
-    return RAISED;
+    return CALL_RAISED;
 }
 
 void
@@ -104,11 +104,11 @@ can_find_expired(const fast_call *call)
 {
     return fast_call_reaches_rq(call, call->state->names.get_expired_job_ids,
                                 METHOD_GET_EXPIRED_JOB_IDS)
-           && fast_call_entries(call) != ENTRIES_UNKNOWN;
+           && fast_call_entry_kind(call) != ENTRIES_UNKNOWN;
 }
 
 cleanup_kind
-fast_call_cleanup(const fast_call *call)
+fast_call_cleanup_kind(const fast_call *call)
 {
     cleanup_kind kind = call->methods.cleanup;
     if (kind == CLEANUP_UNKNOWN || is_set_on(call, call->state->names.cleanup)
@@ -125,7 +125,7 @@ text_functions_are_original(const fast_call *call)
 }
 
 entry_kind
-fast_call_entries(const fast_call *call)
+fast_call_entry_kind(const fast_call *call)
 {
     entry_kind kind = call->methods.entries;
     if (kind == ENTRIES_UNKNOWN || is_set_on(call, call->state->names.parse_job_id)
@@ -224,11 +224,11 @@ dispatch_call(PyObject *self, const char *name, int rq_method, fast_method serve
     fast_call call;
     PyObject *value = NULL;
     call_outcome outcome = fast_call_begin(&call, self, rq_method);
-    if (outcome == SERVED) {
+    if (outcome == CALL_DONE) {
         outcome = serve(&call, given, &value);
         fast_call_end(&call);
     }
-    return outcome == USE_FALLBACK ? fallback_call(self, NULL, name, given) : value;
+    return outcome == CALL_FALLBACK ? fallback_call(self, NULL, name, given) : value;
 }
 
 int
@@ -237,11 +237,11 @@ dispatch_contains(PyObject *self, PyObject *item, int rq_method, fast_contains s
     fast_call call;
     PyObject *answer = NULL;
     call_outcome outcome = fast_call_begin(&call, self, rq_method);
-    if (outcome == SERVED) {
+    if (outcome == CALL_DONE) {
         outcome = serve(&call, item, &answer);
         fast_call_end(&call);
     }
-    if (outcome == USE_FALLBACK) {
+    if (outcome == CALL_FALLBACK) {
         const call_arguments given = {.values = &item, .count = 1};
         /* The base's method may have been called by a subclass's: RQ's base is meant then. */
         PyTypeObject *core_type = rq_method == METHOD_CONTAINS && call.state != NULL

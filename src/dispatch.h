@@ -31,19 +31,19 @@ typedef struct {
 } fast_call;
 
 typedef enum {
-    SERVED,       /* there is a result */
-    USE_FALLBACK, /* RQ's method is to be called; nothing was changed, and no exception is set */
-    RAISED,       /* an exception is set */
+    CALL_DONE,     /* there is a result */
+    CALL_FALLBACK, /* RQ's method is to be called; nothing was changed, and no exception is set */
+    CALL_RAISED,   /* an exception is set */
 } call_outcome;
 
-/* Begin a call of a method (one of METHOD_..., or 0 for none in particular). SERVED: it can go on,
-   and must be ended by fast_call_end. */
+/* Begin a call of a method (one of METHOD_..., or 0 for none in particular). CALL_DONE: it can go
+   on, and must be ended by fast_call_end. */
 call_outcome fast_call_begin(fast_call *call, PyObject *self, int rq_method);
 void fast_call_end(fast_call *call);
 
-/* USE_FALLBACK, unless an exception is set that is not an AttributeError: then RAISED, as a signal
-   handler's exception must be heard. An AttributeError is cleared, since RQ's method will raise its
-   own. */
+/* CALL_FALLBACK, unless an exception is set that is not an AttributeError: then CALL_RAISED, as a
+   signal handler's exception must be heard. An AttributeError is cleared, since RQ's method will
+   raise its own. */
 call_outcome use_fallback_unless_raised(void);
 
 /* If the answer to one of the next questions is false or unknown, an exception may be set: continue
@@ -53,9 +53,9 @@ call_outcome use_fallback_unless_raised(void);
    core's. */
 bool fast_call_reaches_rq(const fast_call *call, PyObject *name, int rq_method);
 /* What self.cleanup() does. */
-cleanup_kind fast_call_cleanup(const fast_call *call);
+cleanup_kind fast_call_cleanup_kind(const fast_call *call);
 /* What the registry's entries are. */
-entry_kind fast_call_entries(const fast_call *call);
+entry_kind fast_call_entry_kind(const fast_call *call);
 /* Whether the functions by which RQ makes text of entries are unpatched. */
 bool text_functions_are_original(const fast_call *call);
 /* False for decode_responses=True: redis-py decodes the whole reply before RQ parses any entry, so
@@ -76,7 +76,7 @@ typedef struct {
     PyObject *keywords;
 } call_arguments;
 
-/* Serves a method. SERVED: *value is the result, a new reference. */
+/* Serves a method. CALL_DONE: *value is the result, a new reference. */
 typedef call_outcome (*fast_method)(fast_call *call, const call_arguments *given, PyObject **value);
 
 /* Call a method: by `serve` if the fast path can be taken, else by RQ's method of that name. */
@@ -97,7 +97,7 @@ PyObject *dispatch_call(PyObject *self, const char *name, int rq_method, fast_me
                        PyObject *keywords)
 #define AS_METHOD(function) ((PyCFunction)(void (*)(void))(function))
 
-/* Serves `item in registry`. SERVED: the truth value of *answer, a new reference, is the result. */
+/* Serves `item in registry`. CALL_DONE: *answer, a new reference, is as true as the result. */
 typedef call_outcome (*fast_contains)(fast_call *call, PyObject *item, PyObject **answer);
 int dispatch_contains(PyObject *self, PyObject *item, int rq_method, fast_contains serve);
 

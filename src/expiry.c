@@ -11,16 +11,16 @@ registry_timestamp(const fast_call *call, PyObject *timestamp, PyObject **score)
         /* RQ has a clock in each of its modules. If one was replaced, RQ must ask it. */
         int clock_is_original = guard_holds(call->state->rq.clock_guard);
         if (clock_is_original != 1) {
-            return clock_is_original < 0 ? RAISED : USE_FALLBACK;
+            return clock_is_original < 0 ? CALL_RAISED : CALL_FALLBACK;
         }
         *score = installed_rq_now(call->state);
-        return *score == NULL ? RAISED : SERVED;
+        return *score == NULL ? CALL_RAISED : CALL_DONE;
     }
     if (!PyLong_CheckExact(timestamp) && !PyFloat_CheckExact(timestamp)) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     *score = Py_NewRef(timestamp);
-    return SERVED;
+    return CALL_DONE;
 }
 
 const char cleanup_expired_doc[]
@@ -39,17 +39,17 @@ cleanup_expired_fast(fast_call *call, const call_arguments *given, PyObject **va
         = {call->state->names.timestamp, call->state->names.exception_handlers};
     PyObject *values[Py_ARRAY_LENGTH(parameters)];
     if (!bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values)) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     PyObject *score;
     call_outcome outcome = registry_timestamp(call, values[0], &score);
-    if (outcome != SERVED) {
+    if (outcome != CALL_DONE) {
         return outcome;
     }
     const key_command command = {"ZREMRANGEBYSCORE", 2, {{.text = "0"}, {.object = score}}};
     const reply_spec spec = {.shape = REPLY_INTEGER};
     outcome = fast_call_run(call, &command, &spec, value);
-    if (outcome == SERVED) {
+    if (outcome == CALL_DONE) {
         Py_SETREF(*value, Py_NewRef(Py_None));
     }
     Py_DECREF(score);
@@ -91,14 +91,14 @@ get_expiration_time_fast(fast_call *call, const call_arguments *given, PyObject 
 {
     PyObject *job = NULL;
     if (!bind_arguments(given, &call->state->names.job, 1, &job) || job == NULL) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     PyObject *job_id = PyObject_GetAttr(job, call->state->names.id);
     PyObject *score = NULL;
-    call_outcome outcome = job_id == NULL ? RAISED : registry_score_of(call, job_id, &score);
-    if (outcome == SERVED) {
+    call_outcome outcome = job_id == NULL ? CALL_RAISED : registry_score_of(call, job_id, &score);
+    if (outcome == CALL_DONE) {
         *value = registry_datetime(call, score);
-        outcome = *value == NULL ? RAISED : SERVED;
+        outcome = *value == NULL ? CALL_RAISED : CALL_DONE;
     }
     Py_XDECREF(score);
     Py_XDECREF(job_id);

@@ -3,8 +3,8 @@
 
 #include "dispatch.h"
 
-/* SERVED: *score is the given Unix timestamp, or the current one for None. USE_FALLBACK if it is
-   neither int nor float: redis-py must judge it. */
+/* CALL_DONE: *score is the given Unix timestamp, or the current one for None. CALL_FALLBACK if it
+   is neither int nor float: redis-py must judge it. */
 call_outcome registry_timestamp(const fast_call *call, PyObject *timestamp, PyObject **score);
 /* The datetime, in UTC, of a score. */
 PyObject *registry_datetime(const fast_call *call, PyObject *score);

@@ -34,12 +34,12 @@ typedef struct {
 static looked *
 hold_last(guard *self)
 {
-    thread_lock_take(&self->lock);
+    thread_lock_acquire(&self->lock);
     looked *last = self->last;
     if (last != NULL) {
         last->uses++;
     }
-    thread_lock_leave(&self->lock);
+    thread_lock_release(&self->lock);
     return last;
 }
 
@@ -60,10 +60,10 @@ let_go(looked *last)
 static void
 replace_last(guard *self, looked *fresh)
 {
-    thread_lock_take(&self->lock);
+    thread_lock_acquire(&self->lock);
     looked *replaced = self->last;
     self->last = fresh;
-    thread_lock_leave(&self->lock);
+    thread_lock_release(&self->lock);
     let_go(replaced);
 }
 
@@ -325,7 +325,7 @@ looked_new(const seen_versions *before, bool holds, PyObject *names, PyObject *t
 }
 
 static int
-remember_look(guard *self, const seen_versions *before, PyObject *found)
+cache_look(guard *self, const seen_versions *before, PyObject *found)
 {
     int holds;
     PyObject *names;
@@ -361,7 +361,7 @@ look_again(guard *self)
     else if (note_versions(self, &before) == 0) {
         found = PyObject_CallNoArgs(look);
     }
-    int holds = found == NULL ? -1 : remember_look(self, &before, found);
+    int holds = found == NULL ? -1 : cache_look(self, &before, found);
     seen_versions_clear(&before);
     Py_XDECREF(found);
     Py_XDECREF(look);

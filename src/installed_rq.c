@@ -51,14 +51,14 @@ installed_rq_load(core_state *state)
         installed_rq_clear(&fresh);
         return -1;
     }
-    thread_lock_take(&state->lock);
+    thread_lock_acquire(&state->lock);
     /* Another thread may have loaded it while the import ran. */
     bool is_first = !rq->is_loaded;
     if (is_first) {
         *rq = fresh;
         rq->is_loaded = true;
     }
-    thread_lock_leave(&state->lock);
+    thread_lock_release(&state->lock);
     if (!is_first) {
         installed_rq_clear(&fresh);
     }

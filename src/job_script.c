@@ -79,7 +79,7 @@ job_script_run(fast_call *call, job_script *request, script_answer *answer)
 {
     const command_argument key = {.object = call->key};
     if (set_constants(request) < 0) {
-        return RAISED;
+        return CALL_RAISED;
     }
     const script_call filled = {
         .script = request->script,
@@ -95,7 +95,7 @@ job_script_run(fast_call *call, job_script *request, script_answer *answer)
     }
     int pass = wrappers_pass_on(call);
     if (pass != 1) {
-        return pass < 0 ? RAISED : USE_FALLBACK;
+        return pass < 0 ? CALL_RAISED : CALL_FALLBACK;
     }
     fast_call for_script = *call;
     for_script.is_as_rq = false;

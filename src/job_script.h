@@ -30,7 +30,7 @@ typedef struct {
     PyObject *hash_key; /* as in script_call; must be given if the call is_as_rq */
 } job_script;
 
-/* Run the script. SERVED: answer->value is what it returned. Through unknown wrappers only after
+/* Run the script. CALL_DONE: answer->value is what it returned. Through unknown wrappers only after
    these have been seen to pass on RQ's commands on this registry, and what they return of the job's
    hash and of a ZREM on the registry. */
 call_outcome job_script_run(fast_call *call, job_script *request, script_answer *answer);

@@ -20,7 +20,7 @@ typedef struct {
     int cleanup;
 } range;
 
-/* The arguments of a listing, with their defaults. USE_FALLBACK if start or end is not an int: RQ
+/* The arguments of a listing, with their defaults. CALL_FALLBACK if start or end is not an int: RQ
    sends anything. */
 static call_outcome
 bind_range(const core_state *state, const call_arguments *given, range *requested)
@@ -29,16 +29,16 @@ bind_range(const core_state *state, const call_arguments *given, range *requeste
         = {state->names.start, state->names.end, state->names.desc, state->names.cleanup};
     PyObject *values[Py_ARRAY_LENGTH(parameters)];
     if (!bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values)) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     *requested = (range){.start = values[0], .end = values[1]};
     if ((values[0] != NULL && !PyLong_CheckExact(values[0]))
         || (values[1] != NULL && !PyLong_CheckExact(values[1]))) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     requested->desc = truth_of_builtin(values[2], false);
     requested->cleanup = truth_of_builtin(values[3], true);
-    return requested->desc < 0 || requested->cleanup < 0 ? USE_FALLBACK : SERVED;
+    return requested->desc < 0 || requested->cleanup < 0 ? CALL_FALLBACK : CALL_DONE;
 }
 
 static command_argument
@@ -55,7 +55,7 @@ list_range(fast_call *call, const range *requested, const reply_spec *spec, PyOb
         2,
         {rank(requested->start, "0"), rank(requested->end, "-1")},
     };
-    cleanup_kind cleanup = requested->cleanup ? fast_call_cleanup(call) : CLEANUP_NOTHING;
+    cleanup_kind cleanup = requested->cleanup ? fast_call_cleanup_kind(call) : CLEANUP_NOTHING;
     return cleanup == CLEANUP_UNKNOWN
                ? use_fallback_unless_raised()
                : fast_call_clean_and_run(call, cleanup, &command, spec, value);
@@ -67,13 +67,13 @@ static call_outcome
 job_ids_spec(const fast_call *call, reply_spec *spec)
 {
     *spec = (reply_spec){.shape = REPLY_TEXTS};
-    switch (fast_call_entries(call)) {
+    switch (fast_call_entry_kind(call)) {
     case ENTRIES_UNKNOWN:
         return use_fallback_unless_raised();
     case ENTRIES_ARE_COMPOSITE:
-        return composite_key_spec(call, REPLY_JOB_IDS, spec) < 0 ? RAISED : SERVED;
+        return composite_key_spec(call, REPLY_JOB_IDS, spec) < 0 ? CALL_RAISED : CALL_DONE;
     default:
-        return SERVED;
+        return CALL_DONE;
     }
 }
 
@@ -83,10 +83,10 @@ get_job_ids_fast(fast_call *call, const call_arguments *given, PyObject **value)
     range requested;
     reply_spec spec;
     call_outcome outcome = bind_range(call->state, given, &requested);
-    if (outcome == SERVED) {
+    if (outcome == CALL_DONE) {
         outcome = job_ids_spec(call, &spec);
     }
-    if (outcome == SERVED) {
+    if (outcome == CALL_DONE) {
         outcome = list_range(call, &requested, &spec, value);
         Py_XDECREF(spec.parse_composite_key);
     }
@@ -103,12 +103,12 @@ get_job_and_execution_ids_fast(fast_call *call, const call_arguments *given, PyO
         return use_fallback_unless_raised();
     }
     call_outcome outcome = bind_range(call->state, given, &requested);
-    if (outcome != SERVED) {
+    if (outcome != CALL_DONE) {
         return outcome;
     }
     reply_spec spec;
     if (composite_key_spec(call, REPLY_JOB_AND_EXECUTION_IDS, &spec) < 0) {
-        return RAISED;
+        return CALL_RAISED;
     }
     outcome = list_range(call, &requested, &spec, value);
     Py_DECREF(spec.parse_composite_key);
@@ -130,16 +130,16 @@ get_expired_job_ids_fast(fast_call *call, const call_arguments *given, PyObject 
 {
     PyObject *timestamp = NULL;
     if (!bind_arguments(given, &call->state->names.timestamp, 1, &timestamp)) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     PyObject *score;
     call_outcome outcome = registry_timestamp(call, timestamp, &score);
-    if (outcome != SERVED) {
+    if (outcome != CALL_DONE) {
         return outcome;
     }
     reply_spec spec;
     outcome = job_ids_spec(call, &spec);
-    if (outcome == SERVED) {
+    if (outcome == CALL_DONE) {
         const key_command command = {"ZRANGEBYSCORE", 2, {{.text = "0"}, {.object = score}}};
         outcome = fast_call_run(call, &command, &spec, value);
         Py_XDECREF(spec.parse_composite_key);

@@ -18,7 +18,7 @@ call_outcome
 registry_score_of(fast_call *call, PyObject *job_id, PyObject **score)
 {
     if (!command_takes(job_id)) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     const key_command zscore = {"ZSCORE", 1, {{.object = job_id}}};
     const reply_spec spec = {.shape = REPLY_SCORE};
@@ -30,8 +30,8 @@ contains_fast(fast_call *call, PyObject *item, PyObject **answer)
 {
     PyObject *job_id = registry_id_of(call, item);
     PyObject *score = NULL;
-    call_outcome outcome = job_id == NULL ? RAISED : registry_score_of(call, job_id, &score);
-    if (outcome == SERVED) {
+    call_outcome outcome = job_id == NULL ? CALL_RAISED : registry_score_of(call, job_id, &score);
+    if (outcome == CALL_DONE) {
         *answer = PyBool_FromLong(score != Py_None);
     }
     Py_XDECREF(score);

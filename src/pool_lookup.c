@@ -78,7 +78,7 @@ has_own_connection(core_state *state, PyObject *client)
    place. `is_write_traced`: NULL if no tracer is allowed; else *is_write_traced tells whether
    tracers wrap the methods by which connections write. */
 static bool
-pool_is_original(core_state *state, PyObject *redis_pool, bool *is_write_traced)
+pool_is_usable(core_state *state, PyObject *redis_pool, bool *is_write_traced)
 {
     PyObject *answer = client_check_pool(state, redis_pool);
     bool may = answer == Py_True;
@@ -97,7 +97,7 @@ find_pool(core_state *state, PyObject *client, bool *is_write_traced)
     if (redis_pool == NULL) {
         return NULL;
     }
-    client_pool *self = pool_is_original(state, redis_pool, is_write_traced)
+    client_pool *self = pool_is_usable(state, redis_pool, is_write_traced)
                             ? find_or_create(state, redis_pool)
                             : NULL;
     Py_DECREF(redis_pool);

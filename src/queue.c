@@ -61,7 +61,7 @@ registry_get(PyObject *self, void *closure)
     if (class != NULL && is_class_of_rq(state, class, property->class_name)) {
         registry = make_registry(state, self, class);
     }
-    else if (class != NULL && use_fallback_unless_raised() == USE_FALLBACK) {
+    else if (class != NULL && use_fallback_unless_raised() == CALL_FALLBACK) {
         registry = fallback_getattr(self, state->queue_type, property->name);
     }
     Py_XDECREF(class);
@@ -86,7 +86,7 @@ QUEUE_REGISTRIES(X)
     {#property, registry_get, NULL,                                                                \
      "This queue's " class_name ", with its job_class and serializer. No round trip.\n\n"          \
      "Source: rq.Queue." #property ".",                                                            \
-     (void *)&property},
+     (void *)&(property)},
 
 static PyGetSetDef queue_properties[] = {
     /* clang-format off */

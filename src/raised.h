@@ -1,17 +1,13 @@
-/* Take the exception that is set, and set it again. CPython 3.12 and newer keep it as one object,
-   and deprecate the functions that older releases have for this. */
+/* The exception that is set: CPython's functions of 3.12 for older releases, and two steps more. */
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-/* Take the exception that is set, a new reference to the object; NULL where none is. */
+#if PY_VERSION_HEX < 0x030C0000
 static inline PyObject *
-raised_take(void)
+PyErr_GetRaisedException(void)
 {
-#if PY_VERSION_HEX >= 0x030C0000
-    return PyErr_GetRaisedException();
-#else
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
@@ -21,20 +17,15 @@ raised_take(void)
     Py_XDECREF(type);
     Py_XDECREF(traceback);
     return value;
-#endif
 }
 
-/* Set an exception again as it was taken, in the place of one that may be set; steals it. */
 static inline void
-raised_put_back(PyObject *error)
+PyErr_SetRaisedException(PyObject *error)
 {
-#if PY_VERSION_HEX >= 0x030C0000
-    PyErr_SetRaisedException(error);
-#else
     PyObject *type = error == NULL ? NULL : Py_NewRef((PyObject *)Py_TYPE(error));
     PyErr_Restore(type, error, error == NULL ? NULL : PyException_GetTraceback(error));
-#endif
 }
+#endif
 
 /* Clear an exception of this class. 0; or -1 if another one is set, which stays. */
 static inline int
@@ -50,14 +41,14 @@ raised_clear(PyObject *class)
 /* Put the exception back after a call. Steals the exception and the result of the call. Returns 0;
    or -1 if the result is NULL: then the exception that the call raised stays set instead. */
 static inline int
-raised_put_back_unless_raised(PyObject *error, PyObject *result)
+set_raised_unless_failed(PyObject *error, PyObject *result)
 {
     if (result == NULL) {
         Py_XDECREF(error);
         return -1;
     }
     Py_DECREF(result);
-    raised_put_back(error);
+    PyErr_SetRaisedException(error);
     return 0;
 }
 

@@ -57,14 +57,14 @@ convert_all(const fast_call *call, const reply_spec *specs, int count, reply *re
         PyObject *returned = replies[i].value;
         replies[i].value = NULL;
         call_outcome outcome = returned == NULL
-                                   ? SERVED
+                                   ? CALL_DONE
                                    : wrapped_value(call, &specs[i], returned, &replies[i].value);
-        if (outcome != SERVED) {
+        if (outcome != CALL_DONE) {
             replies_clear(replies, count);
             return outcome;
         }
     }
-    return SERVED;
+    return CALL_DONE;
 }
 
 static call_outcome
@@ -86,9 +86,9 @@ run_wrapped(fast_call *call, const key_command *commands, const reply_spec *spec
     }
     switch (wrapped_call_run(call, wrapped, count, replies)) {
     case RUN_UNAVAILABLE:
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     case RUN_FAILED:
-        return RAISED;
+        return CALL_RAISED;
     default:
         return convert_all(call, specs, count, replies);
     }
@@ -107,17 +107,17 @@ add_key_command(command_buffer *buffer, const fast_call *call, const key_command
 }
 
 /* Raise an error, which is stolen. If redis-py's cluster client knows what to do about it, return
-   USE_FALLBACK instead: RQ's method calls that client. */
+   CALL_FALLBACK instead: RQ's method calls that client. */
 static call_outcome
 raise_unless_redirected(const fast_call *call, PyObject *error)
 {
     int is_noted = call->is_cluster ? cluster_note(call->client, error) : 0;
     if (is_noted != 0) {
         Py_DECREF(error);
-        return is_noted < 0 ? RAISED : USE_FALLBACK;
+        return is_noted < 0 ? CALL_RAISED : CALL_FALLBACK;
     }
     errors_raise(error);
-    return RAISED;
+    return CALL_RAISED;
 }
 
 static call_outcome
@@ -129,17 +129,18 @@ run_directly(fast_call *call, const key_command *commands, const reply_spec *spe
     for (int i = 0; i < count; i++) {
         add_key_command(&buffer, call, &commands[i]);
     }
-    run_status status = command_finish(&buffer) < 0
+    run_status status = command_check(&buffer) < 0
                             ? RUN_FAILED
                             : run_with_retry(call->pool, &buffer, specs, replies, NULL);
     command_clear(&buffer);
     if (status == RUN_UNAVAILABLE) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     if (status == RUN_FAILED) {
-        return call->is_cluster ? raise_unless_redirected(call, raised_take()) : RAISED;
+        return call->is_cluster ? raise_unless_redirected(call, PyErr_GetRaisedException())
+                                : CALL_RAISED;
     }
-    return SERVED;
+    return CALL_DONE;
 }
 
 /* Run the commands; raises the first error that the server replied. */
@@ -150,7 +151,7 @@ run_commands(fast_call *call, const key_command *commands, const reply_spec *spe
     call_outcome outcome = call->observations == NULL
                                ? run_directly(call, commands, specs, count, replies)
                                : run_wrapped(call, commands, specs, count, replies);
-    if (outcome != SERVED) {
+    if (outcome != CALL_DONE) {
         return outcome;
     }
     for (int i = 0; i < count; i++) {
@@ -160,7 +161,7 @@ run_commands(fast_call *call, const key_command *commands, const reply_spec *spe
             return raise_unless_redirected(call, error);
         }
     }
-    return SERVED;
+    return CALL_DONE;
 }
 
 call_outcome
@@ -168,7 +169,7 @@ fast_call_run(fast_call *call, const key_command *command, const reply_spec *spe
 {
     reply replies[1];
     call_outcome outcome = run_commands(call, command, spec, 1, replies);
-    if (outcome == SERVED) {
+    if (outcome == CALL_DONE) {
         *value = replies[0].value;
     }
     return outcome;
@@ -206,7 +207,7 @@ run_with_cleanup(fast_call *call, cleanup_kind cleanup, const key_command *comma
 {
     PyObject *now = installed_rq_now(call->state);
     if (now == NULL) {
-        return RAISED;
+        return CALL_RAISED;
     }
     key_command commands[2];
     reply_spec specs[2];
@@ -225,7 +226,7 @@ clean_by_rq_and_run(fast_call *call, const key_command *command, const reply_spe
 {
     PyObject *cleaned = PyObject_CallMethodNoArgs(call->self, call->state->names.cleanup);
     if (cleaned == NULL) {
-        return RAISED;
+        return CALL_RAISED;
     }
     Py_DECREF(cleaned);
     return fast_call_run(call, command, spec, value);
@@ -244,7 +245,7 @@ fast_call_clean_and_run(fast_call *call, cleanup_kind cleanup, const key_command
     }
     reply replies[2];
     call_outcome outcome = run_with_cleanup(call, cleanup, command, spec, replies);
-    if (outcome != SERVED) {
+    if (outcome != CALL_DONE) {
         return outcome;
     }
     if (cleanup != CLEANUP_DROPS_EXPIRED && PyObject_IsTrue(replies[0].value) == 1) {
@@ -253,7 +254,7 @@ fast_call_clean_and_run(fast_call *call, cleanup_kind cleanup, const key_command
     }
     Py_DECREF(replies[0].value);
     *value = replies[1].value;
-    return SERVED;
+    return CALL_DONE;
 }
 
 int

@@ -13,8 +13,8 @@ typedef struct {
     command_argument arguments[5];
 } key_command;
 
-/* Run one command. SERVED: *value is the reply, a new reference. USE_FALLBACK: there was no
-   connection for it. RAISED: also for an error that the server replied. */
+/* Run one command. CALL_DONE: *value is the reply, a new reference. CALL_FALLBACK: there was no
+   connection for it. CALL_RAISED: also for an error that the server replied. */
 call_outcome fast_call_run(fast_call *call, const key_command *command, const reply_spec *spec,
                            PyObject **value);
 

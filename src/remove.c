@@ -17,7 +17,7 @@ const char remove_doc[]
       "Source: rq.registry.BaseRegistry.remove, rq.job.Job.delete; Redis ZREM.";
 
 static bool
-is_false(PyObject *object, PyObject *name)
+has_falsy_attribute(PyObject *object, PyObject *name)
 {
     PyObject *value = PyObject_GetAttr(object, name);
     bool is_falsy = value != NULL && PyObject_IsTrue(value) == 0;
@@ -50,8 +50,8 @@ script_can_delete(const fast_call *call, PyObject *job)
     PyObject *attributes = connection == NULL ? NULL : PyObject_GenericGetDict(job, NULL);
     bool can_delete = connection == call->client && attributes != NULL
                       && has_none_of(attributes, state->rq.delete_methods)
-                      && is_false(job, state->names.group_id)
-                      && is_false(job, state->names.has_rate_limit);
+                      && has_falsy_attribute(job, state->names.group_id)
+                      && has_falsy_attribute(job, state->names.has_rate_limit);
     Py_XDECREF(connection);
     Py_XDECREF(attributes);
     return can_delete;
@@ -92,10 +92,10 @@ run_deletion(fast_call *call, PyObject *job_id, PyObject *origin, PyObject *hash
     };
     script_answer answer = {.value = NULL};
     call_outcome outcome = job_script_run(call, &request, &answer);
-    if (outcome == SERVED && job_script_number(answer.value) < 0) {
-        outcome = USE_FALLBACK;
+    if (outcome == CALL_DONE && job_script_number(answer.value) < 0) {
+        outcome = CALL_FALLBACK;
     }
-    if (outcome == SERVED) {
+    if (outcome == CALL_DONE) {
         *removed = Py_NewRef(answer.value);
     }
     script_answer_clear(&answer);
@@ -121,7 +121,7 @@ delete_by_script(fast_call *call, PyObject *job, PyObject *job_id, PyObject **re
                                 job_id);
     }
     call_outcome outcome = call->is_as_rq && hash_key == NULL
-                               ? RAISED
+                               ? CALL_RAISED
                                : run_deletion(call, job_id, origin, hash_key, removed);
     Py_XDECREF(hash_key);
     Py_DECREF(origin);
@@ -132,7 +132,7 @@ static call_outcome
 remove_entry(fast_call *call, PyObject *job_id, PyObject **removed)
 {
     if (!command_takes(job_id)) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     const key_command zrem = {"ZREM", 1, {{.object = job_id}}};
     const reply_spec spec = {.shape = REPLY_INTEGER};
@@ -148,15 +148,15 @@ remove_fast(fast_call *call, const call_arguments *given, PyObject **removed)
     PyObject *values[Py_ARRAY_LENGTH(parameters)];
     if (!bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values) || values[0] == NULL
         || (values[1] != NULL && values[1] != Py_None)) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     int delete_job = truth_of_builtin(values[2], false);
     if (delete_job < 0) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     PyObject *job_id = registry_id_of(call, values[0]);
     if (job_id == NULL) {
-        return RAISED;
+        return CALL_RAISED;
     }
     PyObject *job = job_id == values[0] ? NULL : values[0];
     call_outcome outcome = delete_job ? delete_by_script(call, job, job_id, removed)

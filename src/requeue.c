@@ -73,21 +73,22 @@ run_requeue(fast_call *call, const requeue_request *request, script_answer *answ
     return job_script_run(call, &filled, answer);
 }
 
-/* Read the job's metadata from the hash in an answer. USE_FALLBACK where RQ itself must read it. */
+/* Read the job's metadata from the hash in an answer. CALL_FALLBACK where RQ itself must read it.
+   */
 static call_outcome
 read_metadata(const fast_call *call, requeue_request *request, const script_answer *answer)
 {
     PyObject *found = PyObject_CallFunctionObjArgs(call->state->rq.read_metadata, call->self,
                                                    answer->hash, NULL);
     if (found == NULL) {
-        return RAISED;
+        return CALL_RAISED;
     }
     if (!PyTuple_Check(found)) {
         Py_DECREF(found);
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     request->metadata = found;
-    return SERVED;
+    return CALL_DONE;
 }
 
 static PyObject *
@@ -106,25 +107,25 @@ requeue_by_script(fast_call *call, requeue_request *request, PyObject **job)
 {
     script_answer answer = {.value = NULL};
     call_outcome outcome = run_requeue(call, request, &answer);
-    if (outcome == SERVED && job_script_number(answer.value) == MUST_BE_READ) {
+    if (outcome == CALL_DONE && job_script_number(answer.value) == MUST_BE_READ) {
         outcome = read_metadata(call, request, &answer);
         script_answer_clear(&answer);
-        outcome = outcome == SERVED ? run_requeue(call, request, &answer) : outcome;
+        outcome = outcome == CALL_DONE ? run_requeue(call, request, &answer) : outcome;
     }
-    if (outcome != SERVED) {
+    if (outcome != CALL_DONE) {
         return outcome;
     }
     switch (job_script_number(answer.value)) {
     case REQUEUED:
         *job = make_requeued_job(call, request, answer.hash);
-        outcome = *job == NULL ? RAISED : SERVED;
+        outcome = *job == NULL ? CALL_RAISED : CALL_DONE;
         break;
     case NOT_IN_REGISTRY:
         PyErr_SetNone(call->state->rq.invalid_job_operation);
-        outcome = RAISED;
+        outcome = CALL_RAISED;
         break;
     default:
-        outcome = USE_FALLBACK;
+        outcome = CALL_FALLBACK;
         break;
     }
     script_answer_clear(&answer);
@@ -136,14 +137,14 @@ requeue_at(fast_call *call, requeue_request *request, PyObject **job)
 {
     int is_front = truth_of_builtin(request->at_front, false);
     if (is_front < 0) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     request->is_front = is_front;
     request->hash_key = job_hash_key(
         PyTuple_GET_ITEM(call->state->rq.requeue_arguments, lua_requeue_job_job_prefix),
         request->job_id);
     call_outcome outcome
-        = request->hash_key == NULL ? RAISED : requeue_by_script(call, request, job);
+        = request->hash_key == NULL ? CALL_RAISED : requeue_by_script(call, request, job);
     Py_CLEAR(request->hash_key);
     Py_CLEAR(request->metadata);
     return outcome;
@@ -161,7 +162,7 @@ requeue_fast(fast_call *call, const call_arguments *given, PyObject **job)
     requeue_request request
         = {.job_id = values[0], .at_front = values[1] == NULL ? Py_False : values[1]};
     PyObject *moments = PyObject_CallNoArgs(call->state->rq.enqueued_at);
-    call_outcome outcome = RAISED;
+    call_outcome outcome = CALL_RAISED;
     if (moments != NULL
         && PyArg_ParseTuple(moments, "OO", &request.enqueued_at, &request.enqueued_at_text)) {
         outcome = requeue_at(call, &request, job);

@@ -15,7 +15,7 @@ typedef struct {
     PyObject *retry;   /* (Retry, on_failure) of the connection that failed, from retry_of() */
     PyObject *failure; /* what the first attempt raised */
     bool retry_knows;  /* whether the Retry has seen that failure */
-    int sendings;      /* attempts that got as far as sending */
+    int send_count;    /* attempts that got as far as sending */
     bool is_done;      /* the last attempt succeeded: replies are set */
     bool is_unavailable;
 } retried_run;
@@ -23,12 +23,12 @@ typedef struct {
 /* Remember the Retry of the connection that failed. Keeps the exception that is set, and returns 0;
    or replaces it, and returns -1. */
 static int
-remember_retry(retried_run *run, const core_connection *failed)
+save_retry(retried_run *run, const core_connection *failed)
 {
-    PyObject *error = raised_take();
+    PyObject *error = PyErr_GetRaisedException();
     PyObject *retry = call_fastpath("clients.errors", "retry_of", "(O)", connection_object(failed));
     Py_XSETREF(run->retry, Py_XNewRef(retry));
-    return raised_put_back_unless_raised(error, retry);
+    return set_raised_unless_failed(error, retry);
 }
 
 /* Whether the server refused one more connection. The client's own connection may be open already,
@@ -39,12 +39,12 @@ is_server_full(const retried_run *run)
     if (!PyErr_ExceptionMatches(client_pool_exceptions(run->pool)->ConnectionError)) {
         return false;
     }
-    PyObject *error = raised_take();
+    PyObject *error = PyErr_GetRaisedException();
     PyObject *text = PyObject_Str(error);
     const char *words = text == NULL ? NULL : PyUnicode_AsUTF8(text);
     bool is_full = words != NULL && strstr(words, "max number of clients reached") != NULL;
     Py_XDECREF(text);
-    raised_put_back(error);
+    PyErr_SetRaisedException(error);
     return is_full;
 }
 
@@ -56,10 +56,10 @@ is_out_of_descriptors(const retried_run *run)
         && !PyErr_ExceptionMatches(PyExc_OSError)) {
         return false;
     }
-    PyObject *error = raised_take();
+    PyObject *error = PyErr_GetRaisedException();
     PyObject *answer = call_fastpath("clients.errors", "is_out_of_descriptors", "(O)", error);
     bool is_out = answer == Py_True;
-    (void)raised_put_back_unless_raised(error, answer);
+    (void)set_raised_unless_failed(error, answer);
     return is_out;
 }
 
@@ -85,17 +85,17 @@ attempt_once(retried_run *run)
     if (used == NULL) {
         return fail_attempt(run, false);
     }
-    int is_same = is_same_session(run->pool, used);
+    int is_same = session_compare(run->pool, used);
     if (is_same == 0) {
         run->is_unavailable = client_pool_give_back(run->pool, used) == 0;
         return -1;
     }
-    run->sendings += is_same > 0;
+    run->send_count += is_same > 0;
     if (is_same < 0 || connection_exchange(used, run->commands, run->specs, run->replies) < 0) {
         /* client_pool_give_back_closed() disconnects the connection and keeps the object idle;
            reopen() in client_pool.c connects it when it is next taken. If one of these two calls
            raises, a KeyboardInterrupt say, that exception is reported, and no Retry is asked. */
-        (void)remember_retry(run, used);
+        (void)save_retry(run, used);
         (void)client_pool_give_back_closed(run->pool, used);
         return fail_attempt(run, true);
     }
@@ -152,7 +152,7 @@ attempt_call(Attempt *self, PyObject *args, PyObject *kwargs)
 static int
 let_retry_decide(retried_run *run)
 {
-    run->failure = raised_take();
+    run->failure = PyErr_GetRaisedException();
     PyTypeObject *attempt_type = client_pool_state(run->pool)->attempt_type;
     Attempt *again = (Attempt *)attempt_type->tp_alloc(attempt_type, 0);
     /* A new reference, as an attempt that fails replaces run->retry. */
@@ -202,7 +202,7 @@ run_with_retry(client_pool *pool, const command_buffer *commands, const reply_sp
     }
     Py_XDECREF(run.retry);
     if (was_resent != NULL) {
-        *was_resent = run.sendings > 1;
+        *was_resent = run.send_count > 1;
     }
     if (run.is_unavailable) {
         return RUN_UNAVAILABLE;

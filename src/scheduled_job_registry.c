@@ -43,14 +43,14 @@ get_jobs_to_schedule_fast(fast_call *call, const call_arguments *given, PyObject
     PyObject *values[Py_ARRAY_LENGTH(parameters)];
     if (!bind_arguments(given, parameters, Py_ARRAY_LENGTH(parameters), values)
         || (values[1] != NULL && !PyLong_CheckExact(values[1]))) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     if (!text_functions_are_original(call)) {
         return use_fallback_unless_raised();
     }
     PyObject *score;
     call_outcome outcome = registry_timestamp(call, values[0], &score);
-    if (outcome != SERVED) {
+    if (outcome != CALL_DONE) {
         return outcome;
     }
     command_argument chunk_size = {.text = "1000"};
@@ -98,20 +98,20 @@ get_scheduled_time_fast(fast_call *call, const call_arguments *given, PyObject *
 {
     PyObject *job_or_id = NULL;
     if (!bind_arguments(given, &call->state->names.job_or_id, 1, &job_or_id) || job_or_id == NULL) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     PyObject *job_id = scheduled_id_of(call, job_or_id);
     PyObject *score = NULL;
-    call_outcome outcome = job_id == NULL ? RAISED : registry_score_of(call, job_id, &score);
-    if (outcome == SERVED) {
-        outcome = RAISED;
+    call_outcome outcome = job_id == NULL ? CALL_RAISED : registry_score_of(call, job_id, &score);
+    if (outcome == CALL_DONE) {
+        outcome = CALL_RAISED;
         int is_scheduled = PyObject_IsTrue(score);
         if (is_scheduled == 0) {
             PyErr_SetNone(call->state->rq.no_such_job_error);
         }
         else if (is_scheduled == 1) {
             *value = registry_datetime(call, score);
-            outcome = *value == NULL ? RAISED : SERVED;
+            outcome = *value == NULL ? CALL_RAISED : CALL_DONE;
         }
     }
     Py_XDECREF(score);

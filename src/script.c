@@ -167,7 +167,7 @@ send_directly(fast_call *call, const script_call *request, bool by_sha1, reply *
     command_init(&commands);
     add_script_call(&commands, request, by_sha1);
     run_status status = RUN_FAILED;
-    if (command_finish(&commands) == 0) {
+    if (command_check(&commands) == 0) {
         status = run_with_retry(call->pool, &commands, specs, replies, NULL);
     }
     else if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
@@ -193,21 +193,21 @@ is_missing(const fast_call *call, const reply *answer)
     return answer->error != NULL && PyErr_GivenExceptionMatches(answer->error, no_script);
 }
 
-/* Whether a server's error is a refusal of scripts (USE_FALLBACK), or must be raised:
+/* Whether a server's error is a refusal of scripts (CALL_FALLBACK), or must be raised:
    rqreg_ext._fastpath.server_errors decides. */
 static call_outcome
 outcome_of_error(PyObject *error)
 {
     PyObject *raised = call_fastpath("server_errors", "error_to_raise", "(O)", error);
     if (raised == NULL) {
-        return RAISED;
+        return CALL_RAISED;
     }
     if (raised == Py_None) {
         Py_DECREF(raised);
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     errors_raise(raised);
-    return RAISED;
+    return CALL_RAISED;
 }
 
 /* Send the script's SHA1, and its text to a server that does not know it. */
@@ -225,7 +225,7 @@ send_sha1_or_text(fast_call *call, const script_call *request, reply *replies)
 
 /* Of the attempts of a call on a cluster: each kind has a limit of its own. */
 typedef struct {
-    int losses;
+    int connection_errors;
     int redirects;
 } failures;
 
@@ -234,13 +234,13 @@ typedef struct {
 static int
 follow_error(const fast_call *call, run_status status, const reply *replies, failures *seen)
 {
-    PyObject *error = status == RUN_FAILED       ? raised_take()
+    PyObject *error = status == RUN_FAILED       ? PyErr_GetRaisedException()
                       : replies[0].error != NULL ? Py_NewRef(replies[0].error)
                                                  : Py_XNewRef(replies[MOST_REPLIES - 1].error);
     if (error == NULL) {
         return 0;
     }
-    int count = status == RUN_FAILED ? ++seen->losses : ++seen->redirects;
+    int count = status == RUN_FAILED ? ++seen->connection_errors : ++seen->redirects;
     int follows = cluster_follow(call->client, error, count);
     if (follows == 0 && status == RUN_FAILED) {
         errors_raise(Py_NewRef(error));
@@ -255,7 +255,7 @@ outcome_of_replies(const script_call *request, run_status status, reply *replies
 {
     const int last = request->hash_key != NULL;
     if (status != RUN_DONE) {
-        return status == RUN_UNAVAILABLE ? USE_FALLBACK : RAISED;
+        return status == RUN_UNAVAILABLE ? CALL_FALLBACK : CALL_RAISED;
     }
     /* A script with a hash sends HGETALL itself before it changes anything: if only the first reply
        is an error, nothing was done. After a repeatable script, RQ's method can do everything
@@ -263,27 +263,27 @@ outcome_of_replies(const script_call *request, run_status status, reply *replies
     if (replies[0].error != NULL || replies[last].error != NULL) {
         call_outcome outcome = replies[last].error != NULL && !request->is_repeatable
                                    ? outcome_of_error(replies[last].error)
-                                   : USE_FALLBACK;
+                                   : CALL_FALLBACK;
         replies_clear(replies, last + 1);
         return outcome;
     }
     /* HGETALL is answered by a list. RQ's method reports anything else. */
     if (last > 0 && !PyList_Check(replies[0].value)) {
         replies_clear(replies, last + 1);
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     answer->hash = last > 0 ? replies[0].value : NULL;
     answer->value = replies[last].value;
-    return SERVED;
+    return CALL_DONE;
 }
 
 call_outcome
 script_run(fast_call *call, const script_call *request, script_answer *answer)
 {
     /* RQ sends no script: unknown wrappers get one by job_script_run() only. */
-    call_outcome outcome = call->is_as_rq ? USE_FALLBACK : SERVED;
-    failures seen = {.losses = 0};
-    while (outcome == SERVED) {
+    call_outcome outcome = call->is_as_rq ? CALL_FALLBACK : CALL_DONE;
+    failures seen = {.connection_errors = 0};
+    while (outcome == CALL_DONE) {
         reply replies[MOST_REPLIES] = {{.value = NULL}, {.value = NULL}};
         run_status status = send_sha1_or_text(call, request, replies);
         int follows = call->is_cluster ? follow_error(call, status, replies, &seen) : 0;
@@ -291,7 +291,7 @@ script_run(fast_call *call, const script_call *request, script_answer *answer)
             return outcome_of_replies(request, status, replies, answer);
         }
         replies_clear(replies, MOST_REPLIES);
-        outcome = follows < 0 ? RAISED : fast_call_find_node(call);
+        outcome = follows < 0 ? CALL_RAISED : fast_call_find_node(call);
     }
     return outcome;
 }

@@ -27,7 +27,7 @@ typedef struct {
     int argument_count;
     reply_shape answer_shape;
     /* It changes nothing that RQ's own method would not do again: so any error of the server means
-       USE_FALLBACK. */
+       CALL_FALLBACK. */
     bool is_repeatable;
 } script_call;
 
@@ -36,9 +36,9 @@ typedef struct {
     PyObject *value;
 } script_answer;
 
-/* Run a script. USE_FALLBACK: the server refused to run it; RQ's own commands
-   may still do the work, or say why not. RAISED: also for errors that are not refusals (a redirect,
-   READONLY, OOM, ...). */
+/* Run a script. CALL_FALLBACK: the server refused to run it; RQ's own commands may still do the
+   work, or say why not. CALL_RAISED: also for errors that are not refusals (a redirect, READONLY,
+   OOM, ...). */
 call_outcome script_run(fast_call *call, const script_call *request, script_answer *answer);
 void script_answer_clear(script_answer *answer);
 

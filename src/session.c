@@ -74,7 +74,7 @@ describe(core_connection *ours)
     command_start(&commands, "CLIENT", 1);
     command_add_text(&commands, "INFO");
     PyObject *description = NULL;
-    if (command_finish(&commands) == 0
+    if (command_check(&commands) == 0
         && connection_exchange(ours, &commands, &spec, replies) == 0) {
         description = replies[0].error != NULL ? replies[0].error : replies[0].value;
         Py_INCREF(description);
@@ -96,7 +96,7 @@ compare(PyObject *redis_pool, core_connection *ours)
 }
 
 int
-is_same_session(const client_pool *pool, core_connection *ours)
+session_compare(const client_pool *pool, core_connection *ours)
 {
     PyObject *redis_pool = client_pool_redis_pool(pool);
     PyObject *theirs = NULL;

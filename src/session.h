@@ -14,4 +14,4 @@
    treats both alike, or redis-py has no idle connection. 0: it does not. -1 with an exception: our
    connection must be disconnected. One round trip on each connection, if redis-py's was not
    compared yet. */
-int is_same_session(const client_pool *pool, core_connection *ours);
+int session_compare(const client_pool *pool, core_connection *ours);

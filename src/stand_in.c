@@ -176,9 +176,9 @@ show_reply(stand_in *self)
 static void
 keep_exception(stand_in *self)
 {
-    PyObject *error = raised_take();
+    PyObject *error = PyErr_GetRaisedException();
     Py_XSETREF(self->innermost_result, Py_XNewRef(error));
-    raised_put_back(error);
+    PyErr_SetRaisedException(error);
 }
 
 static PyObject *

@@ -37,19 +37,19 @@ can_look_up(const fast_call *call, PyObject *job_id)
 {
     return PyUnicode_CheckExact(job_id) && is_encodable(job_id)
            && fast_call_reaches_rq(call, call->state->names.get_job_ids, METHOD_GET_JOB_IDS)
-           && fast_call_entries(call) == ENTRIES_ARE_COMPOSITE;
+           && fast_call_entry_kind(call) == ENTRIES_ARE_COMPOSITE;
 }
 
 /* Look at the job's own executions. If one of them is also in the registry, so is the job, and the
    registry need not be read. If none is, nothing is proved, since the key of the executions may
    have expired. */
 static call_outcome
-is_running(fast_call *call, PyObject *job_id, PyObject **answer)
+look_up_execution(fast_call *call, PyObject *job_id, PyObject **answer)
 {
     PyObject *index = PyObject_CallMethodOneArg(call->state->rq.execution_key_template,
                                                 call->state->names.format, job_id);
     if (index == NULL) {
-        return RAISED;
+        return CALL_RAISED;
     }
     const command_argument keys[] = {{.object = call->key}, {.object = index}};
     const command_argument arguments[lua_has_execution_argument_count]
@@ -71,14 +71,14 @@ is_running(fast_call *call, PyObject *job_id, PyObject **answer)
 }
 
 static call_outcome
-is_among_entries(fast_call *call, PyObject *job_id, PyObject **answer)
+search_entries(fast_call *call, PyObject *job_id, PyObject **answer)
 {
     reply_spec spec;
     if (composite_key_spec(call, REPLY_HAS_JOB, &spec) < 0) {
-        return RAISED;
+        return CALL_RAISED;
     }
     Py_ssize_t length;
-    call_outcome outcome = RAISED;
+    call_outcome outcome = CALL_RAISED;
     spec.job_id = PyUnicode_AsUTF8AndSize(job_id, &length);
     if (spec.job_id != NULL) {
         spec.job_id_length = (size_t)length;
@@ -94,14 +94,14 @@ contains_fast(fast_call *call, PyObject *item, PyObject **answer)
 {
     PyObject *job_id = registry_id_of(call, item);
     if (job_id == NULL) {
-        return RAISED;
+        return CALL_RAISED;
     }
-    call_outcome outcome = can_look_up(call, job_id) ? SERVED : use_fallback_unless_raised();
-    if (outcome == SERVED) {
-        outcome = is_running(call, job_id, answer);
-        if (outcome == USE_FALLBACK || (outcome == SERVED && PyObject_IsTrue(*answer) == 0)) {
+    call_outcome outcome = can_look_up(call, job_id) ? CALL_DONE : use_fallback_unless_raised();
+    if (outcome == CALL_DONE) {
+        outcome = look_up_execution(call, job_id, answer);
+        if (outcome == CALL_FALLBACK || (outcome == CALL_DONE && PyObject_IsTrue(*answer) == 0)) {
             Py_CLEAR(*answer);
-            outcome = is_among_entries(call, job_id, answer);
+            outcome = search_entries(call, job_id, answer);
         }
     }
     Py_DECREF(job_id);

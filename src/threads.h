@@ -19,14 +19,14 @@
    other lock, as a look-up in a dict may: a fork then leaves none of them locked. */
 #ifdef Py_GIL_DISABLED
 typedef PyMutex thread_lock;
-#define thread_lock_take(lock) PyMutex_Lock(lock)
-#define thread_lock_leave(lock) PyMutex_Unlock(lock)
+#define thread_lock_acquire(lock) PyMutex_Lock(lock)
+#define thread_lock_release(lock) PyMutex_Unlock(lock)
 #else
 typedef struct {
     char unused;
 } thread_lock;
-#define thread_lock_take(lock) ((void)(lock))
-#define thread_lock_leave(lock) ((void)(lock))
+#define thread_lock_acquire(lock) ((void)(lock))
+#define thread_lock_release(lock) ((void)(lock))
 #endif
 
 /* How many hold a thing that is replaced while others read it. The last one frees it. */

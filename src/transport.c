@@ -62,7 +62,7 @@ fail_raised(io_failure *failure, bool is_writing)
     if (!PyErr_ExceptionMatches(PyExc_OSError)) {
         return fail(failure, IO_RAISED, is_writing, NULL);
     }
-    PyObject *error = raised_take();
+    PyObject *error = PyErr_GetRaisedException();
     PyObject *args = error == NULL ? NULL : PyObject_GetAttrString(error, "args");
     Py_XDECREF(error);
     return fail(failure, args == NULL ? IO_RAISED : IO_FAILED, is_writing, args);

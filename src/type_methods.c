@@ -28,33 +28,32 @@ compute_type_methods(PyTypeObject *type, type_methods *known, PyObject **codes)
 
 /* What is remembered of the version of a type, while the functions it depends on are unchanged. */
 static bool
-find_known(core_state *state, unsigned int version, type_methods *known)
+find_cached(core_state *state, unsigned int version, type_methods *known)
 {
     type_methods_cache *cache = &state->type_methods;
     size_t slot = version % TYPE_METHODS_SLOTS;
-    thread_lock_take(&state->lock);
+    thread_lock_acquire(&state->lock);
     bool is_known = version != 0 && cache->slots[slot].version == version
                     && guard_codes_are_unchanged(cache->slots[slot].codes);
     if (is_known) {
         *known = cache->slots[slot].known;
     }
-    thread_lock_leave(&state->lock);
+    thread_lock_release(&state->lock);
     return is_known;
 }
 
 /* Steals the codes. */
 static void
-remember_methods(core_state *state, unsigned int version, const type_methods *known,
-                 PyObject *codes)
+cache_methods(core_state *state, unsigned int version, const type_methods *known, PyObject *codes)
 {
     type_methods_cache *cache = &state->type_methods;
     size_t slot = version % TYPE_METHODS_SLOTS;
-    thread_lock_take(&state->lock);
+    thread_lock_acquire(&state->lock);
     PyObject *replaced = cache->slots[slot].codes;
     cache->slots[slot].version = version;
     cache->slots[slot].known = *known;
     cache->slots[slot].codes = codes;
-    thread_lock_leave(&state->lock);
+    thread_lock_release(&state->lock);
     Py_XDECREF(replaced);
 }
 
@@ -62,7 +61,7 @@ int
 type_methods_of(core_state *state, PyTypeObject *type, type_methods *known)
 {
     unsigned int version = type_version(type);
-    if (find_known(state, version, known)) {
+    if (find_cached(state, version, known)) {
         return 0;
     }
     long long before = type_version_assigned(type);
@@ -73,7 +72,7 @@ type_methods_of(core_state *state, PyTypeObject *type, type_methods *known)
     /* Do not remember it if the type changed during the call. */
     version = type_version(type);
     if (version != 0 && version == before) {
-        remember_methods(state, version, known, codes);
+        cache_methods(state, version, known, codes);
     }
     else {
         Py_DECREF(codes);

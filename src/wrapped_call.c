@@ -95,7 +95,7 @@ status_of_exception(const fast_call *call, stand_in *self, PyObject *name, reply
     if (!PyErr_ExceptionMatches(PyExc_Exception)) {
         return RUN_FAILED;
     }
-    PyObject *error = raised_take();
+    PyObject *error = PyErr_GetRaisedException();
     run_status status = RUN_DONE;
     if (self->is_changed) {
         status = give_up_on_client(call);
@@ -322,7 +322,7 @@ converted_list(const reply_spec *wanted, PyObject *entries)
 }
 
 static PyObject *
-has_job(const reply_spec *wanted, PyObject *entries)
+job_is_listed(const reply_spec *wanted, PyObject *entries)
 {
     bool found = false;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(entries); i++) {
@@ -355,7 +355,7 @@ converted(const reply_spec *wanted, PyObject *returned)
         result = PySequence_List(items);
     }
     else if (has_only(items, &PyBytes_Type)) {
-        result = wanted->shape == REPLY_HAS_JOB ? has_job(wanted, items)
+        result = wanted->shape == REPLY_HAS_JOB ? job_is_listed(wanted, items)
                                                 : converted_list(wanted, items);
     }
     Py_DECREF(items);
@@ -386,10 +386,10 @@ outcome_of_changed(const fast_call *call, const reply_spec *wanted, PyObject *re
                    PyObject **value)
 {
     if (!call->is_as_rq) {
-        return USE_FALLBACK;
+        return CALL_FALLBACK;
     }
     *value = converted_by_rq(call, wanted, returned);
-    return *value == NULL ? RAISED : SERVED;
+    return *value == NULL ? CALL_RAISED : CALL_DONE;
 }
 
 call_outcome
@@ -413,7 +413,7 @@ wrapped_value(const fast_call *call, const reply_spec *wanted, PyObject *returne
         found = converted(wanted, returned);
         break;
     }
-    call_outcome outcome = found != NULL ? SERVED : RAISED;
+    call_outcome outcome = found != NULL ? CALL_DONE : CALL_RAISED;
     if (found == NULL && !PyErr_Occurred()) {
         outcome = outcome_of_changed(call, wanted, returned, &found);
     }

@@ -20,7 +20,7 @@ run_status wrapped_call_run(fast_call *call, wrapped_command *commands, int coun
 /* The shape to read a reply in, so that the wrappers see the value that redis-py would return. */
 reply_spec wrapped_spec(const fast_call *call, const reply_spec *wanted);
 /* Convert what the wrappers returned, which is stolen, into the wanted shape. If redis-py returns
-   no such value for this command: USE_FALLBACK, or, where they got what RQ's call gives them, what
+   no such value for this command: CALL_FALLBACK, or, where they got what RQ's call gives them, what
    RQ's method makes of it. */
 call_outcome wrapped_value(const fast_call *call, const reply_spec *wanted, PyObject *returned,
                            PyObject **value);
