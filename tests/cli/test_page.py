@@ -18,7 +18,7 @@ from rqreg_ext.cli.root import COMMANDS
 from .running import Command
 
 PAGE = source_of(DOCS / 'command.md')
-WITH_COMMANDS = ['cleanup', 'command', 'hand-over']
+WITH_COMMANDS = ['clean-up', 'command', 'hand-over']
 # What differs from run to run.
 CHANGING = (
     (re.compile(r'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'), '<id>'),

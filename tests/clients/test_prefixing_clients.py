@@ -592,9 +592,10 @@ ON_WAITING: dict[str, Call] = {
 }
 # What sends nothing.
 WITHOUT_CLIENT = {
-    'BulkOptions', 'BulkResult', 'BulkResults', 'CheckReport', 'InstallReport', 'JobFilters', 'JobGroup', 'JobGroups',
-    'JobList', 'JobListing', 'JobPage', 'Page', 'PendingResult', 'Problem', 'ProblemKind', 'QueueSnapshot',
-    'RepairReport', 'Snapshot', 'WorkerSnapshot', 'install', 'is_installed', 'uninstall',
+    'BulkOptions', 'BulkResult', 'BulkResults', 'CheckReport', 'DamagedFileError', 'InstallReport', 'JobExistsError',
+    'JobFilters', 'JobGroup', 'JobGroups', 'JobList', 'JobListing', 'JobPage', 'Page', 'PendingResult', 'Problem',
+    'ProblemKind', 'QueueSnapshot', 'RepairReport', 'Snapshot', 'WorkerSnapshot', 'install', 'is_installed',
+    'uninstall',
 }  # fmt: skip
 # Whose own calls have tables of their own; batch() is tried by each call of Batch.
 WITH_TABLES = {*REGISTRIES, 'ReadyJobRegistry', 'Batch', 'Queue', 'WaitingJobs', 'batch'}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rqreg_ext._all_queues.snapshot import NAMES
-from rqreg_ext.cli.top.data import FailureRow, Failures, GroupRow, Groups, Overview, QueueRow, WorkerRow
+from rqreg_ext.cli.top.data import FailureRow, FailuresView, GroupRow, Groups, Overview, QueueRow, WorkerRow
 from rqreg_ext.cli.top.draw import draw
 from rqreg_ext.cli.top.state import State
 
@@ -51,7 +51,7 @@ def state(**values: Any) -> State:
             worker('w2'),
         ),
     )
-    found.failures = Failures('', tuple(failure(f'job-{number}', ago=60.0 + number) for number in range(30)))
+    found.failures = FailuresView('', tuple(failure(f'job-{number}', ago=60.0 + number) for number in range(30)))
     found.groups = Groups(
         NOW, (group('shop.print_label', 'KeyError', 40, 'labels'), group('shop.send_mail', 'shop.MailServerDown', 30))
     )

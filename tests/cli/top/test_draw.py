@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from rqreg_ext.cli.top.columns import COLUMNS, cut, fitted, number_text, rate_text, rule, sized
-from rqreg_ext.cli.top.data import Failures, Groups, Overview
+from rqreg_ext.cli.top.data import FailuresView, Groups, Overview
 from rqreg_ext.cli.top.draw import draw
 from rqreg_ext.cli.top.keys import press
 from rqreg_ext.cli.top.screen import encoded
@@ -78,7 +78,7 @@ def test_panels_say_reading_before_anything_was_read() -> None:
 
 
 def test_redis_without_queues_is_said_to_be_empty() -> None:
-    empty = State(now=NOW, overview=overview(), failures=Failures(), groups=Groups(NOW))
+    empty = State(now=NOW, overview=overview(), failures=FailuresView(), groups=Groups(NOW))
     drawn = '\n'.join(lines(empty))
     assert [drawn.count(text) for text in ('no queue', 'no worker', 'no failed job', 'reading')] == [1, 1, 2, 0]
 
@@ -91,7 +91,7 @@ def test_wide_and_control_characters_keep_width_of_screen() -> None:
         workers=(worker('w\x07', 'b\x08sy'),),
         left_out=('mail\r not read',),
     )
-    shop.failures = Failures('', (failure('j\t1', exc_message='a\nb\x9b', worker_name='w\0'),))
+    shop.failures = FailuresView('', (failure('j\t1', exc_message='a\nb\x9b', worker_name='w\0'),))
     shop.groups = Groups(NOW, (group('f\x1b', 'e\x7f', 1, 'q\n'),))
     for view in COLUMNS:
         shop.view = view

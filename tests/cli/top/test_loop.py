@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from rqreg_ext.cli.top.data import Counted, Done, Failures, Groups, Opened, Running, Unreachable
+from rqreg_ext.cli.top.data import Counted, Done, FailuresView, Groups, Opened, Running, Unreachable
 from rqreg_ext.cli.top.loop import Inbox, take
 from rqreg_ext.cli.top.state import Target
 
@@ -20,7 +20,7 @@ def test_data_is_taken_and_the_error_is_gone_with_it() -> None:
     take(shop, overview(queue('other')))
     assert (shop.error, shop.is_late) == (None, False)
     assert [row.name for row in shop.rows('queues')] == ['other']
-    take(shop, Failures('', (failure('a'),)))
+    take(shop, FailuresView('', (failure('a'),)))
     take(shop, Groups(NOW))
     assert (len(shop.rows('failed')), len(shop.rows('errors'))) == (1, 0)
 
