@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PATIENCE = 60.0
+PATIENCE = 150.0
 
 
 def eventually(condition: Callable[[], object]) -> bool:
