@@ -61,9 +61,11 @@ is_of_kind(const checked_kind *kind, PyObject *attributes, const PyObject *used)
            && globals_are_unchanged(kind->globals);
 }
 
-/* Hold the kinds that are known of a type, in `held`; returns how many. */
+/* Fill `acquired` with the kinds that are known of a type, each with one use more; returns how
+   many. */
 static int
-hold_kinds(core_state *state, checked_kinds *known, const PyTypeObject *type, checked_kind **held)
+acquire_kinds(core_state *state, checked_kinds *known, const PyTypeObject *type,
+              checked_kind **acquired)
 {
     int count = 0;
     thread_lock_acquire(&state->lock);
@@ -71,7 +73,7 @@ hold_kinds(core_state *state, checked_kinds *known, const PyTypeObject *type, ch
         checked_kind *kind = known->kinds[i];
         if (kind != NULL && kind->type == type) {
             kind->uses++;
-            held[count++] = kind;
+            acquired[count++] = kind;
         }
     }
     thread_lock_release(&state->lock);
@@ -79,7 +81,7 @@ hold_kinds(core_state *state, checked_kinds *known, const PyTypeObject *type, ch
 }
 
 static void
-let_go(checked_kind *kind)
+kind_release(checked_kind *kind)
 {
     if (kind != NULL && --kind->uses == 0) {
         Py_XDECREF(kind->type);
@@ -143,7 +145,7 @@ cache_kind(core_state *state, checked_kinds *known, checked_kind *kind)
     known->kinds[known->next] = kind;
     known->next = (known->next + 1) % CHECKED_KINDS;
     thread_lock_release(&state->lock);
-    let_go(replaced);
+    kind_release(replaced);
 }
 
 static PyObject *
@@ -170,16 +172,16 @@ static PyObject *
 find_cached_answer(const examination *about, PyObject *object, PyObject *attributes,
                    const PyObject *used)
 {
-    checked_kind *held[CHECKED_KINDS];
-    int count = hold_kinds(about->state, about->known, Py_TYPE(object), held);
+    checked_kind *acquired[CHECKED_KINDS];
+    int count = acquire_kinds(about->state, about->known, Py_TYPE(object), acquired);
     PyObject *answer = NULL;
     for (int i = 0; answer == NULL && i < count; i++) {
-        if (is_of_kind(held[i], attributes, used)) {
-            answer = Py_NewRef(held[i]->answer);
+        if (is_of_kind(acquired[i], attributes, used)) {
+            answer = Py_NewRef(acquired[i]->answer);
         }
     }
     for (int i = 0; i < count; i++) {
-        let_go(held[i]);
+        kind_release(acquired[i]);
     }
     return answer;
 }
@@ -200,7 +202,7 @@ kind_new(const examination *about, PyObject *object, PyObject *attributes)
                         ? NULL
                         : call_fastpath(about->module, about->classes_function, "(O)", object);
     if (kind->classes == NULL) {
-        let_go(kind);
+        kind_release(kind);
         return NULL;
     }
     return kind;
@@ -222,7 +224,7 @@ examine(const examination *about, PyObject *object, PyObject *attributes)
             kind = NULL;
         }
     }
-    let_go(kind);
+    kind_release(kind);
     return answer;
 }
 
@@ -360,6 +362,6 @@ checked_kinds_clear(checked_kinds *known)
     for (int i = 0; i < CHECKED_KINDS; i++) {
         checked_kind *kind = known->kinds[i];
         known->kinds[i] = NULL;
-        let_go(kind);
+        kind_release(kind);
     }
 }

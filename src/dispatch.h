@@ -25,7 +25,8 @@ typedef struct {
     PyObject *observations; /* if the client is wrapped: those of its kind; else NULL */
     /* Wrappers must get what RQ's call gives, command by command, with its options. */
     bool is_as_rq;
-    bool is_for_script; /* wrappers of which nobody knows get a script, and what comes before it */
+    /* Unknown wrappers get a script now, and the commands before it: see job_script.h. */
+    bool is_for_script;
     bool is_write_traced; /* tracers also wrap the methods by which connections write */
     type_methods methods; /* of the type of self */
 } fast_call;

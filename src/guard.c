@@ -3,7 +3,7 @@
 #include "dict_version.h"
 #include "type_version.h"
 
-/* A dict that names are looked up in, and its version when they were last found unchanged. */
+/* A dict that names are look_result up in, and its version when they were last found unchanged. */
 typedef struct {
     PyObject *dict;   /* borrowed from the names */
     uint64_t version; /* 0: unknown */
@@ -20,22 +20,23 @@ typedef struct {
     unsigned int *versions; /* of the types */
     bool holds;
     bool is_cacheable; /* nothing changed while look() ran */
-} looked;
+} look_result;
 
 typedef struct {
     PyObject_HEAD
     PyObject *look;
-    looked *last; /* NULL before the first call */
+    look_result *last; /* NULL before the first call */
     thread_lock lock;
 } guard;
 
 /* ---- The last result ------------------------------------------------------------------------- */
 
-static looked *
-hold_last(guard *self)
+/* The last result, with one use more; NULL before the first call. */
+static look_result *
+acquire_last(guard *self)
 {
     thread_lock_acquire(&self->lock);
-    looked *last = self->last;
+    look_result *last = self->last;
     if (last != NULL) {
         last->uses++;
     }
@@ -44,7 +45,7 @@ hold_last(guard *self)
 }
 
 static void
-let_go(looked *last)
+result_release(look_result *last)
 {
     if (last != NULL && --last->uses == 0) {
         Py_XDECREF(last->names);
@@ -58,19 +59,19 @@ let_go(looked *last)
 
 /* Steals the new result; NULL for none. */
 static void
-replace_last(guard *self, looked *fresh)
+replace_last(guard *self, look_result *fresh)
 {
     thread_lock_acquire(&self->lock);
-    looked *replaced = self->last;
+    look_result *replaced = self->last;
     self->last = fresh;
     thread_lock_release(&self->lock);
-    let_go(replaced);
+    result_release(replaced);
 }
 
 /* ---- What it depends on ---------------------------------------------------------------------- */
 
 static bool
-dicts_are_unchanged(const looked *last)
+dicts_are_unchanged(const look_result *last)
 {
     for (Py_ssize_t i = 0; i < last->dict_count; i++) {
         const seen_dict *seen = &last->dicts[i];
@@ -82,7 +83,7 @@ dicts_are_unchanged(const looked *last)
 }
 
 static void
-note_dict_versions(looked *last, bool are_known)
+note_dict_versions(look_result *last, bool are_known)
 {
 #ifdef Py_GIL_DISABLED
     (void)last;
@@ -111,9 +112,9 @@ have_values(PyObject *names)
 }
 
 /* Looking up each name takes most of the time of a check, when nothing of it is in the processor's
-   cache; so the dicts are looked at first. */
+   cache; so the dicts are look_result at first. */
 static bool
-names_are_unchanged(looked *last)
+names_are_unchanged(look_result *last)
 {
     if (dicts_are_unchanged(last)) {
         return true;
@@ -128,7 +129,7 @@ names_are_unchanged(looked *last)
 }
 
 static bool
-types_are_unchanged(const looked *last)
+types_are_unchanged(const look_result *last)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(last->types); i++) {
         const PyTypeObject *type = (PyTypeObject *)PyTuple_GET_ITEM(last->types, i);
@@ -173,7 +174,7 @@ guard_codes_are_unchanged(PyObject *codes)
 }
 
 static bool
-is_unchanged(looked *last)
+is_unchanged(look_result *last)
 {
     return last->is_cacheable && types_are_unchanged(last) && names_are_unchanged(last)
            && guard_codes_are_unchanged(last->codes);
@@ -267,9 +268,9 @@ typedef struct {
 static int
 note_versions(guard *self, seen_versions *before)
 {
-    looked *last = hold_last(self);
+    look_result *last = acquire_last(self);
     *before = (seen_versions){.types = last == NULL ? NULL : Py_NewRef(last->types)};
-    let_go(last);
+    result_release(last);
     if (before->types != NULL) {
         before->versions = versions_of(before->types);
     }
@@ -300,11 +301,11 @@ had_versions(const seen_versions *before, PyObject *types, const unsigned int *v
 }
 
 /* Allocated, with one use; NULL with an exception. */
-static looked *
-looked_new(const seen_versions *before, bool holds, PyObject *names, PyObject *types,
+static look_result *
+result_new(const seen_versions *before, bool holds, PyObject *names, PyObject *types,
            PyObject *functions)
 {
-    looked *fresh = PyMem_Calloc(1, sizeof *fresh);
+    look_result *fresh = PyMem_Calloc(1, sizeof *fresh);
     if (fresh == NULL) {
         PyErr_NoMemory();
         return NULL;
@@ -317,7 +318,7 @@ looked_new(const seen_versions *before, bool holds, PyObject *names, PyObject *t
     fresh->versions = fresh->codes == NULL ? NULL : versions_of(types);
     fresh->dicts = fresh->versions == NULL ? NULL : dicts_of(names, &fresh->dict_count);
     if (fresh->dicts == NULL) {
-        let_go(fresh);
+        result_release(fresh);
         return NULL;
     }
     fresh->is_cacheable = had_versions(before, types, fresh->versions);
@@ -341,7 +342,7 @@ cache_look(guard *self, const seen_versions *before, PyObject *found)
         || !is_well_formed(names, types, functions)) {
         return -1;
     }
-    looked *fresh = looked_new(before, holds, names, types, functions);
+    look_result *fresh = result_new(before, holds, names, types, functions);
     if (fresh == NULL) {
         return -1;
     }
@@ -372,9 +373,9 @@ int
 guard_holds(PyObject *object)
 {
     guard *self = (guard *)object;
-    looked *last = hold_last(self);
+    look_result *last = acquire_last(self);
     int holds = last != NULL && is_unchanged(last) ? last->holds : -1;
-    let_go(last);
+    result_release(last);
     if (holds < 0) {
         Py_INCREF(object);
         holds = look_again(self);
@@ -433,7 +434,7 @@ guard_dealloc(guard *self)
 
 PyDoc_STRVAR(holds_doc,
 "holds($self, /)\n--\n\n"
-"Tell whether what look() looked at is as it must be.\n\n"
+"Tell whether what look() look_result at is as it must be.\n\n"
 "It is asked again after one of the names, types or functions has changed. No round trip.\n"
 "Raises what look() raises.");
 

@@ -97,10 +97,12 @@ job_script_run(fast_call *call, job_script *request, script_answer *answer)
     if (pass != 1) {
         return pass < 0 ? CALL_RAISED : CALL_FALLBACK;
     }
-    fast_call for_script = *call;
-    for_script.is_as_rq = false;
-    for_script.is_for_script = true;
-    return script_run(&for_script, &filled, answer);
+    call->is_as_rq = false;
+    call->is_for_script = true;
+    call_outcome outcome = script_run(call, &filled, answer);
+    call->is_as_rq = true;
+    call->is_for_script = false;
+    return outcome;
 }
 
 long

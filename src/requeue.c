@@ -73,8 +73,7 @@ run_requeue(fast_call *call, const requeue_request *request, script_answer *answ
     return job_script_run(call, &filled, answer);
 }
 
-/* Read the job's metadata from the hash in an answer. CALL_FALLBACK where RQ itself must read it.
-   */
+/* Read the job's metadata from the hash in an answer. CALL_FALLBACK if RQ itself must read it. */
 static call_outcome
 read_metadata(const fast_call *call, requeue_request *request, const script_answer *answer)
 {

@@ -250,7 +250,7 @@ def _note_error(place: ListedIn, error: Exception, errors: dict[str, Exception])
 # ---- Reading them
 
 # A place, and some of its members: job ids, or in a started registry entries.
-_Chunk = tuple[ListedIn, list[str]]
+_Members = tuple[ListedIn, list[str]]
 
 
 class _PlaceNotReadError(Exception):
@@ -268,7 +268,7 @@ def _find_best(
     """Find the jobs of these places that match. Raises _PlaceNotReadError."""
     searches: dict[JobSource, _Search] = {}
     for chunk in _chunks(client, counts, size):
-        of_sources: dict[JobSource, list[_Chunk]] = {}
+        of_sources: dict[JobSource, list[_Members]] = {}
         for place, members in chunk:
             of_sources.setdefault(place.source, []).append((place, members))
         for of_source, found_in in of_sources.items():
@@ -278,7 +278,7 @@ def _find_best(
     return best
 
 
-def _chunks(client: Any, counts: Sequence[tuple[ListedIn, int]], size: int) -> Iterator[list[_Chunk]]:
+def _chunks(client: Any, counts: Sequence[tuple[ListedIn, int]], size: int) -> Iterator[list[_Members]]:
     """Yield the members of all places in chunks. Many small places are one chunk, and are read in one round trip."""
     group: list[tuple[ListedIn, int]] = []
     for place, count in counts:
@@ -303,7 +303,7 @@ def _until_error(place: ListedIn, members: Iterator[list[str]]) -> Iterator[list
         raise _PlaceNotReadError(place, error) from None
 
 
-def _small(client: Any, group: Sequence[tuple[ListedIn, int]]) -> list[_Chunk]:
+def _small(client: Any, group: Sequence[tuple[ListedIn, int]]) -> list[_Members]:
     commands: list[Command] = [
         (TEXTS, 'LRANGE' if place.registry is None else 'ZRANGE', place.key, 0, count - 1) for place, count in group
     ]
@@ -313,7 +313,7 @@ def _small(client: Any, group: Sequence[tuple[ListedIn, int]]) -> list[_Chunk]:
         if len(group) > 1:
             return [members for one in group for members in _small(client, [one])]
         replies = [error]
-    read: list[_Chunk] = []
+    read: list[_Members] = []
     for (place, _), reply in zip(group, replies, strict=True):
         if isinstance(reply, Exception):
             raise _PlaceNotReadError(place, reply) if concerns_one_queue(reply) else reply
@@ -341,7 +341,7 @@ class _Search:
         self._date_of = _date_of(self._rows, order_by)
         self._test = filters.test(self._rows)
 
-    def find(self, chunk: Sequence[_Chunk], best: _Best) -> None:
+    def find(self, chunk: Sequence[_Members], best: _Best) -> None:
         """Pass the jobs among these members that match on to `best`. One round trip."""
         job_ids: list[str] = []
         places: dict[str, ListedIn] = {}

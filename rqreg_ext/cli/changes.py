@@ -97,8 +97,8 @@ def changing_options(registry_names: Sequence[str], has_waiting: bool = False) -
             to = given.get('to')
 
             def choose() -> Selection:
-                of_queues = registries_of(server, registry, [name for name in server.queues(patterns) if name != to])
-                return Matching(of_queues, limit, filters) if ids_from is None else Given(of_queues, limit, ids_from)
+                registries = registries_of(server, registry, [name for name in server.queues(patterns) if name != to])
+                return Matching(registries, limit, filters) if ids_from is None else Given(registries, limit, ids_from)
 
             if to is not None:
                 _check_target(server, patterns, to, given.pop('new_queue'))
@@ -210,8 +210,8 @@ def trim(
         raise click.UsageError(str(error).replace('keep=', '--keep').replace('older_than=', '--older-than')) from error
 
     def choose() -> Selection:
-        of_queues = registries_of(server, registry, server.queues(patterns))
-        return Matching(of_queues, None, selected) if keep is None else AllButNewest(of_queues, filters, keep)
+        registries = registries_of(server, registry, server.queues(patterns))
+        return Matching(registries, None, selected) if keep is None else AllButNewest(registries, filters, keep)
 
     def make(found: Any, ids: Any, how: dict[str, Any]) -> BulkResult:
         result: BulkResult = (

@@ -14,7 +14,7 @@ import click
 
 from .._all_queues.count_by import count_by
 from .._all_queues.snapshot import Snapshot, snapshot
-from .._fastpath.server_errors import Meaning, concerns_one_queue, describe, meaning_of
+from .._fastpath.server_errors import Meaning, describe, meaning_of
 from .filters import queue_options
 from .output import counted, duration_text, printable
 from .parameters import Seconds, seconds_of
@@ -232,7 +232,7 @@ def _measures(
             try:
                 yield measure(taken, None)
             except Exception as error:
-                if not (is_of_server(error) or concerns_one_queue(error)):
+                if not is_of_server(error):
                     raise
     if given['stuck'] is not None:
         yield _stuck(taken, names, given['stuck'])

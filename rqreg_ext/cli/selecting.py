@@ -49,13 +49,13 @@ class Selection:
         read_at_once: How many entries are compared with filters together, ahead of the change of their jobs.
     """
 
-    def __init__(self, of_queues: Mapping[str, Any], limit: int | None) -> None:
+    def __init__(self, registries: Mapping[str, Any], limit: int | None) -> None:
         self.counts: dict[str, int] = {}
         self.left_out: Counter[str] = Counter()
         self.not_found = 0
         self.errors: dict[str, Exception] = {}
         self.read_at_once = _CHUNK
-        self._registries_of_queues = of_queues
+        self._registries = registries
         self._limit = limit
 
     @property
@@ -65,7 +65,7 @@ class Selection:
 
     def count(self) -> None:
         """Count the jobs, up to the limit."""
-        for name, registry in self._registries_of_queues.items():
+        for name, registry in self._registries.items():
             left = None if self._limit is None else self._limit - self.total
             if left == 0:
                 break
@@ -82,7 +82,7 @@ class Selection:
     def chosen(self) -> Iterator[tuple[str, Any, Iterator[str]]]:
         """Yield each queue that has some, its registry, and the ids: no more than were counted."""
         for name, count in self.counts.items():
-            registry = self._registries_of_queues[name]
+            registry = self._registries[name]
             yield name, registry, islice(self._ids_of(registry, Counter()), count)
 
     def _count_of(self, registry: Any, limit: int | None) -> int:
@@ -95,8 +95,8 @@ class Selection:
 class Matching(Selection):
     """The jobs that match filters. RQ's cleanup is not run."""
 
-    def __init__(self, of_queues: Mapping[str, Any], limit: int | None, filters: Mapping[str, Any]) -> None:
-        super().__init__(of_queues, limit)
+    def __init__(self, registries: Mapping[str, Any], limit: int | None, filters: Mapping[str, Any]) -> None:
+        super().__init__(registries, limit)
         self._filters = Filters(filters)
 
     def _count_of(self, registry: Any, limit: int | None) -> int:
@@ -116,8 +116,8 @@ class Matching(Selection):
 class Given(Selection):
     """The jobs with given ids, as far as they are in the registries."""
 
-    def __init__(self, of_queues: Mapping[str, Any], limit: int | None, ids: BinaryIO) -> None:
-        super().__init__(of_queues, limit)
+    def __init__(self, registries: Mapping[str, Any], limit: int | None, ids: BinaryIO) -> None:
+        super().__init__(registries, limit)
         # They are read several times, and may come from a pipe.
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - it goes with the process
         self._given = 0
@@ -180,8 +180,8 @@ def _distinct(lines: Iterable[bytes]) -> Iterator[bytes]:
 class AllButNewest(Selection):
     """The jobs that match filters, but for the newest of each registry. purge() finds them by itself, too."""
 
-    def __init__(self, of_queues: Mapping[str, Any], filters: Mapping[str, Any], keep: int) -> None:
-        super().__init__(of_queues, None)
+    def __init__(self, registries: Mapping[str, Any], filters: Mapping[str, Any], keep: int) -> None:
+        super().__init__(registries, None)
         self._filters = Filters(filters)
         self._options = {'keep_newest': keep, **filters}
 
@@ -202,7 +202,7 @@ class Spooled(Selection):
     """Jobs whose ids stand in files, one for each queue."""
 
     def __init__(self, selection: Selection) -> None:
-        super().__init__(selection._registries_of_queues, None)
+        super().__init__(selection._registries, None)
         self.left_out, self.not_found, self.errors = selection.left_out, selection.not_found, selection.errors
         self._files: dict[str, IO[str]] = {}
 
@@ -222,4 +222,4 @@ class Spooled(Selection):
         """Yield each queue that has some, its registry, and the ids."""
         for name, file in self._files.items():
             file.seek(0)
-            yield name, self._registries_of_queues[name], map(json.loads, file)
+            yield name, self._registries[name], map(json.loads, file)

@@ -14,6 +14,7 @@ from .packages import (
     Facts,
     are_only_traced,
     are_original,
+    is_defined_by,
     is_set_on,
     overrides_getattribute,
     package_of_client,
@@ -97,17 +98,18 @@ class Observations:
     redis-py's method gives; False for known tracers, which read names and keys only.
     arrived: names of commands that arrived as they were given. is_opaque: they are used by their methods from now on.
     passed_keys: if is_as_rq, the keys of the registries on which a script may take the place of RQ's commands, since
-    the wrappers pass these on; None once they have changed or refused something.
+    the wrappers pass these on; None if their pipelines, which RQ's calls use, are of another's class, and once they
+    have changed or refused something.
     stand_in_class: of the objects that stand in for them, once there is one.
     """
 
     __slots__ = ('arrived', 'is_as_rq', 'is_opaque', 'passed_keys', 'stand_in_class')
 
-    def __init__(self, is_as_rq: bool) -> None:
+    def __init__(self, is_as_rq: bool, has_own_pipelines: bool) -> None:
         self.is_as_rq = is_as_rq
         self.arrived: set[str] = set()
         self.is_opaque = False
-        self.passed_keys: set[str] | None = set()
+        self.passed_keys: set[str] | None = None if has_own_pipelines else set()
         self.stand_in_class: type | None = None
 
 
@@ -118,18 +120,28 @@ class ClientKind:
     is_wrapped: whether something does stand in front of execute_command(), or of what a pipeline is made and sent by.
     is_pipeline: whether it is not a client, but a pipeline.
     is_trusted: whether nothing does but tracers that are known to pass on what they get (tracers.py).
+    has_own_pipelines: whether their pipelines are of a class that is not the package's.
     observations: what the core has seen of them; None where single calls are left to RQ's methods.
     notes: what wrapped.py has found out about them, by the key under which it keeps it.
     """
 
-    def __init__(self, package: str, is_wrapped: bool, is_pipeline: bool, is_trusted: bool, is_measured: bool) -> None:
+    def __init__(
+        self,
+        package: str,
+        *,
+        is_wrapped: bool,
+        is_pipeline: bool,
+        is_trusted: bool,
+        is_measured: bool,
+        has_own_pipelines: bool,
+    ) -> None:
         self.package = package
         self.is_wrapped = is_wrapped
         self.is_pipeline = is_pipeline
         self.is_trusted = is_trusted
         # Commands that are measured are sent by redis-py's own method, which does not show their options.
         is_left_to_rq = is_pipeline or (is_measured and not is_trusted)
-        self.observations = None if is_left_to_rq else Observations(is_as_rq=not is_trusted)
+        self.observations = None if is_left_to_rq else Observations(not is_trusted, has_own_pipelines)
         self.notes: dict[str, Any] = {}
 
 
@@ -174,7 +186,12 @@ def examine_client(client: Any) -> Facts:
         is_trusted = are_only_traced(type(client), package, outer, watched)
         is_trusted &= are_only_traced(pipeline_class, package, PIPELINE_OUTER, watched)
         answer = (is_unwrapped and not is_pipeline and not is_measured) or ClientKind(
-            package, not is_unwrapped, is_pipeline, is_trusted, is_measured
+            package,
+            is_wrapped=not is_unwrapped,
+            is_pipeline=is_pipeline,
+            is_trusted=is_trusted,
+            is_measured=is_measured,
+            has_own_pipelines=not is_defined_by(package, pipeline_class),
         )
     return answer, tuple(watched.items()), (*found, *metrics)
 

@@ -130,11 +130,11 @@ def passes_for_script(client: Any, observations: Observations, registry_key: str
     keys = observations.passed_keys
     if not has_passed or keys is None:
         observations.passed_keys = None
-    else:
-        if len(keys) >= _MOST_KEYS:
-            keys.clear()
-        keys.add(registry_key)
-    return observations.passed_keys is not None
+        return False
+    if len(keys) >= _MOST_KEYS:
+        keys.clear()
+    keys.add(registry_key)
+    return True
 
 
 def _passes_trial(client: Any, kind: Any, notes: _Notes, registry_key: Any) -> bool:

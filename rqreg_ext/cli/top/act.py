@@ -117,8 +117,8 @@ class Actions:
             of_queue = registries_of(self._server, 'failed', [target.job.queue])
             return _One(of_queue, target.job.job_id)
         queues = [name for name, count in counts.items() if count and target.search.has_queue(name)]
-        of_queues = registries_of(self._server, 'failed', queues)
-        return _Searched(of_queues, target.search, RowReader(self._server), self._is_stopped)
+        registries = registries_of(self._server, 'failed', queues)
+        return _Searched(registries, target.search, RowReader(self._server), self._is_stopped)
 
     def _described(self, target: Target, selection: Selection) -> str:
         if target.job is not None:
@@ -205,8 +205,8 @@ class _Change:
 class _One(Selection):
     """One job, if it is still there."""
 
-    def __init__(self, of_queues: Mapping[str, Any], job_id: str) -> None:
-        super().__init__(of_queues, None)
+    def __init__(self, registries: Mapping[str, Any], job_id: str) -> None:
+        super().__init__(registries, None)
         self._job_id = job_id
 
     def _ids_of(self, registry: Any, left_out: Counter[str]) -> Iterator[str]:
@@ -218,9 +218,9 @@ class _Searched(Matching):
     """The jobs that match a search."""
 
     def __init__(
-        self, of_queues: Mapping[str, Any], search: Search, read: RowReader, is_stopped: Callable[[], bool]
+        self, registries: Mapping[str, Any], search: Search, read: RowReader, is_stopped: Callable[[], bool]
     ) -> None:
-        super().__init__(of_queues, None, search.filters())
+        super().__init__(registries, None, search.filters())
         self._search = search
         self._read = read
         self._is_stopped = is_stopped

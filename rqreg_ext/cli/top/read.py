@@ -106,7 +106,7 @@ def _unless_denied(read: Callable[[], Value], otherwise: Value) -> Value:
     try:
         return read()
     except Exception as error:
-        if not (is_of_server(error) or concerns_one_queue(error)):
+        if not is_of_server(error):
             raise
         return otherwise
 
